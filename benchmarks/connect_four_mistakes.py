@@ -1,0 +1,69 @@
+"""Counts win/draw/loss mistakes of a Connect Four agent on positions with known values.
+
+    python benchmarks/connect_four_mistakes.py RUN[@UPDATE]:64 [more agents]
+
+A mistake is a move that turns a win into a draw or a loss, or a draw into a loss. The positions
+were labelled by an exact solver, see `label_connect_four.py`. Prints one JSON object an agent.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
+PHASES = {"plies 0-11": range(12), "plies 12-23": range(12, 24), "plies 24-35": range(24, 36)}
+
+
+def main(agents: list[str]) -> None:
+    """Measures each agent."""
+    from selfplay.startup import prepare
+
+    prepare()
+    import jax
+
+    from selfplay.arena import parse_agent
+    from selfplay.arena.batches import stack
+    from selfplay.play import play_text
+    from selfplay.registry import make
+
+    game = make("connect_four")
+    rows = json.loads(POSITIONS.read_text())
+    positions = stack([play_text(game, " ".join(map(str, row["moves"]))).position for row in rows])
+    for name in agents:
+        agent = parse_agent(name, game)
+        actions = agent.select(positions, key=jax.random.key(0))
+        wrong = np.array(
+            [int(action) not in row["good"] for action, row in zip(actions, rows, strict=True)]
+        )
+        print(json.dumps({"agent": agent.name, **summary(rows, wrong)}))
+
+
+def summary(rows: list[dict[str, Any]], wrong: np.ndarray) -> dict[str, Any]:
+    """Returns shares of mistakes, with standard errors, beside those of random moves."""
+    by_chance = np.array([1 - len(row["good"]) / len(row["legal"]) for row in rows])
+    kinds = np.array([row["kind"] for row in rows])
+    plies = np.array([row["ply"] for row in rows])
+
+    def part(chosen: np.ndarray) -> dict[str, float]:
+        return {
+            "positions": int(chosen.sum()),
+            "mistakes_percent": round(100 * float(wrong[chosen].mean()), 2),
+            "standard_error": round(
+                100 * float(wrong[chosen].std(ddof=1)) / float(np.sqrt(chosen.sum())), 2
+            ),
+            "random_percent": round(100 * float(by_chance[chosen].mean()), 1),
+        }
+
+    return {
+        "all": part(np.ones(len(rows), bool)),
+        "at stake": part(by_chance > 0),
+        **{kind: part(kinds == kind) for kind in ("random", "careful")},
+        **{name: part(np.isin(plies, span)) for name, span in PHASES.items()},
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

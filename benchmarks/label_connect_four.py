@@ -1,0 +1,89 @@
+"""Makes the labelled Connect Four positions that `connect_four_mistakes.py` measures with.
+
+    python benchmarks/label_connect_four.py
+
+Two kinds of positions, both spread evenly over the plies:
+
+* "random": reached by uniformly random play;
+* "careful": reached by play in which nine moves of ten keep the game-theoretic value, so that
+  the position is mostly undecided and the right move hard to find, early ones included.
+
+Labels come from the exact solver bitbully (AGPL, used here only). Something is at stake in a
+position if one of its legal moves is worse than another; `connect_four_mistakes.py` counts those
+apart.
+"""
+
+import collections
+import json
+import random
+from pathlib import Path
+
+OUTPUT = Path(__file__).parent / "data" / "connect_four_positions.json"
+MATCHES = 150
+PER_PLY = 20
+LAST_PLY = 36
+SEED = 20_240_501
+
+
+def main() -> None:
+    """Writes the file."""
+    import bitbully
+
+    solver = bitbully.BitBully(opening_book="12-ply-dist")
+    rng = random.Random(SEED)
+    seen: set[tuple[int, ...]] = set()
+    found: dict[tuple[str, int], list[dict[str, object]]] = collections.defaultdict(list)
+    for kind in ("random", "careful"):
+        for match in range(MATCHES):
+            for row in _positions(bitbully, solver, rng, kind):
+                rows = found[kind, row["ply"]]
+                cells = row.pop("cells")
+                if cells not in seen and len(rows) < PER_PLY:
+                    seen.add(cells)
+                    rows.append({"kind": kind, **row})
+            print(kind, match, sum(map(len, found.values())), flush=True)
+    rows = [row for key in sorted(found) for row in found[key]]
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(f"[\n{lines}\n]\n")
+    print(f"{len(rows)} positions")
+
+
+def _positions(bitbully, solver, rng, kind):
+    """Yields some labelled positions of one match."""
+    board = bitbully.Board()
+    moves: list[int] = []
+    while len(moves) < LAST_PLY and not board.is_game_over():
+        wanted = rng.random() < 0.4
+        if kind == "careful" or wanted:
+            values = _values(solver, board)
+            best = max(values.values())
+            good = sorted(column for column, value in values.items() if value == best)
+        if wanted:
+            cells = tuple(cell for line in board.to_array() for cell in line)
+            yield {
+                "ply": len(moves),
+                "moves": list(moves),
+                "value": best,
+                "good": good,
+                "legal": sorted(values),
+                "cells": cells,
+            }
+        careful = kind == "careful" and rng.random() < 0.9
+        column = rng.choice(good if careful else sorted(board.legal_moves()))
+        board.play(column)
+        moves.append(column)
+
+
+def _values(solver, board):
+    """Returns 1, 0 or -1 for each legal column: win, draw or loss for the player to move."""
+    scores = solver.score_all_moves(board)
+    return {
+        int(column): (score > 0) - (score < 0)
+        for column, score in scores.items()
+        if board.is_legal_move(int(column))
+    }
+
+
+if __name__ == "__main__":
+    main()

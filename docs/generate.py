@@ -1,0 +1,67 @@
+"""Writes what the pages repeat from elsewhere: the settings, and the example game of the README.
+
+Run `python docs/generate.py` after a setting or the example has changed; a test compares them.
+"""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+from selfplay.run.config import SECTIONS, describe_settings
+from selfplay.run.presets import PRESETS
+
+ROOT = Path(__file__).parents[1]
+MARK = "<!-- settings and presets, written by docs/generate.py -->"
+EXAMPLE = re.compile(
+    r"(<!-- example: (?P<path>\S+) -->\n```python\n).*?(```\n<!-- end -->)", re.DOTALL
+)
+
+
+def pages() -> dict[Path, str]:
+    """Returns the pages with generated parts, as they should read."""
+    configuration = ROOT / "docs" / "configuration.md"
+    readme = ROOT / "README.md"
+    return {
+        configuration: configuration.read_text().partition(MARK)[0] + _settings(),
+        readme: EXAMPLE.sub(
+            lambda found: found[1] + (ROOT / found["path"]).read_text() + found[3],
+            readme.read_text(),
+        ),
+    }
+
+
+def _settings() -> str:
+    sections = [_section(name, kind) for name, kind in SECTIONS.items()]
+    return "\n".join([MARK, "", *sections, _presets()])
+
+
+def _section(name: str, kind: type) -> str:
+    summary = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].strip()
+    rows = [
+        f"| `{setting.name}` | `{json.dumps(setting.default)}` | {setting.text} |"
+        for setting in describe_settings()
+        if setting.name.startswith(f"{name}.")
+    ]
+    header = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    return "\n".join([f"## {name}", "", summary, "", *header, *rows, ""])
+
+
+def _presets() -> str:
+    rows = [
+        f"| `{preset}` | "
+        + " ".join(
+            f"`{section}.{key}={json.dumps(value)}`"
+            for section, values in overlay.items()
+            for key, value in values.items()
+        )
+        + " |"
+        for preset, overlay in PRESETS.items()
+    ]
+    header = ["| preset | differs from the defaults by |", "| --- | --- |"]
+    return "\n".join(["## Presets", "", *header, *rows, ""])
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text)

@@ -1,0 +1,1 @@
+"""Bundled games: one file each, written exactly as a user would write one."""

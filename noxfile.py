@@ -1,0 +1,55 @@
+"""Every check of the project. `nox` runs them all in the environment that it is installed in."""
+
+import sys
+import sysconfig
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+CODE = ("selfplay", "games", "tests", "benchmarks", "docs", "noxfile.py")
+
+nox.options.default_venv_backend = "none"
+# The cheap ones first; pytest last, so that its closing line is the last thing to read.
+nox.options.sessions = ["lint", "types", "docs", "tests"]
+
+
+def run(session: nox.Session, module: str, *arguments: str) -> None:
+    """Runs a Python tool of this environment, whether or not the environment is activated."""
+    session.run(sys.executable, "-m", module, *arguments, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style (ruff) and the direction of imports (import-linter)."""
+    run(session, "ruff", "check", *CODE)
+    run(session, "ruff", "format", "--check", *CODE)
+    session.run(str(SCRIPTS / "lint-imports"), external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types (mypy --strict)."""
+    run(session, "mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; a broken link or a page outside the navigation is an error."""
+    # The theme otherwise prints an advertisement for its successor at every build.
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    run(session, "mkdocs", "build", "--strict", "--site-dir", "site")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests on two processes; arguments go to pytest: `nox -s tests -- -m slow -n 0`."""
+    run(session, "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The measurements of docs/benchmarks.md; needs an otherwise idle machine."""
+    for script in sorted((ROOT / "benchmarks").glob("*.py")):
+        session.run(sys.executable, str(script), *session.posargs, external=True)

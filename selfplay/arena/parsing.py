@@ -1,0 +1,128 @@
+"""From what a person types to an agent: "random", "mcts:200", "solver" or "RUN@UPDATE:64"."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from selfplay.arena.agents import (
+    DEFAULT_BATCH_SIZE,
+    Analyst,
+    RandomAgent,
+    SearchAgent,
+    SolverAgent,
+    mcts_agent,
+)
+from selfplay.errors import CheckpointError, ConfigError
+from selfplay.game import Game
+from selfplay.networks import Network, Weights, build
+from selfplay.registry import fingerprint
+from selfplay.run import (
+    Checkpoints,
+    Config,
+    RunDirectory,
+    find_checkpoint,
+    split_checkpoint_name,
+)
+from selfplay.search import network_evaluator
+
+_FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
+
+
+def parse_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Analyst:
+    """Returns the agent that `text` names.
+
+    Args:
+        text: "random"; "mcts:N", plain Monte Carlo tree search with N random playouts per move;
+            "solver", the game's own exact solution; or a run of this game as in
+            `load_run_agent`.
+        game: the rules.
+        batch_size: positions searched at once; for one match 1 will do.
+
+    Raises:
+        ConfigError: the text names no agent, or the game has no solver.
+        RunError: the directory is no run.
+        CheckpointError: the run has no such checkpoint, or belongs to another game.
+    """
+    if text == "random":
+        return RandomAgent(game, batch_size=batch_size)
+    if text == "solver":
+        return SolverAgent(game)
+    kind, _, number = text.partition(":")
+    if kind == "mcts":
+        if not re.fullmatch(r"[0-9]+", number) or int(number) < 2:
+            raise ConfigError(
+                f"agent is {text!r}, but the simulations of mcts must be a number of at least 2",
+                hint="write mcts:200 for 200 simulations per move",
+            )
+        return mcts_agent(game, int(number), batch_size=batch_size)
+    if not split_checkpoint_name(_split_simulations(text)[0])[0].exists():
+        raise ConfigError(f"agent is {text!r}, but there is no such agent or run", hint=_FORMS)
+    return load_run_agent(text, game=game, batch_size=batch_size)
+
+
+def load_run_agent(
+    text: str, *, game: Game[Any] | None = None, batch_size: int = DEFAULT_BATCH_SIZE
+) -> SearchAgent:
+    """Returns the agent of a checkpoint: the search of its run with its weights, without noise.
+
+    Args:
+        text: "RUN[@UPDATE][:simulations]"; by default the newest checkpoint and the run's own
+            number of simulations; 0 plays the raw network.
+        game: the rules it must belong to; by default the run's own game, which the agent has as
+            its attribute `game`.
+        batch_size: positions searched at once.
+
+    Raises:
+        RunError: the directory is no run.
+        CheckpointError: there is no such checkpoint, it is damaged, or of another game.
+    """
+    name, simulations = _split_simulations(text)
+    path, update = find_checkpoint(name)
+    run = RunDirectory.open(path)
+    checkpoints = Checkpoints(path)
+    if game is None:
+        game = run.make_game()
+    checkpoints.check_game(update, game=game.name, fingerprint=fingerprint(game))
+    # The settings in force when it was written; those of the run may have been overridden.
+    settings = checkpoints.metadata(update).get("config")
+    config = run.config if settings is None else Config.from_dict(settings)
+    network = build(game, config.network)
+    weights = load_weights(checkpoints, update, network)
+    search = config.search.for_matches(simulations)
+    return SearchAgent(
+        f"{path}@{update}:{search.num_simulations}",
+        game,
+        network_evaluator(game, network),
+        weights,
+        search,
+        batch_size=batch_size,
+    )
+
+
+def load_weights(checkpoints: Checkpoints, update: int, network: Network) -> Weights:
+    """Returns the weights of a checkpoint that `network` needs; other heads are left out.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged, or of another network.
+    """
+    stored = checkpoints.load(update, "weights")
+    wanted = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
+    for name, shape in wanted.items():
+        found = stored.get(name)
+        if found is None or found.shape != shape.shape:
+            raise CheckpointError(
+                f"checkpoint {update} of {checkpoints.run_path} has {name} as "
+                f"{None if found is None else found.shape}, but its network needs {shape.shape}",
+                hint="it was written with other network settings, or the game has changed",
+            )
+    return jax.device_put({name: stored[name] for name in wanted})
+
+
+def _split_simulations(text: str) -> tuple[str, int | None]:
+    """Returns the run and the simulations of "RUN[@UPDATE][:simulations]"."""
+    match = re.fullmatch(r"(.+):([0-9]+)", text)
+    if match is None or Path(text).exists():
+        return text, None
+    return match[1], int(match[2])

@@ -1,0 +1,184 @@
+"""What a game shows of itself before a match is played: its shapes and its fingerprint."""
+
+import hashlib
+import random
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32
+
+from selfplay.errors import GameContractError
+from selfplay.game import Game, Position, advance, is_over, start
+
+
+def validate(game: Game[Any], spec: str) -> None:
+    """Raises `GameContractError` unless sizes, shapes and types are those of the contract.
+
+    Only traces, plays nothing: it takes milliseconds and finds what would otherwise be a long
+    traceback out of a compiled function.
+    """
+    _require(
+        isinstance(getattr(game, "name", None), str)
+        and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", game.name) is not None,
+        f"{spec}: name is {getattr(game, 'name', None)!r}, but must be a short lower-case "
+        "identifier",
+    )
+    for attribute, least in (("version", 1), ("num_actions", 2), ("max_plies", 1)):
+        value = getattr(game, attribute, None)
+        _require(
+            isinstance(value, int) and not isinstance(value, bool) and value >= least,
+            f"{game.name}: {attribute} is {value!r}, but must be an integer of at least {least}",
+        )
+    state = _traced(game, "init", jax.random.key(0))
+    _require(
+        bool(jax.tree.leaves(state)),
+        f"{game.name}: init returns {type(state).__name__}, but a state must hold arrays",
+        hint="declare the class of the state with @selfplay.pytree",
+    )
+    action = jax.ShapeDtypeStruct((), jnp.int32)
+    _require_array(game, "current_player", state, (), jnp.integer)
+    _require_array(game, "legal_action_mask", state, (game.num_actions,), jnp.bool_)
+    _require_array(game, "is_terminal", state, (), jnp.bool_)
+    _require_array(game, "returns", state, (2,), jnp.floating)
+    observation = _traced(game, "observe", state)
+    _require(
+        isinstance(observation, jax.ShapeDtypeStruct) and observation.ndim in (1, 3),
+        f"{game.name}: observe returns {_shape_text(observation)}, but must return an array "
+        "[features] or [height, width, planes]",
+    )
+    planes = observation.shape[-1]
+    _require(
+        all(0 <= plane < planes for plane in game.history_planes),
+        f"{game.name}: history_planes is {game.history_planes}, but observe has planes 0 to "
+        f"{planes - 1}",
+    )
+    _require_same_state(game, state, _traced(game, "step", state, action))
+
+
+def fingerprint(game: Game[Any]) -> str:
+    """Returns 16 hexadecimal digits that change when the rules or the observation do.
+
+    They are a hash of name, version and sizes, and of what four random matches show: legal
+    actions, players, results and observations (to three decimals). They do not depend on the
+    machine, its devices or its random numbers.
+    """
+    digest = hashlib.sha256(
+        repr((game.name, game.version, game.num_actions, game.max_plies)).encode()
+    )
+    number_of_matches = 4
+    draw = random.Random(0)
+    seeds = np.arange(number_of_matches)
+    look = jax.jit(jax.vmap(lambda position, choice: _look_and_play(game, position, choice)))
+    positions = jax.vmap(lambda seed: start(game, jax.random.key(seed, impl="threefry2x32")))(seeds)
+    # A very long game shows its rules in its first plies too.
+    for _ in range(min(game.max_plies, 256) + 1):
+        choices = np.array([draw.getrandbits(30) for _ in seeds], np.int32)
+        positions, seen = look(positions, choices)
+        seen = jax.device_get(seen)
+        for index in range(number_of_matches):
+            over = bool(seen["over"][index])
+            # What the ended position shows is nobody's observation; its result is all it is for.
+            for name in ("returns",) if over else ("mask", "player", "returns", "observation"):
+                numbers = np.nan_to_num(seen[name][index].astype(np.float64))
+                digest.update(np.round(numbers * 1000).astype("<i8").tobytes())
+        if seen["over"].all():
+            break
+    return digest.hexdigest()[:16]
+
+
+def brief(error: Exception) -> str:
+    """Returns the type, the first line and the place of an error in a user's code."""
+    if isinstance(error, SyntaxError):
+        text, place = error.msg, (error.filename, error.lineno)
+    else:
+        text = (str(error).strip() or "no message").splitlines()[0]
+        # What JAX and generated code (such as "<string>") did below a user's line is no help.
+        inside_jax = str(Path(jax.__file__).parent)
+        places = [
+            (frame.filename, frame.lineno)
+            for frame in traceback.extract_tb(error.__traceback__)
+            if not frame.filename.startswith((inside_jax, "<", __file__))
+        ]
+        place = places[-1] if places else (None, None)
+    at = f" ({Path(place[0]).name}, line {place[1]})" if place[0] else ""
+    return f"{type(error).__name__}: {text}{at}"
+
+
+def _look_and_play(
+    game: Game[Any], position: Position[Any], choice: Int32[Array, ""]
+) -> tuple[Position[Any], dict[str, Array]]:
+    """Returns the position after a legal action picked by `choice`, and what stood before."""
+    mask = game.legal_action_mask(position.state)
+    nth = choice % jnp.maximum(mask.sum(dtype=jnp.int32), 1)
+    action = jnp.argmax(jnp.cumsum(mask.astype(jnp.int32)) > nth).astype(jnp.int32)
+    seen = {
+        "mask": mask,
+        "player": game.current_player(position.state),
+        "returns": game.returns(position.state),
+        "observation": game.observe(position.state),
+        "over": is_over(game, position),
+    }
+    return advance(game, position, action).position, seen
+
+
+def _require(holds: bool, message: str, *, hint: str = "") -> None:
+    if not holds:
+        raise GameContractError(message, hint=hint)
+
+
+def _traced(game: Game[Any], method: str, *arguments: Any) -> Any:
+    """Returns the shapes and types of what a method returns."""
+    try:
+        return jax.eval_shape(getattr(game, method), *arguments)
+    except Exception as error:
+        raise GameContractError(
+            f"{game.name}: {method} cannot be traced by JAX: {brief(error)}",
+            hint="no Python `if` or `int()` on array values, and only arrays come out; use "
+            "jnp.where; --debug shows the whole traceback",
+        ) from error
+
+
+def _require_array(
+    game: Game[Any], method: str, state: Any, shape: tuple[int, ...], kind: Any
+) -> None:
+    found = _traced(game, method, state)
+    fits = (
+        isinstance(found, jax.ShapeDtypeStruct)
+        and found.shape == shape
+        and jnp.issubdtype(found.dtype, kind)
+    )
+    wanted = {jnp.integer: "int32", jnp.bool_: "bool", jnp.floating: "float32"}[kind]
+    _require(
+        fits,
+        f"{game.name}: {method} returns {_shape_text(found)}, but must return "
+        f"{wanted}{list(shape)}",
+    )
+
+
+def _require_same_state(game: Game[Any], before: Any, after: Any) -> None:
+    structure: Any = jax.tree.structure(before)
+    _require(
+        structure == jax.tree.structure(after),
+        f"{game.name}: step returns {type(after).__name__}, but must return a state of the same "
+        f"structure as init ({type(before).__name__})",
+    )
+    for (path, old), new in zip(
+        jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
+    ):
+        _require(
+            old.shape == new.shape and old.dtype == new.dtype,
+            f"{game.name}: step returns {_shape_text(new)} for state"
+            f"{jax.tree_util.keystr(path)}, but init gave {_shape_text(old)}",
+            hint="shapes and types must never change; cast with .astype",
+        )
+
+
+def _shape_text(found: object) -> str:
+    if isinstance(found, jax.ShapeDtypeStruct):
+        return f"{found.dtype}{list(found.shape)}"
+    return type(found).__name__

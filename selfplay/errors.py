@@ -1,0 +1,70 @@
+"""Every error a user of selfplay can meet.
+
+SelfplayError
+├── ConfigError          a setting or command-line value is out of range or unknown (exits 2)
+│   └── UnknownGameError a game specification that names nothing (exits 2)
+├── GameContractError    a user's Game breaks the contract in selfplay.game
+├── IllegalActionError   somebody chose an action that the rules forbid here
+├── RunError             a run directory is missing, foreign, or belongs to another game
+├── CheckpointError      a checkpoint is missing, damaged or from another game
+├── RecordError          a match record is damaged or does not replay under the rules
+├── StorageError         the disk is full or refuses a write
+├── NonFiniteError       training met a loss, gradient or weight that is NaN or infinite
+└── MissingExtraError    an optional dependency is not installed
+"""
+
+
+class SelfplayError(Exception):
+    """Base of all errors meant for the user.
+
+    Attributes:
+        hint: why, or what to type; empty where the message says it all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(SelfplayError):
+    """A setting is out of range, unknown, or contradicts another."""
+
+    exit_code = 2
+
+
+class UnknownGameError(ConfigError):
+    """A game specification names no game."""
+
+
+class GameContractError(SelfplayError):
+    """A user's `Game` breaks its contract."""
+
+
+class IllegalActionError(SelfplayError):
+    """An action is not legal in this position."""
+
+
+class RunError(SelfplayError):
+    """A run directory cannot be used as asked."""
+
+
+class CheckpointError(SelfplayError):
+    """A checkpoint cannot be read."""
+
+
+class RecordError(SelfplayError):
+    """A match record cannot be read or replayed."""
+
+
+class StorageError(SelfplayError):
+    """A write failed for want of space or permission."""
+
+
+class NonFiniteError(SelfplayError):
+    """Training produced a number that is not finite; nothing was published."""
+
+
+class MissingExtraError(SelfplayError):
+    """An optional dependency is needed for this."""

@@ -1,0 +1,99 @@
+"""Settings of the learner."""
+
+import dataclasses
+
+from selfplay.configuration import check_choice, check_range
+
+OPTIMIZERS = ("adamw", "sgd", "muon")
+SCHEDULES = ("constant", "tail", "cosine", "cosine_restarts", "step", "plateau")
+VALUE_LOSSES = ("cross_entropy", "mse", "huber")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LearnerConfig:
+    """How the weights change.
+
+    Attributes:
+        batch_size: positions per update, at least 1.
+        micro_batches: parts a batch is cut into to save memory; must divide `batch_size`. The
+            gradient is that of the whole batch.
+        optimizer: "adamw", "sgd" (Nesterov momentum) or "muon".
+        learning_rate: peak learning rate, above 0.
+        schedule: what follows the warm-up. "tail": constant, then linear to zero over the last
+            `tail_share` of the plan; "cosine": to zero over the plan; "cosine_restarts": that,
+            `schedule_cycles` times; "step": times `step_factor` at each of `schedule_cycles`
+            equal parts; "plateau": times `step_factor` when the loss has not fallen for
+            `plateau_updates`; "constant". The plan is `--minutes` or `--updates`.
+        warmup_updates: updates of linear rise from 0, at least 0.
+        tail_share: in (0, 1].
+        schedule_cycles: at least 1.
+        step_factor: in (0, 1).
+        plateau_updates: at least 1.
+        weight_decay: decoupled weight decay, at least 0; biases and scales have none.
+        momentum: of sgd and muon, in [0, 1).
+        max_gradient_norm: gradients are clipped to this global norm, above 0.
+        ema_decay: of the averaged weights that play, in [0, 1).
+        symmetries: whether each sample is turned by a random symmetry of the game.
+        outcome_share: share of the match's outcome in the value target; the rest is the search's
+            root value; in [0, 1].
+        value_loss: "cross_entropy", "mse" or "huber" (of the expected result).
+        value_weight: at least 0.
+        policy_weight: at least 0.
+        next_policy_weight: of an extra head that predicts the policy target one ply later (Wu,
+            2019, section 3.4); at least 0, 0 builds no such head.
+        auxiliary_weight: of each auxiliary target the game declares, at least 0.
+        label_smoothing: of the policy target over the legal actions, in [0, 1).
+        history_dropout: share of samples whose `history_planes` are zeroed, in [0, 1].
+    """
+
+    batch_size: int = 256
+    micro_batches: int = 1
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    schedule: str = "tail"
+    warmup_updates: int = 100
+    tail_share: float = 0.4
+    schedule_cycles: int = 3
+    step_factor: float = 0.3
+    plateau_updates: int = 1000
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    max_gradient_norm: float = 1.0
+    ema_decay: float = 0.997
+    symmetries: bool = True
+    outcome_share: float = 0.6
+    value_loss: str = "cross_entropy"
+    value_weight: float = 1.0
+    policy_weight: float = 1.0
+    next_policy_weight: float = 0.15
+    auxiliary_weight: float = 0.15
+    label_smoothing: float = 0.0
+    history_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("learner.batch_size", self.batch_size, low=1)
+        check_range("learner.micro_batches", self.micro_batches, low=1, high=self.batch_size)
+        check_range(
+            "learner.batch_size modulo learner.micro_batches",
+            self.batch_size % self.micro_batches,
+            high=0,
+            hint="choose a number of micro-batches that divides the batch",
+        )
+        check_choice("learner.optimizer", self.optimizer, OPTIMIZERS)
+        check_range("learner.learning_rate", self.learning_rate, above=0)
+        check_choice("learner.schedule", self.schedule, SCHEDULES)
+        check_range("learner.warmup_updates", self.warmup_updates, low=0)
+        check_range("learner.tail_share", self.tail_share, above=0, high=1)
+        check_range("learner.schedule_cycles", self.schedule_cycles, low=1)
+        check_range("learner.step_factor", self.step_factor, above=0, high=1)
+        check_range("learner.plateau_updates", self.plateau_updates, low=1)
+        check_range("learner.weight_decay", self.weight_decay, low=0)
+        check_range("learner.momentum", self.momentum, low=0, high=0.9999)
+        check_range("learner.max_gradient_norm", self.max_gradient_norm, above=0)
+        check_range("learner.ema_decay", self.ema_decay, low=0, high=0.999999)
+        check_range("learner.outcome_share", self.outcome_share, low=0, high=1)
+        check_choice("learner.value_loss", self.value_loss, VALUE_LOSSES)
+        for name in ("value_weight", "policy_weight", "next_policy_weight", "auxiliary_weight"):
+            check_range(f"learner.{name}", getattr(self, name), low=0)
+        check_range("learner.label_smoothing", self.label_smoothing, low=0, high=0.9999)
+        check_range("learner.history_dropout", self.history_dropout, low=0, high=1)

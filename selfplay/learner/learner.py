@@ -1,0 +1,209 @@
+"""The learner: samples in, better weights out, in one compiled update."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float32, Int32, Key, PyTree
+
+from selfplay.errors import ConfigError
+from selfplay.game import Game, pytree
+from selfplay.learner.config import LearnerConfig
+from selfplay.learner.losses import losses, make_targets
+from selfplay.networks import Network, Weights
+from selfplay.parallel import ALONG_BATCH, AXIS, REPLICATED, local_mesh, per_device, sharding
+
+
+@pytree
+class TrainState:
+    """Everything that an update changes.
+
+    Attributes:
+        weights: what the gradient moves.
+        average: exponential moving average of the weights; these play.
+        optimizer: the optimiser's own state.
+        update: how many updates were made.
+    """
+
+    weights: Weights
+    average: Weights
+    optimizer: PyTree
+    update: Int32[Array, ""]
+
+
+Metrics = dict[str, Float32[Array, ""]]
+"""Loss parts by name, "gradient_norm", and "finite": 1 if all of it and the new weights are."""
+
+
+class Learner:
+    """Makes updates; holds settings and compiled functions, never weights."""
+
+    def __init__(
+        self,
+        game: Game[Any],
+        network: Network,
+        config: LearnerConfig,
+        *,
+        mesh: Mesh | None = None,
+    ) -> None:
+        """Prepares the update.
+
+        Args:
+            game: the rules.
+            network: what to train.
+            config: how.
+            mesh: devices that share each batch; by default all local ones.
+
+        Raises:
+            ConfigError: the batch cannot be shared evenly.
+        """
+        self.network = network
+        self.config = config
+        self.mesh = mesh or local_mesh()
+        parts = self.mesh.size * config.micro_batches
+        if config.batch_size % parts:
+            raise ConfigError(
+                f"learner.batch_size is {config.batch_size}, but must be a multiple of {parts}",
+                hint=f"{self.mesh.size} devices times {config.micro_batches} parts share it",
+            )
+        self.optimizer = make_optimizer(config)
+
+        def on_one_device(
+            state: TrainState, samples: Any, rate: Array, keys: Array
+        ) -> tuple[TrainState, Metrics]:
+            return _update(game, network, config, self.optimizer, state, samples, rate, keys[0])
+
+        self._update: Callable[..., tuple[TrainState, Metrics]] = jax.jit(
+            per_device(
+                on_one_device,
+                self.mesh,
+                in_specs=(REPLICATED, ALONG_BATCH, REPLICATED, ALONG_BATCH),
+                out_specs=REPLICATED,
+            ),
+            donate_argnums=0,
+        )
+
+    def init(self, *, key: Key[Array, ""]) -> TrainState:
+        """Returns fresh weights and optimiser state; `key` is consumed."""
+        weights = self.network.init(key=key)
+        state = TrainState(
+            weights=weights,
+            average=jax.tree.map(jnp.copy, weights),
+            optimizer=self.optimizer.init(weights),
+            update=jnp.int32(0),
+        )
+        return self.place(state)
+
+    def place(self, state: PyTree) -> PyTree:
+        """Returns `state` (or any part of it) copied to every device, as `update` returns it.
+
+        Weights that lie elsewhere would make every compiled function compile again.
+        """
+        # Copied even where they lie right already: `update` donates them, and JAX shares small
+        # constants such as `jnp.int32(0)` between programs.
+        return jax.device_put(state, sharding(self.mesh, REPLICATED), may_alias=False)
+
+    def update(
+        self, state: TrainState, samples: Any, *, learning_rate: float, key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        """Makes one update.
+
+        Args:
+            state: donated, do not use it again.
+            samples: `selfplay.replay.Samples` of `batch_size` positions.
+            learning_rate: of this update.
+            key: consumed; chooses symmetries.
+        """
+        keys = jax.random.split(key, self.mesh.size)
+        return self._update(state, samples, jnp.float32(learning_rate), keys)
+
+
+def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
+    """Returns the optimiser at learning rate 1; the update is scaled by the rate afterwards.
+
+    Weight decay is decoupled (Loshchilov and Hutter, "Decoupled weight decay regularization",
+    2019) and spares biases and scales.
+    """
+    clip = optax.clip_by_global_norm(config.max_gradient_norm)
+    decay = config.weight_decay
+    if config.optimizer == "adamw":
+        rule = optax.adamw(1.0, weight_decay=decay, mask=_decayed)
+    elif config.optimizer == "sgd":
+        rule = optax.chain(
+            optax.add_decayed_weights(decay, mask=_decayed),
+            optax.sgd(1.0, momentum=config.momentum, nesterov=True),
+        )
+    else:
+        rule = optax.contrib.muon(
+            1.0,
+            beta=config.momentum,
+            weight_decay=decay,
+            weight_decay_mask=_decayed,
+            adam_weight_decay=decay,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=_matrices,
+        )
+    return optax.chain(clip, rule)
+
+
+def _decayed(weights: Weights) -> dict[str, bool]:
+    return {name: value.ndim > 1 for name, value in weights.items()}
+
+
+def _matrices(weights: Weights) -> dict[str, Any]:
+    """Returns which axes Muon takes as rows and columns; heads and biases are left to Adam."""
+    return {
+        name: optax.contrib.MuonDimensionNumbers(
+            reduction_axis=tuple(range(value.ndim - 1)), output_axis=value.ndim - 1
+        )
+        if value.ndim > 1 and not name.startswith(("heads/", "stem/"))
+        else None
+        for name, value in weights.items()
+    }
+
+
+def _update(
+    game: Game[Any],
+    network: Network,
+    config: LearnerConfig,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    samples: Any,
+    rate: Float32[Array, ""],
+    key: Key[Array, ""],
+) -> tuple[TrainState, Metrics]:
+    """One update on one device's part of the batch; gradients are averaged over the devices."""
+
+    def loss(weights: Weights, targets: Any) -> tuple[Array, Metrics]:
+        parts = losses(config, network.apply(weights, targets.observations), targets)
+        return parts["total"], parts
+
+    targets = make_targets(game, config, samples, key=key)
+    if config.micro_batches == 1:
+        gradient, parts = jax.grad(loss, has_aux=True)(state.weights, targets)
+    else:
+        cut = jax.tree.map(
+            lambda leaf: leaf.reshape(config.micro_batches, -1, *leaf.shape[1:]), targets
+        )
+        pieces = jax.lax.map(lambda part: jax.grad(loss, has_aux=True)(state.weights, part), cut)
+        gradient, parts = jax.tree.map(lambda leaf: leaf.mean(axis=0), pieces)
+    gradient, parts = jax.lax.pmean((gradient, parts), AXIS)
+    step, optimizer_state = optimizer.update(gradient, state.optimizer, state.weights)
+    weights = jax.tree.map(lambda weight, change: weight + rate * change, state.weights, step)
+    # Early weights are poor: the average forgets them quickly at first.
+    made = state.update.astype(jnp.float32)
+    decay = jnp.minimum(config.ema_decay, (1 + made) / (10 + made))
+    average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, weights)
+    norm = optax.tree.norm(gradient)
+    finite = jnp.isfinite(norm) & jnp.isfinite(parts["total"])
+    for weight in jax.tree.leaves(weights):
+        finite &= jnp.isfinite(weight).all()
+    return (
+        TrainState(
+            weights=weights, average=average, optimizer=optimizer_state, update=state.update + 1
+        ),
+        {**parts, "gradient_norm": norm, "finite": finite.astype(jnp.float32)},
+    )

@@ -1,0 +1,189 @@
+"""Targets and losses of one batch. Pure."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
+
+from selfplay.game import Game, pytree
+from selfplay.learner.config import LearnerConfig
+from selfplay.networks import NEXT_POLICY, Prediction
+
+_FLOOR = -1e9
+
+
+@pytree
+class Targets:
+    """What the network should say of `B` positions, after a random symmetry.
+
+    Attributes:
+        observations: what the player to move sees.
+        legal: True where legal.
+        policy: each row sums to 1, or to 0 where there is no target.
+        policy_weights: 1 or 0.
+        next_policy: the policy one ply later, likewise.
+        next_weights: 1 or 0.
+        outcomes: result in [-1, 1] for the player to move.
+        outcome_weights: 1 where the outcome counts, else 0.
+        root_values: the search's value in [-1, 1] for the player to move.
+        auxiliary: the game's own targets in [-1, 1].
+    """
+
+    observations: Float32[Array, "B ..."]
+    legal: Bool[Array, "B A"]
+    policy: Float32[Array, "B A"]
+    policy_weights: Float32[Array, " B"]
+    next_policy: Float32[Array, "B A"]
+    next_weights: Float32[Array, " B"]
+    outcomes: Float32[Array, " B"]
+    outcome_weights: Float32[Array, " B"]
+    root_values: Float32[Array, " B"]
+    auxiliary: dict[str, Float32[Array, "B ..."]]
+
+
+def make_targets(
+    game: Game[Any], config: LearnerConfig, samples: Any, *, key: Key[Array, ""]
+) -> Targets:
+    """Returns the targets of `samples`, each turned by a random symmetry.
+
+    Args:
+        game: the rules.
+        config: which symmetries and smoothing.
+        samples: `selfplay.replay.Samples` of `B` positions.
+        key: consumed.
+    """
+    symmetry_key, dropout_key = jax.random.split(key)
+    batch = samples.outcomes.shape[0]
+    legal = jax.vmap(game.legal_action_mask)(samples.states)
+    policy = _dense(samples.policy_actions, samples.policy_probabilities, game.num_actions)
+    if config.label_smoothing:
+        even = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
+        policy = (1 - config.label_smoothing) * policy + config.label_smoothing * even
+    next_policy = _dense(samples.next_actions, samples.next_probabilities, game.num_actions)
+    states, final_states = samples.states, samples.final_states
+    symmetries = game.symmetries() if config.symmetries else ()
+    if symmetries:
+        which = jax.random.randint(symmetry_key, (batch,), 0, len(symmetries) + 1)
+        maps = [lambda state: state, *(symmetry.map_state for symmetry in symmetries)]
+
+        def turn(states: PyTree) -> PyTree:
+            return jax.vmap(lambda index, state: jax.lax.switch(index, maps, state))(which, states)
+
+        # Row s, column b: the action that symmetry s maps to b.
+        origins = jnp.array(
+            [
+                _inverse(permutation)
+                for permutation in (
+                    range(game.num_actions),
+                    *(symmetry.permutation for symmetry in symmetries),
+                )
+            ],
+            jnp.int32,
+        )[which]
+        states = turn(states)
+        final_states = None if final_states is None else turn(final_states)
+        policy = jnp.take_along_axis(policy, origins, axis=1)
+        next_policy = jnp.take_along_axis(next_policy, origins, axis=1)
+        legal = jnp.take_along_axis(legal, origins, axis=1)
+    observations = jax.vmap(game.observe)(states).astype(jnp.float32)
+    if config.history_dropout and game.history_planes:
+        dropped = jax.random.bernoulli(dropout_key, config.history_dropout, (batch,))
+        planes = jnp.zeros(observations.shape[-1], jnp.bool_).at[jnp.array(game.history_planes)]
+        dropped = dropped.reshape(-1, *[1] * (observations.ndim - 1))
+        observations = jnp.where(dropped & planes.set(True), 0.0, observations)
+    auxiliary = (
+        {} if final_states is None else jax.vmap(game.auxiliary_targets)(states, final_states)
+    )
+    return Targets(
+        observations=observations,
+        legal=legal,
+        policy=policy,
+        policy_weights=samples.policy_weights,
+        next_policy=next_policy,
+        next_weights=samples.next_weights,
+        outcomes=samples.outcomes,
+        outcome_weights=samples.outcome_weights,
+        root_values=samples.root_values,
+        auxiliary={name: target.astype(jnp.float32) for name, target in auxiliary.items()},
+    )
+
+
+def losses(
+    config: LearnerConfig, prediction: Prediction, targets: Targets
+) -> dict[str, Float32[Array, ""]]:
+    """Returns every part of the loss, each a mean over the batch, and their weighted sum "total".
+
+    "policy" is a cross-entropy over the legal actions, "policy_entropy" the least it could be.
+    """
+    logits = jnp.where(targets.legal, prediction.policy_logits, _FLOOR)
+    policy = optax.losses.softmax_cross_entropy(logits, targets.policy)
+    entropy = -jnp.sum(targets.policy * jnp.log(jnp.maximum(targets.policy, 1e-30)), axis=-1)
+    parts = {
+        "policy": jnp.mean(policy * targets.policy_weights),
+        "policy_entropy": jnp.mean(entropy * targets.policy_weights),
+        "value": jnp.mean(_value_loss(config, prediction, targets)),
+    }
+    total = config.policy_weight * parts["policy"] + config.value_weight * parts["value"]
+    for name, predicted in prediction.auxiliary.items():
+        if name == NEXT_POLICY:
+            each = optax.losses.softmax_cross_entropy(predicted, targets.next_policy)
+            parts[name] = jnp.mean(each * targets.next_weights)
+            total += config.next_policy_weight * parts[name]
+        else:
+            parts[name] = jnp.mean(jnp.square(predicted - targets.auxiliary[name]))
+            total += config.auxiliary_weight * parts[name]
+    return {"total": total, **parts}
+
+
+def _value_loss(
+    config: LearnerConfig, prediction: Prediction, targets: Targets
+) -> Float32[Array, " B"]:
+    """Returns the value loss of each position.
+
+    The outcome and the search's value are both targets. As cross-entropy, the outcome trains
+    win, draw and loss; the search knows only the expected result, so its part is the
+    cross-entropy of the expected score (1 + value) / 2, which leaves the share of draws to the
+    outcomes.
+    """
+    share = config.outcome_share * targets.outcome_weights
+    if config.value_loss != "cross_entropy":
+        error = prediction.value - (share * targets.outcomes + (1 - share) * targets.root_values)
+        if config.value_loss == "huber":
+            return optax.losses.huber_loss(error, delta=0.5)
+        return jnp.square(error)
+    from_search = _score_cross_entropy(prediction.value, targets.root_values)
+    if prediction.value_logits.shape[-1] == 1:
+        from_outcome = _score_cross_entropy(prediction.value, targets.outcomes)
+    else:
+        outcome = targets.outcomes
+        win_draw_loss = jnp.stack(
+            [jnp.maximum(outcome, 0), 1 - jnp.abs(outcome), jnp.maximum(-outcome, 0)], axis=-1
+        )
+        from_outcome = optax.losses.softmax_cross_entropy(prediction.value_logits, win_draw_loss)
+    return share * from_outcome + (1 - share) * from_search
+
+
+def _score_cross_entropy(
+    value: Float32[Array, " B"], target: Float32[Array, " B"]
+) -> Float32[Array, " B"]:
+    score = jnp.clip((1 + value) / 2, 1e-6, 1 - 1e-6)
+    wanted = (1 + target) / 2
+    return -wanted * jnp.log(score) - (1 - wanted) * jnp.log1p(-score)
+
+
+def _dense(
+    actions: Int32[Array, "B K"], shares: Float32[Array, "B K"], num_actions: int
+) -> Float32[Array, "B A"]:
+    """Returns sparse policies as full rows that sum to 1, or to 0 where nothing is given."""
+    rows = jnp.arange(actions.shape[0])[:, None]
+    full = jnp.zeros((actions.shape[0], num_actions)).at[rows, actions].add(shares)
+    return full / jnp.maximum(full.sum(axis=-1, keepdims=True), 1e-30)
+
+
+def _inverse(permutation: Any) -> list[int]:
+    inverse = [0] * len(permutation)
+    for origin, image in enumerate(permutation):
+        inverse[int(image)] = origin
+    return inverse

@@ -1,0 +1,72 @@
+"""The learning rate: a function of the update, of how much of the plan is done, and of the loss."""
+
+import dataclasses
+import math
+
+from selfplay.learner.config import LearnerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """Follows the loss for the "plateau" schedule.
+
+    Attributes:
+        scale: factor on the learning rate, in (0, 1].
+        best: lowest smoothed loss so far.
+        smoothed: running mean of the loss, None before the first update.
+        since_best: updates since `best` fell.
+    """
+
+    scale: float = 1.0
+    best: float = math.inf
+    smoothed: float | None = None
+    since_best: int = 0
+
+    def observe(self, loss: float, updates: int, config: LearnerConfig) -> "Plateau":
+        """Returns the state after `updates` more updates with mean loss `loss`."""
+        weight = 1.0 - 0.99**updates
+        smoothed = (
+            loss if self.smoothed is None else self.smoothed + weight * (loss - self.smoothed)
+        )
+        if smoothed < self.best - 1e-4:
+            return dataclasses.replace(self, smoothed=smoothed, best=smoothed, since_best=0)
+        since_best = self.since_best + updates
+        if since_best < config.plateau_updates:
+            return dataclasses.replace(self, smoothed=smoothed, since_best=since_best)
+        return dataclasses.replace(
+            self, smoothed=smoothed, best=smoothed, since_best=0,
+            scale=self.scale * config.step_factor,
+        )  # fmt: skip
+
+
+def learning_rate(
+    config: LearnerConfig, *, update: int, progress: float, plateau_scale: float = 1.0
+) -> float:
+    """Returns the learning rate of one update.
+
+    Args:
+        config: which schedule.
+        update: number of updates made before this one.
+        progress: share of the plan that is done, in [0, 1]; 0 for a run without an end.
+        plateau_scale: `Plateau.scale`.
+    """
+    warm = min(1.0, (update + 1) / (config.warmup_updates + 1))
+    done = min(max(progress, 0.0), 1.0)
+    cycles = config.schedule_cycles
+    if config.schedule == "tail":
+        factor = min(1.0, (1.0 - done) / config.tail_share)
+    elif config.schedule == "cosine":
+        factor = _half_cosine(done)
+    elif config.schedule == "cosine_restarts":
+        factor = _half_cosine(done * cycles % 1.0 if done < 1.0 else 1.0)
+    elif config.schedule == "step":
+        factor = config.step_factor ** min(int(done * cycles), cycles - 1)
+    elif config.schedule == "plateau":
+        factor = plateau_scale
+    else:
+        factor = 1.0
+    return config.learning_rate * warm * factor
+
+
+def _half_cosine(done: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * done))

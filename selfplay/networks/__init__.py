@@ -1,0 +1,8 @@
+"""Networks: observations in, policy, value and auxiliary predictions out. Pure."""
+
+from selfplay.networks.build import NEXT_POLICY as NEXT_POLICY
+from selfplay.networks.build import Network as Network
+from selfplay.networks.build import Weights as Weights
+from selfplay.networks.build import build as build
+from selfplay.networks.config import NetworkConfig as NetworkConfig
+from selfplay.networks.modules import Prediction as Prediction

@@ -1,0 +1,48 @@
+"""Settings of the network."""
+
+import dataclasses
+
+from selfplay.configuration import check_choice, check_range
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkConfig:
+    """The shape of the network.
+
+    Attributes:
+        kind: "resnet" for observations [height, width, planes], "mlp" for any shape (flattened),
+            "auto" to choose by the observation's rank.
+        module: a user's own `flax.nnx.Module`, as "file.py:Class" or "package.module:Class";
+            empty for the built-in ones. See `selfplay.networks.build`.
+        blocks: residual blocks (resnet) or hidden layers (mlp), at least 1.
+        channels: channels of the tower (resnet) or units of a layer (mlp), at least 1.
+        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 3x3, 1x1 at half width).
+        squeeze_excitation: whether each block gates its channels by their global mean
+            (Hu et al., "Squeeze-and-Excitation Networks", 2018, section 3).
+        global_pooling: whether each block adds a bias computed from the mean and maximum over the
+            board (Wu, "Accelerating Self-Play Learning in Go", 2019, section 3.3).
+        norm: "none" (residual branches start at zero), or "layer" (over all channels of one
+            cell). Neither keeps statistics, so search and training see the same function.
+        value_head: "wdl" (win, draw, loss probabilities) or "scalar" (tanh).
+        dtype: "float32" or "bfloat16" for activations; weights and heads stay float32.
+    """
+
+    kind: str = "auto"
+    module: str = ""
+    blocks: int = 4
+    channels: int = 32
+    block: str = "basic"
+    squeeze_excitation: bool = False
+    global_pooling: bool = True
+    norm: str = "none"
+    value_head: str = "wdl"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_choice("network.kind", self.kind, ("auto", "resnet", "mlp"))
+        check_range("network.blocks", self.blocks, low=1)
+        check_range("network.channels", self.channels, low=1)
+        check_choice("network.block", self.block, ("basic", "bottleneck"))
+        check_choice("network.norm", self.norm, ("none", "layer"))
+        check_choice("network.value_head", self.value_head, ("wdl", "scalar"))
+        check_choice("network.dtype", self.dtype, ("float32", "bfloat16"))

@@ -1,0 +1,267 @@
+"""The built-in networks: a residual tower for boards, a perceptron for anything."""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Float32
+
+from selfplay.game import pytree
+from selfplay.networks.config import NetworkConfig
+
+_HEAD_CHANNELS = 8
+_VALUE_UNITS = 64
+
+
+@pytree
+class Prediction:
+    """What a network says of `B` positions, each seen by the player to move.
+
+    Attributes:
+        policy_logits: unnormalised log-probabilities of all actions, not masked.
+        value: expected result in [-1, 1].
+        value_logits: of win, draw, loss [B, 3]; with a scalar value head, `value` before its
+            tanh [B, 1].
+        auxiliary: for each target the game declares, its prediction in [-1, 1]; and under
+            "next_policy", if built, the logits [B, A] of the policy one ply later.
+    """
+
+    policy_logits: Float32[Array, "B A"]
+    value: Float32[Array, " B"]
+    value_logits: Float32[Array, "B outcomes"]
+    auxiliary: dict[str, Float32[Array, "B ..."]]
+
+
+class ResidualBlock(nnx.Module):
+    """Adds what two (or, as a bottleneck, four) convolutions make of the input to it.
+
+    He et al., "Identity mappings in deep residual networks", 2016: activation first. The last
+    convolution starts at zero, so a deep tower without normalisation starts as the identity
+    (Zhang et al., "Fixup initialization", 2019, section 3).
+    """
+
+    def __init__(self, config: NetworkConfig, *, rngs: nnx.Rngs) -> None:
+        channels = config.channels
+        if config.block == "bottleneck":
+            inner = max(channels // 2, 1)
+            shapes = [(channels, inner, 1), (inner, inner, 3), (inner, inner, 3)]
+            last = (inner, channels, 1)
+        else:
+            inner = channels
+            shapes = [(channels, channels, 3)]
+            last = (channels, channels, 3)
+        self.convolutions = nnx.List(
+            [_conv(*shape, config, rngs=rngs) for shape in shapes]
+            + [_conv(*last, config, rngs=rngs, zero=True)]
+        )
+        self.norm = nnx.LayerNorm(channels, rngs=rngs) if config.norm == "layer" else None
+        self.pooled = _linear(2 * inner, inner, rngs=rngs) if config.global_pooling else None
+        squeezed = max(channels // 4, 1)
+        self.squeeze = _linear(channels, squeezed, rngs=rngs) if config.squeeze_excitation else None
+        self.excite = _linear(squeezed, channels, rngs=rngs) if config.squeeze_excitation else None
+
+    def __call__(self, board: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        """Returns the board's features after this block."""
+        branch = board if self.norm is None else self.norm(board).astype(board.dtype)
+        for index, convolution in enumerate(self.convolutions):
+            branch = convolution(nnx.relu(branch))
+            if index == 0 and self.pooled is not None:
+                bias = self.pooled(pool(nnx.relu(branch)))
+                branch = branch + bias[:, None, None, :].astype(branch.dtype)
+        if self.squeeze is not None and self.excite is not None:
+            gate = self.excite(nnx.relu(self.squeeze(branch.mean(axis=(1, 2)))))
+            branch = branch * nnx.sigmoid(gate)[:, None, None, :].astype(branch.dtype)
+        return board + branch
+
+
+class ResidualTower(nnx.Module):
+    """A residual tower with heads, for observations [height, width, planes]."""
+
+    def __init__(
+        self,
+        *,
+        observation_shape: tuple[int, ...],
+        num_actions: int,
+        auxiliary_shapes: Mapping[str, tuple[int, ...]],
+        config: NetworkConfig,
+        rngs: nnx.Rngs,
+    ) -> None:
+        height, width, planes = observation_shape
+        self.dtype = jnp.dtype(config.dtype)
+        self.stem = _conv(planes, config.channels, 3, config, rngs=rngs)
+        self.blocks = nnx.List([ResidualBlock(config, rngs=rngs) for _ in range(config.blocks)])
+        self.policy_conv = _conv(config.channels, _HEAD_CHANNELS, 1, config, rngs=rngs)
+        self.value_conv = _conv(config.channels, _HEAD_CHANNELS, 1, config, rngs=rngs)
+        flat = height * width * _HEAD_CHANNELS
+        board_shapes = {
+            name: shape for name, shape in auxiliary_shapes.items()
+            if len(shape) >= 2 and shape[:2] == (height, width)
+        }  # fmt: skip
+        self.board_heads = nnx.Dict(
+            {
+                name: _conv(config.channels, math.prod(shape[2:]), 1, config, rngs=rngs, zero=True)
+                for name, shape in board_shapes.items()
+            }
+        )
+        self.board_shapes = board_shapes
+        self.heads = Heads(
+            policy_features=flat + 2 * config.channels,
+            value_features=flat + 2 * config.channels,
+            num_actions=num_actions,
+            auxiliary_shapes={
+                name: shape for name, shape in auxiliary_shapes.items() if name not in board_shapes
+            },
+            config=config,
+            rngs=rngs,
+        )
+
+    def __call__(self, observations: Float[Array, "B H W P"]) -> Prediction:
+        """Returns the prediction for `B` observations."""
+        board = self.stem(observations.astype(self.dtype))
+        for block in self.blocks:
+            board = block(board)
+        board = nnx.relu(board)
+        batch = board.shape[0]
+        pooled = pool(board).astype(jnp.float32)
+        policy, value = (
+            jnp.concatenate(
+                [nnx.relu(head(board)).reshape(batch, -1).astype(jnp.float32), pooled], axis=-1
+            )
+            for head in (self.policy_conv, self.value_conv)
+        )
+        maps = {
+            name: jnp.tanh(head(board).astype(jnp.float32)).reshape(batch, *self.board_shapes[name])
+            for name, head in self.board_heads.items()
+        }
+        return self.heads(policy, value, maps)
+
+
+class Perceptron(nnx.Module):
+    """A residual multilayer perceptron with heads, for observations of any shape."""
+
+    def __init__(
+        self,
+        *,
+        observation_shape: tuple[int, ...],
+        num_actions: int,
+        auxiliary_shapes: Mapping[str, tuple[int, ...]],
+        config: NetworkConfig,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.dtype = jnp.dtype(config.dtype)
+        self.stem = _linear(math.prod(observation_shape), config.channels, rngs=rngs)
+        self.layers = nnx.List(
+            [
+                nnx.Linear(config.channels, config.channels, dtype=self.dtype, rngs=rngs)
+                for _ in range(config.blocks)
+            ]
+        )
+        self.norms = nnx.List(
+            [nnx.LayerNorm(config.channels, rngs=rngs) for _ in range(config.blocks)]
+            if config.norm == "layer"
+            else []
+        )
+        self.heads = Heads(
+            policy_features=config.channels,
+            value_features=config.channels,
+            num_actions=num_actions,
+            auxiliary_shapes=auxiliary_shapes,
+            config=config,
+            rngs=rngs,
+        )
+
+    def __call__(self, observations: Float[Array, "B ..."]) -> Prediction:
+        """Returns the prediction for `B` observations."""
+        hidden = self.stem(observations.reshape(observations.shape[0], -1).astype(jnp.float32))
+        for index, layer in enumerate(self.layers):
+            inputs = self.norms[index](hidden) if len(self.norms) else hidden
+            hidden = hidden + layer(nnx.relu(inputs)).astype(jnp.float32)
+        features = nnx.relu(hidden)
+        return self.heads(features, features, {})
+
+
+class Heads(nnx.Module):
+    """Policy, value and flat auxiliary heads over two feature vectors; always float32."""
+
+    def __init__(
+        self,
+        *,
+        policy_features: int,
+        value_features: int,
+        num_actions: int,
+        auxiliary_shapes: Mapping[str, tuple[int, ...]],
+        config: NetworkConfig,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.policy = _linear(policy_features, num_actions, rngs=rngs, zero=True)
+        self.value_hidden = _linear(value_features, _VALUE_UNITS, rngs=rngs)
+        outcomes = 3 if config.value_head == "wdl" else 1
+        self.value = _linear(_VALUE_UNITS, outcomes, rngs=rngs, zero=True)
+        # The reply's policy depends on the board as the policy does; the rest on the outcome.
+        self.extra = nnx.Dict(
+            {
+                name: _linear(
+                    policy_features if name == "next_policy" else _VALUE_UNITS,
+                    math.prod(shape), rngs=rngs, zero=True,
+                )
+                for name, shape in auxiliary_shapes.items()
+            }
+        )  # fmt: skip
+        self.extra_shapes = dict(auxiliary_shapes)
+
+    def __call__(
+        self,
+        policy_features: Float32[Array, "B F"],
+        value_features: Float32[Array, "B G"],
+        maps: Mapping[str, Float32[Array, "B ..."]],
+    ) -> Prediction:
+        """Returns the prediction; `maps` are auxiliary predictions made elsewhere."""
+        hidden = nnx.relu(self.value_hidden(value_features))
+        value_logits = self.value(hidden)
+        auxiliary = dict(maps)
+        for name, head in self.extra.items():
+            if name == "next_policy":
+                auxiliary[name] = head(policy_features)
+            else:
+                auxiliary[name] = jnp.tanh(head(hidden)).reshape(-1, *self.extra_shapes[name])
+        return Prediction(
+            policy_logits=self.policy(policy_features),
+            value=expected_result(value_logits),
+            value_logits=value_logits,
+            auxiliary=auxiliary,
+        )
+
+
+def expected_result(value_logits: Float32[Array, "B outcomes"]) -> Float32[Array, " B"]:
+    """Returns win probability less loss probability, or tanh of a scalar, in [-1, 1]."""
+    if value_logits.shape[-1] == 1:
+        return jnp.tanh(value_logits[:, 0])
+    chances = jax.nn.softmax(value_logits, axis=-1)
+    return chances[:, 0] - chances[:, 2]
+
+
+def pool(board: Float[Array, "B H W C"]) -> Float[Array, "B C2"]:
+    """Returns mean and maximum of each channel over the board."""
+    return jnp.concatenate([board.mean(axis=(1, 2)), board.max(axis=(1, 2))], axis=-1)
+
+
+def _conv(
+    inputs: int,
+    outputs: int,
+    size: int,
+    config: NetworkConfig,
+    *,
+    rngs: nnx.Rngs,
+    zero: bool = False,
+) -> nnx.Conv:
+    init = nnx.initializers.zeros_init() if zero else nnx.initializers.he_normal()
+    return nnx.Conv(
+        inputs, outputs, (size, size), dtype=jnp.dtype(config.dtype), kernel_init=init, rngs=rngs
+    )
+
+
+def _linear(inputs: int, outputs: int, *, rngs: nnx.Rngs, zero: bool = False) -> nnx.Linear:
+    init = nnx.initializers.zeros_init() if zero else nnx.initializers.he_normal()
+    return nnx.Linear(inputs, outputs, kernel_init=init, rngs=rngs)

@@ -1,0 +1,43 @@
+"""Spreading a batch over all local devices.
+
+XLA runs convolutions on one CPU thread, so on a CPU the cores are presented as devices (see
+`selfplay.startup`) and every batch is cut into one part per device. On a machine with several
+accelerators the same code uses them all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = "devices"
+
+ALONG_BATCH = PartitionSpec(AXIS)
+"""The leading axis is cut into one part per device."""
+
+REPLICATED = PartitionSpec()
+"""Every device has the whole."""
+
+
+def local_mesh() -> Mesh:
+    """Returns the devices of this process as a one-axis mesh."""
+    return Mesh(jax.local_devices(), (AXIS,))
+
+
+def sharding(mesh: Mesh, spec: PartitionSpec) -> NamedSharding:
+    """Returns how an array with `spec` lies on the devices of `mesh`."""
+    return NamedSharding(mesh, spec)
+
+
+def per_device(
+    function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any
+) -> Callable[..., Any]:
+    """Returns `function` run on every device with that device's part of the arguments.
+
+    Each device runs its own program on its own part: a loop that ends early on one does not wait
+    for the others.
+    """
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+    )

@@ -1,0 +1,15 @@
+"""A person and an agent at one board: analysis of positions, and matches in a terminal."""
+
+from selfplay.play.analyze import analyze, read_positions
+from selfplay.play.live import LiveMatch, play_text
+from selfplay.play.terminal import Session, parse_people, play_in_terminal
+
+__all__ = [
+    "LiveMatch",
+    "Session",
+    "analyze",
+    "parse_people",
+    "play_in_terminal",
+    "play_text",
+    "read_positions",
+]

@@ -1,0 +1,101 @@
+"""What an agent thinks of given positions, as documents for scripts."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from selfplay.arena.agents import Analysis, Analyst
+from selfplay.arena.batches import stack
+from selfplay.errors import ConfigError, IllegalActionError
+from selfplay.game import Game
+from selfplay.play.live import LiveMatch, play_text
+
+_POSITIONS_AT_ONCE = 256
+
+
+def read_positions(game: Game[Any], lines: Iterable[str], *, seed: int = 0) -> Iterator[LiveMatch]:
+    """Yields the position that each line of moves leads to; an empty line is the start.
+
+    Args:
+        game: the rules.
+        lines: of a file; see `play_text` for how moves are written.
+        seed: chooses the first position in games with random starts.
+
+    Raises:
+        IllegalActionError: a move is not legal; the message names its line and ply.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            match = play_text(game, line, seed=seed)
+            _refuse_finished(match)
+        except (ConfigError, IllegalActionError) as error:
+            raise type(error)(f"line {number}: {error}", hint=error.hint) from error
+        yield match
+
+
+def analyze(
+    agent: Analyst, matches: Iterable[LiveMatch], *, seed: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Yields one document per position, in order; many positions are searched at once.
+
+    Keys: `moves` (action numbers from the start), `player` to move, `action` and `action_name`
+    of the best move, `value` in [-1, 1] for the player to move, `policy` and `visits` by action
+    number (as text, as JSON has it) over the `legal` actions, `agent`, and where the agent has
+    them `qvalues`, `raw_value` and `raw_policy`: the network's opinion without search.
+
+    Args:
+        agent: who thinks.
+        matches: positions, none of them over.
+        seed: of the agent's random choices.
+
+    Raises:
+        ConfigError: a match is over, so that there is nothing to analyse.
+    """
+    remaining = iter(matches)
+    key = jax.random.key(seed)
+    for part in itertools.count():
+        chunk = list(itertools.islice(remaining, _POSITIONS_AT_ONCE))
+        if not chunk:
+            return
+        for match in chunk:
+            _refuse_finished(match)
+        positions = stack([match.position for match in chunk])
+        analyses = agent.analyse(positions, key=jax.random.fold_in(key, part))
+        for match, analysis in zip(chunk, analyses, strict=True):
+            yield _document(agent.name, match, analysis)
+
+
+def _refuse_finished(match: LiveMatch) -> None:
+    if match.over:
+        raise ConfigError(
+            "the match is over after these moves",
+            hint="there is no move left to analyse; leave the last one out",
+        )
+
+
+def _document(name: str, match: LiveMatch, analysis: Analysis) -> dict[str, Any]:
+    legal = match.legal
+    document: dict[str, Any] = {
+        "moves": list(match.actions),
+        "player": match.player,
+        "action": analysis.action,
+        "action_name": match.name(analysis.action),
+        "value": analysis.value,
+        "policy": _by_action(analysis.policy, legal),
+        "visits": _by_action(analysis.visits, legal),
+        "legal": legal,
+        "agent": name,
+    }
+    if analysis.qvalues is not None:
+        document["qvalues"] = _by_action(analysis.qvalues, legal)
+    if analysis.raw_value is not None and analysis.raw_policy is not None:
+        document["raw_value"] = analysis.raw_value
+        document["raw_policy"] = _by_action(analysis.raw_policy, legal)
+    return document
+
+
+def _by_action(numbers: np.ndarray | None, legal: list[int]) -> dict[str, Any]:
+    return {} if numbers is None else {str(action): numbers[action].item() for action in legal}

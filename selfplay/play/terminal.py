@@ -1,0 +1,287 @@
+"""A match in the terminal: a person, or two, or none, and an agent."""
+
+import dataclasses
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from selfplay.arena.agents import Agent, Analysis, Analyst, analyse_one
+from selfplay.arena.batches import stack
+from selfplay.configuration import check_choice
+from selfplay.errors import IllegalActionError
+from selfplay.game import Game
+from selfplay.play.live import LiveMatch
+
+_SHOWN_MOVES = 5
+_HELP = """\
+  a move      as this game writes it; "moves" lists them
+  #N          action number N
+  moves       the legal moves
+  hint        what the agent would play here
+  undo        take back your last move
+  resign      give up the match
+  quit        leave without a result
+  help        this list"""
+
+Ending = Literal["finished", "resigned", "left"]
+
+
+@runtime_checkable
+class LineSource(Protocol):
+    """Where typed lines come from, such as `sys.stdin`."""
+
+    def readline(self) -> str:
+        """Returns the next line, with its line break; an empty text at the end."""
+
+
+@runtime_checkable
+class Screen(Protocol):
+    """Where text is shown, such as `sys.stdout`."""
+
+    def write(self, text: str, /) -> object:
+        """Shows `text`, maybe later."""
+
+    def flush(self) -> object:
+        """Shows everything written so far."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """How a match in the terminal went.
+
+    Attributes:
+        ending: whether it was played to the end, resigned, or left without a result.
+        actions: every move.
+        returns: result for player 0 and player 1, in [-1, 1]; None if it was left.
+    """
+
+    ending: Ending
+    actions: tuple[int, ...]
+    returns: tuple[float, float] | None
+
+
+def parse_people(text: str) -> frozenset[int]:
+    """Returns which players are people: "0", "1", "both" or "none"."""
+    seats = {"0": {0}, "1": {1}, "both": {0, 1}, "none": set()}
+    check_choice("the side you play", text, tuple(seats))
+    return frozenset(seats[text])
+
+
+def play_in_terminal(
+    game: Game[Any],
+    agent: Agent,
+    *,
+    people: frozenset[int],
+    source: LineSource,
+    output: Screen,
+    seed: int = 0,
+) -> Session:
+    """Plays one match and returns how it went.
+
+    Args:
+        game: the rules.
+        agent: plays every side that is not a person's, and gives hints.
+        people: the players, of 0 and 1, who type their moves.
+        source: where people's lines come from; its end leaves the match.
+        output: where everything is written.
+        seed: of a random start and of the agent's random choices.
+    """
+    return _Table(game, agent, people, source, output, seed).play()
+
+
+class _Table:
+    """The match, the agent, and the two streams."""
+
+    def __init__(
+        self,
+        game: Game[Any],
+        agent: Agent,
+        people: frozenset[int],
+        source: LineSource,
+        output: Screen,
+        seed: int,
+    ) -> None:
+        self._match = LiveMatch(game, seed=seed)
+        self._agent = agent
+        self._people = people
+        # Estimates are for one side all along: the person's, or player 0 if that is not one.
+        self._side = min(people) if len(people) == 1 else 0
+        self._source = source
+        self._output = output
+        self._key = jax.random.key(seed)
+
+    def play(self) -> Session:
+        """Plays until the match ends, somebody resigns, or the input does."""
+        match = self._match
+        seats = ", ".join(f"player {player} is {self._who(player)}" for player in (0, 1))
+        self._say(f"{match.game.name}: {seats}")
+        if self._people:
+            self._say("type a move, or help; an estimate is an expected score, a draw counts half")
+        while not match.over:
+            self._show()
+            if match.player not in self._people:
+                self._agent_moves()
+                continue
+            ending = self._person_moves()
+            if ending is not None:
+                return self._end(ending)
+        self._show()
+        return self._end("finished")
+
+    def _person_moves(self) -> Ending | None:
+        """Asks until the match has changed; returns an ending if that is what was asked for."""
+        match = self._match
+        while True:
+            self._output.write(f"player {match.player}, your move> ")
+            self._output.flush()
+            try:
+                line = self._source.readline()
+            except KeyboardInterrupt:
+                line = ""
+            if not line:
+                self._say("")
+                return "left"
+            text = line.strip()
+            command = text.casefold()
+            if command in ("quit", "exit"):
+                return "left"
+            if command == "resign":
+                return "resigned"
+            if command == "undo":
+                if self._undo():
+                    return None
+            elif command == "help":
+                self._say(_HELP)
+            elif command == "moves":
+                self._say(" ".join(f"{match.name(action)} (#{action})" for action in match.legal))
+            elif command == "hint":
+                self._hint()
+            elif text and self._try_move(text):
+                return None
+
+    def _try_move(self, text: str) -> bool:
+        """Plays what was typed; says why not, and returns False, if it is no legal move."""
+        match = self._match
+        try:
+            if text.startswith("#") and text[1:].strip().isdecimal():
+                match.play(int(text[1:]))
+            else:
+                match.play(match.game.string_to_action(match.position.state, text))
+        except IllegalActionError as error:
+            self._say(f"{error}" + (f"; {error.hint}" if error.hint else ""))
+        # A game that reads its moves with int() or a table says so in its own way.
+        except (ValueError, LookupError):
+            self._say(f"{text!r} is not a move; type moves to see them")
+        else:
+            return True
+        return False
+
+    def _undo(self) -> bool:
+        """Goes back to the last position before this one in which a person was to move."""
+        earlier = self._match.players()[:-1]
+        for ply in range(len(earlier) - 1, -1, -1):
+            if earlier[ply] in self._people:
+                self._match.undo(len(earlier) - ply)
+                return True
+        self._say("there is no move of yours to take back")
+        return False
+
+    def _agent_moves(self) -> None:
+        match = self._match
+        analysis = self._analysis()
+        if analysis is None:
+            positions = stack([match.position])
+            action = int(self._agent.select(positions, key=self._ply_key())[0])
+        else:
+            action = analysis.action
+        text = f"{self._agent.name} plays {match.name(action)} (#{action})"
+        if analysis is None:
+            self._say(text)
+        else:
+            self._say(text + self._estimate(analysis))
+            self._table(analysis)
+        match.play(action)
+
+    def _hint(self) -> None:
+        analysis = self._analysis()
+        if analysis is None:
+            self._say(f"{self._agent.name} gives no hints")
+            return
+        name = self._match.name(analysis.action)
+        self._say(
+            f"{self._agent.name} would play {name} (#{analysis.action})" + self._estimate(analysis)
+        )
+        self._table(analysis)
+
+    def _analysis(self) -> Analysis | None:
+        if not isinstance(self._agent, Analyst):
+            return None
+        return analyse_one(self._agent, self._match.position, key=self._ply_key())
+
+    def _ply_key(self) -> jax.Array:
+        # By the ply, so that the agent answers the same way after an undo.
+        return jax.random.fold_in(self._key, len(self._match.actions))
+
+    def _percent(self, value: float) -> str:
+        """Returns a value for the player to move as the expected score of the named side."""
+        return f"{50 * (1 + (value if self._side == self._match.player else -value)):.0f} %"
+
+    def _estimate(self, analysis: Analysis) -> str:
+        if analysis.value is None:
+            return ""
+        return f"; estimate for player {self._side}: {self._percent(analysis.value)}"
+
+    def _table(self, analysis: Analysis) -> None:
+        """Writes the likeliest moves with their probability, visits and estimate."""
+        policy, visits, qvalues = analysis.policy, analysis.visits, analysis.qvalues
+        searched = visits is not None and qvalues is not None and bool(visits.any())
+        rows = [["move", "policy"] + (["visits", "estimate"] if searched else [])]
+        likeliest = np.argsort(-policy, kind="stable")[:_SHOWN_MOVES]
+        for action in likeliest[policy[likeliest] > 0].tolist():
+            row = [self._match.name(action), f"{100 * policy[action]:.0f} %"]
+            if searched and visits is not None and qvalues is not None:
+                estimate = self._percent(float(qvalues[action])) if visits[action] else "-"
+                row += [str(visits[action]), estimate]
+            rows.append(row)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for name, *numbers in rows:
+            cells = zip(numbers, widths[1:], strict=True)
+            self._say(
+                f"  {name:<{widths[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in cells)
+            )
+
+    def _show(self) -> None:
+        self._say("")
+        self._say(self._match.game.render(self._match.position.state))
+
+    def _end(self, ending: Ending) -> Session:
+        match = self._match
+        returns: tuple[float, float] | None = None
+        if ending == "finished":
+            returns = match.returns
+            cut = f" (cut at {match.game.max_plies} plies)" if match.truncated else ""
+            self._say(f"{_verdict(returns)} after {len(match.actions)} plies{cut}")
+        elif ending == "resigned":
+            returns = (1.0, -1.0) if match.player == 1 else (-1.0, 1.0)
+            self._say(f"player {match.player} resigns: {_verdict(returns)}")
+        else:
+            self._say(f"left after {len(match.actions)} plies, no result")
+        return Session(ending=ending, actions=tuple(match.actions), returns=returns)
+
+    def _who(self, player: int) -> str:
+        if player not in self._people:
+            return self._agent.name
+        return "you" if len(self._people) == 1 else "a person"
+
+    def _say(self, text: str) -> None:
+        self._output.write(text + "\n")
+
+
+def _verdict(returns: tuple[float, float]) -> str:
+    first = returns[0]
+    if first == 0:
+        return "a draw"
+    winner = 0 if first > 0 else 1
+    margin = "" if abs(first) == 1 else f" with a result of {abs(first):+.2f}"
+    return f"player {winner} wins{margin}"

@@ -1,0 +1,46 @@
+"""Settings of the replay window."""
+
+import dataclasses
+
+from selfplay.configuration import check_range
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayConfig:
+    """Which positions the trainer may sample.
+
+    The window grows with the number `n` of positions ever made, as in Wu, "Accelerating
+    Self-Play Learning in Go", 2019, appendix C: below `min_window` it holds everything, then
+    `min_window * (1 + growth * ((n / min_window) ** power - 1) / power)`, up to `max_window`.
+
+    Attributes:
+        min_window: positions, at least 1.
+        max_window: positions, at least `min_window`; this much host memory is taken.
+        max_matches: matches, at least 1; 0 for no limit by matches.
+        growth: slope of the growth where it begins, in [0, 1].
+        power: exponent of the growth, in (0, 1].
+        first_positions: positions to wait for before the first update, at least 1.
+    """
+
+    min_window: int = 30_000
+    max_window: int = 500_000
+    max_matches: int = 0
+    growth: float = 0.6
+    power: float = 0.75
+    first_positions: int = 4_000
+
+    def __post_init__(self) -> None:
+        check_range("replay.min_window", self.min_window, low=1)
+        check_range("replay.max_window", self.max_window, low=self.min_window)
+        check_range("replay.max_matches", self.max_matches, low=0)
+        check_range("replay.growth", self.growth, low=0, high=1)
+        check_range("replay.power", self.power, above=0, high=1)
+        check_range("replay.first_positions", self.first_positions, low=1)
+
+    def window(self, positions_made: int) -> int:
+        """Returns how many of the newest positions may be sampled."""
+        if positions_made <= self.min_window:
+            return self.min_window
+        ratio = positions_made / self.min_window
+        grown = self.min_window * (1 + self.growth * (ratio**self.power - 1) / self.power)
+        return min(int(grown), self.max_window)

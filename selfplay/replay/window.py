@@ -1,0 +1,200 @@
+"""The replay window: the newest positions, in host memory, sampled evenly."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float32, Int32, PyTree
+
+from selfplay.game import Game, pytree
+from selfplay.records import MatchRecord
+from selfplay.replay.config import ReplayConfig
+from selfplay.replay.rebuild import Rebuilder
+
+_MOST_ACTIONS = 128
+
+
+@pytree
+class Samples:
+    """`B` positions to learn from, on the host; states have a leading axis `B`.
+
+    Attributes:
+        states: the positions.
+        final_states: where their matches ended; None if the game declares no auxiliary targets.
+        policy_actions: actions of the policy target, padded with action 0.
+        policy_probabilities: their probabilities, padded with 0; not normalised.
+        policy_weights: 1 where the policy is a training target, else 0.
+        next_actions: the policy target one ply later, likewise.
+        next_probabilities: likewise.
+        next_weights: 1 where there is a next ply with a target, else 0.
+        outcomes: the match's result in [-1, 1] for the player to move.
+        outcome_weights: 1 where the outcome follows from play, 0 where a random move came after.
+        root_values: value after the search, in [-1, 1], for the player to move.
+    """
+
+    states: PyTree
+    final_states: PyTree
+    policy_actions: Int32[np.ndarray, "B K"]
+    policy_probabilities: Float32[np.ndarray, "B K"]
+    policy_weights: Float32[np.ndarray, " B"]
+    next_actions: Int32[np.ndarray, "B K"]
+    next_probabilities: Float32[np.ndarray, "B K"]
+    next_weights: Float32[np.ndarray, " B"]
+    outcomes: Float32[np.ndarray, " B"]
+    outcome_weights: Float32[np.ndarray, " B"]
+    root_values: Float32[np.ndarray, " B"]
+
+
+class ReplayWindow:
+    """A ring of positions. What was ingested in which order decides its content alone."""
+
+    def __init__(self, game: Game[Any], config: ReplayConfig) -> None:
+        """Allocates memory for `config.max_window` positions of `game`."""
+        self.config = config
+        self._rebuild = Rebuilder(game)
+        state = jax.eval_shape(game.init, jax.random.key(0))
+        has_targets = bool(jax.eval_shape(game.auxiliary_targets, state, state))
+        self._width = min(game.num_actions, _MOST_ACTIONS)
+        ring = config.max_window
+
+        def empty(leaf: Any) -> npt.NDArray[Any]:
+            return np.zeros((ring, *leaf.shape), leaf.dtype)
+
+        self._states = jax.tree.map(empty, state)
+        self._final_states = jax.tree.map(empty, state) if has_targets else None
+        self._policy_actions = np.zeros((ring, self._width), np.int32)
+        self._policy_probabilities = np.zeros((ring, self._width), np.float32)
+        self._is_target = np.zeros(ring, np.bool_)
+        self._has_next = np.zeros(ring, np.bool_)
+        self._outcomes = np.zeros(ring, np.float32)
+        self._outcome_known = np.zeros(ring, np.bool_)
+        self._root_values = np.zeros(ring, np.float32)
+        self._checkpoints = np.zeros(ring, np.int64)
+        self._match_numbers = np.zeros(ring, np.int64)
+        self.positions_made = 0
+        self.matches_made = 0
+
+    @property
+    def size(self) -> int:
+        """How many of the newest positions may be sampled now."""
+        held = min(self.positions_made, self.config.window(self.positions_made))
+        if self.config.max_matches and self.matches_made > self.config.max_matches:
+            newest = np.arange(self.positions_made - held, self.positions_made)
+            numbers = self._match_numbers[newest % self.config.max_window]
+            held = int((numbers >= self.matches_made - self.config.max_matches).sum())
+        return held
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is enough to train on."""
+        return self.positions_made >= self.config.first_positions
+
+    def mean_age(self, update: int) -> float:
+        """Returns how many updates ago, on average, the window's positions were played."""
+        if self.size == 0:
+            return 0.0
+        return float(update - self._checkpoints[self._slots(np.arange(self.size))].mean())
+
+    def ingest(self, matches: Sequence[MatchRecord]) -> int:
+        """Takes in finished matches over the oldest ones; returns the number of positions.
+
+        Raises:
+            RecordError: a match does not follow the rules; nothing of `matches` is taken in.
+        """
+        matches = [match for match in matches if match.plies > 0]
+        if not matches:
+            return 0
+        positions = self._rebuild(matches)
+        total = sum(match.plies for match in matches)
+        lengths = np.array([match.plies for match in matches])
+        match_of = np.repeat(np.arange(len(matches)), lengths)
+        # A group larger than the ring keeps its newest positions.
+        first = max(0, total - self.config.max_window)
+        kept = np.arange(first, total)
+        slots = (self.positions_made + kept) % self.config.max_window
+
+        def put(ring: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+            ring[slots] = values[kept]
+
+        jax.tree.map(put, self._states, positions.states)
+        if self._final_states is not None:
+            jax.tree.map(
+                lambda ring, leaf: put(ring, leaf[match_of]),
+                self._final_states,
+                positions.final_states,
+            )
+        players = np.concatenate([match.players for match in matches]).astype(np.int64)
+        returns = np.array([match.returns for match in matches], np.float32)
+        last = np.zeros(total, np.bool_)
+        last[lengths.cumsum() - 1] = True
+        is_target = np.concatenate([match.is_target for match in matches])
+        actions, probabilities = _padded_policies(matches, self._width)
+        put(self._policy_actions, actions)
+        put(self._policy_probabilities, probabilities)
+        put(self._is_target, is_target)
+        put(self._has_next, ~last & np.roll(is_target, -1))
+        put(self._outcomes, returns[match_of, players])
+        put(self._outcome_known, np.concatenate([_outcome_known(match) for match in matches]))
+        put(self._root_values, np.concatenate([match.root_values for match in matches]))
+        put(self._checkpoints, np.array([m.first_checkpoint for m in matches])[match_of])
+        put(self._match_numbers, self.matches_made + match_of)
+        self.positions_made += total
+        self.matches_made += len(matches)
+        return total
+
+    def sample(self, batch_size: int, *, seed: int, update: int) -> Samples:
+        """Returns `batch_size` positions, evenly with replacement.
+
+        The draw depends on `seed`, `update` and the window's content alone, so a resumed run
+        draws what the uninterrupted one would have drawn.
+        """
+        generator = np.random.Generator(np.random.Philox(key=[seed, update]))
+        drawn = generator.integers(0, self.size, batch_size)
+        slots = self._slots(drawn)
+        following = (slots + 1) % self.config.max_window
+        return Samples(
+            states=jax.tree.map(lambda ring: ring[slots], self._states),
+            final_states=jax.tree.map(lambda ring: ring[slots], self._final_states),
+            policy_actions=self._policy_actions[slots],
+            policy_probabilities=self._policy_probabilities[slots],
+            policy_weights=self._is_target[slots].astype(np.float32),
+            next_actions=self._policy_actions[following],
+            next_probabilities=self._policy_probabilities[following],
+            next_weights=self._has_next[slots].astype(np.float32),
+            outcomes=self._outcomes[slots],
+            outcome_weights=self._outcome_known[slots].astype(np.float32),
+            root_values=self._root_values[slots],
+        )
+
+    def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Returns ring indices; age 0 is the newest position."""
+        return (self.positions_made - 1 - ages) % self.config.max_window
+
+
+def _outcome_known(match: MatchRecord) -> npt.NDArray[np.bool_]:
+    """Returns for each ply whether no random move was played at it or after it."""
+    random_after = np.cumsum(match.exploratory[::-1])[::-1]
+    return np.asarray(random_after == 0)
+
+
+def _padded_policies(
+    matches: Sequence[MatchRecord], width: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Returns the policy targets of all plies as [plies, width]; the largest shares are kept."""
+    counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
+    rows = np.repeat(np.arange(len(counts)), counts)
+    ends = counts.cumsum()
+    actions = np.concatenate([match.policy_actions for match in matches])
+    shares = np.concatenate([match.policy_probabilities for match in matches])
+    if counts.max(initial=0) > width:
+        order = np.lexsort((-shares, rows))
+        actions, shares = actions[order], shares[order]
+    columns = np.arange(len(rows)) - np.repeat(ends - counts, counts)
+    kept = columns < width
+    padded_actions = np.zeros((len(counts), width), np.int32)
+    padded_shares = np.zeros((len(counts), width), np.float32)
+    padded_actions[rows[kept], columns[kept]] = actions[kept]
+    padded_shares[rows[kept], columns[kept]] = shares[kept]
+    return padded_actions, padded_shares

@@ -1,0 +1,216 @@
+"""Self-play: many matches at once, forever, inside one compiled function."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt32
+
+from selfplay.game import Game, Position, advance, is_truncated, pytree, start
+from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
+from selfplay.rollout.config import RolloutConfig
+from selfplay.search import Evaluator, SearchConfig, random_legal_action, search
+
+
+@pytree
+class Matches:
+    """`B` matches in progress: all that self-play carries from one ply to the next.
+
+    Attributes:
+        positions: where each match stands; never over.
+        start_keys: data of the key each match was started with.
+        random_plies: how many plies at the start of each match are random.
+    """
+
+    positions: Position[Any]
+    start_keys: UInt32[Array, "B 2"]
+    random_plies: Int32[Array, " B"]
+
+
+@pytree
+class Plies:
+    """One ply of `B` matches; `SelfPlayer.play` stacks `T` of them in front.
+
+    Attributes:
+        start_keys: data of the key the match was started with.
+        players: who moved.
+        actions: what was played.
+        policy: the search's improved policy at that position; the target of training.
+        root_values: value after the search, in [-1, 1], for the player who moved.
+        raw_values: the network's own value, likewise.
+        exploratory: whether the move was drawn at random, whatever the search said.
+        over: whether the match ended with this ply.
+        truncated: whether it ended by its length alone.
+        returns: the result for player 0 and 1; meaningful where the match is over.
+    """
+
+    start_keys: UInt32[Array, "B 2"]
+    players: Int32[Array, " B"]
+    actions: Int32[Array, " B"]
+    policy: Float32[Array, "B A"]
+    root_values: Float32[Array, " B"]
+    raw_values: Float32[Array, " B"]
+    exploratory: Bool[Array, " B"]
+    over: Bool[Array, " B"]
+    truncated: Bool[Array, " B"]
+    returns: Float32[Array, "B 2"]
+
+
+class SelfPlayer:
+    """Plays `B` matches side by side; a match that ends makes place for a new one at once.
+
+    Nothing is cut off: matches run on from call to call, whatever happens to the weights in
+    between, so long and short ones are finished without bias.
+    """
+
+    def __init__(
+        self,
+        game: Game[Any],
+        evaluate: Evaluator,
+        search_config: SearchConfig,
+        config: RolloutConfig,
+        *,
+        mesh: Mesh | None = None,
+    ) -> None:
+        """Prepares self-play; nothing is compiled before the first call.
+
+        Args:
+            game: the rules.
+            evaluate: rates positions for the search.
+            search_config: how to think about a move.
+            config: how many matches and plies at a time.
+            mesh: the devices that share the matches; by default all local ones.
+        """
+        self.game = game
+        self.search_config = search_config
+        self.config = config
+        self.mesh = mesh or local_mesh()
+        self.num_matches = config.matches_per_device * self.mesh.size
+        self._start: Callable[..., Matches] = jax.jit(
+            per_device(
+                lambda keys: _begin(game, config, jax.random.split(keys[0], self._per_device)),
+                self.mesh,
+                in_specs=ALONG_BATCH,
+                out_specs=ALONG_BATCH,
+            )
+        )
+        chunk = functools.partial(_play_chunk, game, evaluate, search_config, config)
+        self._play: Callable[..., tuple[Matches, Plies]] = jax.jit(
+            per_device(
+                lambda params, matches, keys: chunk(params, matches, key=keys[0]),
+                self.mesh,
+                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH),
+                out_specs=(ALONG_BATCH, jax.sharding.PartitionSpec(None, *ALONG_BATCH)),
+            ),
+            donate_argnums=1,
+        )
+
+    @property
+    def _per_device(self) -> int:
+        return self.config.matches_per_device
+
+    def start(self, *, key: Key[Array, ""]) -> Matches:
+        """Returns `B` matches at their first position; `key` is consumed."""
+        return self._start(jax.random.split(key, self.mesh.size))
+
+    def play(
+        self, params: PyTree, matches: Matches, *, key: Key[Array, ""]
+    ) -> tuple[Matches, Plies]:
+        """Plays `plies_per_chunk` plies in every match.
+
+        Args:
+            params: weights for the evaluator.
+            matches: where the matches stand; the buffers are donated, do not use them again.
+            key: consumed.
+
+        Returns:
+            Where they stand now, and what was played, each leaf [T, B, ...].
+        """
+        return self._play(params, matches, jax.random.split(key, self.mesh.size))
+
+
+def _begin(game: Game[Any], config: RolloutConfig, keys: Key[Array, " B"]) -> Matches:
+    """Returns one new match for each key."""
+    start_keys, random_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+
+    def draw(key: Key[Array, ""]) -> Array:
+        share_key, count_key = jax.random.split(key)
+        count = jax.random.randint(count_key, (), 1, config.random_opening_plies + 1)
+        return jnp.where(
+            jax.random.uniform(share_key) < config.random_opening_share, count, 0
+        ).astype(jnp.int32)
+
+    return Matches(
+        positions=jax.vmap(functools.partial(start, game))(start_keys),
+        start_keys=jax.random.key_data(start_keys),
+        random_plies=jax.vmap(draw)(random_keys),
+    )
+
+
+def _play_chunk(
+    game: Game[Any],
+    evaluate: Evaluator,
+    search_config: SearchConfig,
+    config: RolloutConfig,
+    params: PyTree,
+    matches: Matches,
+    *,
+    key: Key[Array, ""],
+) -> tuple[Matches, Plies]:
+    def play_ply(matches: Matches, key: Key[Array, ""]) -> tuple[Matches, Plies]:
+        return _play_ply(game, evaluate, search_config, config, params, matches, key=key)
+
+    return jax.lax.scan(play_ply, matches, jax.random.split(key, config.plies_per_chunk))
+
+
+def _play_ply(
+    game: Game[Any],
+    evaluate: Evaluator,
+    search_config: SearchConfig,
+    config: RolloutConfig,
+    params: PyTree,
+    matches: Matches,
+    *,
+    key: Key[Array, ""],
+) -> tuple[Matches, Plies]:
+    search_key, random_key, begin_key = jax.random.split(key, 3)
+    positions = matches.positions
+    batch = positions.ply.shape[0]
+    found = search(game, evaluate, params, positions, search_config, key=search_key)
+    random_actions = jax.vmap(lambda state, key: random_legal_action(game, state, key=key))(
+        positions.state, jax.random.split(random_key, batch)
+    )
+    exploratory = positions.ply < matches.random_plies
+    actions = jnp.where(exploratory, random_actions, found.actions)
+    after = jax.vmap(functools.partial(advance, game))(positions, actions)
+    plies = Plies(
+        start_keys=matches.start_keys,
+        players=jax.vmap(game.current_player)(positions.state),
+        actions=actions,
+        policy=found.policy,
+        root_values=found.value,
+        raw_values=found.raw_value,
+        exploratory=exploratory,
+        over=after.over,
+        truncated=jax.vmap(functools.partial(is_truncated, game))(after.position),
+        returns=jax.vmap(game.returns)(after.position.state).astype(jnp.float32),
+    )
+    played = Matches(
+        positions=after.position,
+        start_keys=matches.start_keys,
+        random_plies=matches.random_plies,
+    )
+
+    def replace_finished(played: Matches) -> Matches:
+        fresh = _begin(game, config, jax.random.split(begin_key, batch))
+        return jax.tree.map(
+            lambda new, old: jnp.where(after.over.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+            fresh,
+            played,
+        )
+
+    # Not under vmap, so this is a true branch: plies in which no match ends cost nothing.
+    return jax.lax.cond(after.over.any(), replace_finished, lambda played: played, played), plies

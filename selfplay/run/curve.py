@@ -1,0 +1,28 @@
+"""The training curve of a run on disk."""
+
+from pathlib import Path
+
+from selfplay.errors import RunError
+from selfplay.run.directory import RunDirectory
+from selfplay.run.ratings import read_evaluations
+from selfplay.telemetry.plots import plot_training
+from selfplay.telemetry.tensorboard import read_scalars
+
+
+def training_curve(run_path: Path, output: Path) -> None:
+    """Draws strength and losses over the course of a run.
+
+    Args:
+        run_path: the run directory.
+        output: the picture to write; its ending chooses the format (.png, .svg, .pdf).
+
+    Raises:
+        RunError: it is no run, or has neither been evaluated nor trained yet.
+        MissingExtraError: matplotlib is not installed.
+    """
+    run = RunDirectory.open(run_path)
+    evaluations = read_evaluations(run_path)
+    scalars = read_scalars(run.tensorboard_path)
+    if not evaluations and not scalars:
+        raise RunError(f"{run_path} has nothing to draw yet", hint="train it for a minute first")
+    plot_training(evaluations, scalars, output, title=run.game_name)

@@ -1,0 +1,153 @@
+"""Writing files so that a reader, or a restart after a kill, never meets half of one."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfplay.errors import StorageError
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Names that start like this are not finished yet; every reader ignores them."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns an `OSError` inside into a `StorageError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Returns what to tell the user about a failed write to `path`."""
+    if error.errno in _FULL:
+        return StorageError(
+            f"{path} cannot be written: the disk is full",
+            hint="everything written before is intact; free some space and run the same command "
+            "again",
+        )
+    if error.errno in _REFUSED:
+        reason = "the file system is read-only" if error.errno == errno.EROFS else "not permitted"
+        return StorageError(
+            f"{path} cannot be written: {reason}",
+            hint="choose a directory that this user may write to",
+        )
+    return StorageError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Writes `data` to `path`: afterwards the file is complete, or it is as it was before.
+
+    The directory is made if need be. Survives a kill at any instant and, by fsync of file and
+    directory, a power failure.
+
+    Raises:
+        StorageError: the disk is full or refuses the write; nothing is left behind.
+    """
+    temporary = path.with_name(temporary_name(path.name))
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Writes `document` as JSON, atomically."""
+    atomic_write(path, json.dumps(document, indent=1).encode() + b"\n")
+
+
+def temporary_name(name: str) -> str:
+    """Returns a name beside `name` that no other process uses and every reader ignores."""
+    return f"{TEMPORARY_PREFIX}{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names inside a directory survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """Makes everything inside a directory survive a power failure."""
+    for directory, _, names in os.walk(path):
+        for name in names:
+            descriptor = os.open(os.path.join(directory, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(directory))
+
+
+def check_disk_space(path: Path, needed_bytes: int) -> None:
+    """Raises `StorageError` unless the disk of the directory `path` has so many bytes free."""
+    with storage_errors(path):
+        free = shutil.disk_usage(path).free
+    if free < needed_bytes:
+        raise StorageError(
+            f"{path} has {free / 1e6:.1f} MB left on its disk, but {needed_bytes / 1e6:.1f} MB "
+            "are needed",
+            hint="everything written before is intact; free some space and run the same command "
+            "again",
+        )
+
+
+def reserve(path: Path, needed_bytes: int) -> None:
+    """Takes so many bytes in the directory `path` and gives them back.
+
+    Unlike `check_disk_space` this also meets quotas. It goes before a write by a library whose
+    own failure on a full disk is hundreds of lines long.
+
+    Raises:
+        StorageError: they cannot be had.
+    """
+    ballast = path / temporary_name("reserve")
+    with storage_errors(path):
+        try:
+            with ballast.open("wb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, needed_bytes)
+        finally:
+            ballast.unlink(missing_ok=True)
+
+
+def process_space() -> str:
+    """Returns where process ids of this process mean something: host and process namespace."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        namespace = "0"
+    return f"{socket.gethostname()}.{namespace}"
+
+
+def process_exists(pid: int) -> bool:
+    """Returns whether a process of this host has that id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,85 @@
+"""Settings of the search."""
+
+import dataclasses
+
+from selfplay.configuration import check_choice, check_range
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SearchConfig:
+    """How hard, and how, to think about one move.
+
+    Attributes:
+        algorithm: "gumbel" (Sequential Halving over Gumbel-sampled root actions), "puct"
+            (AlphaZero) or "uct" (UCB1, for plain MCTS).
+        num_simulations: network evaluations per move inside the tree, at least 2; 0 plays the
+            raw network.
+        max_considered_actions: root actions that Gumbel compares, at least 2.
+        gumbel_scale: exploration noise of Gumbel; 1 in self-play, 0 in matches.
+        value_scale: weight of completed Q values against the prior's logits (Gumbel), above 0.
+        maxvisit_init: visits added before Q values are weighed (Gumbel), at least 0.
+        rescale_values: whether Gumbel stretches the Q values of one node to [0, 1] first.
+        max_depth: deepest ply below the root, at least 1; 0 for no cap but `num_simulations`.
+        puct_constant: exploration constant of PUCT (c_init) and of UCB1, above 0.
+        puct_base: visits at which PUCT's constant begins to grow, above 0.
+        fpu_reduction: an unvisited action counts as the node's value less this (PUCT), in [0, 2].
+        dirichlet_alpha: total concentration of the root noise, spread evenly over the legal
+            actions (PUCT), above 0.
+        dirichlet_fraction: share of noise in the root prior (PUCT), in [0, 1].
+        sampling_plies: plies at the start of a match whose move is sampled from the improved
+            policy; later ones play the best move. At least 0.
+        temperature: of that sampling; above 0. Probabilities are policy ** (1 / temperature).
+        sampling_share: only the likeliest actions that together hold this share are ever
+            sampled, in (0, 1].
+    """
+
+    algorithm: str = "gumbel"
+    num_simulations: int = 32
+    max_considered_actions: int = 16
+    gumbel_scale: float = 1.0
+    value_scale: float = 0.1
+    maxvisit_init: float = 50.0
+    rescale_values: bool = True
+    max_depth: int = 0
+    puct_constant: float = 1.25
+    puct_base: float = 19652.0
+    fpu_reduction: float = 0.2
+    dirichlet_alpha: float = 10.0
+    dirichlet_fraction: float = 0.25
+    sampling_plies: int = 12
+    temperature: float = 1.0
+    sampling_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("search.algorithm", self.algorithm, ("gumbel", "puct", "uct"))
+        if self.num_simulations != 0:
+            check_range(
+                "search.num_simulations",
+                self.num_simulations,
+                low=2,
+                hint="one simulation only expands the root, so the policy target would equal the "
+                "prior and nothing would be learnt; 0 plays the raw network",
+            )
+        check_range("search.max_considered_actions", self.max_considered_actions, low=2)
+        check_range("search.gumbel_scale", self.gumbel_scale, low=0)
+        check_range("search.value_scale", self.value_scale, above=0)
+        check_range("search.maxvisit_init", self.maxvisit_init, low=0)
+        check_range("search.max_depth", self.max_depth, low=0)
+        check_range("search.puct_constant", self.puct_constant, above=0)
+        check_range("search.puct_base", self.puct_base, above=0)
+        check_range("search.fpu_reduction", self.fpu_reduction, low=0, high=2)
+        check_range("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
+        check_range("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
+        check_range("search.sampling_plies", self.sampling_plies, low=0)
+        check_range("search.temperature", self.temperature, above=0)
+        check_range("search.sampling_share", self.sampling_share, above=0, high=1)
+
+    def for_matches(self, num_simulations: int | None = None) -> "SearchConfig":
+        """Returns the same search without noise or sampling: its best move, always the same."""
+        return dataclasses.replace(
+            self,
+            num_simulations=self.num_simulations if num_simulations is None else num_simulations,
+            gumbel_scale=0.0,
+            dirichlet_fraction=0.0,
+            sampling_plies=0,
+        )

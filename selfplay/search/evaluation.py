@@ -1,0 +1,113 @@
+"""What stands behind a search: something that rates positions.
+
+An evaluator is any callable with the signature of `Evaluator`. The search knows nothing else of
+the network, so one that does not run in XLA (through a host callback) fits in the same place.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, PyTree
+
+from selfplay.game import Game, Position, advance, is_over, pytree
+
+
+@pytree
+class Evaluation:
+    """What is thought of `B` positions before any search.
+
+    Attributes:
+        policy_logits: unnormalised log-probabilities of the actions; illegal ones may have any
+            finite value, the search masks them.
+        value: expected result in [-1, 1], for the player to move.
+    """
+
+    policy_logits: Float32[Array, "B A"]
+    value: Float32[Array, " B"]
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Rates a batch of game states, none of which need be non-terminal."""
+
+    def __call__(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
+        """Returns the evaluation of `B` states; `key` is consumed."""
+
+
+@runtime_checkable
+class AppliesNetwork(Protocol):
+    """The part of `selfplay.networks.Network` that an evaluator needs."""
+
+    def apply(self, weights: PyTree, observations: Array) -> Any:
+        """Returns an object with `policy_logits` [B, A] and `value` [B]."""
+
+
+def network_evaluator(game: Game[Any], network: AppliesNetwork) -> Evaluator:
+    """Returns the evaluator that asks `network`; its params are the network's weights."""
+
+    def evaluate(params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
+        del key
+        prediction = network.apply(params, jax.vmap(game.observe)(states))
+        return Evaluation(policy_logits=prediction.policy_logits, value=prediction.value)
+
+    return evaluate
+
+
+def uniform_evaluator(game: Game[Any]) -> Evaluator:
+    """Returns the evaluator that knows nothing: every action alike, every value 0."""
+
+    def evaluate(params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
+        del params, key
+        batch = jax.tree.leaves(states)[0].shape[0]
+        return Evaluation(
+            policy_logits=jnp.zeros((batch, game.num_actions), jnp.float32),
+            value=jnp.zeros(batch, jnp.float32),
+        )
+
+    return evaluate
+
+
+def random_playout_evaluator(game: Game[Any]) -> Evaluator:
+    """Returns the evaluator of plain Monte Carlo tree search: one random match to the end.
+
+    Every action is rated alike; the value is the result of one match of uniformly random legal
+    moves, for the player to move. A playout is cut at `max_plies` plies and scored there.
+    """
+
+    def play_out(state: PyTree, key: Key[Array, ""]) -> Float32[Array, ""]:
+        mover = game.current_player(state)
+
+        def continues(carry: tuple[Position[Any], Key[Array, ""]]) -> Array:
+            return ~is_over(game, carry[0])
+
+        def play(
+            carry: tuple[Position[Any], Key[Array, ""]],
+        ) -> tuple[Position[Any], Key[Array, ""]]:
+            position, key = carry
+            key, move_key = jax.random.split(key)
+            action = random_legal_action(game, position.state, key=move_key)
+            return advance(game, position, action).position, key
+
+        begin: tuple[Position[Any], Key[Array, ""]] = (
+            Position(state=state, ply=jnp.int32(0)),
+            key,
+        )
+        final, _ = jax.lax.while_loop(continues, play, begin)
+        return game.returns(final.state)[mover].astype(jnp.float32)
+
+    def evaluate(params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
+        uniform = uniform_evaluator(game)(params, states, key=key)
+        keys = jax.random.split(key, uniform.value.shape[0])
+        return Evaluation(
+            policy_logits=uniform.policy_logits, value=jax.vmap(play_out)(states, keys)
+        )
+
+    return evaluate
+
+
+def random_legal_action(game: Game[Any], state: PyTree, *, key: Key[Array, ""]) -> Array:
+    """Returns a uniformly random legal action of one state; `key` is consumed."""
+    legal = game.legal_action_mask(state)
+    noise = jax.random.uniform(key, legal.shape)
+    return jnp.argmax(jnp.where(legal, noise, -1.0)).astype(jnp.int32)

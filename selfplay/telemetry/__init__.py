@@ -1,0 +1,18 @@
+"""Telling people how training goes: a live screen, plain logs, TensorBoard, pictures."""
+
+from selfplay.telemetry.progress import PHASES, Progress, Strength
+from selfplay.telemetry.screen import PlainReporter, Reporter, ScreenReporter, make_reporter
+from selfplay.telemetry.tensorboard import Point, TensorBoardWriter, read_scalars
+
+__all__ = [
+    "PHASES",
+    "PlainReporter",
+    "Point",
+    "Progress",
+    "Reporter",
+    "ScreenReporter",
+    "Strength",
+    "TensorBoardWriter",
+    "make_reporter",
+    "read_scalars",
+]

@@ -1,0 +1,82 @@
+"""The picture of a training run."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfplay.errors import MissingExtraError
+from selfplay.telemetry.tensorboard import Point
+
+_LOSSES_SHOWN = 6
+
+
+def plot_training(
+    evaluations: Sequence[Mapping[str, Any]],
+    scalars: Mapping[str, Sequence[Point]],
+    output: Path,
+    *,
+    title: str,
+) -> None:
+    """Draws strength with its 95 % intervals above, losses below, over training time.
+
+    Args:
+        evaluations: with "update", "opponent", "score", "low", "high" and, if known,
+            "elapsed_seconds" of training.
+        scalars: as `read_scalars` returns them.
+        output: the picture to write; its ending chooses the format.
+        title: what was trained.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError(
+            "drawing a training curve needs matplotlib", hint="pip install 'selfplay-jax[dev]'"
+        ) from None
+
+    # No pyplot: it keeps global state and looks for a display.
+    figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+
+    minutes_at = {point.step: point.value / 60 for point in scalars.get("time/elapsed_seconds", ())}
+    by_time = bool(minutes_at) or any("elapsed_seconds" in one for one in evaluations)
+
+    by_opponent: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for one in evaluations:
+        by_opponent[str(one["opponent"])].append(one)
+    for opponent, results in by_opponent.items():
+        x = [_minutes(one, minutes_at) if by_time else one["update"] for one in results]
+        score, low, high = ([100 * one[k] for one in results] for k in ("score", "low", "high"))
+        (line,) = above.plot(x, score, marker="o", markersize=3, label=f"against {opponent}")
+        above.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    above.set_ylabel("score, % (band: 95 % interval)")
+    above.set_ylim(-2, 102)
+    above.set_title(f"{title}: strength during training", loc="left")
+
+    names = sorted(name for name in scalars if name.startswith("loss/"))
+    names.sort(key=lambda name: name != "loss/total")
+    for name in names[:_LOSSES_SHOWN]:
+        points = [p for p in scalars[name] if not by_time or p.step in minutes_at]
+        x = [minutes_at[point.step] if by_time else point.step for point in points]
+        label = name.partition("/")[2].replace("_", " ")
+        below.plot(x, [point.value for point in points], linewidth=1, label=label)
+    below.set_ylabel("loss, nats")
+    below.set_xlabel("training time, minutes" if by_time else "updates")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize="small", loc="best")
+    figure.savefig(output)
+
+
+def _minutes(evaluation: Mapping[str, Any], minutes_at: Mapping[int, float]) -> float:
+    """Returns when an evaluated checkpoint was made, as well as it is known."""
+    if "elapsed_seconds" in evaluation:
+        return float(evaluation["elapsed_seconds"]) / 60
+    earlier = [step for step in minutes_at if step <= evaluation["update"]]
+    return minutes_at[max(earlier)] if earlier else 0.0

@@ -1,0 +1,84 @@
+"""What a training process knows about itself at one moment: the source of every display."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+PHASES = ("play", "train", "evaluate", "other")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Strength:
+    """The latest result against one opponent.
+
+    Attributes:
+        opponent: its name.
+        score: points per match, in [0, 1]; a draw counts one half.
+        low: lower end of the 95 % interval of `score`.
+        high: upper end of it.
+        update: of the checkpoint that played.
+        matches: how many were played.
+    """
+
+    opponent: str
+    score: float
+    low: float
+    high: float
+    update: int
+    matches: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A snapshot of training. A number that is not known (yet) is None or an empty mapping.
+
+    Attributes:
+        game: its name.
+        run: the run directory, as the user wrote it.
+        update: updates made.
+        elapsed_seconds: of training, over all sessions of the run.
+        planned_fraction: of the planned length, in [0, 1]; None if open-ended.
+        eta_seconds: until the planned end.
+        matches: finished.
+        positions: recorded.
+        matches_per_second: finished matches, at present.
+        positions_per_second: recorded positions, at present.
+        simulations_per_second: network evaluations in searches, at present.
+        updates_per_second: at present.
+        losses: by name; "total" is their weighted sum.
+        learning_rate: at present.
+        gradient_norm: before clipping.
+        reuse: training samples drawn per recorded position, so far.
+        window_positions: positions that may be sampled.
+        window_age_updates: how many updates ago they were made, on average.
+        mean_length: plies per match, of recent ones.
+        results: shares of recent matches: "first" and "second" player wins, "draw".
+        phases: shares of the wall time spent in `PHASES`.
+        strength: the latest result against each opponent.
+        last_checkpoint: its update.
+        device: such as "2 x cpu".
+    """
+
+    game: str
+    run: str
+    update: int = 0
+    elapsed_seconds: float = 0.0
+    planned_fraction: float | None = None
+    eta_seconds: float | None = None
+    matches: int = 0
+    positions: int = 0
+    matches_per_second: float | None = None
+    positions_per_second: float | None = None
+    simulations_per_second: float | None = None
+    updates_per_second: float | None = None
+    losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    reuse: float | None = None
+    window_positions: int | None = None
+    window_age_updates: int | None = None
+    mean_length: float | None = None
+    results: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    phases: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    strength: Sequence[Strength] = ()
+    last_checkpoint: int | None = None
+    device: str = ""

@@ -1,0 +1,216 @@
+"""Showing progress: a live screen on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from selfplay.telemetry import words
+from selfplay.telemetry.progress import PHASES, Progress
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Somebody who is told how training goes."""
+
+    def update(self, progress: Progress) -> None:
+        """Shows the latest numbers; cheap enough to be called after every iteration."""
+
+    def message(self, text: str) -> None:
+        """Shows a line that stays."""
+
+    def close(self) -> None:
+        """Shows the last numbers and gives the terminal back. Nothing may follow."""
+
+
+def make_reporter(console: Console | None = None, *, interval_seconds: float = 10.0) -> Reporter:
+    """Returns a live screen if `console` is a terminal, else plain lines.
+
+    Args:
+        console: where to write; standard output by default.
+        interval_seconds: between plain lines.
+    """
+    console = console or Console()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return ScreenReporter(console)
+    return PlainReporter(
+        lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        interval_seconds=interval_seconds,
+    )
+
+
+class ScreenReporter:
+    """A screen of numbers that changes in place."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Shows nothing before the first `update`.
+
+        Args:
+            console: a terminal.
+            clock: seconds, for tests.
+        """
+        self._clock = clock
+        self._shown_at = float("-inf")
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._progress: Progress | None = None
+
+    def update(self, progress: Progress) -> None:
+        """Shows the latest numbers, at most four times a second."""
+        self._progress = progress
+        if self._clock() - self._shown_at < 0.25:
+            return
+        if not self._live.is_started:
+            self._live.start()
+        self._shown_at = self._clock()
+        self._live.update(render(progress), refresh=True)
+
+    def message(self, text: str) -> None:
+        """Shows a line above the screen."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Shows the last numbers, which stay, and gives the terminal back."""
+        if self._progress is not None:
+            self._live.update(render(self._progress))
+        self._live.stop()
+
+
+class PlainReporter:
+    """One line of numbers per interval, for logs."""
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        *,
+        interval_seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Writes nothing before the first `update`.
+
+        Args:
+            write: takes one line, without its end.
+            interval_seconds: between lines.
+            clock: seconds, for tests.
+        """
+        self._write = write
+        self._interval = interval_seconds
+        self._clock = clock
+        self._shown_at = float("-inf")
+        self._pending: Progress | None = None
+
+    def update(self, progress: Progress) -> None:
+        """Writes a line if the interval has passed since the last one."""
+        self._pending = progress
+        if self._clock() - self._shown_at >= self._interval:
+            self._flush()
+
+    def message(self, text: str) -> None:
+        """Writes a line now."""
+        self._write(text)
+
+    def close(self) -> None:
+        """Writes the last numbers, if they have not been."""
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._pending is not None:
+            self._write(plain_line(self._pending))
+            self._shown_at = self._clock()
+            self._pending = None
+
+
+def plain_line(progress: Progress) -> str:
+    """Returns the numbers that matter most, in one line."""
+    parts = [words.duration(progress.elapsed_seconds)]
+    if progress.eta_seconds is not None:
+        parts.append(f"{words.duration(progress.eta_seconds)} left")
+    parts += [f"update {progress.update:,}", *words.play_parts(progress)[:2]]
+    parts += words.rate_parts(progress)
+    parts += [f"loss {part}" for part in words.loss_parts(progress)]
+    parts += words.replay_parts(progress)
+    parts += [f"{one.opponent} {words.score(one)}" for one in progress.strength]
+    return " | ".join(parts)
+
+
+def render(progress: Progress) -> RenderableType:
+    """Returns the live screen; reads well from 80 columns on."""
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(style="bold cyan", no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_row("plan", _plan(progress))
+    grid.add_row("play", _Parts(words.play_parts(progress), words.rate_parts(progress)))
+    if progress.results:
+        grid.add_row("results", _Parts(words.result_parts(progress)))
+    grid.add_row("learn", _Parts(words.learn_parts(progress)))
+    if progress.losses:
+        grid.add_row("loss", _Parts(words.loss_parts(progress)))
+    if replay := words.replay_parts(progress):
+        grid.add_row("replay", _Parts(replay))
+    if progress.phases:
+        shares = [
+            f"{p} {words.percent(progress.phases[p])}" for p in PHASES if p in progress.phases
+        ]
+        grid.add_row("time", _Parts(shares))
+    grid.add_row("strength", _strength(progress))
+    saved = (
+        "no checkpoint yet"
+        if progress.last_checkpoint is None
+        else f"checkpoint {progress.last_checkpoint:,}"
+    )
+    grid.add_row("saved", _Parts([saved, *([progress.device] if progress.device else [])]))
+    return Panel(
+        grid,
+        title=Text(f"{progress.game} in {progress.run}", overflow="ellipsis", no_wrap=True),
+        subtitle="Ctrl-C saves and stops",
+        title_align="left",
+        subtitle_align="right",
+        border_style="cyan",
+    )
+
+
+def _plan(progress: Progress) -> RenderableType:
+    elapsed = words.duration(progress.elapsed_seconds)
+    if progress.planned_fraction is None:
+        return Text(f"{elapsed}, until stopped")
+    parts = [words.percent(progress.planned_fraction), elapsed]
+    if progress.eta_seconds is not None:
+        parts.append(f"{words.duration(progress.eta_seconds)} left")
+    row = Table.grid(padding=(0, 2), expand=True)
+    row.add_column(ratio=1)
+    row.add_column(no_wrap=True)
+    row.add_row(ProgressBar(total=1.0, completed=progress.planned_fraction), " · ".join(parts))
+    return row
+
+
+def _strength(progress: Progress) -> RenderableType:
+    if not progress.strength:
+        return Text("not measured yet")
+    table = Table.grid(padding=(0, 2))
+    for one in progress.strength:
+        table.add_row(one.opponent, words.score(one), f"update {one.update:,}")
+    return table
+
+
+class _Parts:
+    """Lines of parts, broken only between parts, and only where they are too long."""
+
+    def __init__(self, *lines: list[str]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        for parts in self._lines:
+            line = ""
+            for part in parts:
+                longer = f"{line} · {part}" if line else part
+                if line and len(longer) > options.max_width:
+                    yield Text(line)
+                    longer = part
+                line = longer
+            if line:
+                yield Text(line)

@@ -1,0 +1,95 @@
+"""Numbers as people read them, each with its unit."""
+
+from selfplay.telemetry.progress import Progress, Strength
+
+
+def duration(seconds: float) -> str:
+    """Returns "42 s", "6 min 20 s" or "3 h 5 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """Returns such as "12.3 matches/s" or "14.6 k simulations/s"; "" if not known."""
+    if value is None:
+        return ""
+    if value >= 1e6:
+        return f"{value / 1e6:.3g} M {unit}/s"
+    if value >= 1e4:
+        return f"{value / 1e3:.3g} k {unit}/s"
+    if value >= 100:
+        return f"{value:,.0f} {unit}/s"
+    return f"{value:.3g} {unit}/s"
+
+
+def percent(share: float) -> str:
+    """Returns such as "61 %"."""
+    return f"{100 * share:.0f} %"
+
+
+def play_parts(progress: Progress) -> list[str]:
+    """Returns what has been played."""
+    parts = [f"{progress.matches:,} matches", f"{progress.positions:,} positions"]
+    if progress.mean_length is not None:
+        parts.append(f"{progress.mean_length:.1f} plies per match")
+    return parts
+
+
+def rate_parts(progress: Progress) -> list[str]:
+    """Returns how fast matches are played."""
+    rates = (
+        (progress.matches_per_second, "matches"),
+        (progress.positions_per_second, "positions"),
+        (progress.simulations_per_second, "simulations"),
+    )
+    return [rate(value, unit) for value, unit in rates if value is not None]
+
+
+def result_parts(progress: Progress) -> list[str]:
+    """Returns how recent matches ended."""
+    names = {"first": "first player wins", "draw": "draws", "second": "second player wins"}
+    return [
+        f"{names[name]} {percent(progress.results[name])}"
+        for name in names
+        if name in progress.results
+    ]
+
+
+def learn_parts(progress: Progress) -> list[str]:
+    """Returns where the learner stands."""
+    parts = [f"update {progress.update:,}"]
+    if progress.updates_per_second is not None:
+        parts.append(rate(progress.updates_per_second, "updates"))
+    if progress.learning_rate is not None:
+        parts.append(f"learning rate {progress.learning_rate:.2g}")
+    if progress.gradient_norm is not None:
+        parts.append(f"gradient norm {progress.gradient_norm:.2g}")
+    return parts
+
+
+def loss_parts(progress: Progress) -> list[str]:
+    """Returns the losses in nats, the total first."""
+    names = sorted(progress.losses, key=lambda name: name != "total")
+    return [f"{name.replace('_', ' ')} {progress.losses[name]:.3f}" for name in names]
+
+
+def replay_parts(progress: Progress) -> list[str]:
+    """Returns the window and how often its positions are used."""
+    parts = []
+    if progress.window_positions is not None:
+        parts.append(f"window {progress.window_positions:,} positions")
+    if progress.window_age_updates is not None:
+        parts.append(f"{progress.window_age_updates:,} updates old on average")
+    if progress.reuse is not None:
+        parts.append(f"reuse {progress.reuse:.2f} samples/position")
+    return parts
+
+
+def score(strength: Strength) -> str:
+    """Returns such as "98.4 % (95 % interval 93.0-99.8 %)"."""
+    low, high = 100 * strength.low, 100 * strength.high
+    return f"{100 * strength.score:.1f} % (95 % interval {low:.1f}-{high:.1f} %)"

@@ -1,0 +1,59 @@
+"""What every test runs under: fixed devices, no settings from outside, hazards raised."""
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import jax
+import pytest
+
+from selfplay.startup import cache_directory
+
+CACHE = Path(os.environ.get("SELFPLAY_TEST_CACHE") or cache_directory() / "tests-xla")
+
+# Settings and colours of the caller's terminal must not decide what a test sees.
+for name in list(os.environ):
+    if name.startswith("SELFPLAY_") or name in {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}:
+        del os.environ[name]
+os.environ.update(NO_COLOR="1", TERM="dumb", COLUMNS="100")
+
+# Two devices, so that sharding is exercised on every machine. Before the first computation.
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Compilation is most of what the tests cost: workers and later runs share it. By the variable
+# and not by jax.config, so that the processes which tests start share it too.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+Compilations = Callable[[], AbstractContextManager[list[str]]]
+
+
+@pytest.fixture
+def compilations(caplog: pytest.LogCaptureFixture) -> Compilations:
+    """Returns a context manager that lists what JAX compiled inside it."""
+
+    @contextlib.contextmanager
+    def record() -> Iterator[list[str]]:
+        names: list[str] = []
+        caplog.clear()
+        with jax.log_compiles(), caplog.at_level(logging.WARNING, logger="jax"):
+            yield names
+        names += [
+            message
+            for message in (entry.getMessage() for entry in caplog.records)
+            if re.search(r"Finished .* compilation", message)
+        ]
+
+    return record
+
+
+@pytest.fixture
+def no_key_reuse() -> Iterator[None]:
+    """Fails the test if a typed key is consumed twice. Not around a search: mctx trips it."""
+    with jax.debug_key_reuse(True):
+        yield

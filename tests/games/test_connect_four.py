@@ -1,0 +1,124 @@
+"""Connect Four against known facts and an independent implementation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pgx
+import pytest
+
+from selfplay.errors import ConfigError
+from selfplay.games.connect_four import ConnectFour, ConnectFourState
+from tests.games.matches import breadth_first, play_randomly
+
+
+@pytest.fixture(scope="module")
+def game() -> ConnectFour:
+    return ConnectFour()
+
+
+def play(game: ConnectFour, text: str) -> ConnectFourState:
+    state = game.init(jax.random.key(0))
+    for name in text.split():
+        state = game.step(state, jnp.int32(game.string_to_action(state, name)))
+    return state
+
+
+def test_distinct_positions(game: ConnectFour) -> None:
+    counts = breadth_first(game, 6, distinct=True, chunk=2048)
+    assert counts == [1, 7, 49, 238, 1120, 4263, 16422]
+
+
+def test_random_matches_agree_with_pgx(game: ConnectFour) -> None:
+    env = pgx.make("connect_four")
+    num_matches = 200
+    theirs = jax.jit(jax.vmap(env.init))(jax.random.split(jax.random.key(1), num_matches))
+    step = jax.jit(jax.vmap(env.step))
+    # pgx draws who is called player 0; ours is the one who begins.
+    beginner = np.asarray(theirs.current_player)
+    matches = np.arange(num_matches)
+    returns = np.zeros((num_matches, 2), np.float32)
+    was_over = np.zeros(num_matches, bool)
+    lengths = np.zeros(num_matches, int)
+    for ply in play_randomly(game, num_matches):
+        rewards = np.asarray(theirs.rewards)
+        returns += np.where(was_over[:, None], 0, rewards)[matches[:, None], np.stack(
+            [beginner, 1 - beginner], axis=1)]  # fmt: skip
+        over = np.asarray(theirs.terminated)
+        np.testing.assert_array_equal(ply.over, over)
+        np.testing.assert_array_equal(ply.returns, returns)
+        on = ~over
+        np.testing.assert_array_equal(ply.mask[on], np.asarray(theirs.legal_action_mask)[on])
+        movers = np.where(np.asarray(theirs.current_player) == beginner, 0, 1)
+        np.testing.assert_array_equal(ply.player[on], movers[on])
+        np.testing.assert_array_equal(
+            ply.observation[on], np.asarray(theirs.observation)[on].astype(np.float32)
+        )
+        lengths += on
+        was_over = over
+        theirs = step(theirs, ply.actions)
+    # The comparison saw early wins and late ones.
+    assert lengths.min() < 12 and lengths.max() > 35
+
+
+@pytest.mark.parametrize(
+    ("moves", "returns"),
+    [
+        ("1 2 1 2 1 2 1", [1, -1]),
+        ("1 2 1 2 1 2 3 2", [-1, 1]),
+        ("4 4 5 5 6 6 7", [1, -1]),
+        ("1 2 2 3 3 4 3 4 4 6 4", [1, -1]),
+        ("7 6 6 5 5 4 5 4 4 2 4", [1, -1]),
+    ],
+)
+def test_four_in_a_line_wins(game: ConnectFour, moves: str, returns: list[int]) -> None:
+    before = play(game, moves.rsplit(" ", 1)[0])
+    assert not bool(game.is_terminal(before))
+    state = play(game, moves)
+    assert bool(game.is_terminal(state))
+    np.testing.assert_array_equal(game.returns(state), returns)
+
+
+def test_lines_do_not_wrap_around_edges(game: ConnectFour) -> None:
+    # Three at the top of column 1 and one at the bottom of column 2.
+    state = play(game, "2 1 7 1 7 1 1 3 1 3 1")
+    assert not bool(game.is_terminal(state))
+
+
+def test_draw_is_zero_for_both() -> None:
+    game = ConnectFour(rows=4, columns=4)
+    state = play(game, "1 1 1 1 2 2 2 2 4 3 3 3 3 4 4 4")
+    assert bool(game.is_terminal(state))
+    assert int(state.winner) == -1
+    np.testing.assert_array_equal(game.returns(state), [0, 0])
+
+
+def test_tallest_board_fills_up() -> None:
+    game = ConnectFour(rows=8, columns=4)
+    state = play(game, "1 1 1 1 1 1 1 1")
+    np.testing.assert_array_equal(game.legal_action_mask(state), [False, True, True, True])
+    assert int(state.discs.sum()) == 255
+
+
+def test_text_and_board() -> None:
+    game = ConnectFour(rows=4, columns=5)
+    state = play(game, "2 2 5")
+    assert game.render(state) == "\n".join(
+        [". . . . .", ". . . . .", ". o . . .", ". x . . x", "1 2 3 4 5", "o to move"]
+    )
+    board = game.board(state)
+    assert board.cells[11] == "red" and board.cells[16] == "yellow"
+    assert board.clicks[(1,)] == 1 and board.clicks[(19,)] == 4
+    assert len(board.clicks) == 20
+    assert game.render(play(game, "1 2 1 2 1 2 1")).endswith("x wins")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": 3}, "connect_four: rows is 3, but must be between 4 and 8"),
+        ({"columns": 17}, "connect_four: columns is 17, but must be between 4 and 16"),
+    ],
+)
+def test_size_out_of_range(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ConnectFour(**options)

@@ -1,0 +1,49 @@
+"""Evaluation results on disk."""
+
+from pathlib import Path
+
+import pytest
+
+from selfplay.errors import RunError
+from selfplay.run import append_evaluation, read_evaluation_matches, read_evaluations
+
+
+def test_append_and_read(tmp_path: Path) -> None:
+    matches = [{"opening": [3], "result": 1.0}, {"opening": [4], "result": 0.5}]
+    append_evaluation(tmp_path, {"update": 20, "opponent": "mcts:100", "score": 0.75}, matches)
+    append_evaluation(tmp_path, {"update": 3, "opponent": "random", "score": 1.0})
+    first, second = read_evaluations(tmp_path)
+    assert (first["update"], first["opponent"]) == (3, "random")
+    assert (second["update"], second["opponent"], second["score"]) == (20, "mcts:100", 0.75)
+    assert second["time"] > 0
+    assert read_evaluation_matches(tmp_path) == [
+        {"update": 20, "opponent": "mcts:100", "opening": [3], "result": 1.0},
+        {"update": 20, "opponent": "mcts:100", "opening": [4], "result": 0.5},
+    ]
+
+
+def test_a_repetition_adds_nothing(tmp_path: Path) -> None:
+    result = {"update": 20, "opponent": "random", "score": 0.75}
+    one = append_evaluation(tmp_path, {**result, "elapsed_seconds": 10.0})
+    two = append_evaluation(tmp_path, {**result, "elapsed_seconds": 11.0})
+    append_evaluation(tmp_path, {**result, "score": 0.5})
+    assert one == two
+    assert [summary["score"] for summary in read_evaluations(tmp_path)] == [0.75, 0.5]
+
+
+def test_opponents_that_are_no_file_names(tmp_path: Path) -> None:
+    file = append_evaluation(tmp_path, {"update": 1, "opponent": "../runs/a@3:16"})
+    assert file.parent == tmp_path / "ratings"
+    assert read_evaluations(tmp_path)[0]["opponent"] == "../runs/a@3:16"
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"update": 1}\n', "[]\n"])
+def test_damage_is_named(tmp_path: Path, text: str) -> None:
+    file = append_evaluation(tmp_path, {"update": 1, "opponent": "random"})
+    file.write_text(text)
+    with pytest.raises(RunError, match=f"{file} is damaged"):
+        read_evaluations(tmp_path)
+
+
+def test_none(tmp_path: Path) -> None:
+    assert read_evaluations(tmp_path) == []

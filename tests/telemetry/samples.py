@@ -1,0 +1,35 @@
+"""A snapshot with every number known."""
+
+from selfplay.telemetry import Progress, Strength
+
+FULL = Progress(
+    game="connect_four",
+    run="runs/connect_four",
+    update=1200,
+    elapsed_seconds=380.0,
+    planned_fraction=0.42,
+    eta_seconds=520.0,
+    matches=12_345,
+    positions=456_789,
+    matches_per_second=12.34,
+    positions_per_second=456.7,
+    simulations_per_second=14_600.0,
+    updates_per_second=7.1,
+    losses={"policy": 1.034, "value": 0.2, "total": 1.234, "auxiliary_score": 0.01},
+    learning_rate=0.002,
+    gradient_norm=0.53,
+    reuse=3.98,
+    window_positions=123_456,
+    window_age_updates=640,
+    mean_length=31.24,
+    results={"first": 0.55, "draw": 0.03, "second": 0.42},
+    phases={"play": 0.61, "train": 0.32, "evaluate": 0.05, "other": 0.02},
+    strength=(
+        Strength(opponent="random", score=1.0, low=0.89, high=1.0, update=1100, matches=32),
+        Strength(opponent="mcts:100", score=0.844, low=0.682, high=0.93, update=1100, matches=32),
+    ),
+    last_checkpoint=1150,
+    device="2 x cpu",
+)
+
+FIRST = Progress(game="connect_four", run="runs/connect_four")

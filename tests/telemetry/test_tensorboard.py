@@ -1,0 +1,108 @@
+"""TensorBoard files: documented names, one value per step, nothing lost by a kill."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from selfplay.telemetry import Progress, TensorBoardWriter, read_scalars
+from selfplay.telemetry.tensorboard import SCALAR_GROUPS, SCALARS
+from tests.telemetry.samples import FIRST, FULL
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "run-directory.md"
+
+
+def at(update: int, **changes: float) -> Progress:
+    return dataclasses.replace(FIRST, update=update, **changes)  # type: ignore[arg-type]
+
+
+def steps(directory: Path, name: str = "rollout/matches") -> list[int]:
+    return [point.step for point in read_scalars(directory)[name]]
+
+
+def test_every_number_has_its_documented_name(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    writer.write(FULL)
+    writer.close()
+    scalars = read_scalars(tmp_path)
+    assert SCALARS.keys() <= scalars.keys()
+    families = {name.partition("/")[0] for name in SCALAR_GROUPS}
+    assert {name.partition("/")[0] for name in scalars.keys() - SCALARS.keys()} == families
+    assert scalars["loss/policy"][0].value == pytest.approx(1.034)
+    assert scalars["rate/matches_per_second"][0].step == 1200
+    # A result belongs to the update that played, not to the one at which it became known.
+    strength = scalars["strength/mcts:100"][0]
+    assert (strength.step, strength.value) == (1100, pytest.approx(0.844))
+
+
+def test_names_are_documented() -> None:
+    text = DOCUMENTATION.read_text()
+    for name, meaning in (SCALARS | SCALAR_GROUPS).items():
+        assert f"| `{name}` | {meaning} |" in text
+
+
+def test_one_value_per_update(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    for update in (0, 0, 1, 1, 2):
+        writer.write(at(update))
+        writer.write(dataclasses.replace(FULL, update=update))
+    assert steps(tmp_path) == [0, 1, 2]
+    writer.close()
+    events = next(tmp_path.iterdir()).read_bytes()
+    assert events.count(b"rollout/matches") == 3
+    assert events.count(b"strength/random") == 1
+
+
+def test_resuming_replaces_what_was_lost(tmp_path: Path) -> None:
+    first = TensorBoardWriter(tmp_path)
+    for update in range(5):
+        first.write(at(update, matches=update))
+    # Killed: never closed. Resumed from the checkpoint of update 2, within the same second.
+    second = TensorBoardWriter(tmp_path, resume_at=2)
+    assert steps(tmp_path) == [0, 1, 2]
+    second.write(at(2, matches=100))
+    second.write(at(3, matches=103))
+    second.close()
+    points = read_scalars(tmp_path)["rollout/matches"]
+    assert [(point.step, point.value) for point in points] == [(0, 0), (1, 1), (2, 2), (3, 103)]
+    first.close()
+
+
+def test_sessions_of_one_second_have_files_of_their_own(tmp_path: Path) -> None:
+    for _ in range(3):
+        TensorBoardWriter(tmp_path).close()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_tensorboard_itself_agrees(tmp_path: Path) -> None:
+    """Its own reader sees the names, and forgets what a resumed session lost."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    first = TensorBoardWriter(tmp_path)
+    for update in range(5):
+        first.write(at(update, matches=update))
+    first.close()
+    second = TensorBoardWriter(tmp_path, resume_at=2)
+    second.write(at(3, matches=103))
+    second.close()
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    seen = events.Scalars("rollout/matches")
+    assert [(one.step, one.value) for one in seen] == [(0, 0), (1, 1), (2, 2), (3, 103)]
+
+
+def test_a_half_written_record_is_left_out(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    writer.write(at(1))
+    writer.write(at(2))
+    writer.close()
+    file = next(tmp_path.iterdir())
+    whole = file.read_bytes()
+    seen = set()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        seen.add(tuple(point.step for point in read_scalars(tmp_path).get("rollout/matches", ())))
+    assert seen == {(), (1,), (1, 2)}
+
+
+def test_none(tmp_path: Path) -> None:
+    assert read_scalars(tmp_path / "none") == {}
