@@ -25,7 +25,7 @@ def main(agents: list[str]) -> None:
     import jax
 
     from selfplay.arena import parse_agent
-    from selfplay.arena.batches import stack
+    from selfplay.search.batches import stack
     from selfplay.play import play_text
     from selfplay.registry import make
 

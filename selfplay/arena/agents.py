@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
-from selfplay.arena.batches import fixed_batches, stack
+from selfplay.search.batches import fixed_batches, stack
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.game import Game, Position
@@ -22,7 +22,8 @@ from selfplay.search import (
     random_playout_evaluator,
 )
 
-DEFAULT_BATCH_SIZE = 64
+# On a CPU a batch costs what its rows cost, copies too, and half the matches wait for either agent.
+DEFAULT_BATCH_SIZE = 32
 PLAIN_MCTS = SearchConfig(algorithm="uct", puct_constant=1.4)
 
 
@@ -145,32 +146,23 @@ class SearchAgent:
 
     def select(self, positions: Position[Any], *, key: Key[Array, ""]) -> Int32[np.ndarray, " n"]:
         """Returns the best action of each of `n` positions; consumes `key`."""
-        return np.concatenate([result.actions for result in self._results(positions, key)])
+        return np.asarray(self._search(self._params, positions, key=key).actions)
 
     def analyse(self, positions: Position[Any], *, key: Key[Array, ""]) -> list[Analysis]:
         """Returns what the search found in each of `n` positions; consumes `key`."""
+        found = self._search(self._params, positions, key=key)
         return [
             Analysis(
-                action=int(result.actions[row]),
-                policy=result.policy[row],
-                value=float(result.value[row]),
-                visits=result.visits[row],
-                qvalues=result.qvalues[row],
-                raw_value=float(result.raw_value[row]),
-                raw_policy=result.raw_policy[row],
+                action=int(found.actions[row]),
+                policy=np.asarray(found.policy[row]),
+                value=float(found.value[row]),
+                visits=np.asarray(found.visits[row]),
+                qvalues=np.asarray(found.qvalues[row]),
+                raw_value=float(found.raw_value[row]),
+                raw_policy=np.asarray(found.raw_policy[row]),
             )
-            for result in self._results(positions, key)
-            for row in range(result.actions.shape[0])
+            for row in range(len(found.actions))
         ]
-
-    def _results(self, positions: Position[Any], key: Key[Array, ""]) -> list[Any]:
-        """Returns search results as NumPy arrays, in pieces of at most one batch."""
-        results = []
-        for index, batch in enumerate(fixed_batches(positions, self._search.batch_size)):
-            batch_key = jax.random.fold_in(key, index)
-            found = jax.device_get(self._search(self._params, batch.positions, key=batch_key))
-            results.append(jax.tree.map(lambda leaf, n=batch.meant: leaf[:n], found))
-        return results
 
 
 class SolverAgent:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
 from selfplay.arena.agents import Agent
-from selfplay.arena.batches import take
+from selfplay.search.batches import take
 from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row, random_openings
 from selfplay.arena.statistics import Interval, elo_from_score, score_interval
 from selfplay.configuration import check_range

@@ -132,9 +132,11 @@ def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
     if config.optimizer == "adamw":
         rule = optax.adamw(1.0, weight_decay=decay, mask=_decayed)
     elif config.optimizer == "sgd":
+        # The decay comes after the momentum, which would multiply it by 1 / (1 - momentum).
         rule = optax.chain(
+            optax.trace(config.momentum, nesterov=True),
             optax.add_decayed_weights(decay, mask=_decayed),
-            optax.sgd(1.0, momentum=config.momentum, nesterov=True),
+            optax.scale(-1.0),
         )
     else:
         rule = optax.contrib.muon(

@@ -90,9 +90,10 @@ def make_targets(
     observations = jax.vmap(game.observe)(states).astype(jnp.float32)
     if config.history_dropout and game.history_planes:
         dropped = jax.random.bernoulli(dropout_key, config.history_dropout, (batch,))
-        planes = jnp.zeros(observations.shape[-1], jnp.bool_).at[jnp.array(game.history_planes)]
+        planes = jnp.zeros(observations.shape, jnp.bool_)
+        planes = planes.at[..., jnp.array(game.history_planes)].set(True)
         dropped = dropped.reshape(-1, *[1] * (observations.ndim - 1))
-        observations = jnp.where(dropped & planes.set(True), 0.0, observations)
+        observations = jnp.where(dropped & planes, 0.0, observations)
     auxiliary = (
         {} if final_states is None else jax.vmap(game.auxiliary_targets)(states, final_states)
     )

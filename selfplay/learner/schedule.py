@@ -12,13 +12,13 @@ class Plateau:
 
     Attributes:
         scale: factor on the learning rate, in (0, 1].
-        best: lowest smoothed loss so far.
+        best: lowest smoothed loss so far, None before the first update.
         smoothed: running mean of the loss, None before the first update.
         since_best: updates since `best` fell.
     """
 
     scale: float = 1.0
-    best: float = math.inf
+    best: float | None = None
     smoothed: float | None = None
     since_best: int = 0
 
@@ -28,7 +28,7 @@ class Plateau:
         smoothed = (
             loss if self.smoothed is None else self.smoothed + weight * (loss - self.smoothed)
         )
-        if smoothed < self.best - 1e-4:
+        if self.best is None or smoothed < self.best - 1e-4:
             return dataclasses.replace(self, smoothed=smoothed, best=smoothed, since_best=0)
         since_best = self.since_best + updates
         if since_best < config.plateau_updates:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import Analysis, Analyst
-from selfplay.arena.batches import stack
+from selfplay.search.batches import stack
 from selfplay.errors import ConfigError, IllegalActionError
 from selfplay.game import Game
 from selfplay.play.live import LiveMatch, play_text

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import Agent, Analysis, Analyst, analyse_one
-from selfplay.arena.batches import stack
+from selfplay.search.batches import stack
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
 from selfplay.game import Game

@@ -5,70 +5,28 @@ minutes steers the learning rate), so a run that was killed and resumed goes on 
 happened.
 """
 
-import collections
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from selfplay.errors import NonFiniteError, RecordError
-from selfplay.learner import Plateau, TrainState, learning_rate
+from selfplay.learner import TrainState, learning_rate
+from selfplay.processes.cursor import Cursor
 from selfplay.processes.match_files import MatchFiles
 from selfplay.processes.meter import Meter
 from selfplay.processes.parts import Parts
+from selfplay.processes.reporting import News, RecentMatches
 from selfplay.processes.strength import StrengthMeter
 from selfplay.records import MatchCollector, MatchRecord
 from selfplay.rollout import Matches
-from selfplay.run import RunDirectory, write_heartbeat
-from selfplay.telemetry import PHASES, Progress, Reporter, TensorBoardWriter
+from selfplay.run import RunDirectory
+from selfplay.telemetry import PHASES, Progress, Reporter, make_reporter
 
 WORKER = "loop"
 _UPDATES_AT_ONCE = 64
-_RECENT_MATCHES = 400
-_HEARTBEAT_SECONDS = 5.0
-_TENSORBOARD_SECONDS = 10.0
-
-
-@dataclasses.dataclass(kw_only=True)
-class Cursor:
-    """The counters of a run: what a checkpoint keeps beside weights and matches in progress.
-
-    Attributes:
-        iteration: chunks of self-play made.
-        sequence: number of the next file of matches.
-        elapsed_seconds: of training, over all sessions.
-        positions: ever recorded.
-        matches: ever finished.
-        plateau: for the "plateau" schedule.
-        window: files whose positions may still be in the replay window, oldest first: number of
-            the file, matches and positions in it.
-    """
-
-    iteration: int = 0
-    sequence: int = 0
-    elapsed_seconds: float = 0.0
-    positions: int = 0
-    matches: int = 0
-    plateau: Plateau = dataclasses.field(default_factory=Plateau)
-    window: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns it for the metadata of a checkpoint."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Cursor":
-        """Returns what `to_json` was called on."""
-        return cls(
-            **{
-                **document,
-                "plateau": Plateau(**document["plateau"]),
-                "window": [(int(n), int(m), int(p)) for n, m, p in document["window"]],
-            }
-        )
 
 
 class Loop:
@@ -101,12 +59,14 @@ class Loop:
         self.collector = MatchCollector(parts.provenance(run, WORKER), parts.player.num_matches)
         self.strength = StrengthMeter(parts, run)
         self.meter = Meter()
-        self._recent: collections.deque[MatchRecord] = collections.deque(maxlen=_RECENT_MATCHES)
+        self._recent = RecentMatches()
         self._losses: dict[str, float] = {}
         self._rate = 0.0
         self._pending: list[dict[str, Array]] = []
         self._stopping = False
+        self._evaluation_seconds = 0.0
         self.saved: int | None = None
+        self._saved_iteration = 0
         root = jax.random.key(self.config.trainer.seed)
         init_key, start_key, self._play_key, self._update_key = jax.random.split(root, 4)
         newest = self.checkpoints.latest()
@@ -124,7 +84,7 @@ class Loop:
         like = jax.eval_shape(lambda: learner.init(key=init_key))
         self.state = learner.place(self.checkpoints.load(update, "train_state", like))
         in_progress = self.checkpoints.load(update, "self_play")
-        self.saved = update
+        self.saved, self._saved_iteration = update, self.cursor.iteration
         if int(in_progress["num_matches"]) == player.num_matches:
             fresh = player.start(key=start_key)
             self._matches = jax.tree.map(
@@ -144,29 +104,28 @@ class Loop:
     def _refill(self) -> None:
         """Fills the replay window from the files it held, in the same order."""
         held = self.cursor.window
-        self.window.positions_made = self.cursor.positions - sum(rows for _, _, rows in held)
-        self.window.matches_made = self.cursor.matches - sum(count for _, count, _ in held)
+        self.window.begin_at(
+            self.cursor.positions - sum(rows for _, _, rows in held),
+            self.cursor.matches - sum(count for _, count, _ in held),
+        )
         for first in range(0, len(held), 64):
             group: list[MatchRecord] = []
-            for number, count, _ in held[first : first + 64]:
+            for number, count, rows in held[first : first + 64]:
                 matches = self.files.get(WORKER, number)
-                if len(matches) != count:
+                found = len(matches), sum(match.plies for match in matches)
+                if found != (count, rows):
                     raise RecordError(
-                        f"{self.files.file(WORKER, number)} holds {len(matches)} matches, but the "
-                        f"checkpoint counts {count}",
+                        f"{self.files.file(WORKER, number)} holds {found[0]} matches of "
+                        f"{found[1]} positions, but the checkpoint counts {count} of {rows}",
                         hint="the file was replaced; go on from a copy of the run that has it",
                     )
                 group += matches
             self.window.ingest(group)
-            self._recent.extend(group)
+            self._recent.add(group)
 
     @property
     def update(self) -> int:
         """Updates made."""
-        return self._update_count
-
-    @property
-    def _update_count(self) -> int:
         return int(self.state.update)
 
     @property
@@ -196,11 +155,10 @@ class Loop:
             NonFiniteError: a loss, gradient or weight is not finite; nothing of it is saved.
             StorageError: the disk is full; what was saved before stays.
         """
-        board = TensorBoardWriter(self.run.tensorboard_path, resume_at=self.saved)
+        news = News(self.run, WORKER, self.reporter, resume_at=self.saved)
         try:
             if self.saved is None:
                 self._save()
-            next_beat = next_board = 0.0
             last_save = self.meter.elapsed
             while not self._stopping and (self.planned_fraction or 0.0) < 1.0:
                 due = self._updates_due()
@@ -216,18 +174,11 @@ class Loop:
                     last_save = self.meter.elapsed
                 self._evaluate_if_due()
                 self.meter.mark()
-                progress = self.progress()
-                self.reporter.update(progress)
-                if self.meter.elapsed >= next_beat:
-                    self._beat(progress)
-                    next_beat = self.meter.elapsed + _HEARTBEAT_SECONDS
-                if self.meter.elapsed >= next_board and self._losses:
-                    board.write(progress)
-                    next_board = self.meter.elapsed + _TENSORBOARD_SECONDS
-            self._save()
-            board.write(self.progress())
+                news.tell(self.progress(), self.meter)
+            if (self.update, self.cursor.iteration) != (self.saved, self._saved_iteration):
+                self._save()
         finally:
-            board.close()
+            news.close(self.progress())
 
     def _updates_due(self) -> int:
         """Returns how many updates the reuse ratio allows now, up to the next fixed checkpoint.
@@ -270,7 +221,7 @@ class Loop:
         self.cursor.positions += positions
         self.cursor.matches += len(finished)
         self._forget_old_files()
-        self._recent.extend(finished)
+        self._recent.add(finished)
         self.meter.count(matches=len(finished), positions=positions)
 
     def _store_elsewhere(self, finished: list[MatchRecord]) -> list[MatchRecord]:
@@ -357,8 +308,6 @@ class Loop:
         # The next one is expected to take as long, but for the compilation in the first.
         self._evaluation_seconds = (self.meter.elapsed - begin) / 2
 
-    _evaluation_seconds = 0.0
-
     def _save(self) -> None:
         """Writes a checkpoint of everything that changes."""
         self.cursor.elapsed_seconds = self.elapsed
@@ -376,7 +325,7 @@ class Loop:
             },
             metadata={"cursor": self.cursor.to_json()},
         )
-        self.saved = self.update
+        self.saved, self._saved_iteration = self.update, self.cursor.iteration
         trainer = self.config.trainer
         self.checkpoints.prune(
             keep_last=trainer.keep_checkpoints, pinned_every=trainer.pinned_every_updates
@@ -385,68 +334,41 @@ class Loop:
     def progress(self) -> Progress:
         """Returns a snapshot for the screen."""
         fraction = self.planned_fraction
-        batch = self.config.learner.batch_size
-        losses = {name: self._losses[name] for name in self._losses if name != "gradient_norm"}
-        eta = None
-        if fraction:
-            eta = self.elapsed * (1 / fraction - 1)
-        results = np.array([match.returns[0] for match in self._recent])
+        positions = self.cursor.positions
+        losses = dict(self._losses)
+        gradient_norm = losses.pop("gradient_norm", None)
         return Progress(
             game=self.parts.game.name,
             run=str(self.run.path),
             update=self.update,
             elapsed_seconds=self.elapsed,
             planned_fraction=fraction,
-            eta_seconds=eta,
+            eta_seconds=self.elapsed * (1 / fraction - 1) if fraction else None,
             matches=self.cursor.matches,
-            positions=self.cursor.positions,
+            positions=positions,
             matches_per_second=self.meter.rate("matches"),
             positions_per_second=self.meter.rate("positions"),
             simulations_per_second=self.meter.rate("simulations"),
             updates_per_second=self.meter.rate("updates"),
             losses=losses,
-            learning_rate=self._rate if self._losses else None,
-            gradient_norm=self._losses.get("gradient_norm"),
-            reuse=self.update * batch / self.cursor.positions if self.cursor.positions else None,
+            learning_rate=self._rate if losses else None,
+            gradient_norm=gradient_norm,
+            reuse=self.update * self.config.learner.batch_size / positions if positions else None,
             window_positions=self.window.size,
             window_age_updates=int(self.window.mean_age(self.update)),
-            mean_length=(
-                float(np.mean([match.plies for match in self._recent])) if self._recent else None
-            ),
-            results=(
-                {
-                    "first": float((results > 0).mean()),
-                    "draw": float((results == 0).mean()),
-                    "second": float((results < 0).mean()),
-                }
-                if len(results)
-                else {}
-            ),
+            mean_length=self._recent.mean_length,
+            results=self._recent.results,
             phases=self.meter.shares(PHASES),
             strength=tuple(self.strength.results.values()),
             last_checkpoint=self.saved,
             device=f"{self.parts.mesh.size} x {jax.devices()[0].platform}",
         )
 
-    def _beat(self, progress: Progress) -> None:
-        write_heartbeat(
-            self.run.path,
-            "trainer",
-            WORKER,
-            {
-                "checkpoint": progress.last_checkpoint,
-                "update": progress.update,
-                "matches_per_second": progress.matches_per_second,
-                "reuse": progress.reuse,
-                "window_positions": progress.window_positions,
-            },
-        )
-
 
 def train(
     run: RunDirectory,
     parts: Parts,
-    reporter: Reporter,
+    reporter: Reporter | None = None,
     *,
     on_ready: Callable[[Loop], None] = lambda loop: None,
 ) -> Loop:
@@ -455,12 +377,14 @@ def train(
     Args:
         run: where everything lies; resumed if it has a checkpoint.
         parts: made from its game and config.
-        reporter: is told how it goes; closed at the end.
+        reporter: is told how it goes; closed at the end. By default a live screen on a
+            terminal, else a line every ten seconds.
         on_ready: called with the loop before it starts, so that somebody can `stop` it.
 
     Raises:
         RunError: another process is training this run.
     """
+    reporter = reporter or make_reporter()
     try:
         with run.lock():
             loop = Loop(run, parts, reporter)

@@ -14,11 +14,19 @@ class StrengthMeter:
     """Plays one opponent at a time, in turn, and keeps the newest result against each."""
 
     def __init__(self, parts: Parts, run: RunDirectory) -> None:
-        """Reads earlier results of the run, if any."""
+        """Reads earlier results of the run, if any.
+
+        Raises:
+            ConfigError: an opponent in the settings is no agent.
+        """
         self._parts = parts
         self._run = run
         self._config = parts.config.evaluation
-        self._opponents: dict[str, Agent] = {}
+        # Made now, so that a misspelt opponent is refused before anything is trained.
+        self._opponents: dict[str, Agent] = {
+            name: parse_agent(name, parts.game, batch_size=self._config.matches // 2)
+            for name in (self._config.opponents if self._config.enabled else ())
+        }
         self._agent: SearchAgent | None = None
         self._turn = 0
         self.results: dict[str, Strength] = {
@@ -37,8 +45,6 @@ class StrengthMeter:
         name = names[self._turn % len(names)]
         self._turn += 1
         game = self._parts.game
-        if name not in self._opponents:
-            self._opponents[name] = parse_agent(name, game)
         table = play_matches(
             game,
             self._player(weights, update),
@@ -73,7 +79,8 @@ class StrengthMeter:
                 self._parts.evaluate,
                 weights,
                 self._parts.config.search.for_matches(self._simulations),
-                batch_size=self._config.matches,
+                # Each agent is to move in half of the matches.
+                batch_size=self._config.matches // 2,
             )
         return self._agent.with_params(f"{self._run.path.name}@{update}", weights)
 

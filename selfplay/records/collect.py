@@ -132,7 +132,7 @@ class MatchCollector:
         return {
             **{f"history_{name}": values for name, values in self._history.items()},
             "checkpoints": self._checkpoints,
-            "begins": self._begins,
+            "begins": self._begins.copy(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -144,4 +144,4 @@ class MatchCollector:
             if name.startswith(prefix)
         }
         self._checkpoints = np.asarray(state["checkpoints"])
-        self._begins = np.asarray(state["begins"])
+        self._begins = np.array(state["begins"])

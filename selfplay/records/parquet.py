@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfplay.errors import RecordError
@@ -61,7 +62,7 @@ def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
         values = pa.array(_concatenated(matches, name), kind)
         columns[name] = pa.ListArray.from_arrays(match_offsets, values)
     ply_offsets = _offsets(
-        [length for match in matches for length in np.diff(match.policy_offsets)]
+        [length for match in matches for length in np.diff(match.policy_offsets).tolist()]
     )
     for name, kind in _POLICY_COLUMNS.items():
         values = pa.array(_concatenated(matches, name), kind)
@@ -69,7 +70,8 @@ def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
         columns[name] = pa.ListArray.from_arrays(match_offsets, plies)
     table = pa.table([columns[field.name] for field in SCHEMA], schema=SCHEMA)
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    # Without checksums four of ten flipped bits would pass as other numbers.
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()
 
 
@@ -80,16 +82,18 @@ def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
         RecordError: the bytes are not a complete file of matches; names `source`.
     """
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
         if not table.schema.equals(SCHEMA):
             raise RecordError(
                 f"{source} does not have the columns of a file of matches",
                 hint="it was not written by selfplay, or by a version with another format",
             )
+        _check_lists(table)
         return [_record(row) for row in _rows(table)]
-    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RecordError(
-            f"{source} is damaged: {str(error).splitlines()[0]}",
+            f"{source} is damaged: {reason}",
             hint="move the file out of the run to go on without its matches",
         ) from error
 
@@ -113,6 +117,25 @@ def _offsets(lengths: Sequence[int]) -> pa.Array:
 
 def _concatenated(matches: Sequence[MatchRecord], name: str) -> Any:
     return np.concatenate([getattr(match, name) for match in matches]) if matches else []
+
+
+def _check_lists(table: pa.Table) -> None:
+    """Raises `ValueError` if a value is missing or the lists of a match differ in length."""
+    for name in SCHEMA.names:
+        column = table.column(name)
+        nested = name not in _MATCH_COLUMNS
+        while not column.null_count and nested and pa.types.is_list(column.type):
+            column = pc.list_flatten(column)
+        if column.null_count:
+            raise ValueError(f"a value of {name} is missing")
+    for name in (*_PLY_COLUMNS, *_POLICY_COLUMNS):
+        if not pc.list_value_length(table.column(name)).equals(table.column("plies")):
+            raise ValueError(f"{name} is not as long as its match")
+    actions, probabilities = (
+        pc.list_value_length(pc.list_flatten(table.column(name))) for name in _POLICY_COLUMNS
+    )
+    if not actions.equals(probabilities):
+        raise ValueError("policy_actions and policy_probabilities differ in length")
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:

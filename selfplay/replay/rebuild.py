@@ -70,13 +70,14 @@ class Rebuilder:
         """Returns the positions of `matches`, which must not be empty.
 
         Raises:
-            RecordError: a match is of another game, holds an illegal action, does not end where
+            RecordError: a match is of another game or version, holds an illegal action, does not end where
                 its record ends, or ends with another result.
         """
         for match in matches:
-            if match.game != self.game.name:
+            if (match.game, match.version) != (self.game.name, self.game.version):
                 raise RecordError(
-                    f"match {match.match_id} is of {match.game}, but the game is {self.game.name}"
+                    f"match {match.match_id} is of {match.game} version {match.version}, "
+                    f"but the game is {self.game.name} version {self.game.version}"
                 )
         parts = [
             self._replay_some(matches[first : first + _MATCHES_AT_ONCE])
@@ -118,7 +119,9 @@ def _replay(
     def play(position: Position[Any], step: tuple[Array, Array]) -> tuple[Position[Any], Any]:
         action, index = step
         playing = index < length
-        legal = game.legal_action_mask(position.state)[action] & ~is_over(game, position)
+        # Out of range JAX would read, and play, another action.
+        known = (action >= 0) & (action < game.num_actions)
+        legal = known & game.legal_action_mask(position.state)[action] & ~is_over(game, position)
         after = advance(game, position, action).position
         next_position = jax.tree.map(lambda new, old: jnp.where(playing, new, old), after, position)
         return next_position, (

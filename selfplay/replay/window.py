@@ -73,13 +73,20 @@ class ReplayWindow:
         self._root_values = np.zeros(ring, np.float32)
         self._checkpoints = np.zeros(ring, np.int64)
         self._match_numbers = np.zeros(ring, np.int64)
+        self._oldest = 0
         self.positions_made = 0
         self.matches_made = 0
+
+    def begin_at(self, positions_made: int, matches_made: int) -> None:
+        """Counts on from a session whose last positions will be ingested again next."""
+        self._oldest = self.positions_made = positions_made
+        self.matches_made = matches_made
 
     @property
     def size(self) -> int:
         """How many of the newest positions may be sampled now."""
-        held = min(self.positions_made, self.config.window(self.positions_made))
+        window = self.config.window(self.positions_made)
+        held = min(self.positions_made - self._oldest, window)
         if self.config.max_matches and self.matches_made > self.config.max_matches:
             newest = np.arange(self.positions_made - held, self.positions_made)
             numbers = self._match_numbers[newest % self.config.max_window]

@@ -86,7 +86,10 @@ class Checkpoints:
         with storage_errors(final):
             temporary.mkdir(parents=True)
             try:
-                trees = {item: write_tree(temporary / item, tree) for item, tree in items.items()}
+                trees = {
+                    item: write_tree(temporary / item, tree, name=final)
+                    for item, tree in items.items()
+                }
                 document = {
                     **self._stamp,
                     **(metadata or {}),

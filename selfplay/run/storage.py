@@ -114,17 +114,22 @@ def check_disk_space(path: Path, needed_bytes: int) -> None:
         )
 
 
-def reserve(path: Path, needed_bytes: int) -> None:
+def reserve(path: Path, needed_bytes: int, *, name: Path) -> None:
     """Takes so many bytes in the directory `path` and gives them back.
 
     Unlike `check_disk_space` this also meets quotas. It goes before a write by a library whose
     own failure on a full disk is hundreds of lines long.
 
+    Args:
+        path: the directory.
+        needed_bytes: how many.
+        name: what is to be written, for messages.
+
     Raises:
         StorageError: they cannot be had.
     """
     ballast = path / temporary_name("reserve")
-    with storage_errors(path):
+    with storage_errors(name):
         try:
             with ballast.open("wb") as file:
                 if hasattr(os, "posix_fallocate"):

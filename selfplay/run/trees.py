@@ -4,6 +4,7 @@ Whoever reads needs neither the classes nor the devices of whoever wrote. What o
 store (typed keys, arrays without elements) is kept in the description of the leaves.
 """
 
+import errno
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,18 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from selfplay.errors import CheckpointError, StorageError
-from selfplay.run.storage import reserve
+from selfplay.errors import CheckpointError
+from selfplay.run.storage import reserve, storage_error
 
 Names = tuple[str, ...]
 Description = list[dict[str, Any]]
 """Per leaf: "path" (list of names), "shape", "dtype" and, for typed keys, "key" (its kind)."""
 
 
-def write_tree(directory: Path, tree: PyTree) -> Description:
+def write_tree(directory: Path, tree: PyTree, *, name: Path) -> Description:
     """Writes the leaves of `tree` into the absent or empty `directory`.
 
     Not atomic and not synced: the caller writes into a temporary directory.
+
+    Args:
+        directory: where to write.
+        tree: arrays, numbers and typed keys of any shapes.
+        name: what `directory` will be called in the end, for messages.
 
     Returns:
         What `read_tree` needs to know.
@@ -50,8 +56,8 @@ def write_tree(directory: Path, tree: PyTree) -> Description:
     if arrays:
         # The formats of orbax add some kilobytes; random bits do not compress.
         size = sum(array.nbytes for array in arrays.values())
-        reserve(directory, size + size // 4 + 256 * len(arrays) + 2**16)
-        _save(directory, _nest(arrays))
+        reserve(directory, size + size // 4 + 256 * len(arrays) + 2**16, name=name)
+        _save(directory, _nest(arrays), name)
     return description
 
 
@@ -182,7 +188,7 @@ def _at(tree: Mapping[str, Any], names: Names) -> Any:
     return node
 
 
-def _save(directory: Path, tree: dict[str, Any]) -> None:
+def _save(directory: Path, tree: dict[str, Any], name: Path) -> None:
     # Orbax takes a third of a second to import, which `selfplay --help` need not wait for.
     import orbax.checkpoint as ocp
     from etils import epath
@@ -197,11 +203,7 @@ def _save(directory: Path, tree: dict[str, Any]) -> None:
         except ValueError as error:
             # TensorStore reports a full disk as a ValueError with this code.
             if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
-                raise StorageError(
-                    f"{directory} cannot be written: the disk is full",
-                    hint="everything written before is intact; free some space and run the same "
-                    "command again",
-                ) from error
+                raise storage_error(name, OSError(errno.ENOSPC, "")) from error
             raise
         finally:
             handler.close()

@@ -17,6 +17,7 @@ from selfplay.search.selection import (
     add_dirichlet_noise,
     best_with_tie_break,
     completed_value,
+    improved_policy_scores,
     mask_logits,
     puct_scores,
     sampling_probabilities,
@@ -195,6 +196,12 @@ def _gumbel(
         maxvisit_init=config.maxvisit_init,
         rescale_values=config.rescale_values,
     )
+
+    def select(key: Array, tree: mctx.Tree, node: Array, depth: Array) -> Array:
+        del key, depth
+        scores = improved_policy_scores(tree, node, qtransform)
+        return best_with_tie_break(scores, tree.extra_data.tie_break)
+
     tree = mctx.search(
         params,
         key,
@@ -204,9 +211,7 @@ def _gumbel(
             max_num_considered_actions=config.max_considered_actions,
             qtransform=qtransform,
         ),
-        interior_action_selection_fn=functools.partial(
-            mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
-        ),
+        interior_action_selection_fn=select,
         extra_data=noise,
         **arguments,
     )

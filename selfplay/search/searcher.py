@@ -1,15 +1,16 @@
-"""A compiled search for any number of positions: pads, spreads over devices, cuts."""
+"""A compiled search for any number of positions: pads, spreads over devices, cuts. Host code."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PyTree
 
 from selfplay.game import Game, Position
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
+from selfplay.search.batches import fixed_batches
 from selfplay.search.config import SearchConfig
 from selfplay.search.evaluation import Evaluator
 from selfplay.search.search import SearchResult, search
@@ -61,13 +62,16 @@ class Searcher:
     def __call__(
         self, params: PyTree, positions: Position[Any], *, key: Key[Array, ""]
     ) -> SearchResult:
-        """Returns the search results of `n >= 1` positions, in order; `key` is consumed."""
-        count = positions.ply.shape[0]
-        batches = -(-count // self.batch_size)
-        indices = jnp.arange(batches * self.batch_size) % count
+        """Returns the search results of `n >= 1` positions, in order, as NumPy arrays.
+
+        Args:
+            params: weights for the evaluator.
+            positions: `n` positions, on the host or on a device.
+            key: consumed.
+        """
         results = []
-        for batch, batch_key in enumerate(jax.random.split(key, batches)):
-            rows = indices[batch * self.batch_size : (batch + 1) * self.batch_size]
-            part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], positions)
-            results.append(self._search(params, part, jax.random.split(batch_key, self.mesh.size)))
-        return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *results)
+        for index, batch in enumerate(fixed_batches(positions, self.batch_size)):
+            keys = jax.random.split(jax.random.fold_in(key, index), self.mesh.size)
+            found = jax.device_get(self._search(params, batch.positions, keys))
+            results.append(jax.tree.map(lambda leaf, n=batch.meant: leaf[:n], found))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

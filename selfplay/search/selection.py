@@ -3,6 +3,8 @@
 Everything here works on one tree (`mctx.search` adds the batch axis) unless it says otherwise.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import mctx
@@ -70,7 +72,7 @@ def add_dirichlet_noise(
 def puct_scores(
     tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig
 ) -> Float[Array, " A"]:
-    """Returns the PUCT score of each action of one node, -inf where illegal.
+    """Returns the PUCT score of each action of one node, far below any other where illegal.
 
     Silver et al., "A general reinforcement learning algorithm that masters chess, shogi and Go
     through self-play", 2018, supplement, "Search". An unvisited action counts as the node's
@@ -86,11 +88,11 @@ def puct_scores(
     values = jnp.where(visits > 0, tree.qvalues(node), jnp.maximum(unvisited_value, -1.0))
     growth = jnp.log((total + config.puct_base + 1) / config.puct_base)
     exploration = (config.puct_constant + growth) * prior * jnp.sqrt(total + 1) / (visits + 1)
-    return jnp.where(logits > _FLOOR / 2, values + exploration, -jnp.inf)
+    return _legal_first(values + exploration, logits, visits)
 
 
 def uct_scores(tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig) -> Float[Array, " A"]:
-    """Returns the UCB1 score of each action of one node, -inf where illegal.
+    """Returns the UCB1 score of each action of one node, far below any other where illegal.
 
     Kocsis and Szepesvari, "Bandit based Monte-Carlo planning", 2006, section 2. Unvisited
     actions come first.
@@ -99,7 +101,34 @@ def uct_scores(tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig) ->
     total = jnp.maximum(visits.sum(), 1)
     width = jnp.sqrt(jnp.log(total) / jnp.maximum(visits, 1))
     scores = jnp.where(visits > 0, tree.qvalues(node) + config.puct_constant * width, 1e3)
-    return jnp.where(tree.children_prior_logits[node] > _FLOOR / 2, scores, -jnp.inf)
+    return _legal_first(scores, tree.children_prior_logits[node], visits)
+
+
+def improved_policy_scores(
+    tree: mctx.Tree, node: Int32[Array, ""], qtransform: Callable[..., Array]
+) -> Float[Array, " A"]:
+    """Returns Gumbel's score of each action of one inner node, far below any other where illegal.
+
+    Visits follow the improved policy as closely as whole numbers can: Danihelka et al., 2022,
+    section 5. As `mctx.gumbel_muzero_interior_action_selection`, which however takes the first of
+    the actions that score alike: an untrained network would prefer low indices everywhere.
+    """
+    visits = tree.children_visits[node]
+    logits = tree.children_prior_logits[node]
+    policy = jax.nn.softmax(logits + qtransform(tree, node))
+    return _legal_first(policy - visits / (1 + visits.sum()), logits, visits)
+
+
+def _legal_first(
+    scores: Float[Array, " A"], logits: Float[Array, " A"], visits: Int32[Array, " A"]
+) -> Float[Array, " A"]:
+    """Returns the scores, with those of illegal actions below all others.
+
+    In an ended match nothing is legal. The least visited action comes first there, so that a
+    search that often comes by spreads out; the same one each time would dig a chain as deep as
+    there are visits, and every later walk of the whole batch would wait for it.
+    """
+    return jnp.where(logits > 0.75 * _FLOOR, scores, -1e6 - visits)
 
 
 def best_with_tie_break(

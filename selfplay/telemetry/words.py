@@ -91,5 +91,9 @@ def replay_parts(progress: Progress) -> list[str]:
 
 def score(strength: Strength) -> str:
     """Returns such as "98.4 % (95 % interval 93.0-99.8 %)"."""
-    low, high = 100 * strength.low, 100 * strength.high
-    return f"{100 * strength.score:.1f} % (95 % interval {low:.1f}-{high:.1f} %)"
+    return percent_interval(strength.score, strength.low, strength.high)
+
+
+def percent_interval(score: float, low: float, high: float) -> str:
+    """Returns a share and its 95 % interval, such as "98.4 % (95 % interval 93.0-99.8 %)"."""
+    return f"{100 * score:.1f} % (95 % interval {100 * low:.1f}-{100 * high:.1f} %)"

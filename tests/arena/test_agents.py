@@ -18,7 +18,7 @@ from selfplay.arena import (
     parse_agent,
     play_matches,
 )
-from selfplay.arena.batches import fixed_batches, stack
+from selfplay.search.batches import fixed_batches, stack
 from selfplay.errors import CheckpointError, ConfigError, RunError
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.tic_tac_toe import TicTacToe

@@ -125,6 +125,10 @@ def test_nothing_compiles_after_the_first_table(tic_tac_toe, compilations):
         table = play_matches(tic_tac_toe, *agents, num_matches=12, opening_plies=1, seed=5)
     assert len({len(match.actions) for match in table.matches}) > 1
     assert compiled == []
+    with compilations() as compiled:
+        play_matches(tic_tac_toe, *agents, num_matches=14, opening_plies=1)
+    # The number of matches is a shape: this shows that compilations are seen.
+    assert compiled != []
 
 
 def test_random_starts_are_shared_by_both_seats_and_can_be_replayed():

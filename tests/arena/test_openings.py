@@ -7,6 +7,7 @@ import pytest
 from selfplay.arena import Opening, OpeningSet, random_openings
 from selfplay.errors import ConfigError
 from selfplay.games.tic_tac_toe import TicTacToe
+from selfplay.play import LiveMatch
 from tests.arena.toys import Tally
 
 
@@ -42,10 +43,10 @@ def test_a_game_with_too_few_repeats_all_it_has_in_turn(game):
 
 def test_no_opening_ends_the_match(game):
     for actions in moves(random_openings(game, num_openings=100, plies=6, seed=0)):
-        state = game.init(None)
+        match = LiveMatch(game)
         for action in actions:
-            state = game.step(state, action)
-        assert not game.is_terminal(state)
+            match.play(action)
+        assert not match.over
 
 
 def test_random_starts_differ_and_depend_on_the_seed():

@@ -75,7 +75,7 @@ class ScriptedAgent:
 
     def select(self, positions: Position[Any], *, key) -> np.ndarray:
         rows = [
-            jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], positions)
+            jax.device_put(jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], positions))
             for row in range(len(positions.ply))
         ]
         self.calls += 1

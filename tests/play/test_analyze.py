@@ -66,7 +66,8 @@ def test_a_game_that_reads_moves_carelessly_still_gives_a_clear_error():
 
 
 def test_the_document_has_the_keys_that_scripts_read(game, mcts):
-    (document,) = analyze(mcts, [play_text(game, "4 0")])
+    match = play_text(game, "4 0")
+    (document,) = analyze(mcts, [match])
     assert json.loads(json.dumps(document)) == document
     assert set(document) >= {
         "moves", "action", "action_name", "value", "policy", "visits", "legal",
@@ -74,7 +75,7 @@ def test_the_document_has_the_keys_that_scripts_read(game, mcts):
     assert document["moves"] == [4, 0] and document["player"] == 0
     assert document["legal"] == [1, 2, 3, 5, 6, 7, 8]
     assert document["action"] in document["legal"]
-    assert document["action_name"] == game.action_to_string(None, document["action"])
+    assert document["action_name"] == match.name(document["action"])
     assert list(document["policy"]) == list(document["visits"]) == list("1235678")
     assert sum(document["policy"].values()) == pytest.approx(1)
     assert sum(document["visits"].values()) == 64

@@ -318,7 +318,8 @@ def test_full_disk_loses_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     checkpoints.save(1, small(1))
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="the disk is full"):
+    message = "checkpoints/2 cannot be written: the disk is full"
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match=message):
         patch.setattr(call, full)
         checkpoints.save(2, small(2))
     assert os.listdir(checkpoints.path) == ["1"]
@@ -334,7 +335,7 @@ def test_full_disk_inside_orbax(checkpoints: Checkpoints, monkeypatch: pytest.Mo
         raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device")
 
     monkeypatch.setattr(ocp.PyTreeCheckpointHandler, "save", full)
-    with pytest.raises(StorageError, match="the disk is full"):
+    with pytest.raises(StorageError, match="checkpoints/2 cannot be written: the disk is full"):
         checkpoints.save(2, small(2))
     assert os.listdir(checkpoints.path) == []
 

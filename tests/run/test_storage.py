@@ -64,11 +64,11 @@ def test_disk_space(tmp_path: Path) -> None:
 
 
 def test_reserving_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reserve(tmp_path, 10_000)
+    reserve(tmp_path, 10_000, name=tmp_path / "x")
     assert os.listdir(tmp_path) == []
     monkeypatch.setattr("os.posix_fallocate", fail_with(errno.ENOSPC))
-    with pytest.raises(StorageError, match="the disk is full"):
-        reserve(tmp_path, 10_000)
+    with pytest.raises(StorageError, match="x cannot be written: the disk is full"):
+        reserve(tmp_path, 10_000, name=tmp_path / "x")
     assert os.listdir(tmp_path) == []
 
 

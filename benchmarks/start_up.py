@@ -1,0 +1,85 @@
+"""Measures the time from the start of a process to its first finished match, and peak memory.
+
+    python benchmarks/start_up.py [GAME] [REPEATS]
+
+`selfplay train GAME` is started with an empty compilation cache (cold) and then again with the
+one it left (warm); the first finished match is the first file under RUN/matches. Peak memory is
+that of the process after a minute. Prints one JSON object.
+"""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_PEAK_AFTER_SECONDS = 60.0
+
+
+def main(game: str, repeats: int) -> None:
+    """Measures and prints."""
+    cold, warm, peaks = [], [], []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as directory:
+            cache = Path(directory) / "cache"
+            cold.append(first_match(game, Path(directory) / "cold", cache))
+            warm.append(first_match(game, Path(directory) / "warm", cache))
+            peaks.append(peak_memory(game, Path(directory) / "peak", cache))
+    print(
+        json.dumps(
+            {
+                "game": game,
+                "repeats": repeats,
+                "cold_seconds": {"median": statistics.median(cold), "worst": max(cold)},
+                "warm_seconds": {"median": statistics.median(warm), "worst": max(warm)},
+                "peak_memory_bytes": max(peaks),
+            }
+        )
+    )
+
+
+def first_match(game: str, run: Path, cache: Path) -> float:
+    """Returns the seconds until the first file of matches."""
+    begin = time.monotonic()
+    process = _start(game, run, cache)
+    try:
+        while not any(run.glob("matches/*/*.parquet")):
+            if process.poll() is not None:
+                raise SystemExit(f"selfplay train ended with {process.returncode}")
+            time.sleep(0.02)
+        return round(time.monotonic() - begin, 2)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def peak_memory(game: str, run: Path, cache: Path) -> int:
+    """Returns the peak resident bytes of a minute of training."""
+    process = _start(game, run, cache)
+    try:
+        time.sleep(_PEAK_AFTER_SECONDS)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _start(game: str, run: Path, cache: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "selfplay", "train", game, "--run", str(run)],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    main(
+        sys.argv[1] if len(sys.argv) > 1 else "connect_four",
+        int(sys.argv[2]) if len(sys.argv) > 2 else 3,
+    )

@@ -1,0 +1,142 @@
+"""selfplay analyze: what an agent thinks of positions."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selfplay.cli.options import GameOptions, Json, Seed, Simulations
+from selfplay.cli.output import say, say_json, table
+from selfplay.errors import ConfigError
+
+EXAMPLES = (
+    'selfplay analyze runs/connect_four --moves "3 3 4"',
+    "selfplay analyze runs/connect_four@1200 --positions FILE --simulations 64",
+    'selfplay analyze mcts:1000 --game tic_tac_toe --moves "4 0" --json',
+)
+
+
+def analyze(
+    agent_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[@UPDATE]",
+            help="A run: its newest checkpoint thinks, or that one. With --game any agent.",
+            show_default=False,
+        ),
+    ],
+    moves: Annotated[
+        str | None,
+        typer.Option(
+            "--moves",
+            metavar="MOVES",
+            help="One position: moves from the start, separated by spaces. An integer is an action "
+            "number, anything else is read as the game writes moves.",
+            show_default=False,
+        ),
+    ] = None,
+    positions: Annotated[
+        Path | None,
+        typer.Option(
+            "--positions",
+            metavar="FILE",
+            help="Many positions: moves as above, one position a line; an empty line is the "
+            "start, - is standard input. Prints one JSON object a line.",
+            show_default=False,
+        ),
+    ] = None,
+    simulations: Simulations = None,
+    game_name: Annotated[
+        str | None,
+        typer.Option("--game", metavar="GAME", help="Needed only if the agent is no run."),
+    ] = None,
+    option: GameOptions = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Search positions: best move, value, policy.
+
+    Without --moves and --positions it is the first position of a match.
+    """
+    if moves is not None and positions is not None:
+        raise ConfigError(
+            "--moves and --positions are both given", hint="--moves is for one position alone"
+        )
+    from selfplay import startup
+    from selfplay.cli.targets import make_game, run_agent, run_and_game, unknown_game
+    from selfplay.play import analyze as analyses_of
+    from selfplay.play import play_text, read_positions
+
+    startup.prepare()
+    if game_name is not None:
+        game = make_game(game_name, option)
+    else:
+        found = run_and_game(agent_name)
+        if found is None:
+            raise unknown_game(agent_name)
+        game = found[1]
+    batch_size = 1 if positions is None else 64
+    agent = run_agent(agent_name, game, simulations=simulations, batch_size=batch_size)
+    if positions is not None:
+        lines = _read_lines(positions)
+        for document in analyses_of(agent, read_positions(game, lines, seed=seed), seed=seed):
+            say_json(document, indent=None)
+        return
+    match = play_text(game, moves or "", seed=seed)
+    (document,) = analyses_of(agent, [match], seed=seed)
+    if as_json:
+        say_json(document)
+    else:
+        say(game.render(match.position.state))
+        say(_text(document, {action: match.name(action) for action in document["legal"]}))
+
+
+def _read_lines(file: Path) -> list[str]:
+    if str(file) == "-":
+        return sys.stdin.read().splitlines()
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{file} is not a text file", hint="one position a line, as moves from the start"
+        ) from None
+
+
+def _text(document: dict[str, Any], names: dict[int, str]) -> str:
+    """Returns a document as a person reads it, likeliest move first."""
+    columns = [
+        (title, document[key], form)
+        for title, key, form in (
+            ("policy", "policy", lambda x: f"{100 * x:.1f} %"),
+            ("visits", "visits", str),
+            ("value", "qvalues", lambda x: f"{x:+.2f}"),
+            ("network", "raw_policy", lambda x: f"{100 * x:.1f} %"),
+        )
+        if document.get(key)
+    ]
+    order = sorted(document["legal"], key=lambda action: -document["policy"][str(action)])
+    visits = document["visits"]
+    rows = [
+        [
+            names[action],
+            str(action),
+            *(
+                "-" if title == "value" and not visits[str(action)] else form(column[str(action)])
+                for title, column, form in columns
+            ),
+        ]
+        for action in order
+    ]
+    head = (
+        f"{document['agent']}: player {document['player']} plays {document['action_name']} "
+        f"(action {document['action']})"
+    )
+    if document["value"] is not None:
+        head += f"\nvalue {document['value']:+.3f}"
+        if document.get("raw_value") is not None:
+            head += f", by the network alone {document['raw_value']:+.3f}"
+        head += ": expected result for the player to move, from -1 lost to +1 won"
+    return f"\n{head}\n\n" + table(["move", "action", *(title for title, *_ in columns)], rows)

@@ -1,0 +1,109 @@
+"""selfplay arena: matches between two agents."""
+
+from typing import Annotated, Any
+
+import typer
+
+from selfplay.cli.options import GameOptions, Json, Seed
+from selfplay.cli.output import facts, say, say_json
+
+EXAMPLES = (
+    "selfplay arena runs/connect_four mcts:1000",
+    "selfplay arena runs/a@1200:64 runs/b --matches 200 --json",
+    "selfplay arena mcts:200 random --game tic_tac_toe",
+)
+_HELP = "random, mcts:200 (plain tree search), solver, or RUN[@UPDATE][:simulations]."
+
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help=_HELP, show_default=False)]
+
+
+def arena(
+    first: AgentName,
+    second: AgentName,
+    num_matches: Annotated[
+        int,
+        typer.Option("--matches", metavar="N", help="Even: each opening from both seats."),
+    ] = 100,
+    game_name: Annotated[
+        str | None,
+        typer.Option("--game", metavar="GAME", help="Needed only if no agent is a run."),
+    ] = None,
+    option: GameOptions = None,
+    opening_plies: Annotated[
+        int | None,
+        typer.Option(
+            "--opening-plies",
+            metavar="N",
+            help="Random plies before the agents take over; by default 4, less in short games.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Play paired matches between two agents.
+
+    Shows the score of the first, with its 95 % interval. Every random opening is played twice,
+    once from each seat.
+    """
+    from selfplay import startup
+    from selfplay.arena import parse_agent, play_matches
+    from selfplay.cli.targets import make_game, run_and_game, unknown_game
+
+    startup.prepare()
+    if game_name is not None:
+        game = make_game(game_name, option)
+    else:
+        runs = (run_and_game(text) for text in (first, second))
+        found = next((found for found in runs if found is not None), None)
+        if found is None:
+            raise unknown_game(first, second)
+        game = found[1]
+    batch_size = max(2, num_matches // 2)
+    result = play_matches(
+        game,
+        parse_agent(first, game, batch_size=batch_size),
+        parse_agent(second, game, batch_size=batch_size),
+        num_matches=num_matches,
+        seed=seed,
+        opening_plies=opening_plies,
+        progress=_show_progress,
+    )
+    if as_json:
+        say_json(result.to_dict())
+    else:
+        say(facts(_facts(result.to_dict())))
+
+
+def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+    from selfplay.telemetry import words
+
+    first, second = result["agents"]
+    seats = result["score_by_seat"]
+    elo, (low, high) = result["elo"], result["elo_interval"]
+    pairs = [
+        ("agents", f"{first} against {second}"),
+        ("score", words.percent_interval(result["score"], *result["interval"])),
+        ("matches", f"{result['wins']} won, {result['draws']} drawn, {result['losses']} lost"),
+        ("by seat", f"{100 * seats[0]:.1f} % as player 0, {100 * seats[1]:.1f} % as player 1"),
+        (
+            "distinct",
+            f"{result['distinct_matches']} of {result['matches']} matches differ in a move",
+        ),
+        ("length", f"{result['mean_plies']:.1f} plies on average"),
+    ]
+    if elo is not None and low is not None and high is not None:
+        pairs.insert(2, ("Elo", f"{elo:+.0f} (95 % interval {low:+.0f} to {high:+.0f})"))
+    if result["truncated"]:
+        pairs.append(("cut", f"{result['truncated']} matches ended by the limit of plies"))
+    return pairs
+
+
+def _show_progress(finished: int, matches: int) -> None:
+    """Counts the finished matches in one line of a terminal."""
+    import sys
+
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{finished} of {matches} matches finished")
+        if finished == matches:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()

@@ -1,0 +1,79 @@
+"""selfplay bench: how fast this machine plays and learns."""
+
+from typing import Annotated, Any
+
+import typer
+
+from selfplay.cli.options import ConfigFile, GameName, GameOptions, Json, Preset, Settings
+from selfplay.cli.output import facts, say, say_json, size
+
+EXAMPLES = (
+    "selfplay bench connect_four",
+    "selfplay bench connect_four --set network.blocks=6 --set network.channels=64 --json",
+)
+
+
+def bench(
+    game_name: GameName,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", metavar="S", help="How long to measure, after compilation."),
+    ] = 30.0,
+    preset: Preset = "default",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    option: GameOptions = None,
+    as_json: Json = False,
+) -> None:
+    """Measure self-play, network and updates.
+
+    Weights are fresh. The three take turns, and medians are shown.
+    """
+    from selfplay import startup
+    from selfplay.cli.targets import make_game
+    from selfplay.configuration import check_range
+    from selfplay.processes.bench import bench as measure
+    from selfplay.run import load_config
+
+    check_range("--seconds", seconds, above=0)
+    loaded = load_config(preset=preset, file=config, overrides=settings or ())
+    startup.prepare()
+    game = make_game(game_name, option)
+    result = measure(game, loaded, seconds=seconds, say=lambda text: say(text, err=True))
+    if as_json:
+        say_json(result)
+    else:
+        say(facts(_facts(result)))
+
+
+def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+    low, high = result["spread"]
+    return [
+        ("game", f"{result['game']}, {size(result['state_bytes'])} a position"),
+        ("network", f"{result['network']}, {result['weights']:,} weights"),
+        ("devices", f"{result['devices']} x {result['platform']}"),
+        (
+            "self-play",
+            f"{result['simulations_per_second']:,.0f} simulations/s "
+            f"(median of {result['rounds']} rounds, {low:,.0f} to {high:,.0f}); "
+            f"{result['matches_per_second']:.3g} matches/s; "
+            f"{result['batch']} matches side by side, {result['simulations']} simulations a move",
+        ),
+        (
+            "network alone",
+            f"{result['forwards_per_second']:,.0f} positions/s on one device while the others "
+            f"rest, {result['forwards_per_second_together']:,.0f} on each while all are busy "
+            f"(batch {result['forward_batch']})",
+        ),
+        (
+            "ratio",
+            f"{result['ratio']:.2f} simulations for each position that the devices could evaluate "
+            "if each were as fast as one alone",
+        ),
+        (
+            "updates",
+            f"{result['updates_per_second']:.3g} updates/s of {result['learner_batch']} samples",
+        ),
+        ("compilation", f"{result['compile_seconds']:.1f} s for self-play, less if cached"),
+        ("peak memory", size(result["peak_memory_bytes"])),
+    ]

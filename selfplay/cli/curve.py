@@ -1,0 +1,31 @@
+"""selfplay curve: the picture of a training run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfplay.cli.options import Json, RunPath
+from selfplay.cli.output import say, say_json
+
+EXAMPLES = ("selfplay curve runs/connect_four --output curve.png",)
+
+
+def curve(
+    run: RunPath,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", metavar="FILE", help="The picture: .png, .svg or .pdf, by its ending."
+        ),
+    ] = Path("curve.png"),
+    as_json: Json = False,
+) -> None:
+    """Draw a run's strength and losses."""
+    from selfplay.run import training_curve
+
+    training_curve(run, output)
+    if as_json:
+        say_json({"run": str(run), "output": str(output)})
+    else:
+        say(f"{output} shows the training of {run}")

@@ -1,0 +1,71 @@
+"""selfplay games: which games there are."""
+
+from typing import Any
+
+from selfplay.cli.options import Json
+from selfplay.cli.output import say, say_json, table
+from selfplay.errors import SelfplayError
+
+EXAMPLES = ("selfplay games", "selfplay games --json")
+
+
+def games(as_json: Json = False) -> None:
+    """List the games that have a name."""
+    from selfplay.registry import game_names
+
+    rows = [_describe(name) for name in game_names()]
+    if as_json:
+        say_json(rows)
+        return
+    say(
+        table(
+            ["name", "actions", "plies at most", "options", ""],
+            [
+                [
+                    row["name"],
+                    str(row.get("actions", "-")),
+                    str(row.get("max_plies", "-")),
+                    ", ".join(f"{name}={value!r}" for name, value in row["options"].items()) or "-",
+                    row.get("problem") or row["summary"],
+                ]
+                for row in rows
+            ],
+        )
+    )
+    say("\na game of your own: selfplay train file.py:Class")
+
+
+def _describe(name: str) -> dict[str, Any]:
+    import inspect
+
+    from selfplay.registry import make
+
+    try:
+        game = make(name)
+    except SelfplayError as error:
+        # A broken package must not hide the other games.
+        return {
+            "name": name,
+            "actions": None,
+            "kind": None,
+            "options": {},
+            "summary": "",
+            "problem": str(error),
+        }
+    kind = type(game)
+    return {
+        "name": name,
+        "actions": game.num_actions,
+        "kind": "deterministic",
+        "max_plies": game.max_plies,
+        "version": game.version,
+        "options": {
+            name: parameter.default
+            for name, parameter in inspect.signature(kind).parameters.items()
+            if isinstance(parameter.default, bool | int | float | str)
+        },
+        "symmetries": len(game.symmetries()),
+        "solver": "solve" in kind.__dict__,
+        "summary": (inspect.getdoc(kind) or "").partition("\n")[0].rstrip("."),
+        "package": kind.__module__,
+    }

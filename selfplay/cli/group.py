@@ -1,0 +1,96 @@
+"""All commands together: what becomes of their errors, and of Ctrl-C."""
+
+import dataclasses
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from selfplay.errors import SelfplayError
+
+# Typer may carry its own Click: the base classes are reached through what it exports.
+_UsageError: Any = typer.BadParameter.__base__
+INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Invocation:
+    """What was typed: the program and its arguments."""
+
+    program: str
+    arguments: tuple[str, ...]
+
+
+class Commands(TyperGroup):
+    """Runs a command and turns expected errors into two lines on stderr."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **settings: Any) -> None:
+        """Runs the command that `args` name and exits: 0, 2 for a usage error, 1 for others.
+
+        Args:
+            args: by default those of the process.
+            settings: as Click gives them to every group; whatever they say, this one exits.
+        """
+        arguments = list(sys.argv[1:] if args is None else args)
+        debug, arguments = _take_debug(arguments)
+        settings["standalone_mode"] = False
+        settings["obj"] = Invocation(program=program(), arguments=tuple(arguments))
+        try:
+            status = super().main(arguments, **settings)
+        except SelfplayError as error:
+            _show(str(error), error.hint, debug)
+            sys.exit(error.exit_code)
+        except _UsageError as error:
+            hint = f"see {error.ctx.command_path} --help" if error.ctx else ""
+            _show(_lower(error.format_message()), hint, debug)
+            sys.exit(2)
+        except (KeyboardInterrupt, typer.Abort):
+            _show("interrupted", "", debug)
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            hint = "" if debug else "please report it, with what --debug shows"
+            name = type(error).__name__
+            _show(f"this is a fault of selfplay itself: {name}: {error}", hint, debug)
+            sys.exit(1)
+        if status == INTERRUPTED:
+            _show("interrupted", "", debug)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def program() -> str:
+    """Returns how a person calls this program again: "selfplay" where that finds it."""
+    typed = Path(sys.argv[0])
+    if typed.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m selfplay"
+    found = shutil.which("selfplay")
+    if typed.name != "selfplay" or not typed.exists():
+        return "selfplay"
+    if found is not None and os.path.samefile(found, typed):
+        return "selfplay"
+    return str(typed)
+
+
+def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:
+    """Returns whether --debug was typed, wherever, and the arguments without it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != "--debug"]
+    return len(options) < end, options + arguments[end:]
+
+
+def _show(message: str, hint: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"error: {message}", err=True)
+    if hint:
+        typer.echo(f"\nhint: {hint}", err=True)
+
+
+def _lower(message: str) -> str:
+    message = " ".join(message.split())
+    return (message[:1].lower() + message[1:]).removesuffix(".")

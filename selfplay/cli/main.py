@@ -1,0 +1,63 @@
+"""The command `selfplay`."""
+
+from typing import Annotated
+
+import typer
+
+from selfplay.cli import (
+    analyze,
+    arena,
+    bench,
+    curve,
+    doctor,
+    games,
+    matches,
+    play,
+    status,
+    train,
+)
+from selfplay.cli.group import Commands
+from selfplay.cli.options import examples
+from selfplay.cli.output import say
+
+# No rich markup: "RUN[@UPDATE]" would be taken for it.
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog=examples(
+        "selfplay train connect_four --minutes 15",
+        "selfplay play runs/connect_four",
+        "selfplay COMMAND --help",
+    ),
+)
+
+
+@app.callback()
+def selfplay(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    # Commands.main takes it out, wherever it stands; here for --help alone.
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of an error.")
+    ] = False,
+) -> None:
+    """Bring the rules of a two-player game, get an agent that plays it well."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        say(f"selfplay {version_of('selfplay-jax')}")
+    elif context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+for module in (games, train, status, play, analyze, matches, arena, curve, bench, doctor):
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, epilog=examples(*module.EXAMPLES))(getattr(module, name))
+
+
+def main() -> None:
+    """Runs the command that was typed; does not return."""
+    app()

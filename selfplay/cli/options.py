@@ -1,0 +1,66 @@
+"""Options and arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+GameName = Annotated[
+    str,
+    typer.Argument(
+        metavar="GAME",
+        help="A name (see selfplay games), file.py:Class or package.module:Class.",
+        show_default=False,
+    ),
+]
+RunPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run directory, such as runs/connect_four."),
+]
+GameOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="An option of the game, such as size=6. May be repeated.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+]
+Preset = Annotated[
+    str,
+    typer.Option("--preset", metavar="NAME", help="Settings to start from: default, quick, large."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="A TOML file of settings, over those of the preset."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="One setting, over all other sources. May be repeated.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides everything random.")]
+Simulations = Annotated[
+    int | None,
+    typer.Option(
+        "--simulations",
+        metavar="N",
+        help="Network evaluations per move; 0 is the raw network. By default as in training.",
+        show_default=False,
+    ),
+]
+
+
+def examples(*lines: str) -> str:
+    """Returns the epilog of a command's help."""
+    # \b: Click keeps the line breaks of the paragraph.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,76 @@
+"""selfplay play: a match in the terminal."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from selfplay.cli.options import GameOptions, Json, Seed, Simulations
+from selfplay.cli.output import say_json
+
+EXAMPLES = (
+    "selfplay play runs/connect_four",
+    "selfplay play runs/connect_four@1200 --side 1 --simulations 200",
+    "selfplay play tic_tac_toe --opponent mcts:1000",
+)
+_SIMULATIONS_WITHOUT_RUN = 200
+
+
+def play(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="GAME_OR_RUN",
+            help="A run, RUN[@UPDATE], plays its newest or that checkpoint; a game alone plays "
+            "mcts:200.",
+            show_default=False,
+        ),
+    ],
+    side: Annotated[
+        str, typer.Option("--side", metavar="SIDE", help="The player you are: 0, 1, both or none.")
+    ] = "0",
+    opponent: Annotated[
+        str | None,
+        typer.Option("--opponent", metavar="AGENT", help="Who plays instead.", show_default=False),
+    ] = None,
+    simulations: Simulations = None,
+    option: GameOptions = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Play a match in the terminal.
+
+    The agent shows what it thinks of its moves; type help for what else can be typed. With --json
+    the board is on stderr and the finished match on stdout.
+    """
+    from selfplay import startup
+    from selfplay.cli.targets import make_game, run_agent, run_and_game
+    from selfplay.play import parse_people, play_in_terminal
+
+    people = parse_people(side)
+    startup.prepare()
+    found = run_and_game(target)
+    game = found[1] if found else make_game(target, option)
+    if opponent is None and found is None:
+        opponent = f"mcts:{_SIMULATIONS_WITHOUT_RUN if simulations is None else simulations}"
+        simulations = None
+    agent = run_agent(opponent or target, game, simulations=simulations, batch_size=1)
+    session = play_in_terminal(
+        game,
+        agent,
+        people=people,
+        source=sys.stdin,
+        output=sys.stderr if as_json else sys.stdout,
+        seed=seed,
+    )
+    if as_json:
+        say_json(
+            {
+                "game": game.name,
+                "agent": agent.name,
+                "people": sorted(people),
+                "ending": session.ending,
+                "actions": session.actions,
+                "returns": session.returns,
+            }
+        )

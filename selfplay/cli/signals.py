@@ -1,0 +1,81 @@
+"""Ctrl-C and SIGTERM while training: the first one saves, the second one leaves at once."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from selfplay.cli.group import INTERRUPTED
+
+_SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+class StopSignals:
+    """Listens to SIGINT and SIGTERM as long as its context lasts.
+
+    A handler in Python would have to wait until the compiled code that runs now has returned, and
+    could not print while the interrupted code is printing. So a thread of its own listens.
+
+    Attributes:
+        stopped: whether a signal has come.
+    """
+
+    def __init__(self) -> None:
+        """Listens to nothing yet."""
+        self.stopped = False
+        self._stop: Callable[[], None] | None = None
+        self._say: Callable[[str], None] = lambda text: None
+        self._inbox, self._outbox = socket.socketpair()
+        self._outbox.setblocking(False)
+
+    def ready(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
+        """From now on the first signal calls `stop`, and says so; before, it ends the process."""
+        self._stop, self._say = stop, say
+
+    def __enter__(self) -> "StopSignals":
+        """Takes the signals over."""
+        self._before = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        self._wakeup = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        """Gives the signals back."""
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._outbox.close()
+
+    def _listen(self) -> None:
+        while received := self._inbox.recv(1):
+            number = received[0]
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            stop = self._stop
+            if stop is None or (self.stopped and number == signal.SIGINT):
+                _leave(128 + number)
+            elif not self.stopped:
+                self.stopped = True
+                stop()
+                self._say("stopping: saves when it is done with this; Ctrl-C again leaves at once")
+        self._inbox.close()
+
+
+def _leave(status: int) -> None:
+    """Ends the process now. Every write of a run is atomic, so nothing is half done."""
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), _SHOW_CURSOR)
+    if status == INTERRUPTED:
+        os.write(2, b"error: interrupted\n\nhint: the newest checkpoint stays as it is\n")
+    os._exit(status)

@@ -1,0 +1,252 @@
+"""How fast this machine plays and learns, and what of its devices' strength self-play uses."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from selfplay.game import Game
+from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
+from selfplay.processes.parts import Parts, make_parts
+from selfplay.records import MatchCollector, MatchRecord, Provenance
+from selfplay.run import Config, settings_hash
+
+FORWARD_BATCHES = (16, 32, 64, 128, 256)
+_SHORTEST_SECONDS = 0.3
+_LEAST_ROUNDS = 3
+
+
+def bench(
+    game: Game[Any],
+    config: Config,
+    *,
+    seconds: float = 30.0,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Returns what was measured, every rate as the median over several rounds.
+
+    Self-play, the network alone and updates take turns, so that whatever else the machine does
+    meets them alike. Keys: `game`, `network`, `batch` (matches side by side), `simulations` per
+    move; `simulations_per_second`; `forwards_per_second`, of the network alone on one device
+    while the others rest, at its best batch size `forward_batch`;
+    `forwards_per_second_together`, likewise for each device while all are busy; `ratio`, the
+    simulations divided by what all devices would do if each were as fast as one alone;
+    `matches_per_second`, `plies_per_second`, `updates_per_second`, `compile_seconds` of
+    self-play, `peak_memory_bytes`, `state_bytes` of one position, `devices`, and `spread`, the
+    lowest and the highest `simulations_per_second`.
+
+    Args:
+        game: the rules.
+        config: the settings; weights are fresh.
+        seconds: how long to measure, compilation not counted.
+        say: is told what is going on.
+    """
+    parts = make_parts(game, config)
+    weights = parts.learner.place(parts.network.init(key=jax.random.key(0)))
+    say("compiling self-play")
+    player = _Player(parts, weights)
+    say("compiling the network alone")
+    alone, together = _best_forward(parts, weights, seconds / 10)
+    say("compiling updates")
+    update = _Updater(parts, player.records)
+    say(f"measuring for {seconds:g} seconds")
+    rounds: list[dict[str, float]] = []
+    end = time.monotonic() + seconds
+    share = max(_SHORTEST_SECONDS, seconds / 20)
+    while len(rounds) < _LEAST_ROUNDS or time.monotonic() < end:
+        rounds.append(
+            {
+                **player.measure(share),
+                "alone": alone.rate(share / 2),
+                "together": together.rate(share / 2),
+                "updates": _rate(update, share / 2),
+            }
+        )
+    median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    simulations = [one["simulations"] for one in rounds]
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    devices = parts.mesh.size
+    return {
+        "game": game.name,
+        "network": _network_name(config),
+        "weights": parts.network.num_weights(),
+        "batch": parts.player.num_matches,
+        "simulations": config.search.num_simulations,
+        "simulations_per_second": median["simulations"],
+        "forwards_per_second": median["alone"],
+        "forwards_per_second_together": median["together"],
+        "forward_batch": alone.batch,
+        "ratio": statistics.median(one["simulations"] / (devices * one["alone"]) for one in rounds),
+        "matches_per_second": median["matches"],
+        "plies_per_second": median["plies"],
+        "updates_per_second": median["updates"],
+        "learner_batch": config.learner.batch_size,
+        "compile_seconds": player.compile_seconds,
+        "peak_memory_bytes": _peak_memory(),
+        "state_bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+        "devices": devices,
+        "platform": parts.mesh.devices.flat[0].platform,
+        "rounds": len(rounds),
+        "spread": [min(simulations), max(simulations)],
+    }
+
+
+class _Player:
+    """Self-play that goes on from measurement to measurement.
+
+    Attributes:
+        compile_seconds: what the first chunk took longer than the second.
+        finished: how many matches have ended.
+        records: the first ones to end.
+    """
+
+    def __init__(self, parts: Parts, weights: Any) -> None:
+        self.parts = parts
+        self.finished = 0
+        self._weights = weights
+        self._chunks = 0
+        provenance = Provenance(
+            game=parts.game.name,
+            version=parts.game.version,
+            fingerprint="",
+            worker="bench",
+            settings_hash=settings_hash(parts.config),
+            simulations=parts.config.search.num_simulations,
+        )
+        collector = MatchCollector(provenance, parts.player.num_matches)
+        begin = time.monotonic()
+        self._matches = parts.player.start(key=jax.random.key(1))
+        plies = [self.chunk()]
+        first = time.monotonic() - begin
+        begin = time.monotonic()
+        plies.append(self.chunk())
+        self.compile_seconds = max(0.0, first - (time.monotonic() - begin))
+        self.records: list[MatchRecord] = []
+        while not self.records:
+            for chunk in plies:
+                self.records += collector.add(chunk, checkpoint=0, sequence=0)
+            plies = [self.chunk()]
+
+    def chunk(self) -> Any:
+        """Plays a chunk and brings it to the host, as training does."""
+        self._chunks += 1
+        key = jax.random.fold_in(jax.random.key(2), self._chunks)
+        self._matches, plies = self.parts.player.play(self._weights, self._matches, key=key)
+        plies = jax.device_get(plies)
+        self.finished += int(plies.over.sum())
+        return plies
+
+    def measure(self, seconds: float) -> dict[str, float]:
+        """Returns plies, simulations and finished matches per second."""
+        finished = self.finished
+        begin = time.monotonic()
+        plies = 0
+        while (passed := time.monotonic() - begin) < seconds:
+            plies += self.chunk().actions.size
+        return {
+            "plies": plies / passed,
+            "simulations": plies * self.parts.config.search.num_simulations / passed,
+            "matches": (self.finished - finished) / passed,
+        }
+
+
+class _Forward:
+    """The network alone, on one device or on all at once; `rate` is per device."""
+
+    def __init__(self, parts: Parts, weights: Any, batch: int, *, together: bool) -> None:
+        self.batch = batch
+        network, mesh = parts.network, parts.mesh
+        shape = (batch, *network.observation_shape)
+
+        def predict(weights: Any, observations: Array) -> tuple[Array, Array]:
+            prediction = network.apply(weights, observations)
+            return prediction.policy_logits, prediction.value
+
+        # What the numbers are does not matter to dense arithmetic.
+        if together:
+            self._apply = jax.jit(per_device(predict, mesh, (REPLICATED, ALONG_BATCH), ALONG_BATCH))
+            observations = jnp.full((mesh.size * batch, *shape[1:]), 0.5, jnp.float32)
+            self._observations = jax.device_put(observations, sharding(mesh, ALONG_BATCH))
+            self._weights = weights
+        else:
+            self._apply = jax.jit(predict)
+            device = mesh.devices.flat[0]
+            self._observations = jax.device_put(jnp.full(shape, 0.5, jnp.float32), device)
+            self._weights = jax.device_put(jax.device_get(weights), device)
+        self()
+
+    def __call__(self) -> None:
+        """Makes one call and waits for it."""
+        jax.block_until_ready(self._apply(self._weights, self._observations))
+
+    def rate(self, seconds: float) -> float:
+        """Returns positions per second and device."""
+        return self.batch * _rate(self, seconds)
+
+
+def _best_forward(parts: Parts, weights: Any, seconds: float) -> tuple[_Forward, _Forward]:
+    """Returns the network on one device alone and on all, each at its best batch size."""
+    best = []
+    for together in (False, True):
+        forwards = [_Forward(parts, weights, batch, together=together) for batch in FORWARD_BATCHES]
+        share = seconds / len(forwards)
+        # Twice around, so that a moment of noise does not choose.
+        rates = [max(forward.rate(share / 2) for _ in range(2)) for forward in forwards]
+        best.append(forwards[rates.index(max(rates))])
+    return best[0], best[1]
+
+
+class _Updater:
+    """Updates on positions that self-play has just made, sampling included."""
+
+    def __init__(self, parts: Parts, matches: list[MatchRecord]) -> None:
+        self._window = parts.window()
+        self._window.ingest(matches)
+        self._parts = parts
+        self._state = parts.learner.init(key=jax.random.key(3))
+        self._updates = 0
+        self()
+        self()
+
+    def __call__(self) -> None:
+        """Makes one update and waits for it."""
+        config = self._parts.config.learner
+        samples = self._window.sample(config.batch_size, seed=0, update=self._updates)
+        self._updates += 1
+        self._state, metrics = self._parts.learner.update(
+            self._state,
+            samples,
+            learning_rate=config.learning_rate,
+            key=jax.random.key(self._updates),
+        )
+        jax.block_until_ready(metrics)
+
+
+def _rate(call: Callable[[], None], seconds: float) -> float:
+    """Returns calls per second."""
+    begin = time.monotonic()
+    calls = 0
+    while (passed := time.monotonic() - begin) < seconds or not calls:
+        call()
+        calls += 1
+    return calls / passed
+
+
+def _network_name(config: Config) -> str:
+    network = config.network
+    return network.module or f"{network.kind} {network.blocks}x{network.channels} {network.dtype}"
+
+
+def _peak_memory() -> int:
+    """Returns the most memory held: on the accelerator, or by this process."""
+    held = [(device.memory_stats() or {}).get("peak_bytes_in_use", 0) for device in jax.devices()]
+    if any(held):
+        return sum(held)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
