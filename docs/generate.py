@@ -3,13 +3,12 @@
 Run `python docs/generate.py` after a setting or the example has changed; a test compares them.
 """
 
-import inspect
 import json
 import re
 from pathlib import Path
 
-from selfplay.run.config import SECTIONS, describe_settings
 from selfplay.run.presets import PRESETS
+from selfplay.run.reference import settings_table
 
 ROOT = Path(__file__).parents[1]
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
@@ -32,19 +31,7 @@ def pages() -> dict[Path, str]:
 
 
 def _settings() -> str:
-    sections = [_section(name, kind) for name, kind in SECTIONS.items()]
-    return "\n".join([MARK, "", *sections, _presets()])
-
-
-def _section(name: str, kind: type) -> str:
-    summary = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].strip()
-    rows = [
-        f"| `{setting.name}` | `{json.dumps(setting.default)}` | {setting.text} |"
-        for setting in describe_settings()
-        if setting.name.startswith(f"{name}.")
-    ]
-    header = ["| setting | default | meaning |", "| --- | --- | --- |"]
-    return "\n".join([f"## {name}", "", summary, "", *header, *rows, ""])
+    return "\n".join([MARK, "", settings_table(), _presets()])
 
 
 def _presets() -> str:
@@ -59,7 +46,7 @@ def _presets() -> str:
         for preset, overlay in PRESETS.items()
     ]
     header = ["| preset | differs from the defaults by |", "| --- | --- |"]
-    return "\n".join(["## Presets", "", *header, *rows, ""])
+    return "\n".join(["### Presets", "", *header, *rows, ""])
 
 
 if __name__ == "__main__":

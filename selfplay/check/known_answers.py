@@ -7,7 +7,7 @@ Run it where something new stands behind the search: another backend, device or 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -52,6 +52,7 @@ class ProblemSet:
         num_simulations: enough for every algorithm.
         max_error: how far the search's value may be from the exact one; it is a mean over what
             was tried, bad moves included.
+        settings: of the search, where they differ from the default ones.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ProblemSet:
     problems: Sequence[Problem]
     num_simulations: int
     max_error: float
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,8 +123,8 @@ def all_problem_sets() -> tuple[ProblemSet, ...]:
     """Returns every set of the suite."""
     return (
         subtraction_problems(),
+        double_move_problems(),
         coins_problems(),
-        cut_coins_problems(),
         tic_tac_toe_problems(),
         connect_four_problems(),
     )
@@ -131,37 +133,39 @@ def all_problem_sets() -> tuple[ProblemSet, ...]:
 def subtraction_problems() -> ProblemSet:
     """Returns heaps of 1 to 9 stones: players take turns, results are 1 and -1."""
     game = Subtraction(stones=12)
-    lines = [(0,) * taken for taken in range(3, 12)]
     return ProblemSet(
         name="subtraction",
         game=game,
-        problems=_solved(game, lines),
+        problems=_solved(game, [(0,) * taken for taken in range(3, 12)]),
+        num_simulations=800,
+        max_error=0.5,
+    )
+
+
+def double_move_problems() -> ProblemSet:
+    """Returns heaps of 1 to 9 stones of a game in which who takes two stones moves again."""
+    game = Subtraction(stones=12, again=2)
+    return ProblemSet(
+        name="double moves",
+        game=game,
+        problems=_solved(game, [(0,) * taken for taken in range(3, 12)]),
         num_simulations=800,
         max_error=0.5,
     )
 
 
 def coins_problems() -> ProblemSet:
-    """Returns every row of at most five coins left: a player may move twice, results are graded."""
-    game = Coins()
+    """Returns rows of coins: moves again, graded results, and a match cut by `max_plies`."""
+    game = Coins(coins=(3, 8, 2, 7, 5, 4, 6, 1), max_plies=6)
     return ProblemSet(
         name="coins",
         game=game,
-        problems=_solved(game, list(_lines(game, range(3, 8)))),
+        problems=_solved(game, list(_lines(game, range(1, 6)))),
         num_simulations=400,
-        max_error=0.1,
-    )
-
-
-def cut_coins_problems() -> ProblemSet:
-    """Returns rows whose match is cut by `max_plies` and scored as it stands."""
-    game = Coins(coins=(3, 8, 2, 7, 5, 4, 6, 1), max_plies=5)
-    return ProblemSet(
-        name="cut coins",
-        game=game,
-        problems=_solved(game, list(_lines(game, range(1, 5)))),
-        num_simulations=400,
-        max_error=0.1,
+        max_error=0.15,
+        # Results lie near each other here. Stretched to [0, 1] they make Gumbel all but greedy
+        # inside the tree, and an evaluator that knows nothing gives it no second thought.
+        settings={"rescale_values": False, "value_scale": 0.05},
     )
 
 
@@ -187,24 +191,31 @@ def tic_tac_toe_problems() -> ProblemSet:
         game=game,
         problems=_solved(game, lines),
         num_simulations=800,
-        max_error=0.6,
+        max_error=0.7,
     )
 
 
 def connect_four_problems() -> ProblemSet:
     """Returns late positions with one good move among many, labelled by an exact solver."""
     labelled = [
-        ("5504001153312342244565", 1, 5),
+        ("1006622642413122205364", 1, 3),
+        ("60325565644002511413045", 1, 3),
+        ("432242320415454024300006", 0, 3),
+        ("20313414565445562004666242", 1, 3),
+        ("433022124554221444235005113", 1, 5),
+        ("5526312322531020540556464024", 1, 6),
+        ("3555630134456003406032103422", 1, 6),
+        ("06460540043126613254220032431", 1, 1),
     ]
     return ProblemSet(
         name="connect_four",
         game=make("connect_four"),
         problems=[
-            Problem(moves=tuple(map(int, moves)), value=value, good=(good,))
+            Problem(moves=tuple(map(int, moves)), value=float(value), good=(good,))
             for moves, value, good in labelled
         ],
         num_simulations=800,
-        max_error=0.6,
+        max_error=0.4,
     )
 
 
@@ -259,7 +270,7 @@ def _answers(
 ) -> Iterator[Answer]:
     game, problems = problem_set.game, problem_set.problems
     config = SearchConfig(
-        algorithm=algorithm, num_simulations=problem_set.num_simulations
+        algorithm=algorithm, num_simulations=problem_set.num_simulations, **problem_set.settings
     ).for_matches()
     searcher = Searcher(game, evaluate, config, batch_size=len(problems), mesh=mesh)
     positions = jax.tree.map(

@@ -1,4 +1,4 @@
-"""Three games so small that a person, or a few lines of Python, can solve them."""
+"""Games so small that a person, or a few lines of Python, can solve them."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key
@@ -13,10 +13,12 @@ class HeapState:
     Attributes:
         stones: how many are left.
         player: who is to move.
+        last: who moved last.
     """
 
     stones: Int8[Array, ""]
     player: Int8[Array, ""]
+    last: Int8[Array, ""]
 
 
 class Subtraction(Game[HeapState]):
@@ -24,26 +26,31 @@ class Subtraction(Game[HeapState]):
 
     Args:
         stones: size of the first heap.
+        again: whoever takes this many moves again; 0 for players that take turns.
     """
 
     name = "subtraction"
     num_actions = 3
 
-    def __init__(self, stones: int = 12) -> None:
+    def __init__(self, stones: int = 12, again: int = 0) -> None:
         self.stones = stones
+        self.again = again
         self.max_plies = stones
 
     def init(self, key: Key[Array, ""]) -> HeapState:
         """Returns the whole heap."""
-        return HeapState(stones=jnp.int8(self.stones), player=jnp.int8(0))
+        return HeapState(stones=jnp.int8(self.stones), player=jnp.int8(0), last=jnp.int8(1))
 
     def step(self, state: HeapState, action: Int32[Array, ""]) -> HeapState:
         """Returns the heap with `action + 1` stones less."""
-        left = (state.stones - action - 1).astype(jnp.int8)
-        return HeapState(stones=left, player=1 - state.player)
+        return HeapState(
+            stones=(state.stones - action - 1).astype(jnp.int8),
+            player=jnp.where(action + 1 == self.again, state.player, 1 - state.player),
+            last=state.player,
+        )
 
     def current_player(self, state: HeapState) -> Int32[Array, ""]:
-        """Returns who is to move; the players take turns."""
+        """Returns who is to move."""
         return state.player.astype(jnp.int32)
 
     def legal_action_mask(self, state: HeapState) -> Bool[Array, "3"]:
@@ -56,8 +63,7 @@ class Subtraction(Game[HeapState]):
 
     def returns(self, state: HeapState) -> Float32[Array, "2"]:
         """Returns 1 for whoever took the last stone and -1 for the other; 0 before that."""
-        # The one to move found nothing left.
-        result = jnp.where(jnp.arange(2) == state.player, -1.0, 1.0)
+        result = jnp.where(jnp.arange(2) == state.last, 1.0, -1.0)
         return jnp.where(state.stones <= 0, result, 0.0).astype(jnp.float32)
 
     def observe(self, state: HeapState) -> Float32[Array, "1"]:

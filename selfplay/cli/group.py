@@ -1,5 +1,6 @@
 """All commands together: what becomes of their errors, and of Ctrl-C."""
 
+import contextvars
 import dataclasses
 import os
 import shutil
@@ -27,6 +28,10 @@ class Invocation:
     arguments: tuple[str, ...]
 
 
+invocation: contextvars.ContextVar[Invocation] = contextvars.ContextVar("invocation")
+"""Of the command that runs now."""
+
+
 class Commands(TyperGroup):
     """Runs a command and turns expected errors into two lines on stderr."""
 
@@ -40,9 +45,9 @@ class Commands(TyperGroup):
         arguments = list(sys.argv[1:] if args is None else args)
         debug, arguments = _take_debug(arguments)
         settings["standalone_mode"] = False
-        settings["obj"] = Invocation(program=program(), arguments=tuple(arguments))
+        invocation.set(Invocation(program=program(), arguments=tuple(arguments)))
         try:
-            status = super().main(arguments, **settings)
+            status = super().main(arguments or ["--help"], **settings)
         except SelfplayError as error:
             _show(str(error), error.hint, debug)
             sys.exit(error.exit_code)

@@ -24,7 +24,6 @@ from selfplay.cli.output import say
 app = typer.Typer(
     cls=Commands,
     add_completion=False,
-    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     epilog=examples(
@@ -35,22 +34,29 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> bool:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"selfplay {version('selfplay-jax')}")
+        raise typer.Exit
+    return asked
+
+
 @app.callback()
 def selfplay(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
     # Commands.main takes it out, wherever it stands; here for --help alone.
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the whole traceback of an error.")
     ] = False,
 ) -> None:
     """Bring the rules of a two-player game, get an agent that plays it well."""
-    if version:
-        from importlib.metadata import version as version_of
-
-        say(f"selfplay {version_of('selfplay-jax')}")
-    elif context.invoked_subcommand is None:
-        say(context.get_help())
 
 
 for module in (games, train, status, play, analyze, matches, arena, curve, bench, doctor):

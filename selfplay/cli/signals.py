@@ -4,12 +4,16 @@ import os
 import signal
 import socket
 import sys
+import termios
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from selfplay.cli.group import INTERRUPTED
 
+_LOCAL_FLAGS = 3
+_ECHOCTL = getattr(termios, "ECHOCTL", 0)
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
@@ -42,6 +46,7 @@ class StopSignals:
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         self._wakeup = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
+        self._terminal = _hide_control_characters()
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
         return self
 
@@ -52,6 +57,7 @@ class StopSignals:
         where: TracebackType | None,
     ) -> None:
         """Gives the signals back."""
+        _restore(self._terminal)
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -64,12 +70,29 @@ class StopSignals:
                 continue
             stop = self._stop
             if stop is None or (self.stopped and number == signal.SIGINT):
+                _restore(self._terminal)
                 _leave(128 + number)
             elif not self.stopped:
                 self.stopped = True
                 stop()
                 self._say("stopping: saves when it is done with this; Ctrl-C again leaves at once")
         self._inbox.close()
+
+
+def _hide_control_characters() -> list[Any] | None:
+    """Returns the terminal's settings after changing them so that no ^C moves the live screen."""
+    if not sys.__stdin__ or not sys.__stdin__.isatty():
+        return None
+    before = termios.tcgetattr(sys.__stdin__)
+    after = list(before)
+    after[_LOCAL_FLAGS] &= ~_ECHOCTL
+    termios.tcsetattr(sys.__stdin__, termios.TCSANOW, after)
+    return before
+
+
+def _restore(settings: list[Any] | None) -> None:
+    if settings is not None and sys.__stdin__:
+        termios.tcsetattr(sys.__stdin__, termios.TCSANOW, settings)
 
 
 def _leave(status: int) -> None:

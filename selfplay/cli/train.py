@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfplay.cli.group import Invocation, invocation
 from selfplay.cli.options import (
     ConfigFile,
     GameName,
@@ -28,7 +29,6 @@ EXAMPLES = (
 
 
 def train(
-    context: typer.Context,
     game_name: GameName,
     run_path: Annotated[
         Path | None,
@@ -111,7 +111,7 @@ def train(
             on_ready=lambda loop: signals.ready(loop.stop, reporter.message),
         )
         finished = not signals.stopped or (loop.planned_fraction or 0) >= 1
-    say(_ending(loop, finished=finished, invocation=context.obj), err=as_json)
+    say(_ending(loop, finished=finished, typed=invocation.get()), err=as_json)
     if as_json:
         say_json(_document(session, loop.update, finished=finished))
 
@@ -146,31 +146,28 @@ def _plain(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-def _ending(loop: "Loop", *, finished: bool, invocation: Any) -> str:
+def _ending(loop: "Loop", *, finished: bool, typed: Invocation) -> str:
     """Returns what was reached and what to do next."""
     from selfplay.telemetry import words
 
+    pairs = [
+        (
+            "finished" if finished else "stopped",
+            f"after {words.duration(loop.elapsed)} of training, at update {loop.update:,}",
+        ),
+        ("saved", f"checkpoint {loop.saved:,} in {loop.run.path}"),
+    ]
+    for index, one in enumerate(loop.strength.results.values()):
+        text = f"{words.score(one)} against {one.opponent} at update {one.update:,}"
+        pairs.append(("" if index else "strength", text))
     run = shlex.quote(str(loop.run.path))
-    lines = [
-        ("finished" if finished else "stopped")
-        + f" after {words.duration(loop.elapsed)} of training; "
-        + f"checkpoint {loop.saved:,} is saved in {run}"
-    ]
-    strength = [
-        (f"against {one.opponent}", f"{words.score(one)} at update {one.update:,}")
-        for one in loop.strength.results.values()
-    ]
-    if strength:
-        lines.append(facts(strength))
-    command = invocation.program
+    commands = [f"play {run}", f"arena {run} mcts:1000", f'analyze {run} --moves ""']
+    lines = [facts(pairs)]
+    # Commands are not wrapped: they are there to be copied.
     if not finished:
-        lines.append(f"go on with: {command} {shlex.join(invocation.arguments)}")
-    lines += [
-        "next:",
-        f"  {command} play {run}",
-        f"  {command} arena {run} mcts:1000",
-        f'  {command} analyze {run} --moves ""',
-    ]
+        lines += ["go on with:", f"  {typed.program} {shlex.join(typed.arguments)}"]
+    lines += ["next:" if finished else "or try:"]
+    lines += [f"  {typed.program} {command}" for command in commands]
     return "\n".join(lines)
 
 

@@ -34,8 +34,8 @@ class LearnerConfig:
         max_gradient_norm: gradients are clipped to this global norm, above 0.
         ema_decay: of the averaged weights that play, in [0, 1).
         symmetries: whether each sample is turned by a random symmetry of the game.
-        outcome_share: share of the match's outcome in the value target; the rest is the search's
-            root value; in [0, 1].
+        outcome_share: share of the match's outcome in the value target; the rest is what the
+            searches said (`replay.value_lambda`); in [0, 1].
         value_loss: "cross_entropy", "mse" or "huber" (of the expected result).
         value_weight: at least 0.
         policy_weight: at least 0.
@@ -61,7 +61,7 @@ class LearnerConfig:
     max_gradient_norm: float = 1.0
     ema_decay: float = 0.997
     symmetries: bool = True
-    outcome_share: float = 0.6
+    outcome_share: float = 0.2
     value_loss: str = "cross_entropy"
     value_weight: float = 1.0
     policy_weight: float = 1.0

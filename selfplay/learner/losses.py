@@ -27,7 +27,7 @@ class Targets:
         next_weights: 1 or 0.
         outcomes: result in [-1, 1] for the player to move.
         outcome_weights: 1 where the outcome counts, else 0.
-        root_values: the search's value in [-1, 1] for the player to move.
+        search_values: what searches said, in [-1, 1], for the player to move.
         auxiliary: the game's own targets in [-1, 1].
     """
 
@@ -39,7 +39,7 @@ class Targets:
     next_weights: Float32[Array, " B"]
     outcomes: Float32[Array, " B"]
     outcome_weights: Float32[Array, " B"]
-    root_values: Float32[Array, " B"]
+    search_values: Float32[Array, " B"]
     auxiliary: dict[str, Float32[Array, "B ..."]]
 
 
@@ -106,7 +106,7 @@ def make_targets(
         next_weights=samples.next_weights,
         outcomes=samples.outcomes,
         outcome_weights=samples.outcome_weights,
-        root_values=samples.root_values,
+        search_values=samples.search_values,
         auxiliary={name: target.astype(jnp.float32) for name, target in auxiliary.items()},
     )
 
@@ -150,11 +150,11 @@ def _value_loss(
     """
     share = config.outcome_share * targets.outcome_weights
     if config.value_loss != "cross_entropy":
-        error = prediction.value - (share * targets.outcomes + (1 - share) * targets.root_values)
+        error = prediction.value - (share * targets.outcomes + (1 - share) * targets.search_values)
         if config.value_loss == "huber":
             return optax.losses.huber_loss(error, delta=0.5)
         return jnp.square(error)
-    from_search = _score_cross_entropy(prediction.value, targets.root_values)
+    from_search = _score_cross_entropy(prediction.value, targets.search_values)
     if prediction.value_logits.shape[-1] == 1:
         from_outcome = _score_cross_entropy(prediction.value, targets.outcomes)
     else:

@@ -60,6 +60,7 @@ class News:
 
     def close(self, progress: Progress) -> None:
         """Writes the last point and says that this process has ended."""
+        self._reporter.update(progress)
         if progress.losses:
             self._board.write(progress)
         self._board.close()

@@ -19,6 +19,9 @@ class ReplayConfig:
         max_matches: matches, at least 1; 0 for no limit by matches.
         growth: slope of the growth where it begins, in [0, 1].
         power: exponent of the growth, in (0, 1].
+        value_lambda: how far ahead the search's part of the value target looks, in [0, 1]: 0 takes
+            the root value of the ply itself, 1 the outcome, 0.9 about the next ten root values.
+            The root values a few plies later know more; outcomes are noisy while play is weak.
         first_positions: positions to wait for before the first update, at least 1.
     """
 
@@ -27,6 +30,7 @@ class ReplayConfig:
     max_matches: int = 0
     growth: float = 0.6
     power: float = 0.75
+    value_lambda: float = 0.85
     first_positions: int = 4_000
 
     def __post_init__(self) -> None:
@@ -35,6 +39,7 @@ class ReplayConfig:
         check_range("replay.max_matches", self.max_matches, low=0)
         check_range("replay.growth", self.growth, low=0, high=1)
         check_range("replay.power", self.power, above=0, high=1)
+        check_range("replay.value_lambda", self.value_lambda, low=0, high=1)
         check_range("replay.first_positions", self.first_positions, low=1)
 
     def window(self, positions_made: int) -> int:

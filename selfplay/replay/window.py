@@ -31,7 +31,8 @@ class Samples:
         next_weights: 1 where there is a next ply with a target, else 0.
         outcomes: the match's result in [-1, 1] for the player to move.
         outcome_weights: 1 where the outcome follows from play, 0 where a random move came after.
-        root_values: value after the search, in [-1, 1], for the player to move.
+        search_values: what searches said of the position, in [-1, 1], for the player to move; see
+            `ReplayConfig.value_lambda`.
     """
 
     states: PyTree
@@ -44,7 +45,7 @@ class Samples:
     next_weights: Float32[np.ndarray, " B"]
     outcomes: Float32[np.ndarray, " B"]
     outcome_weights: Float32[np.ndarray, " B"]
-    root_values: Float32[np.ndarray, " B"]
+    search_values: Float32[np.ndarray, " B"]
 
 
 class ReplayWindow:
@@ -70,7 +71,7 @@ class ReplayWindow:
         self._has_next = np.zeros(ring, np.bool_)
         self._outcomes = np.zeros(ring, np.float32)
         self._outcome_known = np.zeros(ring, np.bool_)
-        self._root_values = np.zeros(ring, np.float32)
+        self._search_values = np.zeros(ring, np.float32)
         self._checkpoints = np.zeros(ring, np.int64)
         self._match_numbers = np.zeros(ring, np.int64)
         self._oldest = 0
@@ -144,7 +145,10 @@ class ReplayWindow:
         put(self._has_next, ~last & np.roll(is_target, -1))
         put(self._outcomes, returns[match_of, players])
         put(self._outcome_known, np.concatenate([_outcome_known(match) for match in matches]))
-        put(self._root_values, np.concatenate([match.root_values for match in matches]))
+        put(
+            self._search_values,
+            np.concatenate([search_values(match, self.config.value_lambda) for match in matches]),
+        )
         put(self._checkpoints, np.array([m.first_checkpoint for m in matches])[match_of])
         put(self._match_numbers, self.matches_made + match_of)
         self.positions_made += total
@@ -172,12 +176,30 @@ class ReplayWindow:
             next_weights=self._has_next[slots].astype(np.float32),
             outcomes=self._outcomes[slots],
             outcome_weights=self._outcome_known[slots].astype(np.float32),
-            root_values=self._root_values[slots],
+            search_values=self._search_values[slots],
         )
 
     def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Returns ring indices; age 0 is the newest position."""
         return (self.positions_made - 1 - ages) % self.config.max_window
+
+
+def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.float32]:
+    """Returns the lambda-return of each ply, in [-1, 1], for the player to move there.
+
+    Going back from the outcome: `(1 - lambda) * root value + lambda * what follows`, seen from the
+    other side where the other player moves next (Sutton and Barto, "Reinforcement Learning", 2018,
+    section 12.1). Nothing follows from a random move: there it is the root value alone.
+    """
+    values = match.root_values.astype(np.float32)
+    following = np.float32(match.returns[match.players[-1]])
+    for ply in range(match.plies - 1, -1, -1):
+        if ply + 1 < match.plies:
+            sign = 1 if match.players[ply] == match.players[ply + 1] else -1
+            following = sign * values[ply + 1]
+        if not match.exploratory[ply]:
+            values[ply] = (1 - value_lambda) * values[ply] + value_lambda * following
+    return values
 
 
 def _outcome_known(match: MatchRecord) -> npt.NDArray[np.bool_]:

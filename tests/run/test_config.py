@@ -147,7 +147,7 @@ def test_every_setting_is_documented_in_its_docstring() -> None:
 
 
 def test_the_reference_lists_every_setting_with_its_default() -> None:
-    """To bring it up to date, replace the tables by what `settings_table()` returns."""
+    """To bring it up to date, run `python docs/generate.py`."""
     assert settings_table() in DOCUMENTATION.read_text(encoding="utf-8")
     assert settings_table().count("\n| `") == len(describe_settings())
 

@@ -1,0 +1,222 @@
+"""Every command does what its help says, for people and for scripts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfplay.cli import group
+from tests.cli.conftest import Invoke
+
+COMMANDS = (
+    "games train status play analyze matches arena curve bench doctor".split()  # noqa: SIM905
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(invoke: Invoke, command: str) -> None:
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"\n    selfplay {command}" in result.stdout.partition("Examples:")[2]
+    assert "--json" in result.stdout
+
+
+def test_the_program_alone_lists_the_commands(invoke: Invoke) -> None:
+    result = invoke()
+    assert result.exit_code == 0
+    assert [command for command in COMMANDS if f"\n  {command} " not in result.stdout] == []
+    assert "..." not in result.stdout.partition("Commands:")[2], "a summary is too long for its line"
+
+
+def test_version(invoke: Invoke) -> None:
+    assert invoke("--version").stdout == "selfplay 0.1.0\n"
+
+
+def test_help_does_not_wait_for_jax() -> None:
+    code = (
+        "import sys; sys.argv = ['selfplay', '--help']\n"
+        "from selfplay.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('jax', 'numpy', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_games(invoke: Invoke) -> None:
+    games = {game["name"]: game for game in json.loads(invoke("games", "--json").stdout)}
+    assert games["connect_four"]["actions"] == 7
+    assert games["othello"]["options"] == {"size": 8}
+    assert {"kind", "max_plies"} <= games["tic_tac_toe"].keys()
+    assert "connect_four        7" in invoke("games").stdout
+
+
+def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Path) -> None:
+    result = invoke("train", "tic_tac_toe", "--run", own_run, "--updates", 12, "--seed", 7)
+    assert result.exit_code == 0, result.stderr
+    assert "goes on from checkpoint 8" in result.stdout
+    assert "trainer.seed=7" in result.stdout
+    assert "at update 12" in result.stdout
+    assert f"\n  selfplay play {own_run}\n" in result.stdout
+    assert json.loads(invoke("status", own_run, "--json").stdout)["update"] == 12
+
+
+def test_train_prints_one_document(invoke: Invoke, own_run: Path) -> None:
+    result = invoke("train", "tic_tac_toe", "--run", own_run, "--updates", 10, "--json")
+    document = json.loads(result.stdout)
+    assert (document["update"], document["finished"]) == (10, True)
+    assert "update 10" in result.stderr
+
+
+def test_a_fulfilled_plan_is_said(invoke: Invoke, trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    result = invoke("train", "tic_tac_toe", "--run", trained)
+    assert result.exit_code == 0
+    assert result.stdout == (f"{trained} has trained 8 of 8 updates; use --updates 16 to go on\n")
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_a_file_game_is_found_from_another_directory(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from selfplay.games.tic_tac_toe import TicTacToe\n"
+        "class Mine(TicTacToe):\n    name = 'mine'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--preset", "quick", "--set", "network.channels=8", "--updates", 1)
+    result = invoke("train", "mine.py:Mine", *arguments)
+    assert result.exit_code == 0, result.stderr
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = invoke("analyze", "../runs/mine", "--moves", "4", "--json")
+    assert json.loads(result.stdout)["moves"] == [4], result.stderr
+
+
+def test_status(invoke: Invoke, trained: Path) -> None:
+    status = json.loads(invoke("status", trained, "--json").stdout)
+    assert status["run"] == str(trained)
+    assert (status["game"], status["update"], status["checkpoint"]) == ("tic_tac_toe", 8, 8)
+    assert status["positions"] > status["matches"] > 0
+    assert status["reuse"] == pytest.approx(8 * 64 / status["positions"])
+    assert (status["processes"], status["problems"]) == ([], [])
+    text = invoke("status", trained).stdout
+    assert "8 updates planned" in text and "against random" in text
+
+
+def test_status_names_a_process_that_died(invoke: Invoke, own_run: Path) -> None:
+    beat = {"role": "trainer", "id": "loop", "pid": 1, "host": "h", "process_space": "", "time": 1}
+    (own_run / "heartbeats" / "trainer-loop.json").write_text(json.dumps(beat))
+    status = json.loads(invoke("status", own_run, "--json").stdout)
+    (process,) = status["processes"]
+    assert (process["role"], process["id"], process["alive"]) == ("trainer", "loop", False)
+    assert process["checkpoint"] is None and process["matches_per_second"] is None
+    (problem,) = status["problems"]
+    assert problem.startswith("trainer loop (pid 1 on h) ended without saying so")
+    assert problem in invoke("status", own_run).stdout
+
+
+def test_play_from_either_seat_shows_policy_and_value(invoke: Invoke, trained: Path) -> None:
+    result = invoke("play", trained, "--side", "1", input="5\n9\nquit\n")
+    assert result.exit_code == 0, result.stderr
+    assert "player 0 is " + str(trained) in result.stdout
+    assert "estimate for player 1" in result.stdout and "policy" in result.stdout
+    result = invoke("play", "tic_tac_toe", "--simulations", 4, input="b2\nresign\n")
+    assert "player 1 is mcts:4" in result.stdout
+    assert "player 0 resigns: player 1 wins" in result.stdout
+
+
+def test_an_illegal_move_is_refused_and_the_match_goes_on(invoke: Invoke) -> None:
+    result = invoke("play", "tic_tac_toe", "--opponent", "random", input="z9\n#12\nb2\nquit\n")
+    assert "'z9' is not a legal move here; legal moves: a3 b3" in result.stdout
+    assert "action 12 is not legal at ply 0; legal actions: 0 1 2" in result.stdout
+    assert "left after 2 plies" in result.stdout
+
+
+def test_play_prints_one_document(invoke: Invoke) -> None:
+    result = invoke("play", "tic_tac_toe", "--opponent", "random", "--side", "none", "--json")
+    document = json.loads(result.stdout)
+    assert document["ending"] == "finished" and len(document["actions"]) >= 5
+    assert "x to move" in result.stderr
+
+
+def test_analyze_one_position(invoke: Invoke, trained: Path) -> None:
+    arguments = ("analyze", f"{trained}@4", "--moves", "4 a3", "--simulations", 8)
+    document = json.loads(invoke(*arguments, "--json").stdout)
+    assert document["moves"] == [4, 0]
+    assert document["legal"] == [1, 2, 3, 5, 6, 7, 8]
+    assert document["action"] in document["legal"]
+    assert sum(document["policy"].values()) == pytest.approx(1, abs=1e-5)
+    assert document["visits"].keys() == document["policy"].keys()
+    assert document["agent"].endswith("@4:8")
+    text = invoke(*arguments).stdout
+    assert f"plays {document['action_name']} (action {document['action']})" in text
+
+
+def test_analyze_a_file_of_positions(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "positions.txt"
+    file.write_text("4 0\n\nb2\n")
+    result = invoke("analyze", trained, "--positions", file, "--simulations", 0)
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [document["moves"] for document in documents] == [[4, 0], [], [4]]
+    keys = {"moves", "action", "action_name", "value", "policy", "visits", "legal"}
+    assert all(keys <= document.keys() for document in documents)
+
+
+def test_matches_are_listed_newest_first_and_printed(invoke: Invoke, trained: Path) -> None:
+    listed = json.loads(invoke("matches", trained, "--json", "--limit", 0).stdout)
+    assert len(listed) == json.loads(invoke("status", trained, "--json").stdout)["matches"]
+    names = [match["match_id"] for match in listed]
+    assert names == sorted(names, reverse=True)
+    text = invoke("matches", trained, "--limit", 1).stdout
+    assert names[0] in text and names[1] not in text
+    match = json.loads(invoke("matches", trained, names[0], "--json").stdout)
+    assert len(match["moves"]) == match["plies"] == listed[0]["plies"]
+    assert match["result"] == listed[0]["result"]
+    assert {"board", "name", "value", "network_value"} <= match["moves"][0].keys()
+    printed = invoke("matches", trained, names[0]).stdout
+    assert match["board"] in printed and printed.rstrip().endswith(match["result"])
+
+
+def test_arena(invoke: Invoke, trained: Path) -> None:
+    result = invoke("arena", trained, "random", "--matches", 4, "--json")
+    document = json.loads(result.stdout)
+    assert document["agents"] == [f"{trained}@8:8", "random"]
+    assert document["wins"] + document["draws"] + document["losses"] == document["matches"] == 4
+    assert document["distinct_matches"] <= 4 and len(document["interval"]) == 2
+    text = invoke("arena", "random", "random", "--game", "tic_tac_toe", "--matches", 2).stdout
+    assert "95 % interval" in text and "of 2 matches differ" in text
+
+
+def test_curve(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "curve.png"
+    assert invoke("curve", trained, "--output", picture).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mistake_of_our_own_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr("selfplay.registry.game_names", broken)
+    result = invoke("games")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: this is a fault of selfplay itself: RuntimeError: oh\n"
+        "\nhint: please report it, with what --debug shows\n"
+    )
+    assert "Traceback" in invoke("games", "--debug").stderr
+
+
+def test_the_program_is_called_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "selfplay"
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert group.program() == "selfplay"
+    monkeypatch.setenv("PATH", "")
+    assert group.program() == str(script)

@@ -1,0 +1,83 @@
+"""Ctrl-C and SIGTERM in a process of its own: it saves, says how to go on, and goes on."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TINY
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Reads the process's output up to a line with `text`."""
+    assert process.stdout is not None
+    read = ""
+    for line in process.stdout:
+        read += line
+        if text in line:
+            return read
+    raise AssertionError(f"{text!r} did not come: {read}{process.communicate()[1]}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_saves_and_the_same_command_goes_on(
+    start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = ("train", "tic_tac_toe", *TINY, "--run", "my run", "--minutes", 30)
+    process = start(*command, cwd=tmp_path)
+    wait_for(process, "| update ")
+    status = start("status", "my run", "--json", cwd=tmp_path)
+    document = json.loads(status.communicate(timeout=60)[0])
+    assert [(p["role"], p["alive"]) for p in document["processes"]] == [("trainer", True)]
+    assert document["problems"] == []
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "stopping: saves when it is done with this" in output
+    assert "go on with:\n" in output
+    assert (
+        f" -m selfplay train tic_tac_toe {' '.join(TINY)} --run 'my run' --minutes 30\n" in output
+    )
+    (saved,) = [line.split()[2] for line in output.splitlines() if line.startswith("saved")]
+    resumed = start(*command, cwd=tmp_path)
+    assert f"goes on from checkpoint {saved}, " in wait_for(resumed, "compiling")
+
+
+def test_the_second_ctrl_c_leaves_at_once(start: Start, tmp_path: Path) -> None:
+    # Hundreds of updates come in a row, and the first evaluation right after them.
+    process = start("train", "tic_tac_toe", *TINY, "--run", tmp_path / "r")
+    wait_for(process, "compiling")
+    # The loop is made a moment later; it then compiles for seconds, which no handler interrupts.
+    wait_for_file(tmp_path / "r" / "checkpoints" / "0")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - begin < 2
+    assert process.communicate()[1] == (
+        "error: interrupted\n\nhint: the newest checkpoint stays as it is\n"
+    )
+
+
+def wait_for_file(path: Path) -> None:
+    """Waits until there is something at `path`."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_before_anything_has_begun(start: Start, tmp_path: Path) -> None:
+    process = start("train", "tic_tac_toe", *TINY, "--run", tmp_path / "r")
+    wait_for(process, "run ")
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    assert process.returncode in (0, 130)

@@ -1,0 +1,102 @@
+"""The learning rate at given updates, for every schedule."""
+
+import dataclasses
+import json
+
+import pytest
+
+from selfplay.learner import LearnerConfig, Plateau, learning_rate
+from selfplay.learner.config import SCHEDULES
+
+PEAK = 0.1
+
+
+def rate(progress: float, *, update: int = 10**6, scale: float = 1.0, **settings: object) -> float:
+    """Returns the rate of a schedule without warm-up."""
+    config = LearnerConfig(learning_rate=PEAK, **{"warmup_updates": 0} | settings)  # type: ignore[arg-type]
+    return learning_rate(config, update=update, progress=progress, plateau_scale=scale)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_warm_up_is_linear_and_reaches_the_peak(schedule: str) -> None:
+    config = LearnerConfig(learning_rate=PEAK, schedule=schedule, warmup_updates=4)
+    rates = [learning_rate(config, update=update, progress=0.0) for update in range(7)]
+    wanted = [0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.1]
+    assert rates == pytest.approx(wanted)
+    none = dataclasses.replace(config, warmup_updates=0)
+    assert learning_rate(none, update=0, progress=0.0) == pytest.approx(PEAK)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "settings", "points"),
+    [
+        ("constant", {}, {0.0: 1.0, 0.5: 1.0, 1.0: 1.0}),
+        ("tail", {"tail_share": 0.4}, {0.0: 1.0, 0.6: 1.0, 0.7: 0.75, 0.8: 0.5, 1.0: 0.0}),
+        ("tail", {"tail_share": 1.0}, {0.0: 1.0, 0.25: 0.75, 1.0: 0.0}),
+        ("cosine", {}, {0.0: 1.0, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 1.0: 0.0}),
+        (
+            "cosine_restarts",
+            {"schedule_cycles": 2},
+            {0.0: 1.0, 0.25: 0.5, 0.4999: 0.0, 0.5: 1.0, 0.75: 0.5, 1.0: 0.0},
+        ),
+        (
+            "step",
+            {"schedule_cycles": 4, "step_factor": 0.5},
+            {0.0: 1.0, 0.24: 1.0, 0.26: 0.5, 0.5: 0.25, 0.75: 0.125, 1.0: 0.125},
+        ),
+        ("plateau", {}, {0.0: 1.0, 0.9: 1.0}),
+    ],
+)
+def test_the_rate_over_the_plan(
+    schedule: str, settings: dict[str, object], points: dict[float, float]
+) -> None:
+    for progress, factor in points.items():
+        found = rate(progress, schedule=schedule, **settings)
+        assert found == pytest.approx(PEAK * factor, abs=1e-6), progress
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_progress_beyond_the_plan_is_its_end(schedule: str) -> None:
+    assert rate(1.5, schedule=schedule) == rate(1.0, schedule=schedule)
+    assert rate(-0.5, schedule=schedule) == rate(0.0, schedule=schedule)
+
+
+def test_the_plateau_scale_counts_for_its_schedule_alone() -> None:
+    assert rate(0.0, schedule="plateau", scale=0.3) == pytest.approx(0.03)
+    assert rate(0.0, schedule="constant", scale=0.3) == pytest.approx(PEAK)
+
+
+CONFIG = LearnerConfig(schedule="plateau", plateau_updates=100, step_factor=0.5)
+
+
+def follow(losses: list[float], updates: int = 10) -> list[float]:
+    """Returns the scale after each report of `updates` updates with that mean loss."""
+    plateau, scales = Plateau(), []
+    for loss in losses:
+        plateau = plateau.observe(loss, updates, CONFIG)
+        scales.append(plateau.scale)
+    return scales
+
+
+def test_a_falling_loss_keeps_the_rate() -> None:
+    assert set(follow([2.0 - 0.01 * step for step in range(100)])) == {1.0}
+
+
+def test_a_flat_loss_lowers_it_again_and_again() -> None:
+    scales = follow([1.0] * 32)
+    # The first report sets the mark; 100 updates later the rate falls, and again after 100 more.
+    assert scales[:10] == [1.0] * 10
+    assert scales[10:20] == [0.5] * 10
+    assert scales[30] == 0.125
+
+
+def test_one_lucky_report_does_not_hide_a_plateau() -> None:
+    scales = follow([1.0] * 5 + [0.9999] * 3 + [1.0] * 30)
+    assert scales[-1] < 1.0
+
+
+def test_a_plateau_survives_the_metadata_of_a_checkpoint() -> None:
+    for plateau in (Plateau(), Plateau().observe(1.25, 7, CONFIG)):
+        # Strict JSON: other programs refuse Infinity.
+        text = json.dumps(dataclasses.asdict(plateau), allow_nan=False)
+        assert Plateau(**json.loads(text)) == plateau

@@ -1,0 +1,236 @@
+"""Replaying a record gives the positions that were played, or an error that says what is wrong."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from selfplay.errors import RecordError
+from selfplay.game import Game
+from selfplay.records import MatchRecord
+from selfplay.registry import make
+from selfplay.replay import Rebuilder
+from tests.arena.toys import Tally
+from tests.conftest import Compilations
+from tests.records.examples import Example, RandomMatches
+
+GAMES = {
+    "tic_tac_toe": lambda: make("tic_tac_toe"),
+    "connect_four": lambda: make("connect_four", rows=4, columns=4),
+    "othello": lambda: make("othello", size=6),
+    "tally": lambda: Tally(random_bonus=1),
+    "short_tally": lambda: Tally(max_plies=4),
+}
+PASS = 36
+
+
+@dataclasses.dataclass
+class Played:
+    """A game, a rebuilder for it, and random matches."""
+
+    game: Game[Any]
+    rebuild: Rebuilder
+    examples: list[Example]
+
+    @property
+    def records(self) -> list[MatchRecord]:
+        return [example.record for example in self.examples]
+
+
+_played: dict[str, Played] = {}
+
+
+def played(name: str) -> Played:
+    """Returns the matches of a game, made once."""
+    if name not in _played:
+        game = GAMES[name]()
+        # More than are replayed at once.
+        count = 12 if name == "othello" else 70
+        _played[name] = Played(game, Rebuilder(game), RandomMatches(game).several(count))
+    return _played[name]
+
+
+def stack(states: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+
+
+@pytest.mark.parametrize("name", list(GAMES))
+def test_the_positions_are_those_played(name: str) -> None:
+    match = played(name)
+    positions = match.rebuild(match.records)
+    wanted = stack([state for example in match.examples for state in example.states[:-1]])
+    jax.tree.map(np.testing.assert_array_equal, positions.states, wanted)
+    final = stack([example.states[-1] for example in match.examples])
+    jax.tree.map(np.testing.assert_array_equal, positions.final_states, final)
+    lengths = {record.plies for record in match.records}
+    assert len(lengths) > 1 or name in ("tally", "short_tally")
+
+
+def test_the_othello_matches_hold_forced_passes() -> None:
+    assert any((record.actions == PASS).any() for record in played("othello").records)
+
+
+def test_auxiliary_targets_follow_from_the_rebuilt_positions() -> None:
+    match = played("othello")
+    record, states = match.examples[0].record, match.examples[0].states
+    positions = match.rebuild([record])
+    final = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), positions.final_states)
+    for ply in (0, 7, record.plies - 1):
+        state = jax.tree.map(lambda leaf, ply=ply: jnp.asarray(leaf[ply]), positions.states)
+        found = match.game.auxiliary_targets(state, final)
+        # By hand: the discs at the end, own ones positive.
+        bits = [
+            sum(int(word) << 32 * index for index, word in enumerate(discs))
+            for discs in states[-1].discs
+        ]
+        own, other = bits if int(states[ply].player) == 0 else bits[::-1]
+        cells = np.array([(own >> cell & 1) - (other >> cell & 1) for cell in range(36)])
+        np.testing.assert_array_equal(found["ownership"].reshape(-1), cells)
+        np.testing.assert_allclose(found["score_margin"], cells.mean(), rtol=1e-6)
+        sign = float(np.sign(cells.sum()))
+        assert record.returns[int(states[ply].player)] == sign
+
+
+def test_the_order_and_the_company_of_matches_change_nothing() -> None:
+    match = played("connect_four")
+    one = match.rebuild([match.records[5]])
+    both = match.rebuild([match.records[9], match.records[5]])
+    begin = match.records[9].plies
+    jax.tree.map(
+        lambda left, right: np.testing.assert_array_equal(left, right[begin:]),
+        one.states,
+        both.states,
+    )
+
+
+def test_a_match_ended_by_its_length_is_marked_and_scored() -> None:
+    match = played("short_tally")
+    assert all(record.truncated and record.plies == 4 for record in match.records)
+    assert {record.returns for record in match.records} == {(1.0, -1.0), (-1.0, 1.0), (0.0, 0.0)}
+    match.rebuild(match.records)
+
+
+def test_a_random_start_is_found_again_by_its_key() -> None:
+    match = played("tally")
+    starts = [int(example.states[0].bonus) for example in match.examples]
+    assert set(starts) == {-1, 1}
+    # Who is level in choices wins by the start alone, so another start is another result.
+    index = next(
+        index
+        for index, example in enumerate(match.examples)
+        if example.states[-1].ones[0] == example.states[-1].ones[1]
+    )
+    other = match.records[starts.index(-starts[index])].start_key
+    record = dataclasses.replace(match.records[index], start_key=other)
+    with pytest.raises(RecordError, match="the result is"):
+        match.rebuild([record])
+
+
+def change(record: MatchRecord, ply: int, **values: int) -> MatchRecord:
+    """Returns the record with entries of one ply changed."""
+    arrays = {name: getattr(record, name).copy() for name in values}
+    for name, value in values.items():
+        arrays[name][ply] = value
+    return dataclasses.replace(record, **arrays)
+
+
+def cut(record: MatchRecord, begin: int, end: int) -> MatchRecord:
+    """Returns the record with only some of its plies."""
+    names = ("players", "actions", "outcomes", "simulations", "root_values", "raw_values")
+    names += ("is_target", "exploratory")
+    plies = {name: getattr(record, name)[begin:end] for name in names}
+    offsets = record.policy_offsets[begin : end + 1]
+    return dataclasses.replace(record, **plies, policy_offsets=offsets)
+
+
+FAULTS = {
+    "occupied": (
+        lambda r: change(r, 2, actions=int(r.actions[0])),
+        r"action \d at ply 2 is not legal",
+    ),
+    "beyond the last action": (
+        lambda r: change(r, 0, actions=9),
+        "action 9 at ply 0 is not legal",
+    ),
+    "before the first action": (
+        lambda r: change(r, 1, actions=-1),
+        "action -1 at ply 1 is not legal",
+    ),
+    "wrong player": (lambda r: change(r, 1, players=0), "player 0 moves out of turn"),
+    "missing last ply": (
+        lambda r: cut(r, 0, r.plies - 1),
+        r"the match goes on after its last ply \d",
+    ),
+    "missing first ply": (lambda r: cut(r, 1, r.plies), "does not follow the rules"),
+    "plies after the end": (
+        lambda r: dataclasses.replace(
+            r,
+            actions=np.append(r.actions, np.setdiff1d(np.arange(9), r.actions)[0]).astype(np.int32),
+            players=np.append(r.players, 1 - r.players[-1]).astype(np.int8),
+        ),
+        "is not legal",
+    ),
+    "wrong result": (
+        lambda r: dataclasses.replace(r, returns=(-r.returns[0], -r.returns[1])),
+        r"the result is .* but the rules say",
+    ),
+    "no result": (
+        lambda r: dataclasses.replace(r, returns=(float("nan"), float("nan"))),
+        "the result is",
+    ),
+    "truncated": (
+        lambda r: dataclasses.replace(r, truncated=True),
+        "truncated is True, but the rules say False",
+    ),
+    "other game": (
+        lambda r: dataclasses.replace(r, game="chess"),
+        "is of chess version 1, but the game is tic_tac_toe version 1",
+    ),
+    "other version": (
+        lambda r: dataclasses.replace(r, version=2),
+        "is of tic_tac_toe version 2, but the game is tic_tac_toe version 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_a_record_that_is_wrong_is_refused(fault: str) -> None:
+    match = played("tic_tac_toe")
+    decided = next(r for r in match.records if r.returns[0] != 0 and r.plies < 9)
+    break_it, message = FAULTS[fault]
+    broken = break_it(decided)
+    with pytest.raises(RecordError, match=message) as caught:
+        match.rebuild([match.records[0], broken, match.records[1]])
+    assert broken.match_id in str(caught.value)
+
+
+def test_a_false_mark_of_truncation_is_refused_the_other_way() -> None:
+    match = played("short_tally")
+    broken = dataclasses.replace(match.records[0], truncated=False)
+    with pytest.raises(RecordError, match="truncated is False, but the rules say True"):
+        match.rebuild([broken])
+
+
+def test_a_match_of_the_same_game_with_other_options_is_refused() -> None:
+    larger = RandomMatches(make("connect_four")).play(seed=0).record
+    with pytest.raises(RecordError, match="is not legal"):
+        played("connect_four").rebuild([larger])
+
+
+def test_few_programs_are_compiled(compilations: Compilations) -> None:
+    match = played("othello")
+    rebuild = Rebuilder(match.game)
+    by_length = sorted(match.records, key=lambda record: record.plies)
+    # Matches of 6 x 6 end between ply 17 and 64 or so: two lengths of programs at most.
+    with compilations() as compiled:
+        rebuild(by_length)
+        rebuild(by_length[:1])
+        for record in by_length[1:]:
+            rebuild([record])
+    assert 1 <= len([message for message in compiled if "replay" in message]) <= 2
+    with compilations() as compiled:
+        rebuild(by_length * 6)
+    assert compiled == []

@@ -1,0 +1,51 @@
+"""The lambda-return of root values: by hand, at both ends, across random moves and double moves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from selfplay.records import MatchRecord
+from selfplay.replay.window import search_values
+from tests.records.examples import make_record
+
+
+def record(players: list[int], roots: list[float], *, exploratory: list[int]) -> MatchRecord:
+    """Returns a match that player 0 won."""
+    made = make_record(
+        0,
+        players=players,
+        actions=[0] * len(players),
+        policies=[(np.array([0]), np.array([1.0], np.float32))] * len(players),
+        start_key=(0, 0),
+        truncated=False,
+        returns=(1.0, -1.0),
+        exploratory=exploratory,
+    )
+    return dataclasses.replace(made, root_values=np.array(roots, np.float32))
+
+
+def test_by_hand_with_alternating_players() -> None:
+    found = search_values(record([0, 1, 0], [0.2, -0.4, 0.6], exploratory=[]), 0.5)
+    last = 0.5 * 0.6 + 0.5 * 1.0
+    middle = 0.5 * -0.4 + 0.5 * -last
+    first = 0.5 * 0.2 + 0.5 * -middle
+    np.testing.assert_allclose(found, [first, middle, last], rtol=1e-6)
+
+
+def test_a_player_who_moves_twice_keeps_the_sign() -> None:
+    found = search_values(record([1, 1, 0], [0.0, 0.0, 0.0], exploratory=[]), 1.0)
+    np.testing.assert_allclose(found, [-1.0, -1.0, 1.0])
+
+
+def test_nothing_follows_from_a_random_move() -> None:
+    found = search_values(record([0, 1, 0], [0.2, -0.4, 0.6], exploratory=[1]), 1.0)
+    np.testing.assert_allclose(found, [0.4, -0.4, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value_lambda", "wanted"), [(0.0, [0.2, -0.4, 0.6]), (1.0, [1.0, -1.0, 1.0])]
+)
+def test_the_ends_are_root_values_and_outcomes(value_lambda: float, wanted: list[float]) -> None:
+    found = search_values(record([0, 1, 0], [0.2, -0.4, 0.6], exploratory=[]), value_lambda)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
