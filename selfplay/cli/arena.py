@@ -58,11 +58,10 @@ def arena(
         if found is None:
             raise unknown_game(first, second)
         game = found[1]
-    batch_size = max(2, num_matches // 2)
     result = play_matches(
         game,
-        parse_agent(first, game, batch_size=batch_size),
-        parse_agent(second, game, batch_size=batch_size),
+        parse_agent(first, game),
+        parse_agent(second, game),
         num_matches=num_matches,
         seed=seed,
         opening_plies=opening_plies,

@@ -47,6 +47,8 @@ def bench(
 
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+    from selfplay.telemetry import words
+
     low, high = result["spread"]
     return [
         ("game", f"{result['game']}, {size(result['state_bytes'])} a position"),
@@ -54,9 +56,9 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("devices", f"{result['devices']} x {result['platform']}"),
         (
             "self-play",
-            f"{result['simulations_per_second']:,.0f} simulations/s "
+            f"{words.rate(result['simulations_per_second'], 'simulations')} "
             f"(median of {result['rounds']} rounds, {low:,.0f} to {high:,.0f}); "
-            f"{result['matches_per_second']:.3g} matches/s; "
+            f"{words.rate(result['matches_per_second'], 'matches')}; "
             f"{result['batch']} matches side by side, {result['simulations']} simulations a move",
         ),
         (
@@ -72,7 +74,8 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "updates",
-            f"{result['updates_per_second']:.3g} updates/s of {result['learner_batch']} samples",
+            f"{words.rate(result['updates_per_second'], 'updates')} "
+            f"of {result['learner_batch']} samples",
         ),
         ("compilation", f"{result['compile_seconds']:.1f} s for self-play, less if cached"),
         ("peak memory", size(result["peak_memory_bytes"])),

@@ -22,9 +22,13 @@ def curve(
     as_json: Json = False,
 ) -> None:
     """Draw a run's strength and losses."""
+    from selfplay.configuration import check_choice
     from selfplay.run import training_curve
+    from selfplay.run.storage import storage_errors
 
-    training_curve(run, output)
+    check_choice("the ending of --output", output.suffix, (".png", ".svg", ".pdf"))
+    with storage_errors(output):
+        training_curve(run, output)
     if as_json:
         say_json({"run": str(run), "output": str(output)})
     else:

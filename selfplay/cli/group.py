@@ -2,6 +2,7 @@
 
 import contextvars
 import dataclasses
+import errno
 import os
 import shutil
 import sys
@@ -59,6 +60,9 @@ class Commands(TyperGroup):
             _show("interrupted", "", debug)
             sys.exit(INTERRUPTED)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                _show(f"the disk is full: {error}", "free some space", debug)
+                sys.exit(1)
             hint = "" if debug else "please report it, with what --debug shows"
             name = type(error).__name__
             _show(f"this is a fault of selfplay itself: {name}: {error}", hint, debug)

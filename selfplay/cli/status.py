@@ -63,6 +63,6 @@ def _process_row(process: dict[str, Any]) -> list[str]:
         f"{process['role']} {process['id']}",
         "yes" if process["alive"] else "no",
         "-" if checkpoint is None else str(checkpoint),
-        "-" if rate is None else f"{rate:.3g}",
+        "-" if rate is None else f"{rate:,.1f}",
         f"{process['seconds_ago']:.0f} s ago",
     ]

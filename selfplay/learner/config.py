@@ -46,7 +46,7 @@ class LearnerConfig:
         history_dropout: share of samples whose `history_planes` are zeroed, in [0, 1].
     """
 
-    batch_size: int = 256
+    batch_size: int = 128
     micro_batches: int = 1
     optimizer: str = "adamw"
     learning_rate: float = 2e-3

@@ -127,43 +127,39 @@ def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
     Weight decay is decoupled (Loshchilov and Hutter, "Decoupled weight decay regularization",
     2019) and spares biases and scales.
     """
-    clip = optax.clip_by_global_norm(config.max_gradient_norm)
-    decay = config.weight_decay
     if config.optimizer == "adamw":
-        rule = optax.adamw(1.0, weight_decay=decay, mask=_decayed)
+        rule = optax.adam(1.0)
     elif config.optimizer == "sgd":
-        # The decay comes after the momentum, which would multiply it by 1 / (1 - momentum).
-        rule = optax.chain(
-            optax.trace(config.momentum, nesterov=True),
-            optax.add_decayed_weights(decay, mask=_decayed),
-            optax.scale(-1.0),
-        )
+        rule = optax.sgd(1.0, momentum=config.momentum, nesterov=True)
     else:
         rule = optax.contrib.muon(
             1.0,
             beta=config.momentum,
-            weight_decay=decay,
-            weight_decay_mask=_decayed,
-            adam_weight_decay=decay,
             consistent_rms=0.2,
             muon_weight_dimension_numbers=_matrices,
         )
-    return optax.chain(clip, rule)
+    # The decay comes last: momentum would multiply it, and Muon's own decay hits biases too.
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_gradient_norm),
+        rule,
+        optax.add_decayed_weights(-config.weight_decay, mask=_decayed),
+    )
 
 
-def _decayed(weights: Weights) -> dict[str, bool]:
-    return {name: value.ndim > 1 for name, value in weights.items()}
+def _decayed(weights: dict[str, Any]) -> dict[str, bool]:
+    # Muon hands over placeholders without an `ndim` for the weights that it leaves to Adam.
+    return {name: getattr(value, "ndim", 0) > 1 for name, value in weights.items()}
 
 
-def _matrices(weights: Weights) -> dict[str, Any]:
+def _matrices(weights: dict[str, Any]) -> dict[str, Any]:
     """Returns which axes Muon takes as rows and columns; heads and biases are left to Adam."""
     return {
         name: optax.contrib.MuonDimensionNumbers(
             reduction_axis=tuple(range(value.ndim - 1)), output_axis=value.ndim - 1
         )
-        if value.ndim > 1 and not name.startswith(("heads/", "stem/"))
+        if matrix and not name.startswith(("heads/", "stem/"))
         else None
-        for name, value in weights.items()
+        for (name, value), matrix in zip(weights.items(), _decayed(weights).values(), strict=True)
     }
 
 

@@ -38,7 +38,6 @@ def examine(directory: Path) -> dict[str, Any]:
         directory: where runs go.
     """
     devices = jax.local_devices()
-    on_cpu = jax.default_backend() == "cpu"
     cache = jax.config.values["jax_compilation_cache_dir"]
     report: dict[str, Any] = {
         "versions": _versions(),
@@ -55,12 +54,13 @@ def examine(directory: Path) -> dict[str, Any]:
         "disk_free_bytes": shutil.disk_usage(directory).free,
         "compilation_cache": {"directory": cache, "writable": cache and _is_writable(Path(cache))},
     }
-    return {**report, "problems": _problems(report, on_cpu=on_cpu)}
+    return {**report, "problems": problems(report)}
 
 
-def _problems(report: dict[str, Any], *, on_cpu: bool) -> list[dict[str, str]]:
+def problems(report: dict[str, Any]) -> list[dict[str, str]]:
     """Returns what a person should know, the worst first."""
     found: list[tuple[str, str]] = []
+    on_cpu = report["backend"] == "cpu"
     devices, cores = len(report["devices"]), report["cores"]
     if on_cpu and report["accelerators"]:
         found.append(

@@ -287,9 +287,11 @@ class Loop:
                 f"checkpoint ({self.saved}) is from before and the same command resumes from it",
             )
         self._losses = means
-        self.cursor.plateau = self.cursor.plateau.observe(
-            means["total"], len(reports), self.config.learner
-        )
+        # One by one: how many updates came in a row must not matter after a restart.
+        for report in reports:
+            self.cursor.plateau = self.cursor.plateau.observe(
+                float(report["total"]), 1, self.config.learner
+            )
 
     def _evaluate_if_due(self) -> None:
         """Plays a few matches when the share of time allows it."""

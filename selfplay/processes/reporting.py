@@ -1,6 +1,7 @@
 """Where the news of a training process goes: screen, heartbeat, TensorBoard."""
 
 import collections
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from selfplay.processes.meter import Meter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory, remove_heartbeat, write_heartbeat
+from selfplay.run.storage import storage_errors
 from selfplay.telemetry import Progress, Reporter, TensorBoardWriter
 
 _HEARTBEAT_SECONDS = 5.0
@@ -41,7 +43,8 @@ class News:
         self._run = run
         self._worker = worker
         self._reporter = reporter
-        self._board = TensorBoardWriter(run.tensorboard_path, resume_at=resume_at)
+        with storage_errors(run.tensorboard_path):
+            self._board = TensorBoardWriter(run.tensorboard_path, resume_at=resume_at)
         self._next_beat = 0.0
         self._next_point = 0.0
 
@@ -55,16 +58,17 @@ class News:
             write_heartbeat(self._run.path, "trainer", self._worker, fields)
             self._next_beat = now + _HEARTBEAT_SECONDS
         if now >= self._next_point and progress.losses:
-            self._board.write(progress)
+            with storage_errors(self._run.tensorboard_path):
+                self._board.write(progress)
             self._next_point = now + _TENSORBOARD_SECONDS
 
     def close(self, progress: Progress) -> None:
         """Writes the last point and says that this process has ended."""
         self._reporter.update(progress)
-        if progress.losses:
-            self._board.write(progress)
-        self._board.close()
         remove_heartbeat(self._run.path, "trainer", self._worker)
+        with storage_errors(self._run.tensorboard_path), contextlib.closing(self._board):
+            if progress.losses:
+                self._board.write(progress)
 
 
 class RecentMatches:

@@ -30,7 +30,7 @@ class ReplayConfig:
     max_matches: int = 0
     growth: float = 0.6
     power: float = 0.75
-    value_lambda: float = 0.85
+    value_lambda: float = 0.9
     first_positions: int = 4_000
 
     def __post_init__(self) -> None:

@@ -77,7 +77,11 @@ class TensorBoardWriter:
             start = SessionLog(status=SessionLog.START)
             self._add(Event(step=resume_at + 1, session_log=start))
             self._last_update = resume_at
-        self._writer.flush()
+        try:
+            self._writer.flush()
+        except OSError:
+            self.close()
+            raise
 
     def write(self, progress: Progress) -> None:
         """Writes the numbers of this update, unless they have been."""
@@ -94,8 +98,12 @@ class TensorBoardWriter:
         self._writer.flush()
 
     def close(self) -> None:
-        """Closes the file."""
-        self._writer.close()
+        """Closes the file, also where the disk refuses the last of it."""
+        try:
+            self._writer.flush()
+        finally:
+            # Closed directly: `EventsWriter.close` would leave it open where its flush fails.
+            self._writer._py_recordio_writer.close()
 
     def _scalar(self, name: str, value: float, step: int) -> None:
         # Not `tensorboardX.summary.scalar`: it would turn the colon of "mcts:100" into a blank.

@@ -21,13 +21,18 @@ Invoke = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def invoke() -> Iterator[Invoke]:
+def invoke() -> Invoke:
     """Returns a function that runs a command in this process."""
     # The devices and the cache are those of the tests, whatever comes first.
     assert jax.device_count() == 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(startup, "prepare", lambda: None)
-        yield lambda *arguments, **more: CliRunner().invoke(app, [*map(str, arguments)], **more)
+
+    def run(*arguments: object, **more: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(startup, "prepare", lambda: None)
+            texts = [*map(str, arguments)]
+            return CliRunner().invoke(app, texts, prog_name="selfplay", **more)
+
+    return run
 
 
 @pytest.fixture(scope="session")

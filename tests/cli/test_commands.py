@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from selfplay.cli import group
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
     "games train status play analyze matches arena curve bench doctor".split()  # noqa: SIM905
@@ -27,7 +27,9 @@ def test_the_program_alone_lists_the_commands(invoke: Invoke) -> None:
     result = invoke()
     assert result.exit_code == 0
     assert [command for command in COMMANDS if f"\n  {command} " not in result.stdout] == []
-    assert "..." not in result.stdout.partition("Commands:")[2], "a summary is too long for its line"
+    assert "..." not in result.stdout.partition("Commands:")[2], (
+        "a summary is too long for its line"
+    )
 
 
 def test_version(invoke: Invoke) -> None:
@@ -57,10 +59,11 @@ def test_games(invoke: Invoke) -> None:
 def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Path) -> None:
     result = invoke("train", "tic_tac_toe", "--run", own_run, "--updates", 12, "--seed", 7)
     assert result.exit_code == 0, result.stderr
-    assert "goes on from checkpoint 8" in result.stdout
-    assert "trainer.seed=7" in result.stdout
-    assert "at update 12" in result.stdout
-    assert f"\n  selfplay play {own_run}\n" in result.stdout
+    text = " ".join(result.stdout.split())
+    assert "(goes on from checkpoint 8, after" in text
+    assert "trainer.seed=7" in text
+    assert "of training, at update 12 saved checkpoint 12 in" in text
+    assert f"selfplay play {own_run}\n" in result.stdout
     assert json.loads(invoke("status", own_run, "--json").stdout)["update"] == 12
 
 
@@ -87,8 +90,8 @@ def test_a_file_game_is_found_from_another_directory(
         "class Mine(TicTacToe):\n    name = 'mine'\n"
     )
     monkeypatch.chdir(tmp_path)
-    arguments = ("--preset", "quick", "--set", "network.channels=8", "--updates", 1)
-    result = invoke("train", "mine.py:Mine", *arguments)
+    quiet = ("--set", "evaluation.enabled=false")
+    result = invoke("train", "mine.py:Mine", *TINY, *quiet, "--updates", 1)
     assert result.exit_code == 0, result.stderr
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -220,3 +223,38 @@ def test_the_program_is_called_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert group.program() == "selfplay"
     monkeypatch.setenv("PATH", "")
     assert group.program() == str(script)
+
+
+def test_bench(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfplay.processes.bench.FORWARD_BATCHES", (16, 32))
+    result = invoke("bench", "tic_tac_toe", *TINY, "--seconds", 0.5, "--json")
+    document = json.loads(result.stdout)
+    rates = (
+        "simulations_per_second forwards_per_second forwards_per_second_together ratio "
+        "matches_per_second plies_per_second updates_per_second peak_memory_bytes"
+    )
+    assert [name for name in rates.split() if not document[name] > 0] == []
+    assert (document["game"], document["devices"]) == ("tic_tac_toe", 2)
+    assert (document["batch"], document["simulations"]) == (16, 8)
+    assert document["compile_seconds"] >= 0 and document["state_bytes"] == 11
+    assert document["ratio"] == pytest.approx(
+        document["simulations_per_second"] / (2 * document["forwards_per_second"]), rel=0.7
+    )
+
+
+def test_doctor(invoke: Invoke) -> None:
+    report = json.loads(invoke("doctor", "--json").stdout)
+    packages = {"python", "selfplay-jax", "jax", "jaxlib", "flax", "optax", "mctx", "numpy"}
+    assert packages <= report["versions"].keys() and all(report["versions"].values())
+    assert (report["backend"], len(report["devices"])) == ("cpu", 2)
+    assert report["speed_up"] > 0 and report["cores"] > 0
+    result = invoke("doctor")
+    assert result.exit_code == 0
+    assert "2 x cpu" in result.stdout
+    assert ("problem: " in result.stdout) != ("no problems found" in result.stdout)
+
+
+def test_every_command_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    assert [command for command in COMMANDS if f"\n## {command}\n" not in page] == []
+    assert [command for command in COMMANDS if f"\n$ selfplay {command}" not in page] == []

@@ -218,7 +218,8 @@ def test_damaged_checkpoint(invoke: Invoke, own_run: Path) -> None:
 def test_missing_checkpoint(invoke: Invoke, trained: Path) -> None:
     result = invoke("analyze", f"{trained}@7")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: {trained} has no checkpoint 7\n\nhint: use ")
+    assert result.stderr.startswith(f"error: {trained} has no checkpoint 7\n\nhint: ")
+    assert "0, 4, 8" in result.stderr
 
 
 def test_damaged_record(invoke: Invoke, own_run: Path) -> None:

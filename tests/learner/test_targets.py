@@ -12,7 +12,6 @@ import pytest
 from selfplay.game import Game
 from selfplay.learner import LearnerConfig, make_targets
 from selfplay.learner.losses import Targets
-from selfplay.registry import make
 from selfplay.replay import Samples
 from tests.learner.examples import EXAMPLE, batch, game
 
@@ -21,43 +20,56 @@ PLAIN = LearnerConfig(symmetries=False)
 BATCH = 64
 
 
+def make(rules: Game[Any], config: LearnerConfig, samples: Samples, *, seed: int = 0) -> Targets:
+    """Returns the targets on the host."""
+    compiled = jax.jit(lambda samples, key: make_targets(rules, config, samples, key=key))
+    return jax.device_get(compiled(samples, jax.random.key(seed)))
+
+
 @functools.cache
 def turned(name: str, seed: int = 0) -> Targets:
-    """Returns the targets of one batch under random symmetries, on the host."""
-    make_them = jax.jit(lambda samples, key: make_targets(game(name), LearnerConfig(), samples, key=key))
-    return jax.device_get(make_them(batch(name, BATCH), jax.random.key(seed)))
+    """Returns the targets of one batch under random symmetries."""
+    return make(game(name), LearnerConfig(), batch(name, BATCH), seed=seed)
 
 
-def image(rules: Game[Any], samples: Samples, index: int, number: int) -> dict[str, np.ndarray]:
-    """Returns what symmetry `number` (0 is none) makes of one sample, from its definition."""
-    state, final = (
-        jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), states)
-        for states in (samples.states, samples.final_states)
-    )
-    symmetry = ([None, *rules.symmetries()])[number]
-    if symmetry is not None:
-        state = symmetry.map_state(state)
-        final = None if final is None else symmetry.map_state(final)
-    permutation = np.arange(rules.num_actions) if symmetry is None else symmetry.permutation
+@functools.cache
+def images(name: str) -> list[dict[str, np.ndarray]]:
+    """Returns what each symmetry (first none) makes of one batch, from its definition."""
+    rules, samples = game(name), batch(name, BATCH)
 
-    def policy(actions: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        full = np.zeros(rules.num_actions)
-        for action, share in zip(actions[index], shares[index], strict=True):
-            # The image of the action, as the law of symmetries has it.
-            full[permutation[int(action)]] += share
-        return full / max(full.sum(), 1e-30)
+    def look(state: Any, final: Any) -> dict[str, Any]:
+        targets = {} if final is None else rules.auxiliary_targets(state, final)
+        return {
+            "observations": rules.observe(state),
+            "legal": rules.legal_action_mask(state),
+            **targets,
+        }
 
-    return {
-        "observations": np.asarray(rules.observe(state)),
-        "legal": np.asarray(rules.legal_action_mask(state)),
-        "policy": policy(samples.policy_actions, samples.policy_probabilities),
-        "next_policy": policy(samples.next_actions, samples.next_probabilities),
-        **(
-            {}
-            if final is None
-            else {k: np.asarray(v) for k, v in rules.auxiliary_targets(state, final).items()}
-        ),
-    }
+    def look_at_all(states: Any, finals: Any) -> list[dict[str, Any]]:
+        maps = [lambda state: state, *(symmetry.map_state for symmetry in rules.symmetries())]
+        return [
+            jax.vmap(
+                lambda state, final, turn=turn: look(
+                    turn(state), None if final is None else turn(final)
+                )
+            )(states, finals)
+            for turn in maps
+        ]
+
+    def policy(actions: np.ndarray, shares: np.ndarray, permutation: Any) -> np.ndarray:
+        full = np.zeros((BATCH, rules.num_actions))
+        for row in range(BATCH):
+            for action, share in zip(actions[row], shares[row], strict=True):
+                # The image of the action, as the law of symmetries has it.
+                full[row, permutation[int(action)]] += share
+        return full / np.maximum(full.sum(axis=1, keepdims=True), 1e-30)
+
+    found = jax.device_get(jax.jit(look_at_all)(samples.states, samples.final_states))
+    permutations = [range(rules.num_actions), *(s.permutation for s in rules.symmetries())]
+    for seen, permutation in zip(found, permutations, strict=True):
+        seen["policy"] = policy(samples.policy_actions, samples.policy_probabilities, permutation)
+        seen["next_policy"] = policy(samples.next_actions, samples.next_probabilities, permutation)
+    return found
 
 
 def fits(found: Targets, index: int, wanted: dict[str, np.ndarray]) -> bool:
@@ -65,23 +77,20 @@ def fits(found: Targets, index: int, wanted: dict[str, np.ndarray]) -> bool:
     return all(
         np.allclose(
             getattr(found, name)[index] if hasattr(found, name) else found.auxiliary[name][index],
-            value,
+            values[index],
             atol=1e-6,
         )
-        for name, value in wanted.items()
+        for name, values in wanted.items()
     )
 
 
 @pytest.mark.parametrize("name", GAMES)
 def test_every_sample_is_the_image_under_one_symmetry(name: str) -> None:
-    rules, samples, found = game(name), batch(name, BATCH), turned(name)
-    total = len(rules.symmetries()) + 1
-    used = np.zeros(total, int)
+    found = turned(name)
+    used = np.zeros(len(game(name).symmetries()) + 1, int)
     for index in range(BATCH):
         matching = [
-            number
-            for number in range(total)
-            if fits(found, index, image(rules, samples, index, number))
+            number for number, wanted in enumerate(images(name)) if fits(found, index, wanted)
         ]
         assert matching, f"sample {index} is no image of its position"
         if len(matching) == 1:
@@ -118,11 +127,11 @@ def test_a_swap_of_roles_keeps_the_outcome_of_who_is_to_move() -> None:
 
 
 def test_without_symmetries_positions_stay_as_they_are() -> None:
-    rules, samples = game("tic_tac_toe"), batch("tic_tac_toe")
-    found = make_targets(rules, PLAIN, samples, key=jax.random.key(0))
-    for index in range(len(samples.outcomes)):
-        assert fits(found, index, image(rules, samples, index, 0))
-    again = make_targets(rules, PLAIN, samples, key=jax.random.key(1))
+    rules, samples = game("tic_tac_toe"), batch("tic_tac_toe", BATCH)
+    found = make(rules, PLAIN, samples)
+    for index in range(BATCH):
+        assert fits(found, index, images("tic_tac_toe")[0])
+    again = make(rules, PLAIN, samples, seed=1)
     jax.tree.map(np.testing.assert_array_equal, found, again)
 
 
@@ -143,21 +152,15 @@ def test_a_ply_without_policy_has_none_and_is_not_divided_by_zero() -> None:
     empty = dataclasses.replace(
         samples, policy_probabilities=np.zeros_like(samples.policy_probabilities)
     )
-    found = make_targets(game("tic_tac_toe"), PLAIN, empty, key=jax.random.key(0))
+    found = make(game("tic_tac_toe"), PLAIN, empty)
     assert (np.asarray(found.policy) == 0).all()
 
 
 @pytest.mark.parametrize("symmetries", [False, True])
 def test_label_smoothing_is_over_the_legal_actions(symmetries: bool) -> None:
     rules, samples = game("connect_four"), batch("connect_four")
-    key = jax.random.key(3)
     sharp, smooth = (
-        make_targets(
-            rules,
-            LearnerConfig(symmetries=symmetries, label_smoothing=share),
-            samples,
-            key=key,
-        )
+        make(rules, LearnerConfig(symmetries=symmetries, label_smoothing=share), samples)
         for share in (0.0, 0.2)
     )
     legal = np.asarray(sharp.legal)
@@ -178,14 +181,12 @@ class Remembering:
 
 
 def test_history_dropout_zeroes_the_declared_planes_of_a_share_of_samples() -> None:
-    plain = make("tic_tac_toe")
-    rules = type("Historic", (Remembering, type(plain)), {})()
+    rules = type("Historic", (Remembering, type(game("tic_tac_toe"))), {})()
     samples = batch("tic_tac_toe", 256)
     observations = {}
     for share in (0.0, 0.3, 1.0):
         config = LearnerConfig(symmetries=False, history_dropout=share)
-        found = make_targets(rules, config, samples, key=jax.random.key(0))
-        observations[share] = np.asarray(found.observations)
+        observations[share] = make(rules, config, samples).observations
     full = observations[0.0]
     # Without dropout no plane is ever empty: see `Remembering`.
     assert (full > 0).all()
@@ -202,6 +203,6 @@ def test_history_dropout_zeroes_the_declared_planes_of_a_share_of_samples() -> N
 def test_a_game_without_history_is_left_alone() -> None:
     samples = batch("tic_tac_toe")
     config = LearnerConfig(symmetries=False, history_dropout=1.0)
-    found = make_targets(game("tic_tac_toe"), config, samples, key=jax.random.key(0))
-    plain = make_targets(game("tic_tac_toe"), PLAIN, samples, key=jax.random.key(0))
+    found = make(game("tic_tac_toe"), config, samples)
+    plain = make(game("tic_tac_toe"), PLAIN, samples)
     jax.tree.map(np.testing.assert_array_equal, found, plain)

@@ -1,0 +1,49 @@
+"""The doctor names what holds a machine back, and nothing else."""
+
+from typing import Any
+
+import pytest
+
+from selfplay.processes.doctor import problems
+
+HEALTHY: dict[str, Any] = {
+    "backend": "cpu",
+    "devices": [{}, {}],
+    "accelerators": [],
+    "cores": 2,
+    "cpu_quota": None,
+    "load": 0.0,
+    "speed_up": 1.9,
+    "memory_available_bytes": 8e9,
+    "disk_free_bytes": 1e11,
+    "compilation_cache": {"directory": "/cache", "writable": True},
+}
+
+
+def test_a_healthy_machine_has_no_problems() -> None:
+    assert problems(HEALTHY) == []
+    assert problems({**HEALTHY, "backend": "gpu", "devices": [{}], "accelerators": ["H100"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ({"accelerators": ["NVIDIA H100"]}, "NVIDIA H100 is there", "selfplay-jax[cuda12]"),
+        ({"devices": [{}], "speed_up": 1.0}, "2 cores are usable, but JAX has 1", "XLA_FLAGS"),
+        ({"cpu_quota": 1.0}, "may use 1 CPUs, but 2 are presented", "taskset -c 0-0 selfplay"),
+        ({"speed_up": 1.0}, "only 1.0 times as fast as one", "something else"),
+        ({"memory_available_bytes": 1e9}, "only 1.0 GB of memory", "replay.max_window"),
+        ({"disk_free_bytes": 1e8}, "only 0.1 GB are free", "--run"),
+        (
+            {"compilation_cache": {"directory": "/x", "writable": False}},
+            "cannot be kept in /x",
+            "JAX_COMPILATION_CACHE_DIR",
+        ),
+    ],
+)
+def test_a_problem_is_named_with_what_to_do(
+    change: dict[str, Any], message: str, hint: str
+) -> None:
+    (problem,) = problems({**HEALTHY, **change})
+    assert message in problem["message"]
+    assert hint in problem["hint"]

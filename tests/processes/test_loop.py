@@ -1,0 +1,317 @@
+"""The loop does what its settings say, and stops where they say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from selfplay.errors import NonFiniteError, RunError
+from selfplay.processes.loop import Loop, train
+from selfplay.processes.meter import Meter
+from selfplay.records import read_matches
+from selfplay.replay import Rebuilder
+from selfplay.run import read_evaluations, read_heartbeats
+from selfplay.telemetry import read_scalars
+from tests.conftest import Compilations
+from tests.processes.conftest import MakeRun
+from tests.processes.runs import (
+    SETTINGS,
+    Listener,
+    make_run,
+    match_files,
+    tiny_parts,
+    train_all,
+    with_settings,
+)
+
+BATCH = SETTINGS["learner"]["batch_size"]
+
+
+def test_reuse_is_reached_and_never_exceeded(new_run: MakeRun) -> None:
+    for reuse in (0.7, 3.0):
+        run, parts = new_run(f"reuse-{reuse}", reuse=reuse, updates=40)
+        listener = Listener()
+        loop = train_all(run, parts, listener)
+        for progress in listener.progress:
+            assert progress.update * BATCH <= reuse * progress.positions
+        # At the end, updates wait for nothing but positions: at most one chunk too many.
+        assert loop.update == 40
+        assert loop.progress().reuse == pytest.approx(reuse, rel=0.15)
+
+
+def test_training_waits_for_the_first_positions(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    listener = Listener()
+    train_all(run, parts, listener)
+    first = next(progress for progress in listener.progress if progress.update > 0)
+    assert first.positions >= 100
+    before = [progress for progress in listener.progress if progress.positions < 100]
+    assert before
+    assert all(progress.update == 0 for progress in before)
+
+
+@pytest.mark.parametrize("updates", [1, 13, 24])
+def test_it_ends_at_the_planned_update(new_run: MakeRun, updates: int) -> None:
+    run, parts = new_run(updates=updates)
+    listener = Listener()
+    loop = train_all(run, parts, listener)
+    assert loop.update == updates
+    assert run.checkpoints.latest() == updates
+    assert listener.closed
+    assert listener.progress[-1].planned_fraction == 1.0
+
+
+def test_it_ends_after_the_planned_minutes(new_run: MakeRun) -> None:
+    run, parts = new_run(updates=0, minutes=1 / 60)
+    loop = train_all(run, parts)
+    assert 1.0 <= loop.elapsed < 20.0
+    assert run.checkpoints.latest() == loop.update
+
+
+def test_the_first_checkpoint_is_there_before_any_update(new_run: MakeRun) -> None:
+    run, parts = new_run(keep_checkpoints=100)
+    seen: list[list[int]] = []
+
+    class Watcher(Listener):
+        def update(self, progress: Any) -> None:
+            seen.append(run.checkpoints.updates())
+
+    train(run, parts, Watcher())
+    assert seen[0] == [0]
+    assert run.checkpoints.updates() == [0, 8, 16, 24]
+
+
+def test_the_newest_and_the_pinned_checkpoints_are_kept(new_run: MakeRun) -> None:
+    run, parts = new_run(checkpoint_updates=3, pinned_every_updates=10, keep_checkpoints=2)
+    train_all(run, parts)
+    # 0, 10 and 20 are pinned; 21 and 24 are the newest.
+    assert run.checkpoints.updates() == [0, 10, 20, 21, 24]
+    metadata = json.loads(
+        (run.path / "checkpoints" / "24" / "metadata.json").read_text(),
+        parse_constant=lambda name: pytest.fail(f"{name} is not JSON"),
+    )
+    assert metadata["cursor"]["sequence"] == len(match_files(run))
+
+
+def test_what_plays_is_the_average_of_the_weights(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    loop = train_all(run, parts)
+    weights = run.checkpoints.load(24, "weights")
+    for name, weight in loop.state.average.items():
+        node = weights
+        for part in [name] if name in weights else name.split("/"):
+            node = node[part]
+        np.testing.assert_array_equal(node, weight)
+        assert (np.asarray(weight) != np.asarray(loop.state.weights[name])).any()
+
+
+def test_the_records_are_whole_matches_of_the_run(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    loop = train_all(run, parts)
+    matches = [
+        match for file in sorted(run.matches_path.rglob("*.parquet")) for match in read_matches(file)
+    ]
+    assert len(matches) == loop.cursor.matches
+    assert sum(match.plies for match in matches) == loop.cursor.positions
+    assert len({match.match_id for match in matches}) == len(matches)
+    Rebuilder(parts.game)(matches)
+    assert {match.fingerprint for match in matches} == {run.fingerprint}
+    assert {match.worker for match in matches} == {"loop"}
+    assert all(
+        match.first_checkpoint <= match.last_checkpoint <= loop.update for match in matches
+    )
+    assert max(match.last_checkpoint for match in matches) > 0
+    # Some begin at random, and are marked so; different matches have different starts.
+    assert any(match.exploratory.any() for match in matches)
+    assert any(not match.exploratory.any() for match in matches)
+    assert len({match.start_key for match in matches}) == len(matches)
+
+
+def test_nothing_is_compiled_after_the_warm_up(
+    new_run: MakeRun, compilations: Compilations
+) -> None:
+    run, parts = new_run(updates=8)
+    train_all(run, parts)
+    run, parts = new_run("second", updates=30)
+    with compilations() as compiled:
+        train_all(run, parts)
+    # A session has a window of its own, which compiles its replaying: one length of matches.
+    assert len(compiled) == 1
+    assert "replay" in compiled[0]
+
+
+def test_a_stopped_run_saves_and_can_go_on(new_run: MakeRun) -> None:
+    run, parts = new_run(updates=0)
+
+    class Stopper(Listener):
+        loop: Loop | None = None
+
+        def update(self, progress: Any) -> None:
+            super().update(progress)
+            if progress.update >= 10 and self.loop is not None:
+                self.loop.stop()
+
+        def ready(self, loop: Loop) -> None:
+            self.loop = loop
+
+    stopper = Stopper()
+    loop = train(run, parts, stopper, on_ready=stopper.ready)
+    assert loop.update >= 10
+    assert run.checkpoints.latest() == loop.update
+    assert run.checkpoints.metadata(loop.update)["cursor"]["iteration"] == loop.cursor.iteration
+
+
+@pytest.mark.parametrize("poison", ["batch", "rate"])
+def test_numbers_that_are_not_finite_stop_it_and_nothing_is_published(
+    new_run: MakeRun, monkeypatch: pytest.MonkeyPatch, poison: str
+) -> None:
+    run, parts = new_run(updates=20)
+    loop = Loop(run, parts, Listener())
+    if poison == "batch":
+        sample = loop.window.sample
+
+        def poisoned(batch_size: int, *, seed: int, update: int) -> Any:
+            samples = sample(batch_size, seed=seed, update=update)
+            if update == 11:
+                samples.search_values[3] = np.nan
+            return samples
+
+        monkeypatch.setattr(loop.window, "sample", poisoned)
+    else:
+        monkeypatch.setattr(
+            "selfplay.processes.loop.learning_rate",
+            lambda config, *, update, **rest: float("inf") if update == 11 else 0.01,
+        )
+    with run.lock(), pytest.raises(NonFiniteError, match="not finite near update 1") as caught:
+        loop.train()
+    assert "the newest checkpoint (8)" in caught.value.hint
+    assert run.checkpoints.updates() == [0, 8]
+    for item in ("weights", "train_state"):
+        for leaf in jax.tree.leaves(run.checkpoints.load(8, item)):
+            assert np.isfinite(leaf).all()
+    # The same command goes on from there.
+    monkeypatch.undo()
+    assert train_all(run, parts).update == 20
+
+
+def test_two_processes_cannot_train_one_run(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    with run.lock(), pytest.raises(RunError, match="another process"):
+        train_all(run, parts)
+    assert run.checkpoints.updates() == []
+
+
+def test_heartbeat_and_event_files_follow(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    beats = []
+
+    class Watcher(Listener):
+        def update(self, progress: Any) -> None:
+            super().update(progress)
+            beats.extend(read_heartbeats(run.path))
+
+    train(run, parts, Watcher())
+    assert beats
+    # It has ended, so nobody is there any more.
+    assert read_heartbeats(run.path) == []
+    scalars = read_scalars(run.tensorboard_path)
+    assert [point.step for point in scalars["loss/total"]][-1] == 24
+    assert scalars["replay/reuse"][-1].value <= 2.0
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_evaluation_keeps_to_its_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = with_settings(
+        tiny_parts(),
+        {"evaluation": {"enabled": True, "share": 0.1, "first_seconds": 20.0}},
+    )
+    run, parts = make_run(tmp_path / "run", parts, updates=200)
+    loop = Loop(run, parts, Listener())
+    clock = Clock()
+    loop.meter = Meter(clock=clock)
+    begun: list[float] = []
+    costs = iter([9.0] + [4.0] * 1000)
+
+    def evaluate(weights: Any, *, update: int, elapsed_seconds: float) -> None:
+        begun.append(clock.now)
+        clock.now += next(costs)
+
+    play, learn = loop._play, loop._learn
+
+    def slow_play() -> None:
+        play()
+        clock.now += 5.0
+
+    def slow_learn(count: int) -> None:
+        learn(count)
+        clock.now += 5.0
+
+    monkeypatch.setattr(loop, "_play", slow_play)
+    monkeypatch.setattr(loop, "_learn", slow_learn)
+    monkeypatch.setattr(loop.strength, "evaluate", evaluate)
+    with run.lock():
+        loop.train()
+    spent = loop.meter.seconds_in("evaluate")
+    assert len(begun) > 3
+    assert begun[0] >= 20.0
+    # Never more than the share and a half of one evaluation, which cannot be cut off.
+    for count, begin in enumerate(begun[1:], 1):
+        before = 9.0 + 4.0 * (count - 1)
+        assert before <= 0.1 * begin
+    assert spent <= 0.1 * clock.now + 4.0
+    assert spent >= 0.1 * clock.now - 5.0
+
+
+def test_strength_is_measured_and_stored(tmp_path: Path) -> None:
+    parts = with_settings(
+        tiny_parts(),
+        {
+            "evaluation": {
+                "enabled": True,
+                "opponents": ("random",),
+                "matches": 4,
+                "simulations": 4,
+                "first_seconds": 0.0,
+                "share": 1.0,
+            }
+        },
+    )
+    run, parts = make_run(tmp_path / "run", parts, updates=16)
+    listener = Listener()
+    loop = train_all(run, parts, listener)
+    results = read_evaluations(run.path)
+    assert results
+    for result in results:
+        assert result["opponent"] == "random"
+        assert result["matches"] == 4
+        assert 0 <= result["low"] <= result["score"] <= result["high"] <= 1
+        assert 0 < result["update"] <= loop.update
+    assert listener.progress[-1].strength[0].opponent == "random"
+
+
+def test_evaluation_changes_nothing_in_training(tmp_path: Path) -> None:
+    settings = {
+        "enabled": True, "opponents": ("random",), "matches": 2, "simulations": 2,
+        "first_seconds": 0.0, "share": 1.0,
+    }  # fmt: skip
+    quiet = train_all(*make_run(tmp_path / "quiet", tiny_parts(), updates=12))
+    parts = with_settings(tiny_parts(), {"evaluation": settings})
+    loud = train_all(*make_run(tmp_path / "loud", parts, updates=12))
+    assert loud.strength.results
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.device_get(quiet.state), jax.device_get(loud.state)
+    )

@@ -1,0 +1,197 @@
+"""2 + 2 = 4: a run that was cut anywhere goes on as if nothing had happened."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selfplay.errors import CheckpointError, RecordError
+from selfplay.processes.loop import Loop
+from selfplay.records import read_matches
+from tests.processes.conftest import MakeRun
+from tests.processes.runs import (
+    Listener,
+    assert_same,
+    everything,
+    make_run,
+    match_files,
+    tiny_parts,
+    train_all,
+    with_settings,
+)
+
+
+def test_two_and_two_are_four(new_run: MakeRun) -> None:
+    whole = train_all(*new_run("whole", updates=24))
+    run, parts = new_run("parts", updates=24)
+    for updates in (5, 8, 13, 24):
+        # `updates` steers nothing here but the end, as the schedule is constant.
+        run, parts = new_run("parts", updates=updates)
+        last = train_all(run, parts)
+    assert_same(everything(last), everything(whole))
+    assert match_files(run) == match_files(new_run("whole")[0])
+
+
+def test_a_new_session_finds_everything_as_it_was(new_run: MakeRun) -> None:
+    run, parts = new_run(updates=60)
+    loop = train_all(run, parts)
+    # The window has forgotten matches by now, and others are in progress.
+    assert loop.cursor.positions > loop.config.replay.max_window
+    assert len(loop.cursor.window) < loop.cursor.sequence
+    assert len(loop.collector.state()["checkpoints"]) > 0
+    again = Loop(run, parts, Listener())
+    assert_same(everything(again), everything(loop))
+    assert again.elapsed >= run.checkpoints.metadata(60)["cursor"]["elapsed_seconds"] > 0
+
+
+def test_a_window_by_matches_is_restored_too(tmp_path: Path) -> None:
+    parts = with_settings(tiny_parts(), {"replay": {"max_matches": 12}})
+    run, parts = make_run(tmp_path / "run", parts)
+    loop = train_all(run, parts)
+    again = Loop(run, parts, Listener())
+    assert again.window.size == loop.window.size < 150
+    assert_same(everything(again), everything(loop))
+
+
+def test_a_larger_window_after_a_restart_offers_only_what_was_read(tmp_path: Path) -> None:
+    run, parts = make_run(tmp_path / "run", tiny_parts(), updates=60)
+    loop = train_all(run, parts)
+    wide = with_settings(parts, {"replay": {"min_window": 5000, "max_window": 5000}})
+    again = Loop(run, wide, Listener())
+    held = sum(rows for _, _, rows in loop.cursor.window)
+    assert again.window.size == held < loop.cursor.positions
+    # No row of zeros: every position has its policy.
+    samples = again.window.sample(2000, seed=0, update=0)
+    assert (samples.policy_probabilities.sum(axis=1) > 0.9).all()
+
+
+def snapshot(path: Path) -> dict[str, tuple[int, bytes]]:
+    """Returns inode and content of every file of a run that lasts."""
+    return {
+        str(file.relative_to(path)): (file.stat().st_ino, file.read_bytes())
+        for folder in ("checkpoints", "matches", "ratings")
+        for file in (path / folder).rglob("*")
+        if file.is_file()
+    }
+
+
+def test_a_finished_run_stays_as_it_is(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    train_all(run, parts)
+    before = snapshot(run.path)
+    loop = train_all(run, parts)
+    assert loop.update == 24
+    assert snapshot(run.path) == before
+
+
+def lose(run_path: Path, update: int) -> None:
+    """Removes a checkpoint, as if the process had been killed before it was written."""
+    shutil.rmtree(run_path / "checkpoints" / str(update))
+
+
+def test_matches_beyond_the_checkpoint_are_made_again_and_not_written_again(
+    new_run: MakeRun,
+) -> None:
+    run, parts = new_run()
+    loop = train_all(run, parts)
+    wanted, before = everything(loop), snapshot(run.path / "")
+    lose(run.path, 24)
+    lose(run.path, 16)
+    again = train_all(run, parts)
+    assert_same(everything(again), wanted)
+    after = snapshot(run.path)
+    matches = {name for name in before if name.startswith("matches")}
+    assert {name for name in after if name.startswith("matches")} == matches
+    for name in matches:
+        assert after[name] == before[name]
+
+
+def test_other_matches_beyond_the_checkpoint_are_kept(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    train_all(run, parts)
+    before = match_files(run)
+    lose(run.path, 24)
+    lose(run.path, 16)
+    beyond = run.checkpoints.metadata(8)["cursor"]["sequence"]
+    assert beyond < len(before)
+    # With another reuse, later matches are played by other weights.
+    run, parts = new_run(reuse=1.0, updates=30)
+    loop = train_all(run, parts)
+    after = match_files(run)
+    assert {name: after[name] for name in before} == before
+    assert len(after) > len(before)
+    stored = [m for f in sorted(run.matches_path.rglob("*.parquet")) for m in read_matches(f)]
+    assert len({match.match_id for match in stored}) == len(stored)
+    # What was trained on is what the cursor counts, and the next session finds it.
+    again = Loop(run, parts, Listener())
+    assert_same(everything(again), everything(loop))
+    assert loop.cursor.matches < len(stored)
+
+
+def test_another_number_of_matches_is_said_and_training_goes_on(
+    new_run: MakeRun, tmp_path: Path
+) -> None:
+    run, parts = new_run("run", updates=10)
+    first = train_all(run, parts)
+    listener = Listener()
+    run, parts = make_run(tmp_path / "run", tiny_parts(matches_per_device=3), updates=20)
+    loop = train_all(run, parts, listener)
+    assert listener.messages == [
+        "6 matches are played at once now, not 8: those in progress start anew"
+    ]
+    assert loop.update == 20
+    assert loop.cursor.matches > first.cursor.matches
+    stored = [m for f in sorted(run.matches_path.rglob("*.parquet")) for m in read_matches(f)]
+    assert len({match.match_id for match in stored}) == len(stored) == loop.cursor.matches
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_newest_checkpoint_is_named(new_run: MakeRun, damage: str) -> None:
+    run, parts = new_run()
+    train_all(run, parts)
+    folder = run.path / "checkpoints" / "24" / "train_state"
+    file = max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data if damage == "flipped" else data[: len(data) // 2])
+    before = snapshot(run.path)
+    with pytest.raises(CheckpointError, match="24") as caught:
+        train_all(run, parts)
+    assert "16" in caught.value.hint
+    assert snapshot(run.path) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "replaced"])
+def test_a_missing_or_damaged_file_of_matches_is_named(new_run: MakeRun, damage: str) -> None:
+    run, parts = new_run()
+    loop = train_all(run, parts)
+    number = loop.cursor.window[1][0]
+    file = run.matches_path / "loop" / f"{number:08d}.parquet"
+    message = "is damaged"
+    if damage == "missing":
+        file.unlink()
+        message = "cannot be read"
+    elif damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-5])
+    else:
+        others = [n for n, m, p in loop.cursor.window if (m, p) != loop.cursor.window[1][1:]]
+        file.write_bytes((file.parent / f"{others[0]:08d}.parquet").read_bytes())
+        message = "but the checkpoint counts"
+    with pytest.raises(RecordError, match=message) as caught:
+        train_all(run, parts)
+    assert file.name in str(caught.value)
+    assert run.checkpoints.updates() == [0, 8, 16, 24]
+
+
+def test_seeds_make_different_runs(new_run: MakeRun) -> None:
+    first, again, other = (
+        train_all(*new_run(name, updates=8, seed=seed))
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert_same(everything(first), everything(again))
+    one, two = (loop.state.weights["stem/kernel"] for loop in (first, other))
+    assert (np.asarray(one) != np.asarray(two)).any()
