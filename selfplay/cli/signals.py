@@ -47,7 +47,8 @@ class StopSignals:
         }
         self._wakeup = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
         self._terminal = _hide_control_characters()
-        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="signals", daemon=True)
+        self._listener.start()
         return self
 
     def __exit__(
@@ -62,6 +63,7 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._outbox.close()
+        self._listener.join()
 
     def _listen(self) -> None:
         while received := self._inbox.recv(1):

@@ -42,13 +42,17 @@ class Network:
 
     def apply(self, weights: Weights, observations: Array) -> Prediction:
         """Returns the prediction for observations [B, ...]."""
+        prediction: Prediction = self.call_module(weights, observations)
+        return prediction
+
+    def call_module(self, weights: Weights, observations: Array) -> Any:
+        """Returns whatever the module returns: a `Prediction`, unless a user's is faulty."""
         graphdef, state = nnx.split(nnx.eval_shape(lambda: self.make_module(nnx.Rngs(0))))
         filled = [
             (path, variable.replace(weights[_name(path)]))
             for path, variable in nnx.to_flat_state(state)
         ]
-        prediction: Prediction = nnx.merge(graphdef, nnx.from_flat_state(filled))(observations)
-        return prediction
+        return nnx.merge(graphdef, nnx.from_flat_state(filled))(observations)
 
     def num_weights(self) -> int:
         """Returns the number of trainable numbers."""
@@ -133,7 +137,7 @@ def _check_user_module(name: str, network: Network, num_actions: int) -> None:
         )
     weights = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
     batch = jnp.zeros((2, *network.observation_shape), jnp.float32)
-    prediction = jax.eval_shape(network.apply, weights, batch)
+    prediction = jax.eval_shape(network.call_module, weights, batch)
     if not isinstance(prediction, Prediction):
         raise ConfigError(
             f"network.module {name} returns {type(prediction).__name__}, "

@@ -70,8 +70,8 @@ class Rebuilder:
         """Returns the positions of `matches`, which must not be empty.
 
         Raises:
-            RecordError: a match is of another game or version, holds an illegal action, does not end where
-                its record ends, or ends with another result.
+            RecordError: a match is of another game or version, holds an illegal action, does not
+                end where its record ends, or ends with another result.
         """
         for match in matches:
             if (match.game, match.version) != (self.game.name, self.game.version):

@@ -31,7 +31,9 @@ def data_set(name: str, matches: int = 24) -> ReplayWindow:
     """Returns a window with random matches of a game."""
     records = [example.record for example in RandomMatches(game(name)).several(matches)]
     total = sum(record.plies for record in records)
-    window = ReplayWindow(game(name), ReplayConfig(min_window=total, max_window=total, value_lambda=0.0))
+    window = ReplayWindow(
+        game(name), ReplayConfig(min_window=total, max_window=total, value_lambda=0.0)
+    )
     window.ingest(records)
     return window
 

@@ -109,16 +109,16 @@ def test_value_as_cross_entropy(share: float, scalar: bool) -> None:
         # Win, draw, loss: the entry of the result.
         entry = {1.0: 0, 0.0: 1, -1.0: 2}
         chances = softmax(WDL)
-        from_outcome = np.array([-np.log(chances[i, entry[float(o)]]) for i, o in enumerate(outcomes)])
+        from_outcome = np.array(
+            [-np.log(chances[i, entry[float(o)]]) for i, o in enumerate(outcomes)]
+        )
     weight = share * np.asarray(wanted.outcome_weights)
     each = weight * from_outcome + (1 - weight) * binary(np.asarray(wanted.search_values))
     assert part("value", config, given, wanted) == pytest.approx(each.mean(), rel=1e-5)
 
 
 def test_a_result_between_draw_and_win_is_shared() -> None:
-    wanted = targets(
-        outcomes=[0.25] * 4, outcome_weights=[1.0] * 4, search_values=[0.0] * 4
-    )
+    wanted = targets(outcomes=[0.25] * 4, outcome_weights=[1.0] * 4, search_values=[0.0] * 4)
     chances = np.log(softmax(WDL))
     each = -0.25 * chances[:, 0] - 0.75 * chances[:, 1]
     found = part("value", LearnerConfig(outcome_share=1.0), prediction(), wanted)
@@ -132,9 +132,7 @@ def test_an_unknown_outcome_leaves_the_search_value() -> None:
     error = np.asarray(prediction().value) - np.asarray(wanted.search_values)
     assert part("value", config, prediction(), wanted) == pytest.approx((error**2).mean(), rel=1e-5)
     other = targets(outcome_weights=only_last, outcomes=[-1.0, 1.0, 1.0, -1.0])
-    assert part("value", config, prediction(), other) == part(
-        "value", config, prediction(), wanted
-    )
+    assert part("value", config, prediction(), other) == part("value", config, prediction(), wanted)
 
 
 @pytest.mark.parametrize("value_loss", ["cross_entropy", "mse", "huber"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,9 @@ from selfplay.learner.config import SCHEDULES
 PEAK = 0.1
 
 
-def rate(progress: float, *, update: int = 10**6, scale: float = 1.0, **settings: object) -> float:
+def rate(progress: float, *, update: int = 10**6, scale: float = 1.0, **settings: Any) -> float:
     """Returns the rate of a schedule without warm-up."""
-    config = LearnerConfig(learning_rate=PEAK, **{"warmup_updates": 0} | settings)  # type: ignore[arg-type]
+    config = LearnerConfig(learning_rate=PEAK, **{"warmup_updates": 0} | settings)
     return learning_rate(config, update=update, progress=progress, plateau_scale=scale)
 
 
@@ -48,7 +49,7 @@ def test_the_warm_up_is_linear_and_reaches_the_peak(schedule: str) -> None:
     ],
 )
 def test_the_rate_over_the_plan(
-    schedule: str, settings: dict[str, object], points: dict[float, float]
+    schedule: str, settings: dict[str, Any], points: dict[float, float]
 ) -> None:
     for progress, factor in points.items():
         found = rate(progress, schedule=schedule, **settings)

@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint  # noqa: F401  (imported before the fork, for speed)
 
 # Run as a script: what lies beside it is found by name alone.
-from runs import Listener, make_run, tiny_parts, train_all
+from runs import Listener, make_run, tiny_parts, train_all  # type: ignore[import-not-found]
 
 
 def say(text: str) -> None:
@@ -26,7 +26,7 @@ class Talker(Listener):
     def update(self, progress: object) -> None:
         if not self.progress:
             say("begin")
-            self.progress.append(progress)  # type: ignore[arg-type]
+            self.progress.append(progress)
 
 
 def main(path: Path, updates: int) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,8 @@ class Trainers:
         heard = [] if from_start else [self._listen()]
         time.sleep(kill_after)
         # It may have ended by itself meanwhile; nobody else gets its number so soon.
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         while not heard or heard[-1] != "gone":
             heard.append(self._listen())
         return "end" in heard
@@ -135,7 +133,9 @@ def check(path: Path, *, updates: int, kills: int) -> None:
     assert killed["cursor"] == whole["cursor"]
     jax.tree.map(np.testing.assert_array_equal, killed["items"], whole["items"])
     assert stored == files(path / "whole")
-    matches = [match for file in run.glob("matches/*/[0-9]*.parquet") for match in read_matches(file)]
+    matches = [
+        match for file in run.glob("matches/*/[0-9]*.parquet") for match in read_matches(file)
+    ]
     assert len({match.match_id for match in matches}) == len(matches)
     assert len(matches) == whole["cursor"]["matches"]
 

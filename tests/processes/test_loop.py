@@ -96,9 +96,23 @@ def test_the_newest_and_the_pinned_checkpoints_are_kept(new_run: MakeRun) -> Non
     assert metadata["cursor"]["sequence"] == len(match_files(run))
 
 
-def test_what_plays_is_the_average_of_the_weights(new_run: MakeRun) -> None:
+def test_what_plays_is_the_average_of_the_weights(
+    new_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, parts = new_run()
-    loop = train_all(run, parts)
+    loop = Loop(run, parts, Listener())
+    play, after_updates = parts.player.play, 0
+
+    def checked_play(params: Any, matches: Any, *, key: Any) -> Any:
+        nonlocal after_updates
+        after_updates += loop.update > 0
+        for name, weight in loop.state.average.items():
+            np.testing.assert_array_equal(params[name], weight)
+        return play(params, matches, key=key)
+
+    monkeypatch.setattr(parts.player, "play", checked_play)
+    loop.train()
+    assert after_updates > 2
     weights = run.checkpoints.load(24, "weights")
     for name, weight in loop.state.average.items():
         node = weights
@@ -112,7 +126,9 @@ def test_the_records_are_whole_matches_of_the_run(new_run: MakeRun) -> None:
     run, parts = new_run()
     loop = train_all(run, parts)
     matches = [
-        match for file in sorted(run.matches_path.rglob("*.parquet")) for match in read_matches(file)
+        match
+        for file in sorted(run.matches_path.rglob("*.parquet"))
+        for match in read_matches(file)
     ]
     assert len(matches) == loop.cursor.matches
     assert sum(match.plies for match in matches) == loop.cursor.positions
@@ -120,9 +136,7 @@ def test_the_records_are_whole_matches_of_the_run(new_run: MakeRun) -> None:
     Rebuilder(parts.game)(matches)
     assert {match.fingerprint for match in matches} == {run.fingerprint}
     assert {match.worker for match in matches} == {"loop"}
-    assert all(
-        match.first_checkpoint <= match.last_checkpoint <= loop.update for match in matches
-    )
+    assert all(match.first_checkpoint <= match.last_checkpoint <= loop.update for match in matches)
     assert max(match.last_checkpoint for match in matches) > 0
     # Some begin at random, and are marked so; different matches have different starts.
     assert any(match.exploratory.any() for match in matches)

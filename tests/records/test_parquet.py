@@ -160,7 +160,9 @@ def inconsistent(name: str, change: Any) -> bytes:
     index = SCHEMA.get_field_index(name)
     values = change(table.column(name).to_pylist())
     sink = pa.BufferOutputStream()
-    pq.write_table(table.set_column(index, SCHEMA.field(index), pa.array(values, SCHEMA.types[index])), sink)
+    pq.write_table(
+        table.set_column(index, SCHEMA.field(index), pa.array(values, SCHEMA.types[index])), sink
+    )
     return bytes(sink.getvalue())
 
 

@@ -1,6 +1,7 @@
 """Replaying a record gives the positions that were played, or an error that says what is wrong."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from tests.arena.toys import Tally
 from tests.conftest import Compilations
 from tests.records.examples import Example, RandomMatches
 
-GAMES = {
+GAMES: dict[str, Callable[[], Game[Any]]] = {
     "tic_tac_toe": lambda: make("tic_tac_toe"),
     "connect_four": lambda: make("connect_four", rows=4, columns=4),
     "othello": lambda: make("othello", size=6),
@@ -139,14 +140,14 @@ def change(record: MatchRecord, ply: int, **values: int) -> MatchRecord:
 
 def cut(record: MatchRecord, begin: int, end: int) -> MatchRecord:
     """Returns the record with only some of its plies."""
-    names = ("players", "actions", "outcomes", "simulations", "root_values", "raw_values")
-    names += ("is_target", "exploratory")
+    names = ["players", "actions", "outcomes", "simulations", "root_values", "raw_values"]
+    names += ["is_target", "exploratory"]
     plies = {name: getattr(record, name)[begin:end] for name in names}
     offsets = record.policy_offsets[begin : end + 1]
     return dataclasses.replace(record, **plies, policy_offsets=offsets)
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[MatchRecord], MatchRecord], str]] = {
     "occupied": (
         lambda r: change(r, 2, actions=int(r.actions[0])),
         r"action \d at ply 2 is not legal",

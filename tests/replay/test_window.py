@@ -115,7 +115,11 @@ def test_it_is_a_list_that_forgets_from_the_front(matches: list[Example], seed: 
     max_matches = [0, 5, 1, 9][seed]
     low, high = [(40, 40), (30, 90), (20, 50), (7, 7)][seed]
     config = ReplayConfig(
-        min_window=low, max_window=high, max_matches=max_matches, first_positions=25, value_lambda=0.0
+        min_window=low,
+        max_window=high,
+        max_matches=max_matches,
+        first_positions=25,
+        value_lambda=0.0,
     )
     replay = ReplayWindow(TIC_TAC_TOE, config)
     everything: list[dict[str, Any]] = []
@@ -214,9 +218,7 @@ def test_outcomes_are_for_who_is_to_move(seats: str) -> None:
     examples = RandomMatches(game).several(30)
     replay = ReplayWindow(game, ReplayConfig(min_window=500, max_window=500, value_lambda=0.0))
     replay.ingest([example.record for example in examples])
-    rows = {
-        each["root_value"]: each for example in examples for each in naive_positions(example)
-    }
+    rows = {each["root_value"]: each for example in examples for each in naive_positions(example)}
     samples = replay.sample(500, seed=0, update=0)
     for index in range(500):
         found = row(samples, index)
