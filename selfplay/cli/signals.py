@@ -63,6 +63,7 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._outbox.close()
+        # A thread that is still there when the interpreter ends makes it abort.
         self._listener.join()
 
     def _listen(self) -> None:

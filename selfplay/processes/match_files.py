@@ -31,7 +31,6 @@ class MatchFiles:
         file = self.file(worker, sequence)
         if file.exists():
             return same_content(read_matches(file), matches)
-        file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(file, encode_matches(matches))
         return True
 

@@ -47,17 +47,17 @@ class Trainers:
         self._orders.write(f"{path}\n")
         self._orders.flush()
         pid = int(self._listen())
-        if kill_after is None:
-            answers = [self._listen() for _ in range(3)]
-            assert answers == ["begin", "end", "gone"]
-            return True
-        heard = [] if from_start else [self._listen()]
-        time.sleep(kill_after)
-        # It may have ended by itself meanwhile; nobody else gets its number so soon.
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        while not heard or heard[-1] != "gone":
+        heard = []
+        if kill_after is not None:
+            if not from_start:
+                heard.append(self._listen())
+            time.sleep(kill_after)
+            # It may have ended by itself meanwhile; nobody else gets its number so soon.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while "gone" not in heard:
             heard.append(self._listen())
+        assert kill_after is not None or heard == ["begin", "end", "gone"], heard
         return "end" in heard
 
 
