@@ -181,6 +181,29 @@ def test_random_openings_have_their_share_and_are_marked() -> None:
         np.testing.assert_allclose((counts == plies).mean(), 0.5 / 3, atol=0.03)
 
 
+def test_new_matches_are_made_only_where_one_has_ended() -> None:
+    """Trap T10: under `vmap` a condition becomes a choice between two results, both computed."""
+    begun: list[int] = []
+
+    class Counted(Counting):
+        def init(self, key: Array) -> Count:
+            jax.debug.callback(lambda: begun.append(1))
+            return super().init(key)
+
+    one = player(Counted(), plies_per_chunk=1, matches_per_device=4)
+    matches = one.start(key=jax.random.key(0))
+    jax.effects_barrier()
+    counts = [len(begun)]
+    for ply in range(6):
+        matches, plies = one.play((), matches, key=jax.random.key(ply))
+        jax.effects_barrier()
+        counts.append(len(begun))
+        # No count reaches 10 in one ply; each device makes new ones when one of its own ends.
+        if ply == 0:
+            assert not plies.over.any()
+    assert counts[0] == counts[1] < counts[-1]
+
+
 def test_one_device_plays_as_well_as_two() -> None:
     game = make("tic_tac_toe")
     alone = Mesh(jax.local_devices()[:1], local_mesh().axis_names)

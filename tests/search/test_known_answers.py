@@ -42,9 +42,13 @@ def test_every_answer_is_right(
     answers = known_answers(algorithms=[algorithm], problem_sets=[problem_sets[name]])
     assert len(answers) == len(problem_sets[name].problems)
     assert [answer for answer in answers if not answer.right] == []
-    # Better than the uniform policy wherever there is something to choose.
+    # Far better than the uniform policy where there is something to choose.
     choices = [answer for answer in answers if answer.good_share_before < 0.99]
-    assert all(answer.good_share > answer.good_share_before + 0.1 for answer in choices)
+    before, after = (
+        sum(getattr(answer, name) for answer in choices) / len(choices)
+        for name in ("good_share_before", "good_share")
+    )
+    assert after > before + 0.2
 
 
 def test_the_problems_are_what_they_claim_to_be(problem_sets: dict[str, ProblemSet]) -> None:
@@ -126,8 +130,11 @@ FAULTS: dict[str, dict[str, Any]] = {
         "advance": _changed(lambda t, game: {"reward": -t.reward})
     },
     "the end of a match is not seen": {
+        # One edge into it, turned as any other; from there the same player moves for ever.
         "advance": _changed(
-            lambda t, game: {"discount": jnp.where(t.discount == 0, -1.0, t.discount)}
+            lambda t, game: {
+                "discount": jnp.where(t.over, jnp.where(t.reward == 0, 1.0, -1.0), t.discount)
+            }
         ),
         "is_over": lambda game, position: jnp.bool_(False),
     },

@@ -21,6 +21,7 @@ from selfplay.search import (
     Evaluator,
     SearchConfig,
     Searcher,
+    SearchResult,
     random_playout_evaluator,
     uniform_evaluator,
 )
@@ -123,7 +124,8 @@ def test_action_values_are_exact_one_ply_above_exact_values(
             assert found.visits[row, action] > 0
             assert found.qvalues[row, action] == pytest.approx(value, abs=1e-6)
         best = max(exact.values())
-        assert exact[int(found.actions[row])] == pytest.approx(best, abs=1e-6)
+        # Visits may tie where values nearly do; what is clearly worse is never played.
+        assert exact[int(found.actions[row])] > best - (1e-6 if algorithm == "gumbel" else 0.15)
         # The evaluator's value and the search's are for the player to move.
         assert found.raw_value[row] == pytest.approx(best, abs=1e-6)
         assert abs(found.value[row] - best) < 0.6 and found.value[row] < best + 1e-5
@@ -341,7 +343,7 @@ def test_mirrored_positions_have_mirrored_statistics(
 ) -> None:
     """Not only the root: an inner node that prefers low indices sees threats there earlier."""
     (mirror,) = board.symmetries()
-    position = replay(board, (0, 4, 0, 3))  # player 0 threatens nothing yet, all is lopsided
+    position = replay(board, (4, 0, 4, 0, 3, 0))  # the opponent threatens to win in column 0
     image = Position(state=mirror.map_state(position.state), ply=position.ply)
     half = ROWS // 2
     # Each image is searched beside the same noise rows, so a bias cannot hide in chance.
@@ -411,6 +413,29 @@ def test_ended_matches_are_not_dug_into(algorithm: str, parents: list[np.ndarray
     assert _depths(parents[0]).max() <= 8
 
 
+def test_cut_matches_are_not_dug_into_either(parents: list[np.ndarray]) -> None:
+    """The rules would still allow moves there, and the evaluator is sure which one."""
+    game = Subtraction(stones=12)
+    game.max_plies = 1
+    config = SearchConfig(algorithm="puct", num_simulations=64).for_matches()
+    params = opinion(game, logits=[40.0, 0.0, 0.0], value=1.0)
+    found = compiled(game, opinionated_evaluator(game), config)(
+        params, first_positions(game, 1), 0
+    )
+    jax.effects_barrier()
+    assert found.qvalues.tolist() == [[0, 0, 0]]
+    assert _depths(parents[0]).max() <= 8
+
+
+def _without_ties(algorithm: str, found: SearchResult) -> np.ndarray:
+    """Returns in which rows one action alone is best: PUCT plays the most visited one."""
+    if algorithm == "gumbel":
+        return np.ones(len(found.actions), bool)
+    clear = (found.visits == found.visits.max(axis=1, keepdims=True)).sum(axis=1) == 1
+    assert clear.mean() > 0.9
+    return np.asarray(clear)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_key_decides_ties_and_nothing_else_in_matches(
     algorithm: str, board: Game[Any], positions: Position[Any], searches: dict[str, Search]
@@ -421,8 +446,9 @@ def test_the_key_decides_ties_and_nothing_else_in_matches(
     if algorithm == "uct":
         # UCB1 knows no prior, so the order in which it first tries actions is a tie.
         return
-    np.testing.assert_array_equal(first.actions, other.actions)
     np.testing.assert_allclose(first.policy, other.policy, atol=1e-4)
+    clear = _without_ties(algorithm, first)
+    np.testing.assert_array_equal(first.actions[clear], other.actions[clear])
 
 
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
@@ -434,8 +460,10 @@ def test_a_row_does_not_depend_on_the_others(
     moved = jax.tree.map(lambda leaf: leaf[order], positions)
     here = searches[algorithm](params, positions, 0)
     there = searches[algorithm](params, moved, 0)
-    np.testing.assert_array_equal(here.actions[order], there.actions)
+    np.testing.assert_allclose(here.policy[order], there.policy, atol=1e-4)
     np.testing.assert_allclose(here.value[order], there.value, atol=1e-5)
+    clear = _without_ties(algorithm, there)
+    np.testing.assert_array_equal(here.actions[order][clear], there.actions[clear])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -459,6 +487,15 @@ def test_no_nan_arises_on_the_way(algorithm: str) -> None:
     with jax.debug_nans(True):
         for logits in (0.0, 1e9, -1e9, [1e9, -1e9]):
             search(opinion(game, logits=logits), first_positions(game, 4), 0)
+
+
+@pytest.mark.parametrize("name", ["tic_tac_toe", "connect_four", "othello"])
+def test_what_a_node_stores_is_smaller_than_an_observation(name: str) -> None:
+    """Trap T5: every node of every tree holds a position; nothing seen belongs into it."""
+    game = make(name)
+    position = replay(game, ())
+    stored = sum(leaf.nbytes for leaf in jax.tree.leaves(position))
+    assert stored * 2 < game.observe(position.state).nbytes
 
 
 # ------------------------------------------------------------------------- Searcher
