@@ -25,9 +25,9 @@ def main(agents: list[str]) -> None:
     import jax
 
     from selfplay.arena import parse_agent
-    from selfplay.search.batches import stack
     from selfplay.play import play_text
     from selfplay.registry import make
+    from selfplay.search.batches import stack
 
     game = make("connect_four")
     rows = json.loads(POSITIONS.read_text())

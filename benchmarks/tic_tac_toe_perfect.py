@@ -44,8 +44,8 @@ def mistakes(agent_text: str) -> dict[str, Any]:
     import jax
 
     from selfplay.arena import parse_agent
-    from selfplay.search.batches import stack
     from selfplay.registry import make
+    from selfplay.search.batches import stack
 
     game = make("tic_tac_toe")
     positions = reachable(game)

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
-from selfplay.search.batches import fixed_batches, stack
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.game import Game, Position
@@ -21,6 +20,7 @@ from selfplay.search import (
     random_legal_action,
     random_playout_evaluator,
 )
+from selfplay.search.batches import fixed_batches, stack
 
 # On a CPU a batch costs what its rows cost, copies too, and half the matches wait for either agent.
 DEFAULT_BATCH_SIZE = 32

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
 from selfplay.arena.agents import Agent
-from selfplay.search.batches import take
 from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row, random_openings
 from selfplay.arena.statistics import Interval, elo_from_score, score_interval
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
 from selfplay.game import Game, Position, advance, is_over, is_truncated, pytree, start
+from selfplay.search.batches import take
 
 _DEFAULT_OPENING_PLIES = 4
 

@@ -62,7 +62,7 @@ class BruteForce:
 def _look(game: Game[Any], position: Position[Any]) -> dict[str, Any]:
     """Returns what the rules say of a position, and what follows each action."""
     state = position.state
-    children = jax.vmap(
+    children: Position[Any] = jax.vmap(
         lambda action: Position(state=game.step(state, action), ply=position.ply + 1)
     )(jnp.arange(game.num_actions, dtype=jnp.int32))
     return {

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from selfplay.check.brute_force import BruteForce
 from selfplay.check.toys import Coins, Subtraction
-from selfplay.game import Game, Position, advance, is_over, start
+from selfplay.game import Game, Position, advance, start
 from selfplay.registry import make
 from selfplay.search import Evaluator, SearchConfig, Searcher, uniform_evaluator
 
@@ -240,7 +240,7 @@ def _lines(game: Game[Any], plies: range) -> Iterator[tuple[int, ...]]:
     for ply in range(plies.stop):
         if ply >= plies.start:
             yield from (moves for moves, _ in level.values())
-        following = {}
+        following: dict[bytes, tuple[tuple[int, ...], Position[Any]]] = {}
         for moves, position in level.values():
             for action in np.flatnonzero(game.legal_action_mask(position.state)).tolist():
                 after = step(position, jnp.int32(action))

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import Analysis, Analyst
-from selfplay.search.batches import stack
 from selfplay.errors import ConfigError, IllegalActionError
 from selfplay.game import Game
 from selfplay.play.live import LiveMatch, play_text
+from selfplay.search.batches import stack
 
 _POSITIONS_AT_ONCE = 256
 

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import Agent, Analysis, Analyst, analyse_one
-from selfplay.search.batches import stack
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
 from selfplay.game import Game
 from selfplay.play.live import LiveMatch
+from selfplay.search.batches import stack
 
 _SHOWN_MOVES = 5
 _HELP = """\

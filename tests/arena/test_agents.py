@@ -18,7 +18,6 @@ from selfplay.arena import (
     parse_agent,
     play_matches,
 )
-from selfplay.search.batches import fixed_batches, stack
 from selfplay.errors import CheckpointError, ConfigError, RunError
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.tic_tac_toe import TicTacToe
@@ -27,6 +26,7 @@ from selfplay.play import play_text
 from selfplay.registry import GameSpec
 from selfplay.run import Config, RunDirectory
 from selfplay.search import Evaluation, SearchConfig
+from selfplay.search.batches import fixed_batches, stack
 from tests.arena.toys import Tally, always
 
 KEY = jax.random.key(0)

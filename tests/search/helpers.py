@@ -46,9 +46,7 @@ def random_positions(game: Game[Any], count: int, *, seed: int = 0) -> Position[
             after = advance(game, position, action)
             stays = after.over | (position.ply >= wanted)
             return (
-                jax.tree.map(
-                    lambda new, old: jnp.where(stays, old, new), after.position, position
-                ),
+                jax.tree.map(lambda new, old: jnp.where(stays, old, new), after.position, position),
                 None,
             )
 

@@ -143,9 +143,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_suite_can_fail(
-    fault: str, algorithm: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_suite_can_fail(fault: str, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, broken in FAULTS[fault].items():
         monkeypatch.setattr(SEARCH, name, broken)
     answers = known_answers(

@@ -419,9 +419,7 @@ def test_cut_matches_are_not_dug_into_either(parents: list[np.ndarray]) -> None:
     game.max_plies = 1
     config = SearchConfig(algorithm="puct", num_simulations=64).for_matches()
     params = opinion(game, logits=[40.0, 0.0, 0.0], value=1.0)
-    found = compiled(game, opinionated_evaluator(game), config)(
-        params, first_positions(game, 1), 0
-    )
+    found = compiled(game, opinionated_evaluator(game), config)(params, first_positions(game, 1), 0)
     jax.effects_barrier()
     assert found.qvalues.tolist() == [[0, 0, 0]]
     assert _depths(parents[0]).max() <= 8
