@@ -24,7 +24,8 @@ class NetworkConfig:
         norm: "none" (residual branches start at zero), or "layer" (over all channels of one
             cell). Neither keeps statistics, so search and training see the same function.
         value_head: "wdl" (win, draw, loss probabilities) or "scalar" (tanh).
-        dtype: "float32" or "bfloat16" for activations; weights and heads stay float32.
+        dtype: "float32" or "bfloat16" for activations; weights and the last layers of policy and
+            value stay float32.
     """
 
     kind: str = "auto"

@@ -307,8 +307,7 @@ class Loop:
         begin = self.meter.elapsed
         with self.meter.phase("evaluate"):
             self.strength.evaluate(self.state.average, update=self.update, elapsed_seconds=elapsed)
-        # The next one is expected to take as long, but for the compilation in the first.
-        self._evaluation_seconds = (self.meter.elapsed - begin) / 2
+        self._evaluation_seconds = self.meter.elapsed - begin
 
     def _save(self) -> None:
         """Writes a checkpoint of everything that changes."""
