@@ -156,6 +156,7 @@ class Loop:
             StorageError: the disk is full; what was saved before stays.
         """
         news = News(self.run, WORKER, self.reporter, resume_at=self.saved)
+        progress = self.progress()
         try:
             if self.saved is None:
                 self._save()
@@ -174,11 +175,14 @@ class Loop:
                     last_save = self.meter.elapsed
                 self._evaluate_if_due()
                 self.meter.mark()
-                news.tell(self.progress(), self.meter)
+                progress = self.progress()
+                news.tell(progress, self.meter)
             if (self.update, self.cursor.iteration) != (self.saved, self._saved_iteration):
                 self._save()
+            progress = self.progress()
         finally:
-            news.close(self.progress())
+            # Not a fresh one: after a failure in the middle of an update there is no state to ask.
+            news.close(progress)
 
     def _updates_due(self) -> int:
         """Returns how many updates the reuse ratio allows now, up to the next fixed checkpoint.
