@@ -20,6 +20,8 @@ from selfplay.run import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("killed.py")
+CHECKPOINT_UPDATES = 4
+"""As in the script."""
 
 
 class Trainers:
@@ -36,21 +38,24 @@ class Trainers:
         assert line, "the processes have failed: see the output above"
         return line.strip()
 
-    def run(self, path: Path, kill_after: float | None, *, from_start: bool = False) -> bool:
+    def run(self, path: Path, kill_after: float | None, *, reached: int | None = None) -> bool:
         """Trains; returns whether it came to the end before the kill.
 
         Args:
             path: the run.
             kill_after: seconds; None to let it end.
-            from_start: whether they count from the start of the process, not of the training.
+            reached: the update from whose checkpoint on the seconds count; None: from the start
+                of the process. Progress, not time, spreads the kills over the run on a machine of
+                any speed.
         """
         self._orders.write(f"{path}\n")
         self._orders.flush()
         pid = int(self._listen())
         heard = []
         if kill_after is not None:
-            if not from_start:
+            if reached is not None:
                 heard.append(self._listen())
+                wait_for(Checkpoints(path), reached)
             time.sleep(kill_after)
             # It may have ended by itself meanwhile; nobody else gets its number so soon.
             with suppress(ProcessLookupError):
@@ -59,6 +64,14 @@ class Trainers:
             heard.append(self._listen())
         assert kill_after is not None or heard == ["begin", "end", "gone"], heard
         return "end" in heard
+
+
+def wait_for(checkpoints: Checkpoints, update: int) -> None:
+    """Waits until a checkpoint of `update` or later is there."""
+    deadline = time.monotonic() + 120
+    while (checkpoints.latest() or 0) < update:
+        assert time.monotonic() < deadline, f"no checkpoint of update {update} in two minutes"
+        time.sleep(0.002)
 
 
 @contextmanager
@@ -97,6 +110,8 @@ def check(path: Path, *, updates: int, kills: int) -> None:
         begin = time.monotonic()
         process.run(path / "whole", None)
         seconds = time.monotonic() - begin
+        # A generous guess of the time from a checkpoint to the next: most of a short run is start.
+        stage = seconds * CHECKPOINT_UPDATES / updates / 2
         run = path / "killed"
         checkpoints = Checkpoints(run)
         newest, ended, restarts = -1, False, set()
@@ -105,13 +120,14 @@ def check(path: Path, *, updates: int, kills: int) -> None:
         while made < kills or not ended:
             if made < kills:
                 made += 1
-                # Every third kill may also hit the start: reading the checkpoint, compiling.
-                from_start = made % 3 == 0
-                ended = process.run(
-                    run,
-                    source.uniform(0.0, 0.7 * seconds if from_start else 0.25 * seconds),
-                    from_start=from_start,
-                )
+                if made % 3 == 0:
+                    # It may also hit the start: reading the checkpoint, compiling.
+                    ended = process.run(run, source.uniform(0.0, 0.7 * seconds))
+                else:
+                    # Every other of these sees a new checkpoint before.
+                    forward = CHECKPOINT_UPDATES * (made % 3 == 1)
+                    reached = min(max(newest, 0) + forward, updates)
+                    ended = process.run(run, source.uniform(0.0, 1.5 * stage), reached=reached)
             else:
                 ended = process.run(run, None)
             update = checkpoints.latest()
