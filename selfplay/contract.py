@@ -13,14 +13,25 @@ import numpy as np
 from jaxtyping import Array, Int32
 
 from selfplay.errors import GameContractError
-from selfplay.game import Game, Position, advance, is_over, start
+from selfplay.game import (
+    ChanceGame,
+    Game,
+    Position,
+    advance,
+    is_over,
+    outcome_probabilities,
+    start,
+)
+
+_PLIES_LOOKED_AT = 8
 
 
 def validate(game: Game[Any], spec: str) -> None:
     """Raises `GameContractError` unless sizes, shapes and types are those of the contract.
 
     Only traces, plays nothing: it takes milliseconds and finds what would otherwise be a long
-    traceback out of a compiled function.
+    traceback out of a compiled function. Of a game of chance it also plays a few random plies, to
+    see whether the probabilities are some.
     """
     _require(
         isinstance(getattr(game, "name", None), str)
@@ -57,22 +68,62 @@ def validate(game: Game[Any], spec: str) -> None:
         f"{game.name}: history_planes is {game.history_planes}, but observe has planes 0 to "
         f"{planes - 1}",
     )
-    _require_same_state(game, state, _traced(game, "step", state, action))
+    _require_same_state(game, state, _traced(game, "step", state, action), "step")
+    if isinstance(game, ChanceGame):
+        _validate_chance(game, state)
+
+
+def _validate_chance(game: ChanceGame[Any], state: Any) -> None:
+    """Raises `GameContractError` unless chance is described as the contract says."""
+    count = getattr(game, "num_outcomes", None)
+    _require(
+        isinstance(count, int) and not isinstance(count, bool) and count >= 1,
+        f"{game.name}: num_outcomes is {count!r}, but must be an integer of at least 1",
+    )
+    _require_array(game, "is_chance", state, (), jnp.bool_)
+    _require_array(game, "chance_probabilities", state, (game.num_outcomes,), jnp.floating)
+    outcome = jax.ShapeDtypeStruct((), jnp.int32)
+    _require_same_state(game, state, _traced(game, "resolve", state, outcome), "resolve")
+    look = jax.jit(lambda position, choice: _look_and_play(game, position, choice))
+    draw = random.Random(0)
+    position = start(game, jax.random.key(0, impl="threefry2x32"))
+    for ply in range(_PLIES_LOOKED_AT):
+        position, seen = look(position, np.int32(draw.getrandbits(30)))
+        probabilities = np.asarray(seen["probabilities"], np.float64)
+        if seen["over"]:
+            break
+        # Where no chance follows they are all 0 here, whatever the game says of that afterstate.
+        _require(
+            not seen["chance"]
+            or bool((probabilities >= 0).all() and abs(probabilities.sum() - 1) < 1e-4),
+            f"{game.name}: chance_probabilities is {probabilities.tolist()} after ply {ply}, but "
+            "must be numbers of at least 0 that sum to 1",
+            hint="they are asked for in the afterstate that step returns, where is_chance",
+        )
 
 
 def fingerprint(game: Game[Any]) -> str:
     """Returns 16 hexadecimal digits that change when the rules or the observation do.
 
     They are a hash of name, version and sizes, and of what four random matches show: legal
-    actions, players, results and observations (to three decimals). They do not depend on the
-    machine, its devices or its random numbers.
+    actions, players, results, observations and probabilities (to three decimals). They do not
+    depend on the machine, its devices or its random numbers.
     """
-    digest = hashlib.sha256(
-        repr((game.name, game.version, game.num_actions, game.max_plies)).encode()
+    sizes: tuple[str | int, ...] = (
+        game.name,
+        game.version,
+        game.num_actions,
+        game.max_plies,
     )
+    if isinstance(game, ChanceGame):
+        sizes += (game.num_outcomes,)
+    digest = hashlib.sha256(repr(sizes).encode())
     number_of_matches = 4
     draw = random.Random(0)
     seeds = np.arange(number_of_matches)
+    shown = ["mask", "player", "returns", "observation"]
+    if isinstance(game, ChanceGame):
+        shown.append("probabilities")
     look = jax.jit(jax.vmap(lambda position, choice: _look_and_play(game, position, choice)))
     positions = jax.vmap(lambda seed: start(game, jax.random.key(seed, impl="threefry2x32")))(seeds)
     # A very long game shows its rules in its first plies too.
@@ -83,7 +134,7 @@ def fingerprint(game: Game[Any]) -> str:
         for index in range(number_of_matches):
             over = bool(seen["over"][index])
             # What the ended position shows is nobody's observation; its result is all it is for.
-            for name in ("returns",) if over else ("mask", "player", "returns", "observation"):
+            for name in ("returns",) if over else shown:
                 numbers = np.nan_to_num(seen[name][index].astype(np.float64))
                 digest.update(np.round(numbers * 1000).astype("<i8").tobytes())
         if seen["over"].all():
@@ -112,7 +163,10 @@ def brief(error: Exception) -> str:
 def _look_and_play(
     game: Game[Any], position: Position[Any], choice: Int32[Array, ""]
 ) -> tuple[Position[Any], dict[str, Array]]:
-    """Returns the position after a legal action picked by `choice`, and what stood before."""
+    """Returns the position after a legal action picked by `choice`, and what stood before.
+
+    `choice` picks one of the possible outcomes too, where chance follows.
+    """
     mask = game.legal_action_mask(position.state)
     nth = choice % jnp.maximum(mask.sum(dtype=jnp.int32), 1)
     action = jnp.argmax(jnp.cumsum(mask.astype(jnp.int32)) > nth).astype(jnp.int32)
@@ -123,7 +177,17 @@ def _look_and_play(
         "observation": game.observe(position.state),
         "over": is_over(game, position),
     }
-    return advance(game, position, action).position, seen
+    if not isinstance(game, ChanceGame):
+        return advance(game, position, action).position, seen
+    afterstate: Position[Any] = Position(
+        state=game.step(position.state, action), ply=position.ply + 1
+    )
+    seen["chance"] = game.is_chance(afterstate.state) & ~is_over(game, afterstate)
+    seen["probabilities"] = outcome_probabilities(game, position, action)
+    possible = seen["probabilities"] > 0
+    nth = choice // 64 % jnp.maximum(possible.sum(dtype=jnp.int32), 1)
+    outcome = jnp.argmax(jnp.cumsum(possible.astype(jnp.int32)) > nth).astype(jnp.int32)
+    return advance(game, position, action, outcome).position, seen
 
 
 def _require(holds: bool, message: str, *, hint: str = "") -> None:
@@ -160,19 +224,19 @@ def _require_array(
     )
 
 
-def _require_same_state(game: Game[Any], before: Any, after: Any) -> None:
+def _require_same_state(game: Game[Any], before: Any, after: Any, method: str) -> None:
     structure: Any = jax.tree.structure(before)
     _require(
         structure == jax.tree.structure(after),
-        f"{game.name}: step returns {type(after).__name__}, but must return a state of the same "
-        f"structure as init ({type(before).__name__})",
+        f"{game.name}: {method} returns {type(after).__name__}, but must return a state of the "
+        f"same structure as init ({type(before).__name__})",
     )
     for (path, old), new in zip(
         jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
     ):
         _require(
             old.shape == new.shape and old.dtype == new.dtype,
-            f"{game.name}: step returns {_shape_text(new)} for state"
+            f"{game.name}: {method} returns {_shape_text(new)} for state"
             f"{jax.tree_util.keystr(path)}, but init gave {_shape_text(old)}",
             hint="shapes and types must never change; cast with .astype",
         )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
-from selfplay.errors import IllegalActionError
+from selfplay.errors import GameContractError, IllegalActionError
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -55,11 +55,15 @@ class Symmetry(Generic[S]):
         name: for messages, such as "mirror".
         map_state: maps one (unbatched) state to its image.
         permutation: `num_actions` integers; entry `a` is the image of action `a`.
+        outcome_permutation: in a `ChanceGame`, likewise for outcomes; None where each outcome is
+            its own image. `resolve(map_state(s), outcome_permutation[o])` must be
+            `map_state(resolve(s, o))`, and both outcomes must be equally likely.
     """
 
     name: str
     map_state: Callable[[S], S]
     permutation: Sequence[int]
+    outcome_permutation: Sequence[int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,10 +71,12 @@ class BoardView:
     """What a generic board shows of one position; built on the host, never under `jit`.
 
     Attributes:
-        kind: how the cells are laid out.
+        kind: how the cells are laid out; of hexagons every second row, from the second on, lies
+            half a cell to the right.
         rows: number of rows.
         columns: number of columns.
-        cells: `rows * columns` piece names, row by row from the top; "" is empty.
+        cells: `rows * columns` piece names, row by row from the top; "" is empty, "void" is no
+            cell at all. A name that is no known piece, such as a number, is shown as text.
         clicks: which clicks mean which action: a tuple of cell indices, in the order they are
             clicked, to an action number. The empty tuple is a move without a cell, such as a
             pass: a button.
@@ -204,9 +210,69 @@ class Game(abc.ABC, Generic[S]):
         return None
 
 
+class ChanceGame(Game[S]):
+    """The rules of a game with dice, cards drawn from a bag, or any other chance seen by both.
+
+    A ply has two halves: `step` plays an action and leads to an afterstate, then, if `is_chance`
+    says so, one outcome is drawn and `resolve` leads to the next position. Players only ever move
+    in positions, never in afterstates: what they roll before a move is drawn at the end of the
+    ply before, and the first roll in `init`, from its key. So `current_player`, `observe` and
+    `legal_action_mask` are never asked about an afterstate. A match that is over in an afterstate,
+    by the rules or at `max_plies`, ends there without an outcome.
+
+    The search knows the probabilities and takes expectations; nobody learns them.
+
+    Attributes:
+        num_outcomes: number `C` of outcomes; they are 0 ... C - 1.
+    """
+
+    num_outcomes: int
+
+    @abc.abstractmethod
+    def chance_probabilities(self, state: S) -> Float32[Array, " C"]:
+        """Returns how likely each outcome is in an afterstate in which `is_chance`; sums to 1."""
+
+    @abc.abstractmethod
+    def resolve(self, state: S, outcome: Int32[Array, ""]) -> S:
+        """Returns the position after `outcome`, which is possible in the afterstate `state`."""
+
+    def is_chance(self, state: S) -> Bool[Array, ""]:
+        """Returns whether chance comes before the next move; by default unless the match is over.
+
+        Only asked about what `step` returned.
+        """
+        return ~self.is_terminal(state)
+
+    def outcome_to_string(self, state: S, outcome: int) -> str:
+        """Returns how a person writes `outcome` of the afterstate `state`, without spaces."""
+        return str(outcome)
+
+    def string_to_outcome(self, state: S, text: str) -> int:
+        """Returns the outcome a person means by `text`; the inverse of `outcome_to_string`.
+
+        Raises:
+            IllegalActionError: no possible outcome is written like that.
+        """
+        probabilities = self.chance_probabilities(state)
+        names = {
+            self.outcome_to_string(state, int(outcome)): int(outcome)
+            for outcome in jnp.flatnonzero(probabilities > 0)
+        }
+        wanted = text.strip().casefold()
+        for name, outcome in names.items():
+            if name.casefold() == wanted:
+                return outcome
+        raise IllegalActionError(
+            f"{text.strip()!r} cannot come up here",
+            hint=f"possible outcomes: {' '.join(names)}",
+        )
+
+
 def legal_actions(game: Game[S], state: S) -> list[int]:
     """Returns the legal actions of one position as a list, on the host."""
-    return [int(action) for action in jnp.flatnonzero(game.legal_action_mask(state))]
+    # A list and not `jnp.flatnonzero`, which compiles anew for every number of legal actions.
+    mask = game.legal_action_mask(state).tolist()
+    return [action for action, legal in enumerate(mask) if legal]
 
 
 @pytree
@@ -255,15 +321,34 @@ def is_truncated(game: Game[Any], position: Position[Any]) -> Bool[Array, ""]:
     return ~game.is_terminal(position.state) & (position.ply >= game.max_plies)
 
 
-def advance(game: Game[Any], position: Position[Any], action: Int32[Array, ""]) -> Transition:
+def advance(
+    game: Game[Any],
+    position: Position[Any],
+    action: Int32[Array, ""],
+    outcome: Int32[Array, ""] | None = None,
+) -> Transition:
     """Plays `action`; an ended match absorbs it: same position, reward 0, discount 0.
 
     Values are always for the player to move, so a player who moves twice in a row needs no care
     anywhere else.
+
+    Args:
+        game: the rules.
+        position: where the match stands.
+        action: legal there.
+        outcome: in a `ChanceGame` the chance outcome that follows; without meaning where none
+            does.
     """
     was_over = is_over(game, position)
     mover = game.current_player(position.state)
-    stepped: Position[Any] = Position(state=game.step(position.state, action), ply=position.ply + 1)
+    stepped = _stepped(game, position, action)
+    if isinstance(game, ChanceGame):
+        if outcome is None:
+            raise GameContractError(
+                f"{game.name} is a game of chance, but no outcome was given with the action",
+                hint="draw one with selfplay.game.draw_outcome",
+            )
+        stepped = _resolved(game, stepped, outcome)
     after = jax.tree.map(lambda before, new: jnp.where(was_over, before, new), position, stepped)
     over = is_over(game, after)
     result = game.returns(after.state)[mover].astype(jnp.float32)
@@ -274,4 +359,81 @@ def advance(game: Game[Any], position: Position[Any], action: Int32[Array, ""]) 
         # -1: what is good for the next player is bad for this one. 0: nothing comes after.
         discount=jnp.where(over, 0.0, jnp.where(same_player, 1.0, -1.0)).astype(jnp.float32),
         over=over,
+    )
+
+
+def outcome_probabilities(
+    game: ChanceGame[Any], position: Position[Any], action: Int32[Array, ""]
+) -> Float32[Array, " C"]:
+    """Returns how likely each outcome is once `action` is played; all 0 if no chance follows."""
+    stepped = _stepped(game, position, action)
+    follows = _chance_follows(game, stepped) & ~is_over(game, position)
+    probabilities = game.chance_probabilities(stepped.state).astype(jnp.float32)
+    return jnp.where(follows, probabilities, 0.0)
+
+
+def draw_outcome(
+    game: Game[Any], position: Position[Any], action: Int32[Array, ""], *, key: Key[Array, ""]
+) -> Int32[Array, ""]:
+    """Returns the chance outcome that follows `action`, -1 if none does; `key` is consumed.
+
+    Equal keys draw equal outcomes wherever the probabilities are equal: common dice.
+    """
+    if not isinstance(game, ChanceGame):
+        return jnp.int32(-1)
+    probabilities = outcome_probabilities(game, position, action)
+    return pick_outcome(probabilities, jax.random.uniform(key))
+
+
+def pick_outcome(
+    probabilities: Float32[Array, " C"], share: Float32[Array, ""]
+) -> Int32[Array, ""]:
+    """Returns the outcome at `share`, in [0, 1), of all probability; -1 if there is none.
+
+    An outcome of probability 0 is never picked, whatever the rounding.
+    """
+    cumulated = jnp.cumsum(probabilities)
+    picked = jnp.sum(cumulated <= share * cumulated[-1]).astype(jnp.int32)
+    outcomes = jnp.arange(probabilities.shape[0], dtype=jnp.int32)
+    last = jnp.max(jnp.where(probabilities > 0, outcomes, -1))
+    return jnp.minimum(picked, last)
+
+
+def is_possible_outcome(
+    game: Game[Any],
+    position: Position[Any],
+    action: Int32[Array, ""],
+    outcome: Int32[Array, ""],
+) -> Bool[Array, ""]:
+    """Returns whether `outcome` may follow `action`: -1 if and only if no chance follows."""
+    if not isinstance(game, ChanceGame):
+        return outcome == -1
+    probabilities = outcome_probabilities(game, position, action)
+    in_range = (outcome >= 0) & (outcome < game.num_outcomes)
+    return jnp.where(
+        (probabilities > 0).any(),
+        in_range & (probabilities[jnp.where(in_range, outcome, 0)] > 0),
+        outcome == -1,
+    )
+
+
+def _stepped(game: Game[Any], position: Position[Any], action: Int32[Array, ""]) -> Position[Any]:
+    return Position(state=game.step(position.state, action), ply=position.ply + 1)
+
+
+def _chance_follows(game: ChanceGame[Any], stepped: Position[Any]) -> Bool[Array, ""]:
+    return game.is_chance(stepped.state) & ~is_over(game, stepped)
+
+
+def _resolved(
+    game: ChanceGame[Any], stepped: Position[Any], outcome: Int32[Array, ""]
+) -> Position[Any]:
+    """Returns the position after the chance that follows, if any does."""
+    # Where none does the outcome may be -1, which JAX would take for the last one.
+    state = game.resolve(stepped.state, jnp.maximum(outcome, 0))
+    follows = _chance_follows(game, stepped)
+    return jax.tree.map(
+        lambda new, old: jnp.where(follows, new, old),
+        Position(state=state, ply=stepped.ply),
+        stepped,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
@@ -14,10 +15,23 @@ from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row, random
 from selfplay.arena.statistics import Interval, elo_from_score, score_interval
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
-from selfplay.game import Game, Position, advance, is_over, is_truncated, pytree, start
+from selfplay.game import (
+    ChanceGame,
+    Game,
+    Position,
+    advance,
+    draw_outcome,
+    is_over,
+    is_possible_outcome,
+    is_truncated,
+    pytree,
+    start,
+)
 from selfplay.search.batches import take
 
 _DEFAULT_OPENING_PLIES = 4
+_CHANCE = 2**31 - 1
+_DRAWN = -2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +43,8 @@ class Match:
         seat: which player the first agent was, 0 or 1.
         start_key: key data of the start.
         actions: every move, those of the opening first.
+        outcomes: the chance outcome that followed each move, -1 for none; empty in a game
+            without chance.
         score: of the first agent: 1 won, 1/2 drawn, 0 lost.
         result: of the first agent, in [-1, 1], as the game returns it.
         truncated: whether the match was ended by `max_plies` alone.
@@ -38,6 +54,7 @@ class Match:
     seat: int
     start_key: tuple[int, int]
     actions: tuple[int, ...]
+    outcomes: tuple[int, ...]
     score: float
     result: float
     truncated: bool
@@ -53,7 +70,7 @@ class MatchTable:
         seed: of everything random.
         opening_set: id of the openings.
         matches: two in a row have the same opening, seats swapped.
-        distinct_matches: how many differ in the first position or in a move.
+        distinct_matches: how many differ in the first position, in a move or in what chance did.
         distinct_pairs: how many pairs do; only those count for the interval.
     """
 
@@ -146,6 +163,10 @@ def play_matches(
     Each opening is played twice, `agent_a` first as player 0, then as player 1. The matches go
     on in step; at every ply each agent is asked once for all matches in which it is to move.
 
+    In a game of chance the two matches of an opening have the same start and common dice: where
+    both draw among the same probabilities at the same ply, the same outcome comes up. Luck then
+    goes to one agent in the one match and to the other in the other.
+
     Args:
         game: the rules.
         agent_a: the agent whose score is counted.
@@ -179,8 +200,8 @@ def play_matches(
             hint="leave one of the two out",
         )
     chosen = [index % len(openings.openings) for index in range(num_matches // 2)]
-    board = _Board(game, [openings.openings[index] for index in chosen for _ in range(2)])
     key = jax.random.key(seed)
+    board = _Board(game, [openings.openings[index] for index in chosen for _ in range(2)], seed)
     # Row i belongs to pair i // 2; agent_a is player i % 2 in it.
     seats = np.arange(num_matches) % 2
     for turn in range(game.max_plies + 1):
@@ -202,13 +223,16 @@ def play_matches(
             seat=int(seats[row]),
             start_key=board.openings[row].start_key,
             actions=tuple(board.moves[row]),
+            outcomes=tuple(board.outcomes[row]) if isinstance(game, ChanceGame) else (),
             score=(1 + int(np.sign(results[row]))) / 2,
             result=float(results[row]),
             truncated=bool(board.truncated[row]),
         )
         for row in range(num_matches)
     )
-    played = [(board.starts[row], match.actions) for row, match in enumerate(matches)]
+    played = [
+        (board.starts[row], match.actions, match.outcomes) for row, match in enumerate(matches)
+    ]
     return MatchTable(
         game=game.name,
         agents=(agent_a.name, agent_b.name),
@@ -223,10 +247,14 @@ def play_matches(
 class _Board:
     """All matches of a table, in step, on the host."""
 
-    def __init__(self, game: Game[Any], openings: Sequence[Opening]) -> None:
+    def __init__(self, game: Game[Any], openings: Sequence[Opening], seed: int) -> None:
         self.openings = openings
         self.moves: list[list[int]] = [[] for _ in openings]
+        self.outcomes: list[list[int]] = [[] for _ in openings]
         self._game = game
+        # Far from the keys of the agents, which are made from the seed and the turn alone.
+        self._chance_key = jax.random.fold_in(jax.random.key(seed), _CHANCE)
+        self._ply = 0
         self._actions = np.zeros(len(openings), np.int32)
         key_data = np.array([opening.start_key for opening in openings], np.uint32)
         self._look(_begin(game, key_data))
@@ -248,11 +276,34 @@ class _Board:
 
     def play(self) -> None:
         """Plays the chosen moves in all matches that are not over."""
-        for row in np.flatnonzero(~self.over).tolist():
+        playing = np.flatnonzero(~self.over).tolist()
+        key = jax.random.fold_in(self._chance_key, self._ply)
+        view, drawn = _advance(self._game, self._positions, self._actions, self._given(), key)
+        outcomes = np.asarray(drawn.outcomes)
+        for row in playing:
+            if not drawn.possible[row]:
+                raise ConfigError(
+                    f"the opening {self.openings[row].actions} of {self._game.name} has outcome "
+                    f"{outcomes[row]} at ply {len(self.moves[row])}, which cannot follow",
+                    hint="-1 stands where no chance follows; outcomes may be left out",
+                )
             self.moves[row].append(int(self._actions[row]))
-        self._look(_advance(self._game, self._positions, self._actions))
+            self.outcomes[row].append(int(outcomes[row]))
+        self._ply += 1
+        self._look(view)
         self._actions = np.zeros_like(self._actions)
         self._follow_openings()
+
+    def _given(self) -> Int32[np.ndarray, " M"]:
+        """Returns the outcome that each opening prescribes at this ply, -2 where it is drawn."""
+        ply = self._ply
+        return np.array(
+            [
+                opening.outcomes[ply] if ply < len(opening.outcomes) else _DRAWN
+                for opening in self.openings
+            ],
+            np.int32,
+        )
 
     def _look(self, view: "_View") -> None:
         # One transfer per ply; everything else of the ply is NumPy on the host.
@@ -319,11 +370,31 @@ def _begin(game: Game[Any], key_data: Array) -> _View:
     return jax.vmap(lambda key: _view(game, start(game, key)))(keys)
 
 
+@pytree
+class _Drawn:
+    """What chance did in `M` matches, with a leading axis of `M`."""
+
+    outcomes: Int32[Array, ""]
+    possible: Bool[Array, ""]
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _advance(game: Game[Any], positions: Position[Any], actions: Array) -> _View:
-    return jax.vmap(lambda position, action: _view(game, advance(game, position, action).position))(
-        positions, actions
-    )
+def _advance(
+    game: Game[Any], positions: Position[Any], actions: Array, given: Array, key: Key[Array, ""]
+) -> tuple[_View, _Drawn]:
+    """Plays the actions; `given` outcomes follow, or drawn ones, alike for two rows in a row."""
+
+    def play(
+        position: Position[Any], action: Array, given: Array, pair: Array
+    ) -> tuple[_View, _Drawn]:
+        drawn = draw_outcome(game, position, action, key=jax.random.fold_in(key, pair))
+        outcome = jnp.where(given == _DRAWN, drawn, given)
+        possible = is_possible_outcome(game, position, action, outcome)
+        after = advance(game, position, action, outcome).position
+        return _view(game, after), _Drawn(outcomes=outcome, possible=possible)
+
+    pairs = jnp.arange(actions.shape[0], dtype=jnp.int32) // 2
+    return jax.vmap(play)(positions, actions, given, pairs)
 
 
 def _finite(elo: float) -> float | None:

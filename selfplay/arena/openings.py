@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Key
 
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
-from selfplay.game import Game, Position, advance, is_over, pytree, start
+from selfplay.game import (
+    ChanceGame,
+    Game,
+    Position,
+    advance,
+    draw_outcome,
+    is_over,
+    pytree,
+    start,
+)
 from selfplay.run import atomic_write
 from selfplay.search import random_legal_action
 
@@ -32,10 +42,18 @@ class Opening:
     Attributes:
         start_key: key data of `game.init`; it only matters to games with random starts.
         actions: the first moves.
+        outcomes: the chance outcomes that follow them, -1 for none; where they are left out,
+            they are drawn when the opening is played.
     """
 
     start_key: tuple[int, int] = (0, 0)
     actions: tuple[int, ...] = ()
+    outcomes: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what is written of it; games without chance have no outcomes to write."""
+        content = {"start_key": list(self.start_key), "actions": list(self.actions)}
+        return {**content, "outcomes": list(self.outcomes)} if self.outcomes else content
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +108,7 @@ class OpeningSet:
                     Opening(
                         start_key=_two_words(opening.get("start_key", (0, 0))),
                         actions=tuple(int(action) for action in opening["actions"]),
+                        outcomes=tuple(int(number) for number in opening.get("outcomes", ())),
                     )
                     for opening in document["openings"]
                 ),
@@ -127,10 +146,7 @@ class OpeningSet:
         return {
             "game": self.game,
             "version": self.version,
-            "openings": [
-                {"start_key": list(opening.start_key), "actions": list(opening.actions)}
-                for opening in self.openings
-            ],
+            "openings": [opening.to_dict() for opening in self.openings],
         }
 
 
@@ -164,6 +180,9 @@ def random_openings(game: Game[Any], *, num_openings: int, plies: int, seed: int
             opening = Opening(
                 start_key=(int(start_key[0]), int(start_key[1])),
                 actions=tuple(int(action) for action in actions),
+                outcomes=tuple(int(outcome) for outcome in candidates.outcomes[row])
+                if isinstance(game, ChanceGame)
+                else (),
             )
             found.setdefault(fingerprint_row(candidates.positions, int(row)), opening)
         fruitless = fruitless + 1 if len(found) == before else 0
@@ -194,6 +213,7 @@ class _Candidates:
 
     start_keys: Array
     actions: Int32[Array, " T"]
+    outcomes: Int32[Array, " T"]
     positions: Position[Any]
     over: Array
 
@@ -205,16 +225,22 @@ def _play_random_plies(game: Game[Any], plies: int, keys: Key[Array, " N"]) -> _
 
         def ply(
             position: Position[Any], key: Key[Array, ""]
-        ) -> tuple[Position[Any], Int32[Array, ""]]:
-            action = random_legal_action(game, position.state, key=key)
-            return advance(game, position, action).position, action
+        ) -> tuple[Position[Any], tuple[Int32[Array, ""], Int32[Array, ""]]]:
+            if not isinstance(game, ChanceGame):
+                action = random_legal_action(game, position.state, key=key)
+                return advance(game, position, action).position, (action, jnp.int32(-1))
+            action_key, chance_key = jax.random.split(key)
+            action = random_legal_action(game, position.state, key=action_key)
+            outcome = draw_outcome(game, position, action, key=chance_key)
+            return advance(game, position, action, outcome).position, (action, outcome)
 
-        position, actions = jax.lax.scan(
+        position, (actions, outcomes) = jax.lax.scan(
             ply, start(game, start_key), jax.random.split(moves_key, plies)
         )
         return _Candidates(
             start_keys=jax.random.key_data(start_key),
             actions=actions,
+            outcomes=outcomes,
             positions=position,
             over=is_over(game, position),
         )

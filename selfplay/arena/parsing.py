@@ -16,6 +16,7 @@ from selfplay.arena.agents import (
 )
 from selfplay.errors import CheckpointError, ConfigError
 from selfplay.game import Game
+from selfplay.inference import make_inference
 from selfplay.networks import Network, Weights, build
 from selfplay.registry import fingerprint
 from selfplay.run import (
@@ -23,9 +24,9 @@ from selfplay.run import (
     Config,
     RunDirectory,
     find_checkpoint,
+    is_remote,
     split_checkpoint_name,
 )
-from selfplay.search import network_evaluator
 
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
 
@@ -57,7 +58,8 @@ def parse_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_S
                 hint="write mcts:200 for 200 simulations per move",
             )
         return mcts_agent(game, int(number), batch_size=batch_size)
-    if not split_checkpoint_name(_split_simulations(text)[0])[0].exists():
+    run, _ = split_checkpoint_name(_split_simulations(text)[0])
+    if not is_remote(run) and not Path(run).exists():
         raise ConfigError(f"agent is {text!r}, but there is no such agent or run", hint=_FORMS)
     return load_run_agent(text, game=game, batch_size=batch_size)
 
@@ -79,9 +81,9 @@ def load_run_agent(
         CheckpointError: there is no such checkpoint, it is damaged, or of another game.
     """
     name, simulations = _split_simulations(text)
-    path, update = find_checkpoint(name)
-    run = RunDirectory.open(path)
-    checkpoints = Checkpoints(path)
+    place, update = find_checkpoint(name)
+    run = RunDirectory.open(place)
+    checkpoints = run.checkpoints
     if game is None:
         game = run.make_game()
     checkpoints.check_game(update, game=game.name, fingerprint=fingerprint(game))
@@ -90,12 +92,15 @@ def load_run_agent(
     config = run.config if settings is None else Config.from_dict(settings)
     network = build(game, config.network)
     weights = load_weights(checkpoints, update, network)
+    # What was calibrated in training is not at hand; and XLA's programs are kept between commands.
+    kind = config.search.inference.replace("auto", "xla")
+    inference = make_inference(game, network, config.network, kind)
     search = config.search.for_matches(simulations)
     return SearchAgent(
-        f"{path}@{update}:{search.num_simulations}",
+        f"{run.url}@{update}:{search.num_simulations}",
         game,
-        network_evaluator(game, network),
-        weights,
+        inference.evaluate,
+        inference.load(weights),
         search,
         batch_size=batch_size,
     )
@@ -113,7 +118,7 @@ def load_weights(checkpoints: Checkpoints, update: int, network: Network) -> Wei
         found = stored.get(name)
         if found is None or found.shape != shape.shape:
             raise CheckpointError(
-                f"checkpoint {update} of {checkpoints.run_path} has {name} as "
+                f"checkpoint {update} of {checkpoints.url} has {name} as "
                 f"{None if found is None else found.shape}, but its network needs {shape.shape}",
                 hint="it was written with other network settings, or the game has changed",
             )

@@ -6,3 +6,4 @@ from selfplay.networks.build import Weights as Weights
 from selfplay.networks.build import build as build
 from selfplay.networks.config import NetworkConfig as NetworkConfig
 from selfplay.networks.modules import Prediction as Prediction
+from selfplay.networks.modules import expected_result as expected_result

@@ -9,7 +9,7 @@ import numpy as np
 
 from selfplay.arena.agents import Analysis, Analyst
 from selfplay.errors import ConfigError, IllegalActionError
-from selfplay.game import Game
+from selfplay.game import ChanceGame, Game
 from selfplay.play.live import LiveMatch, play_text
 from selfplay.search.batches import stack
 
@@ -41,7 +41,8 @@ def analyze(
 ) -> Iterator[dict[str, Any]]:
     """Yields one document per position, in order; many positions are searched at once.
 
-    Keys: `moves` (action numbers from the start), `player` to move, `action` and `action_name`
+    Keys: `moves` (action numbers from the start), in a game of chance `outcomes` (what followed
+    each, -1 for nothing), `player` to move, `action` and `action_name`
     of the best move, `value` in [-1, 1] for the player to move, `policy` and `visits` by action
     number (as text, as JSON has it) over the `legal` actions, `agent`, and where the agent has
     them `qvalues`, `raw_value` and `raw_policy`: the network's opinion without search.
@@ -89,6 +90,8 @@ def _document(name: str, match: LiveMatch, analysis: Analysis) -> dict[str, Any]
         "legal": legal,
         "agent": name,
     }
+    if isinstance(match.game, ChanceGame):
+        document["outcomes"] = list(match.outcomes)
     if analysis.qvalues is not None:
         document["qvalues"] = _by_action(analysis.qvalues, legal)
     if analysis.raw_value is not None and analysis.raw_policy is not None:

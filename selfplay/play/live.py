@@ -5,27 +5,46 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
 from selfplay.errors import IllegalActionError
-from selfplay.game import Game, Position, advance, is_over, is_truncated, pytree, start
+from selfplay.game import (
+    ChanceGame,
+    Game,
+    Position,
+    advance,
+    draw_outcome,
+    is_over,
+    is_possible_outcome,
+    is_truncated,
+    pytree,
+    start,
+)
 
 _LONGEST_LIST = 40
+_ROLL = "roll:"
 
 
 class LiveMatch:
     """A match that begins at the first position and goes on by `play` and `undo`.
 
+    What chance does depends on the seed and the ply alone: a move taken back and made again is
+    followed by the same roll.
+
     Attributes:
         game: the rules.
         actions: the moves so far.
+        outcomes: the chance outcome that followed each of them, -1 for none.
     """
 
     def __init__(self, game: Game[Any], *, seed: int = 0) -> None:
         """Sets up the first position; `seed` chooses it in games with random starts."""
         self.game = game
         self.actions: list[int] = []
+        self.outcomes: list[int] = []
+        self._chance_key = jax.random.fold_in(jax.random.key(seed), 1)
         self._views = [_begin(game, jax.random.key(seed))]
 
     @property
@@ -70,11 +89,19 @@ class LiveMatch:
         """Returns how a person writes `action` here."""
         return self.game.action_to_string(self.position.state, action)
 
-    def play(self, action: int) -> None:
-        """Plays `action`.
+    def outcome_name(self, ply: int) -> str | None:
+        """Returns how a person writes what chance did at `ply`; None if it did nothing."""
+        outcome = self.outcomes[ply]
+        if not isinstance(self.game, ChanceGame) or outcome < 0:
+            return None
+        afterstate = self.game.step(self._views[ply].position.state, jnp.int32(self.actions[ply]))
+        return self.game.outcome_to_string(afterstate, outcome)
+
+    def play(self, action: int, outcome: int | None = None) -> None:
+        """Plays `action`, and `outcome` after it; in a game of chance one is drawn by default.
 
         Raises:
-            IllegalActionError: it is not legal, or the match is over.
+            IllegalActionError: it is not legal, the match is over, or the outcome cannot follow.
         """
         ply = len(self.actions)
         if self.over:
@@ -88,30 +115,74 @@ class LiveMatch:
                 f"action {action} is not legal at ply {ply}",
                 hint=f"legal actions: {_joined(legal)}",
             )
-        self._views.append(_play(self.game, self.position, np.int32(action)))
+        if isinstance(self.game, ChanceGame):
+            key = jax.random.fold_in(self._chance_key, ply)
+            drawn = _draw(self.game, self.position, np.int32(action), key)
+        else:
+            drawn = -1
+        if outcome is None:
+            outcome = int(drawn)
+        elif not _is_possible(self.game, self.position, np.int32(action), np.int32(outcome)):
+            raise IllegalActionError(
+                f"outcome {outcome} cannot follow action {action} at ply {ply}",
+                hint="no chance follows this move"
+                if drawn == -1
+                else "leave it out to have one drawn",
+            )
+        self._views.append(_play(self.game, self.position, np.int32(action), np.int32(outcome)))
         self.actions.append(action)
+        self.outcomes.append(outcome)
 
     def undo(self, plies: int = 1) -> None:
         """Takes back up to `plies` moves."""
         kept = max(0, len(self.actions) - plies)
-        del self.actions[kept:], self._views[kept + 1 :]
+        del self.actions[kept:], self.outcomes[kept:], self._views[kept + 1 :]
 
 
 def play_text(game: Game[Any], text: str, *, seed: int = 0) -> LiveMatch:
     """Returns the match after moves written with spaces between them; no text is the start.
 
-    A bare integer is always an action number, anything else is read by `string_to_action`.
+    A bare integer is always an action number, anything else is read by `string_to_action`. In a
+    game of chance a move may be followed by `roll:OUTCOME`, an outcome as the game writes it, or
+    `roll:#NUMBER`; where it is left out, the seed decides. The first roll belongs to the start.
 
     Raises:
-        IllegalActionError: a move is not legal; the message names its ply.
+        IllegalActionError: a move is not legal, or a roll not possible; the message names its ply.
     """
     match = LiveMatch(game, seed=seed)
-    for token in text.split():
-        if re.fullmatch(r"[+-]?[0-9]+", token):
-            match.play(int(token))
+    tokens = text.split()
+    for index, token in enumerate(tokens):
+        if token.startswith(_ROLL) and isinstance(game, ChanceGame):
+            if index == 0 or tokens[index - 1].startswith(_ROLL):
+                raise IllegalActionError(
+                    f"{token!r} does not follow a move",
+                    hint="the first roll belongs to the start, which --seed chooses",
+                )
+            continue
+        is_number = re.fullmatch(r"[+-]?[0-9]+", token)
+        action = int(token) if is_number else _named_action(match, token)
+        following = tokens[index + 1] if index + 1 < len(tokens) else ""
+        if isinstance(game, ChanceGame) and following.startswith(_ROLL):
+            match.play(action, _named_outcome(match, game, action, following))
         else:
-            match.play(_named_action(match, token))
+            match.play(action)
     return match
+
+
+def _named_outcome(match: LiveMatch, game: ChanceGame[Any], action: int, token: str) -> int:
+    text = token.removeprefix(_ROLL)
+    if re.fullmatch(r"#[0-9]+", text):
+        return int(text[1:])
+    if match.over or action not in match.legal:
+        return -1  # `play` says what is wrong with the move itself.
+    try:
+        afterstate = game.step(match.position.state, jnp.int32(action))
+        return game.string_to_outcome(afterstate, text)
+    except (IllegalActionError, ValueError, LookupError) as error:
+        raise IllegalActionError(
+            f"{token!r} is not possible after the move at ply {len(match.actions)}",
+            hint=getattr(error, "hint", "") or "roll:#0 names outcome number 0",
+        ) from error
 
 
 def _named_action(match: LiveMatch, token: str) -> int:
@@ -165,5 +236,27 @@ def _begin(game: Game[Any], key: Key[Array, ""]) -> _View:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _play(game: Game[Any], position: Position[Any], action: Int32[Array, ""]) -> _View:
-    return _view(game, advance(game, position, action).position)
+def _play(
+    game: Game[Any],
+    position: Position[Any],
+    action: Int32[Array, ""],
+    outcome: Int32[Array, ""],
+) -> _View:
+    return _view(game, advance(game, position, action, outcome).position)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(
+    game: Game[Any], position: Position[Any], action: Int32[Array, ""], key: Key[Array, ""]
+) -> Int32[Array, ""]:
+    return draw_outcome(game, position, action, key=key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _is_possible(
+    game: Game[Any],
+    position: Position[Any],
+    action: Int32[Array, ""],
+    outcome: Int32[Array, ""],
+) -> Bool[Array, ""]:
+    return is_possible_outcome(game, position, action, outcome)

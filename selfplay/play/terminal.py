@@ -53,11 +53,13 @@ class Session:
     Attributes:
         ending: whether it was played to the end, resigned, or left without a result.
         actions: every move.
+        outcomes: the chance outcome that followed each, -1 for none.
         returns: result for player 0 and player 1, in [-1, 1]; None if it was left.
     """
 
     ending: Ending
     actions: tuple[int, ...]
+    outcomes: tuple[int, ...]
     returns: tuple[float, float] | None
 
 
@@ -174,8 +176,16 @@ class _Table:
         except (ValueError, LookupError):
             self._say(f"{text!r} is not a move; type moves to see them")
         else:
+            self._say_roll()
             return True
         return False
+
+    def _say_roll(self) -> None:
+        """Writes what chance did after the last move, if anything."""
+        match = self._match
+        rolled = match.outcome_name(len(match.outcomes) - 1)
+        if rolled is not None:
+            self._say(f"chance: {rolled}")
 
     def _undo(self) -> bool:
         """Goes back to the last position before this one in which a person was to move."""
@@ -202,6 +212,7 @@ class _Table:
             self._say(text + self._estimate(analysis))
             self._table(analysis)
         match.play(action)
+        self._say_roll()
 
     def _hint(self) -> None:
         analysis = self._analysis()
@@ -267,7 +278,12 @@ class _Table:
             self._say(f"player {match.player} resigns: {_verdict(returns)}")
         else:
             self._say(f"left after {len(match.actions)} plies, no result")
-        return Session(ending=ending, actions=tuple(match.actions), returns=returns)
+        return Session(
+            ending=ending,
+            actions=tuple(match.actions),
+            outcomes=tuple(match.outcomes),
+            returns=returns,
+        )
 
     def _who(self, player: int) -> str:
         if player not in self._people:

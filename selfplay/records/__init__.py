@@ -7,3 +7,4 @@ from selfplay.records.match import same_content as same_content
 from selfplay.records.parquet import decode_matches as decode_matches
 from selfplay.records.parquet import encode_matches as encode_matches
 from selfplay.records.parquet import read_matches as read_matches
+from selfplay.records.parquet import written_by as written_by

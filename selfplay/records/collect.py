@@ -12,6 +12,7 @@ _NAMES = (
     "start_keys",
     "players",
     "actions",
+    "outcomes",
     "policy",
     "root_values",
     "raw_values",
@@ -30,6 +31,7 @@ class PliesLike(Protocol):
     start_keys: Any
     players: Any
     actions: Any
+    outcomes: Any
     policy: Any
     root_values: Any
     raw_values: Any
@@ -110,7 +112,7 @@ class MatchCollector:
             returns=(float(returns[0]), float(returns[1])),
             players=column["players"].astype(np.int8),
             actions=column["actions"].astype(np.int32),
-            outcomes=np.full(length, -1, np.int32),
+            outcomes=column["outcomes"].astype(np.int32),
             simulations=np.full(length, origin.simulations, np.int32),
             policy_offsets=np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32),
             policy_actions=np.nonzero(kept)[1].astype(np.int32),
@@ -143,5 +145,9 @@ class MatchCollector:
             for name, values in state.items()
             if name.startswith(prefix)
         }
+        if self._history:
+            # Checkpoints from before there were games of chance have none.
+            nothing = np.full_like(self._history["actions"], -1)
+            self._history.setdefault("outcomes", nothing)
         self._checkpoints = np.asarray(state["checkpoints"])
         self._begins = np.array(state["begins"])

@@ -1,5 +1,6 @@
 """Match records as Parquet files: one row a match, so that DuckDB or pandas can ask them."""
 
+import importlib.metadata
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,14 @@ import pyarrow.parquet as pq
 
 from selfplay.errors import RecordError
 from selfplay.records.match import MatchRecord
+
+
+def _software_version() -> str:
+    try:
+        return importlib.metadata.version("selfplay-jax")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
 
 _MATCH_COLUMNS: dict[str, pa.DataType] = {
     "match_id": pa.string(),
@@ -45,7 +54,7 @@ SCHEMA = pa.schema(
     + [pa.field("plies", pa.int32())]
     + [pa.field(name, pa.list_(kind)) for name, kind in _PLY_COLUMNS.items()]
     + [pa.field(name, pa.list_(pa.list_(kind))) for name, kind in _POLICY_COLUMNS.items()],
-    metadata={"selfplay_records": "1"},
+    metadata={"selfplay_records": "1", "selfplay": _software_version()},
 )
 """Columns of a file of matches; `plies` is the length of the lists."""
 
@@ -96,6 +105,15 @@ def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
             f"{source} is damaged: {reason}",
             hint="move the file out of the run to go on without its matches",
         ) from error
+
+
+def written_by(data: bytes) -> str:
+    """Returns the version of selfplay that wrote a file of matches, or "unknown"."""
+    try:
+        metadata = pq.read_schema(pa.BufferReader(data)).metadata or {}
+    except (pa.ArrowException, OSError):
+        return "unknown"
+    return metadata.get(b"selfplay", b"unknown").decode(errors="replace")
 
 
 def read_matches(path: Path) -> list[MatchRecord]:

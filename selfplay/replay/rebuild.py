@@ -8,10 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
+from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt8
 
 from selfplay.errors import RecordError
-from selfplay.game import Game, Position, advance, is_over, is_truncated, pytree, start
+from selfplay.game import (
+    Game,
+    Position,
+    advance,
+    is_over,
+    is_possible_outcome,
+    is_truncated,
+    pytree,
+    start,
+)
 from selfplay.records import MatchRecord
 
 _MATCHES_AT_ONCE = 64
@@ -27,6 +36,8 @@ class Replayed:
         final_state: where it ended.
         players: who was to move.
         legal: whether the recorded action was legal; True after the end.
+        legal_bits: all legal actions, eight to a byte as by `jnp.packbits`.
+        possible: whether the recorded chance outcome could follow it; True after the end.
         over: whether the match is over at its recorded end, and was not before.
         truncated: whether it ended by its length alone.
         returns: the result under the rules.
@@ -36,6 +47,8 @@ class Replayed:
     final_state: PyTree
     players: Int32[Array, " T"]
     legal: Bool[Array, " T"]
+    legal_bits: UInt8[Array, "T bytes"]
+    possible: Bool[Array, " T"]
     over: Bool[Array, ""]
     truncated: Bool[Array, ""]
     returns: Float32[Array, "2"]
@@ -57,12 +70,21 @@ class Positions:
 class Rebuilder:
     """Replays matches; compiled once for each power of two of plies."""
 
-    def __init__(self, game: Game[Any]) -> None:
-        self.game = game
+    def __init__(self, game: Game[Any], fingerprint: str = "") -> None:
+        """Takes the rules.
 
-        def replay(key_data: Array, actions: Array, lengths: Array) -> Replayed:
+        Args:
+            game: the game.
+            fingerprint: of its rules, which every record must have; "" for any.
+        """
+        self.game = game
+        self.fingerprint = fingerprint
+
+        def replay(key_data: Array, actions: Array, outcomes: Array, lengths: Array) -> Replayed:
             keys = jax.random.wrap_key_data(key_data)
-            return jax.vmap(lambda k, a, n: _replay(game, k, a, n))(keys, actions, lengths)
+            return jax.vmap(lambda k, a, o, n: _replay(game, k, a, o, n))(
+                keys, actions, outcomes, lengths
+            )
 
         self._replay: Callable[..., Replayed] = jax.jit(replay)
 
@@ -70,14 +92,21 @@ class Rebuilder:
         """Returns the positions of `matches`, which must not be empty.
 
         Raises:
-            RecordError: a match is of another game or version, holds an illegal action, does not
-                end where its record ends, or ends with another result.
+            RecordError: a match is of another game, version or fingerprint, holds an illegal
+                action, a policy on illegal actions or a value out of range, does not end where
+                its record ends, or ends with another result.
         """
         for match in matches:
             if (match.game, match.version) != (self.game.name, self.game.version):
                 raise RecordError(
                     f"match {match.match_id} is of {match.game} version {match.version}, "
                     f"but the game is {self.game.name} version {self.game.version}"
+                )
+            if self.fingerprint and match.fingerprint != self.fingerprint:
+                raise RecordError(
+                    f"match {match.match_id} was played by other rules of {match.game} "
+                    f"(fingerprint {match.fingerprint}, here {self.fingerprint})",
+                    hint="whoever played it needs the game of this run, with its options",
                 )
         parts = [
             self._replay_some(matches[first : first + _MATCHES_AT_ONCE])
@@ -94,11 +123,13 @@ class Rebuilder:
         lengths = np.zeros(_MATCHES_AT_ONCE, np.int32)
         lengths[: len(matches)] = [match.plies for match in matches]
         actions = np.zeros((_MATCHES_AT_ONCE, _bucket(int(lengths.max()))), np.int32)
+        outcomes = np.full_like(actions, -1)
         keys = np.zeros((_MATCHES_AT_ONCE, 2), np.uint32)
         for row, match in enumerate(matches):
             actions[row, : match.plies] = match.actions
+            outcomes[row, : match.plies] = match.outcomes
             keys[row] = match.start_key
-        replayed = jax.tree.map(np.asarray, self._replay(keys, actions, lengths))
+        replayed = jax.tree.map(np.asarray, self._replay(keys, actions, outcomes, lengths))
         for row, match in enumerate(matches):
             _check(match, jax.tree.map(lambda leaf, row=row: leaf[row], replayed))
         played = np.arange(actions.shape[1]) < lengths[:, None]
@@ -114,29 +145,43 @@ def _bucket(plies: int) -> int:
 
 
 def _replay(
-    game: Game[Any], key: Key[Array, ""], actions: Int32[Array, " T"], length: Int32[Array, ""]
+    game: Game[Any],
+    key: Key[Array, ""],
+    actions: Int32[Array, " T"],
+    outcomes: Int32[Array, " T"],
+    length: Int32[Array, ""],
 ) -> Replayed:
-    def play(position: Position[Any], step: tuple[Array, Array]) -> tuple[Position[Any], Any]:
-        action, index = step
+    def play(
+        position: Position[Any], step: tuple[Array, Array, Array]
+    ) -> tuple[Position[Any], Any]:
+        action, outcome, index = step
         playing = index < length
         # Out of range JAX would read, and play, another action.
         known = (action >= 0) & (action < game.num_actions)
-        legal = known & game.legal_action_mask(position.state)[action] & ~is_over(game, position)
-        after = advance(game, position, action).position
+        mask = game.legal_action_mask(position.state)
+        legal = known & mask[action] & ~is_over(game, position)
+        possible = is_possible_outcome(game, position, action, outcome)
+        after = advance(game, position, action, outcome).position
         next_position = jax.tree.map(lambda new, old: jnp.where(playing, new, old), after, position)
         return next_position, (
             position.state,
             game.current_player(position.state),
             legal | ~playing,
+            jnp.packbits(mask),
+            possible | ~playing,
         )
 
     indices = jnp.arange(actions.shape[0], dtype=jnp.int32)
-    final, (states, players, legal) = jax.lax.scan(play, start(game, key), (actions, indices))
+    final, (states, players, legal, legal_bits, possible) = jax.lax.scan(
+        play, start(game, key), (actions, outcomes, indices)
+    )
     return Replayed(
         states=states,
         final_state=final.state,
         players=players,
         legal=legal,
+        legal_bits=legal_bits,
+        possible=possible,
         over=is_over(game, final),
         truncated=is_truncated(game, final),
         returns=game.returns(final.state).astype(jnp.float32),
@@ -150,6 +195,9 @@ def _check(match: MatchRecord, replayed: Replayed) -> None:
     if not legal.all():
         ply = int(np.argmin(legal))
         problem = f"action {match.actions[ply]} at ply {ply} is not legal"
+    elif not np.all(replayed.possible):
+        ply = int(np.argmin(replayed.possible))
+        problem = f"chance outcome {match.outcomes[ply]} at ply {ply} is not possible"
     elif not np.array_equal(players, match.players):
         problem = f"player {match.players[np.argmax(players != match.players)]} moves out of turn"
     elif not replayed.over:
@@ -159,8 +207,60 @@ def _check(match: MatchRecord, replayed: Replayed) -> None:
     elif not np.allclose(replayed.returns, match.returns, atol=1e-6):
         problem = f"the result is {match.returns}, but the rules say {tuple(replayed.returns)}"
     else:
-        return
+        _check_values(match)
+        problem = _illegal_policy(match, np.asarray(replayed.legal_bits))
+        if not problem:
+            return
     raise RecordError(
         f"match {match.match_id} does not follow the rules of {match.game}: {problem}",
         hint="the record is damaged, or the rules changed without a new `version`",
     )
+
+
+def _illegal_policy(match: MatchRecord, legal_bits: npt.NDArray[np.uint8]) -> str:
+    """Returns what is wrong with the actions of the policy targets, "" if they are legal."""
+    plies = np.repeat(np.arange(match.plies), np.diff(match.policy_offsets))
+    actions = match.policy_actions
+    known = (actions >= 0) & (actions < 8 * legal_bits.shape[1])
+    # The padding of the last byte is 0: not legal.
+    within = np.where(known, actions, 0)
+    legal = known & ((legal_bits[plies, within >> 3] >> (7 - (within & 7))) & 1).astype(np.bool_)
+    if legal.all():
+        return ""
+    worst = int(np.argmin(legal))
+    return f"the policy of ply {plies[worst]} has action {actions[worst]}, which is not legal"
+
+
+def _check_values(match: MatchRecord) -> None:
+    """Raises `RecordError` unless the numbers of a record are in their ranges.
+
+    What another program writes may be anything; one NaN in a target would end the training.
+    """
+    shares = match.policy_probabilities
+    sums = np.zeros(match.plies)
+    np.add.at(sums, np.repeat(np.arange(match.plies), np.diff(match.policy_offsets)), shares)
+    rules = {
+        "returns must be two opposite numbers in [-1, 1]": abs(match.returns[0]) <= 1
+        and abs(match.returns[0] + match.returns[1]) <= 1e-5,
+        "root_values must be in [-1, 1]": _within(match.root_values, -1, 1),
+        "raw_values must be in [-1, 1]": _within(match.raw_values, -1, 1),
+        "policy_probabilities must be in [0, 1]": _within(shares, 0, 1),
+        "policy_probabilities of a ply must sum to at most 1": _within(sums, 0, 1),
+        "the policy of a training target must not be empty": bool(
+            (sums[match.is_target] > 0).all()
+        ),
+        "its checkpoints must be numbers in order": 0
+        <= match.first_checkpoint
+        <= match.last_checkpoint,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise RecordError(
+                f"match {match.match_id} cannot be learnt from: {rule}",
+                hint="docs/records.md says what each column holds",
+            )
+
+
+def _within(values: npt.NDArray[Any], low: float, high: float) -> bool:
+    # Rounding may lead a little outside; NaN is nowhere inside.
+    return bool(((values >= low - 1e-3) & (values <= high + 1e-3)).all())

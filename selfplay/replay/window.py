@@ -51,10 +51,16 @@ class Samples:
 class ReplayWindow:
     """A ring of positions. What was ingested in which order decides its content alone."""
 
-    def __init__(self, game: Game[Any], config: ReplayConfig) -> None:
-        """Allocates memory for `config.max_window` positions of `game`."""
+    def __init__(self, game: Game[Any], config: ReplayConfig, fingerprint: str = "") -> None:
+        """Allocates memory for positions.
+
+        Args:
+            game: the rules.
+            config: how many: `max_window`.
+            fingerprint: of the rules, which every match must have; "" for any.
+        """
         self.config = config
-        self._rebuild = Rebuilder(game)
+        self._rebuild = Rebuilder(game, fingerprint)
         state = jax.eval_shape(game.init, jax.random.key(0))
         has_targets = bool(jax.eval_shape(game.auxiliary_targets, state, state))
         self._width = min(game.num_actions, _MOST_ACTIONS)

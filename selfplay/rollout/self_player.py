@@ -9,7 +9,16 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt32
 
-from selfplay.game import Game, Position, advance, is_truncated, pytree, start
+from selfplay.game import (
+    ChanceGame,
+    Game,
+    Position,
+    advance,
+    draw_outcome,
+    is_truncated,
+    pytree,
+    start,
+)
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
 from selfplay.rollout.config import RolloutConfig
 from selfplay.search import Evaluator, SearchConfig, random_legal_action, search
@@ -38,6 +47,7 @@ class Plies:
         start_keys: data of the key the match was started with.
         players: who moved.
         actions: what was played.
+        outcomes: the chance outcome that followed, -1 for none.
         policy: the search's improved policy at that position; the target of training.
         root_values: value after the search, in [-1, 1], for the player who moved.
         raw_values: the network's own value, likewise.
@@ -50,6 +60,7 @@ class Plies:
     start_keys: UInt32[Array, "B 2"]
     players: Int32[Array, " B"]
     actions: Int32[Array, " B"]
+    outcomes: Int32[Array, " B"]
     policy: Float32[Array, "B A"]
     root_values: Float32[Array, " B"]
     raw_values: Float32[Array, " B"]
@@ -176,7 +187,9 @@ def _play_ply(
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
-    search_key, random_key, begin_key = jax.random.split(key, 3)
+    # A game without chance draws nothing: it plays as if there were no such games.
+    num_keys = 4 if isinstance(game, ChanceGame) else 3
+    search_key, random_key, begin_key, *chance_key = jax.random.split(key, num_keys)
     positions = matches.positions
     batch = positions.ply.shape[0]
     found = search(game, evaluate, params, positions, search_config, key=search_key)
@@ -185,11 +198,17 @@ def _play_ply(
     )
     exploratory = positions.ply < matches.random_plies
     actions = jnp.where(exploratory, random_actions, found.actions)
-    after = jax.vmap(functools.partial(advance, game))(positions, actions)
+    outcomes = jnp.full_like(actions, -1)
+    if chance_key:
+        outcomes = jax.vmap(
+            lambda position, action, key: draw_outcome(game, position, action, key=key)
+        )(positions, actions, jax.random.split(chance_key[0], batch))
+    after = jax.vmap(functools.partial(advance, game))(positions, actions, outcomes)
     plies = Plies(
         start_keys=matches.start_keys,
         players=jax.vmap(game.current_player)(positions.state),
         actions=actions,
+        outcomes=outcomes,
         policy=found.policy,
         root_values=found.value,
         raw_values=found.raw_value,

@@ -10,7 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Key, PyTree
 
-from selfplay.game import Game, Position, advance, is_over, pytree
+from selfplay.game import (
+    ChanceGame,
+    Game,
+    Position,
+    advance,
+    draw_outcome,
+    is_over,
+    pytree,
+)
 
 
 @pytree
@@ -86,8 +94,13 @@ def random_playout_evaluator(game: Game[Any]) -> Evaluator:
         ) -> tuple[Position[Any], Key[Array, ""]]:
             position, key = carry
             key, move_key = jax.random.split(key)
+            if not isinstance(game, ChanceGame):
+                action = random_legal_action(game, position.state, key=move_key)
+                return advance(game, position, action).position, key
+            move_key, chance_key = jax.random.split(move_key)
             action = random_legal_action(game, position.state, key=move_key)
-            return advance(game, position, action).position, key
+            outcome = draw_outcome(game, position, action, key=chance_key)
+            return advance(game, position, action, outcome).position, key
 
         begin: tuple[Position[Any], Key[Array, ""]] = (
             Position(state=state, ply=jnp.int32(0)),

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
-from selfplay.game import Game, Position, advance, is_over, pytree
+from selfplay.game import ChanceGame, Game, Position, advance, is_over, pytree
+from selfplay.search.chance import chance_tree_search
 from selfplay.search.config import SearchConfig
 from selfplay.search.evaluation import Evaluation, Evaluator
 from selfplay.search.selection import (
@@ -59,6 +60,9 @@ def search(
     key: Key[Array, ""],
 ) -> SearchResult:
     """Searches `B` positions at once with the true rules as the model.
+
+    Where chance follows a move, the search takes expectations with the true probabilities; see
+    `selfplay.search.chance`.
 
     "gumbel" is Gumbel AlphaZero (Danihelka et al., "Policy improvement by planning with Gumbel",
     2022, https://openreview.net/forum?id=bERaNdoegnO), "puct" AlphaZero (Silver et al., 2018),
@@ -141,9 +145,13 @@ def _tree_result(
             key=dirichlet_key,
         )  # fmt: skip
     root = mctx.RootFnOutput(prior_logits=root_logits, value=raw_value, embedding=positions)
+    tree_search: Callable[..., mctx.Tree] = (
+        functools.partial(chance_tree_search, game, evaluate)
+        if isinstance(game, ChanceGame)
+        else functools.partial(mctx.search, recurrent_fn=_make_recurrent_fn(game, evaluate))
+    )
     arguments = dict(
         root=root,
-        recurrent_fn=_make_recurrent_fn(game, evaluate),
         num_simulations=config.num_simulations,
         max_depth=config.max_depth or config.num_simulations,
         # mctx masks what is illegal; selfplay masks what is legal. This is the one flip.
@@ -153,11 +161,15 @@ def _tree_result(
         gumbel = config.gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape)
         # Without Gumbel noise equal logits would always favour the lowest index.
         noise = SearchNoise(root_gumbel=gumbel + 1e-5 * tie_break, tie_break=tie_break)
-        actions, policy, tree = _gumbel(params, search_key, noise, arguments, config, legal)
+        actions, policy, tree = _gumbel(
+            tree_search, params, search_key, noise, arguments, config, legal
+        )
     else:
         noise = SearchNoise(root_gumbel=jnp.zeros_like(logits), tie_break=tie_break)
         scores = puct_scores if config.algorithm == "puct" else uct_scores
-        actions, policy, tree = _most_visited(params, search_key, noise, arguments, config, scores)
+        actions, policy, tree = _most_visited(
+            tree_search, params, search_key, noise, arguments, config, scores
+        )
     visits = tree.children_visits[:, 0].astype(jnp.int32)
     qvalues = jnp.where(visits > 0, tree.qvalues(jnp.zeros(visits.shape[0], jnp.int32)), 0.0)
     prior = jax.nn.softmax(logits)
@@ -178,6 +190,7 @@ def _tree_result(
 
 
 def _gumbel(
+    tree_search: Callable[..., mctx.Tree],
     params: PyTree,
     key: Key[Array, ""],
     noise: SearchNoise,
@@ -202,7 +215,7 @@ def _gumbel(
         scores = improved_policy_scores(tree, node, qtransform)
         return best_with_tie_break(scores, tree.extra_data.tie_break)
 
-    tree = mctx.search(
+    tree = tree_search(
         params,
         key,
         root_action_selection_fn=functools.partial(
@@ -229,6 +242,7 @@ def _gumbel(
 
 
 def _most_visited(
+    tree_search: Callable[..., mctx.Tree],
     params: PyTree,
     key: Key[Array, ""],
     noise: SearchNoise,
@@ -246,7 +260,7 @@ def _most_visited(
         del key, depth
         return best_with_tie_break(scores(tree, node, config), tree.extra_data.tie_break)
 
-    tree = mctx.search(
+    tree = tree_search(
         params,
         key,
         root_action_selection_fn=select,

@@ -22,6 +22,7 @@ class Chunk:
     start_keys: Any
     players: Any
     actions: Any
+    outcomes: Any
     policy: Any
     root_values: Any
     raw_values: Any
@@ -55,6 +56,8 @@ def stream(lengths: list[list[int]], seed: int = 0) -> Chunk:
         start_keys=start_keys,
         players=random.integers(0, 2, shape).astype(np.int32),
         actions=random.integers(0, ACTIONS, shape).astype(np.int32),
+        # Chance follows some plies.
+        outcomes=random.integers(-1, 3, shape).astype(np.int32),
         policy=policy,
         root_values=random.uniform(-1, 1, shape).astype(np.float32),
         raw_values=random.uniform(-1, 1, shape).astype(np.float32),
@@ -106,7 +109,7 @@ def test_every_match_comes_out_once_and_whole(size: int) -> None:
         last = begin + match.plies - 1
         assert match.returns == tuple(STREAM.returns[last, slot])
         assert match.truncated == STREAM.truncated[last, slot]
-        assert (match.outcomes == -1).all()
+        np.testing.assert_array_equal(match.outcomes, STREAM.outcomes[rows, slot])
         assert (match.simulations == 8).all()
         assert match.is_target.all()
         for ply in range(match.plies):

@@ -138,6 +138,19 @@ def change(record: MatchRecord, ply: int, **values: int) -> MatchRecord:
     return dataclasses.replace(record, **arrays)
 
 
+def change_policy(
+    record: MatchRecord, ply: int, *, action: int | None = None, share: float | None = None
+) -> MatchRecord:
+    """Returns the record with the first entry of one ply's policy changed."""
+    actions, shares = record.policy_actions.copy(), record.policy_probabilities.copy()
+    first = record.policy_offsets[ply]
+    if action is not None:
+        actions[first] = action
+    if share is not None:
+        shares[first] = share
+    return dataclasses.replace(record, policy_actions=actions, policy_probabilities=shares)
+
+
 def cut(record: MatchRecord, begin: int, end: int) -> MatchRecord:
     """Returns the record with only some of its plies."""
     names = ["players", "actions", "outcomes", "simulations", "root_values", "raw_values"]
@@ -171,8 +184,13 @@ FAULTS: dict[str, tuple[Callable[[MatchRecord], MatchRecord], str]] = {
             r,
             actions=np.append(r.actions, np.setdiff1d(np.arange(9), r.actions)[0]).astype(np.int32),
             players=np.append(r.players, 1 - r.players[-1]).astype(np.int8),
+            outcomes=np.append(r.outcomes, -1).astype(np.int32),
         ),
         "is not legal",
+    ),
+    "chance without chance": (
+        lambda r: dataclasses.replace(r, outcomes=np.append(r.outcomes[:-1], 2).astype(np.int32)),
+        "chance outcome 2 at ply .* is not possible",
     ),
     "wrong result": (
         lambda r: dataclasses.replace(r, returns=(-r.returns[0], -r.returns[1])),
@@ -181,6 +199,46 @@ FAULTS: dict[str, tuple[Callable[[MatchRecord], MatchRecord], str]] = {
     "no result": (
         lambda r: dataclasses.replace(r, returns=(float("nan"), float("nan"))),
         "the result is",
+    ),
+    "a policy on an illegal action": (
+        lambda r: change_policy(r, 2, action=int(r.actions[0])),
+        r"the policy of ply 2 has action \d, which is not legal",
+    ),
+    "a policy beyond the last action": (
+        lambda r: change_policy(r, 0, action=9),
+        "the policy of ply 0 has action 9, which is not legal",
+    ),
+    "a policy before the first action": (
+        lambda r: change_policy(r, 0, action=-1),
+        "the policy of ply 0 has action -1, which is not legal",
+    ),
+    "a policy far beyond the last action": (
+        lambda r: change_policy(r, 0, action=10_000),
+        "the policy of ply 0 has action 10000, which is not legal",
+    ),
+    "a share that is not a number": (
+        lambda r: change_policy(r, 1, share=float("nan")),
+        r"policy_probabilities must be in \[0, 1\]",
+    ),
+    "shares above one": (
+        lambda r: change_policy(r, 1, share=1.5),
+        r"policy_probabilities must be in \[0, 1\]",
+    ),
+    "an empty target": (
+        lambda r: dataclasses.replace(r, policy_probabilities=0 * r.policy_probabilities),
+        "the policy of a training target must not be empty",
+    ),
+    "a value out of range": (
+        lambda r: dataclasses.replace(r, root_values=r.root_values + np.float32(2.0)),
+        r"root_values must be in \[-1, 1\]",
+    ),
+    "a value that is not a number": (
+        lambda r: dataclasses.replace(r, raw_values=r.raw_values * np.float32(np.nan)),
+        r"raw_values must be in \[-1, 1\]",
+    ),
+    "checkpoints out of order": (
+        lambda r: dataclasses.replace(r, first_checkpoint=r.last_checkpoint + 1),
+        "its checkpoints must be numbers in order",
     ),
     "truncated": (
         lambda r: dataclasses.replace(r, truncated=True),
@@ -206,6 +264,15 @@ def test_a_record_that_is_wrong_is_refused(fault: str) -> None:
     with pytest.raises(RecordError, match=message) as caught:
         match.rebuild([match.records[0], broken, match.records[1]])
     assert broken.match_id in str(caught.value)
+
+
+def test_a_match_under_other_rules_of_the_same_game_is_refused() -> None:
+    match = played("tic_tac_toe")
+    rebuild = Rebuilder(match.game, match.records[0].fingerprint)
+    rebuild(match.records[:1])
+    other = dataclasses.replace(match.records[0], fingerprint="fedcba9876543210")
+    with pytest.raises(RecordError, match=r"other rules of tic_tac_toe .*fedcba9876543210"):
+        rebuild([other])
 
 
 def test_a_false_mark_of_truncation_is_refused_the_other_way() -> None:
