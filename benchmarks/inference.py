@@ -1,0 +1,245 @@
+"""What computes the network: self-play with XLA, ONNX Runtime and int8, beside the pgx way.
+
+    python benchmarks/inference.py [--run RUN] [--blocks 4] [--channels 32] [--seconds 60]
+
+All ways take turns in one process, so that whatever else the machine does meets them alike:
+Connect Four, 32 simulations, 64 matches a device. "pgx" is the common way of doing it: pgx's game,
+its whole state as the tree's embedding, mctx's Gumbel policy and the same network in XLA, on one
+device and on all of them. Prints one JSON object. With --run the weights are those of a trained
+run; fresh ones search other trees.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SIMULATIONS = 32
+MATCHES_PER_DEVICE = 64
+PLIES = 8
+
+
+def main() -> None:
+    """Measures every way in turn."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--channels", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    arguments = parser.parse_args()
+
+    from selfplay.startup import prepare
+
+    prepare()
+    import jax
+    from jax.sharding import Mesh
+
+    from selfplay.arena import load_weights
+    from selfplay.networks import NetworkConfig, build
+    from selfplay.registry import make
+    from selfplay.run import RunDirectory
+
+    game = make("connect_four")
+    config = NetworkConfig(blocks=arguments.blocks, channels=arguments.channels)
+    if arguments.run is not None:
+        run = RunDirectory.open(arguments.run)
+        config = run.config.network
+    network = build(game, config)
+    weights = network.init(key=jax.random.key(0))
+    if arguments.run is not None:
+        weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
+    devices = jax.local_devices()
+    ways: dict[str, Callable[[], int]] = {}
+    players = {}
+    for kind in ("xla", "onnx", "onnx-int8"):
+        players[kind] = OurWay(game, network, config, weights, kind)
+        ways[f"selfplay, {kind}"] = players[kind].chunk
+    for count in sorted({1, len(devices)}):
+        mesh = Mesh(devices[:count], ("devices",))
+        name = f"pgx, {count} device{'s' * (count > 1)}"
+        ways[name] = PgxWay(network, weights, mesh, MATCHES_PER_DEVICE * len(devices)).chunk
+    for chunk in ways.values():
+        for _ in range(3):
+            chunk()
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    end = time.monotonic() + arguments.seconds
+    while time.monotonic() < end:
+        for name, chunk in ways.items():
+            begin, plies = time.monotonic(), 0
+            while (passed := time.monotonic() - begin) < 1.0:
+                plies += chunk()
+            rates[name].append(plies * SIMULATIONS / passed)
+    best_pgx = max(
+        (name for name in ways if name.startswith("pgx")), key=lambda n: median(rates[n])
+    )
+    print(
+        json.dumps(
+            {
+                "network": f"{config.blocks}x{config.channels}",
+                "weights": "fresh" if arguments.run is None else "trained",
+                "devices": len(devices),
+                "rounds": len(rates[best_pgx]),
+                "simulations_per_second": {
+                    name: {
+                        "median": round(median(found)),
+                        "worst": round(min(found)),
+                        "times_best_pgx": round(
+                            median([a / b for a, b in zip(found, rates[best_pgx], strict=True)]), 2
+                        ),
+                    }
+                    for name, found in rates.items()
+                },
+                "computed_share": players["onnx-int8"].computed_share(),
+                "agreement": str(players["onnx-int8"].agreement),
+            },
+            indent=1,
+        )
+    )
+
+
+def median(numbers: list[float]) -> float:
+    """Returns the median."""
+    return statistics.median(numbers)
+
+
+class OurWay:
+    """Self-play as in training: weights loaded anew for every chunk."""
+
+    def __init__(self, game: Any, network: Any, config: Any, weights: Any, kind: str) -> None:
+        import jax
+
+        from selfplay.inference import make_inference
+        from selfplay.parallel import REPLICATED, local_mesh, sharding
+        from selfplay.rollout import RolloutConfig, SelfPlayer
+        from selfplay.search import SearchConfig
+
+        mesh = local_mesh()
+        self._inference = make_inference(game, network, config, kind)
+        self._player = SelfPlayer(
+            game,
+            self._inference.evaluate,
+            SearchConfig(num_simulations=SIMULATIONS),
+            RolloutConfig(matches_per_device=MATCHES_PER_DEVICE, plies_per_chunk=PLIES),
+            mesh=mesh,
+        )
+        self._weights = jax.device_put(weights, sharding(mesh, REPLICATED))
+        self._matches = self._player.start(key=jax.random.key(1))
+        self._chunks = 0
+        self._counts = [0, 0]
+        self.agreement: Any = None
+
+    def chunk(self) -> int:
+        """Plays a chunk; returns the number of plies."""
+        import jax
+
+        params = self._inference.load(self._weights)
+        key = jax.random.fold_in(jax.random.key(2), self._chunks)
+        self._matches, plies = self._player.play(params, self._matches, key=key)
+        jax.device_get(plies)
+        self._chunks += 1
+        if self._chunks == 2:
+            self.agreement = self._inference.calibrate(params)
+        elif self._chunks > 2:
+            counts = self._inference.counts(params)
+            self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
+        self._inference.release(params)
+        return int(plies.actions.size)
+
+    def computed_share(self) -> float:
+        """Returns the share of the positions asked for that were computed."""
+        return round(self._counts[1] / max(1, self._counts[0]), 3)
+
+
+class PgxWay:
+    """pgx's game, its state as embedding, mctx, and the network in XLA."""
+
+    def __init__(self, network: Any, weights: Any, mesh: Any, matches: int) -> None:
+        import jax
+        import jax.numpy as jnp
+        import mctx
+        import pgx
+
+        from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
+
+        env = pgx.make("connect_four")
+        step = jax.vmap(env.step)
+
+        def evaluate(weights: Any, state: Any) -> Any:
+            prediction = network.apply(weights, state.observation.astype(jnp.float32))
+            floor = jnp.finfo(jnp.float32).min
+            return jnp.where(
+                state.legal_action_mask, prediction.policy_logits, floor
+            ), prediction.value
+
+        def recurrent(weights: Any, key: Any, action: Any, state: Any) -> Any:
+            del key
+            mover = state.current_player
+            state = step(state, action)
+            logits, value = evaluate(weights, state)
+            reward = jnp.take_along_axis(state.rewards, mover[:, None], axis=1)[:, 0]
+            value = jnp.where(state.terminated, 0.0, value)
+            discount = jnp.where(state.terminated, 0.0, -1.0)
+            output = mctx.RecurrentFnOutput(
+                reward=reward, discount=discount, prior_logits=logits, value=value
+            )
+            return output, state
+
+        def ply(weights: Any, state: Any, key: Any) -> Any:
+            search_key, init_key = jax.random.split(key)
+            logits, value = evaluate(weights, state)
+            found = mctx.gumbel_muzero_policy(
+                weights,
+                search_key,
+                mctx.RootFnOutput(prior_logits=logits, value=value, embedding=state),
+                recurrent,
+                SIMULATIONS,
+                invalid_actions=~state.legal_action_mask,
+                qtransform=mctx.qtransform_completed_by_mix_value,
+            )
+            state = step(state, found.action)
+            fresh = jax.vmap(env.init)(jax.random.split(init_key, state.terminated.shape[0]))
+            over = state.terminated
+            state = jax.tree.map(
+                lambda new, old: jnp.where(over.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+                fresh,
+                state,
+            )
+            return state, found.action_weights
+
+        def chunk(weights: Any, state: Any, keys: Any) -> Any:
+            return jax.lax.scan(
+                functools.partial(ply, weights), state, jax.random.split(keys[0], PLIES)
+            )
+
+        self._mesh = mesh
+        self._matches = matches
+        self._play = jax.jit(
+            per_device(
+                chunk,
+                mesh,
+                (REPLICATED, ALONG_BATCH, ALONG_BATCH),
+                (ALONG_BATCH, jax.sharding.PartitionSpec(None, *ALONG_BATCH)),
+            )
+        )
+        self._weights = jax.device_put(weights, sharding(mesh, REPLICATED))
+        states = jax.vmap(env.init)(jax.random.split(jax.random.key(0), matches))
+        self._states = jax.device_put(states, sharding(mesh, ALONG_BATCH))
+        self._chunks = 0
+
+    def chunk(self) -> int:
+        """Plays a chunk; returns the number of plies."""
+        import jax
+
+        keys = jax.random.split(jax.random.key(self._chunks), self._mesh.size)
+        self._states, policies = self._play(self._weights, self._states, keys)
+        jax.device_get(policies)
+        self._chunks += 1
+        return PLIES * self._matches
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The network outside XLA, inside the same compiled search: ONNX Runtime behind a host callback."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax.experimental.buffer_callback import Buffer, ExecutionContext, buffer_callback
+from jaxtyping import Array, Int32, Key, PyTree
+
+from selfplay.game import Game
+from selfplay.inference.contract import Agreement, Counts, Ranges
+from selfplay.inference.graph import INPUT
+from selfplay.inference.model import Answer, Model, make_session
+from selfplay.inference.towers import POLICY, VALUE, build_graph
+from selfplay.networks import Network, NetworkConfig, Weights, expected_result
+from selfplay.search import Evaluation
+
+FEWEST_SAMPLES = 64
+"""Positions to calibrate on; before so many have been seen the network stays in float32."""
+
+
+HostWeights = Mapping[str, npt.NDArray[np.float32]]
+
+
+class OnnxInference:
+    """The network in ONNX Runtime, one thread a device, in float32 or int8.
+
+    In int8 the network computes in float32 until ranges have been measured, and again where the
+    integers agree badly; neither recompiles anything.
+
+    Attributes:
+        agreement: of the last calibration.
+    """
+
+    def __init__(
+        self, game: Game[Any], network: Network, config: NetworkConfig, *, int8: bool
+    ) -> None:
+        """Prepares; nothing is built before `load`.
+
+        Args:
+            game: the rules.
+            network: gives the shape of observations.
+            config: its shape; a built-in network.
+            int8: whether to compute the convolutions in integers.
+        """
+        self.kind = "onnx-int8" if int8 else "onnx"
+        self.ranges: Ranges | None = None
+        self.agreement: Agreement | None = None
+        self._game = game
+        self._network = network
+        self._config = config
+        self._numbers = itertools.count()
+        self._models: dict[int, Model] = {}
+        self._weights: dict[int, HostWeights] = {}
+        self._outcomes = 3 if config.value_head == "wdl" else 1
+
+    def evaluate(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
+        """Returns the evaluation of `B` states; ended matches get zeros, at no cost."""
+        del key
+        observations = jax.vmap(self._game.observe)(states).astype(jnp.float32)
+        wanted = ~jax.vmap(self._game.is_terminal)(states)
+        batch = observations.shape[0]
+        # Not `jax.pure_callback`: what that does around the call costs as much as half a network.
+        call = buffer_callback(
+            self._answer,
+            (
+                jax.ShapeDtypeStruct((batch, self._game.num_actions), jnp.float32),
+                jax.ShapeDtypeStruct((batch, self._outcomes), jnp.float32),
+            ),
+        )
+        policy_logits, value_logits = call(params, observations, wanted)
+        return Evaluation(policy_logits=policy_logits, value=expected_result(value_logits))
+
+    def _answer(
+        self, _: ExecutionContext, out: Any, number: Buffer, observations: Buffer, wanted: Buffer
+    ) -> None:
+        """Fills the buffers `out`; called by XLA on the thread of the device that asks."""
+        model = self._models[int(np.asarray(number))]
+        answer = model(np.asarray(observations), np.asarray(wanted))
+        for buffer, values in zip(out, answer, strict=True):
+            np.asarray(buffer)[...] = values
+
+    def load(self, weights: Weights) -> Int32[Array, ""]:
+        """Returns the number under which the callback finds these weights."""
+        number = next(self._numbers)
+        self._weights[number] = {name: np.asarray(leaf) for name, leaf in weights.items()}
+        self._models[number] = self._model(self._weights[number], self.ranges)
+        return jnp.int32(number)
+
+    def release(self, params: PyTree) -> None:
+        """Forgets the weights of that number."""
+        del self._models[int(params)], self._weights[int(params)]
+
+    def calibrate(self, params: PyTree) -> Agreement | None:
+        """Measures ranges on half of the positions these params have seen, agreement on the rest.
+
+        They hold from the next `load` on. Returns None if nothing was measured: no int8, or too
+        few positions.
+        """
+        if self.kind != "onnx-int8":
+            return None
+        samples = self._models[int(params)].samples()
+        if samples is None or len(samples) < FEWEST_SAMPLES:
+            return None
+        weights = self._weights[int(params)]
+        half = len(samples) // 2
+        measured = measure_ranges(self._network, self._config, weights, samples[:half])
+        everything = np.ones(len(samples) - half, np.bool_)
+        exact, rounded = (
+            self._model(weights, ranges)(samples[half:], everything) for ranges in (None, measured)
+        )
+        self.agreement = agreement(exact, rounded)
+        self.ranges = measured if self.agreement.good else None
+        return self.agreement
+
+    def counts(self, params: PyTree) -> Counts:
+        """Returns the positions asked for and computed since `load`."""
+        model = self._models[int(params)]
+        return Counts(asked=model.asked, computed=model.computed)
+
+    def _model(self, weights: HostWeights, ranges: Ranges | None) -> Model:
+        return Model(serialise(self._network, self._config, weights, ranges))
+
+
+def serialise(
+    network: Network, config: NetworkConfig, weights: HostWeights, ranges: Ranges | None
+) -> bytes:
+    """Returns the model with policy and value logits, in int8 if there are ranges."""
+    graph = build_graph(config, network.observation_shape, weights, ranges)
+    return graph.serialise(network.observation_shape, [POLICY, VALUE])
+
+
+def measure_ranges(
+    network: Network,
+    config: NetworkConfig,
+    weights: HostWeights,
+    observations: npt.NDArray[np.float32],
+) -> Ranges:
+    """Returns the range of every tensor that int8 rounds, over these observations."""
+    graph = build_graph(config, network.observation_shape, weights)
+    session = make_session(graph.serialise(network.observation_shape, graph.quantised))
+    outputs = session.run(None, {INPUT: observations})
+    return np.array([(output.min(), output.max()) for output in outputs], np.float32)
+
+
+def agreement(exact: Answer, rounded: Answer) -> Agreement:
+    """Returns how close `rounded` is to `exact`."""
+    log_p, log_q = (_log_softmax(answer.policy_logits) for answer in (exact, rounded))
+    values = [
+        np.asarray(expected_result(jnp.asarray(answer.value_logits))) for answer in (exact, rounded)
+    ]
+    return Agreement(
+        policy_divergence=float((np.exp(log_p) * (log_p - log_q)).sum(axis=-1).mean()),
+        same_move=float((log_p.argmax(axis=-1) == log_q.argmax(axis=-1)).mean()),
+        value_error=float(np.abs(values[0] - values[1]).mean()),
+        positions=len(log_p),
+    )
+
+
+def _log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,0 +1,108 @@
+"""The ONNX graphs: the same function as the flax modules, in float32 and nearly so in int8."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from selfplay.inference.evaluator import agreement, measure_ranges, serialise
+from selfplay.inference.graph import int8_kernel, uint8_scale
+from selfplay.inference.model import Answer, Model
+from selfplay.networks import NetworkConfig
+from tests.inference.networks import boards, host, lively_weights, network_for
+
+SMALL = {"blocks": 2, "channels": 8}
+CONFIGS = {
+    "pooling": NetworkConfig(**SMALL),
+    "plain": NetworkConfig(**SMALL, global_pooling=False),
+    "squeeze and excitation": NetworkConfig(**SMALL, squeeze_excitation=True),
+    "bottleneck": NetworkConfig(**SMALL, block="bottleneck"),
+    "layer norm, scalar value": NetworkConfig(**SMALL, norm="layer", value_head="scalar"),
+    "perceptron": NetworkConfig(**SMALL, kind="mlp"),
+    "perceptron with layer norm": NetworkConfig(**SMALL, kind="mlp", norm="layer"),
+}
+CONVOLUTIONAL = [name for name, config in CONFIGS.items() if config.kind != "mlp"]
+
+
+def everything(count: int) -> np.ndarray:
+    return np.ones(count, np.bool_)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_float_graph_is_the_flax_module(name: str) -> None:
+    network = network_for(CONFIGS[name])
+    weights = lively_weights(network)
+    observations = boards(network, 16)
+    expected = network.apply(weights, jnp.asarray(observations))
+    found = Model(serialise(network, CONFIGS[name], host(weights), None))(
+        observations, everything(16)
+    )
+    np.testing.assert_allclose(found.policy_logits, expected.policy_logits, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.value_logits, expected.value_logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_the_int8_graph_is_close(name: str) -> None:
+    network = network_for(CONFIGS[name])
+    weights = host(lively_weights(network))
+    ranges = measure_ranges(network, CONFIGS[name], weights, boards(network, 256))
+    others = boards(network, 128, seed=1)
+    exact, rounded, zeroed = (
+        Model(serialise(network, CONFIGS[name], chosen, used))(others, everything(128))
+        for chosen, used in (
+            (weights, None),
+            (weights, ranges),
+            ({key: 0 * leaf for key, leaf in weights.items()}, None),
+        )
+    )
+    assert not np.array_equal(exact.policy_logits, rounded.policy_logits)
+    # The logits of these random weights are large: compare with their own spread.
+    spread = exact.policy_logits.std()
+    assert np.abs(exact.policy_logits - rounded.policy_logits).mean() < 0.05 * spread
+    close = agreement(exact, rounded)
+    assert close.same_move > 0.9
+    assert close.value_error < 0.05
+    assert close.good
+    assert not agreement(exact, zeroed).good
+
+
+def test_ranges_follow_the_order_of_the_graph() -> None:
+    config = NetworkConfig(**SMALL)
+    network = network_for(config)
+    weights = host(lively_weights(network))
+    observations = boards(network, 64)
+    ranges = measure_ranges(network, config, weights, observations)
+    # The first tensor is the observation itself, zeros and ones.
+    np.testing.assert_array_equal(ranges[0], [0, 1])
+    stem, two_per_block, heads = 1, 2 * config.blocks, 2
+    assert ranges.shape == (2 * (stem + two_per_block + heads), 2)
+    assert (ranges[:, 0] < ranges[:, 1]).all()
+
+
+def test_uint8_covers_the_range_and_keeps_zero() -> None:
+    for low, high in ((-1.0, 3.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0)):
+        scale, zero = uint8_scale(np.float32(low), np.float32(high))
+        for value in (0.0, low, high):
+            rounded = np.clip(np.rint(value / scale) + zero, 0, 255)
+            assert abs((rounded - float(zero)) * scale - value) <= scale / 2 + 1e-6
+        assert (float(zero) - float(zero)) * scale == 0
+
+
+def test_kernels_have_a_scale_for_each_output_channel() -> None:
+    kernel = np.stack([np.full((2, 3, 3), value, np.float32) for value in (1e-3, 10.0, 0.0)])
+    integers, scales = int8_kernel(kernel)
+    np.testing.assert_array_equal(integers[:2], 127)
+    np.testing.assert_allclose(integers * scales[:, None, None, None], kernel, rtol=1e-5)
+
+
+def test_agreement_measures_policy_and_value() -> None:
+    even = Answer(np.zeros((2, 2), np.float32), np.zeros((2, 3), np.float32))
+    tilted = Answer(
+        np.array([[0, np.log(3)], [0, 0]], np.float32),
+        np.array([[50, 0, 0], [0, 0, 0]], np.float32),
+    )
+    found = agreement(even, tilted)
+    # Even odds against one to three: half of log(4/3) nats, in one position of two.
+    assert found.policy_divergence == pytest.approx(0.25 * np.log(4 / 3), abs=1e-5)
+    assert found.same_move == 0.5
+    assert found.value_error == pytest.approx(0.5, abs=1e-5)
+    assert str(found).endswith("(2 positions)")

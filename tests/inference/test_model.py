@@ -1,0 +1,134 @@
+"""The memory in front of ONNX Runtime: what it answers is what would be computed."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from selfplay.inference import model as module
+from selfplay.inference.evaluator import serialise
+from selfplay.inference.model import Model, fingerprints
+from selfplay.networks import NetworkConfig
+from tests.inference.networks import boards, host, lively_weights, network_for
+
+CONFIG = NetworkConfig(blocks=1, channels=8)
+NETWORK = network_for(CONFIG)
+BYTES = serialise(NETWORK, CONFIG, host(lively_weights(NETWORK)), None)
+
+
+def everything(count: int) -> np.ndarray:
+    return np.ones(count, np.bool_)
+
+
+def test_an_answer_does_not_depend_on_the_batch() -> None:
+    observations = boards(NETWORK, 40)
+    together = Model(BYTES)(observations, everything(40))
+    for size in (1, 2, 3, 7, 16):
+        for first in range(0, 40 - size, 5):
+            alone = Model(BYTES)(observations[first : first + size], everything(size))
+            for one, all_of_them in zip(alone, together, strict=True):
+                np.testing.assert_array_equal(one, all_of_them[first : first + size])
+
+
+def test_each_position_is_computed_once() -> None:
+    model = Model(BYTES)
+    observations = boards(NETWORK, 8)
+    first = model(observations, everything(8))
+    assert (model.asked, model.computed) == (8, 8)
+    mixed = np.concatenate([observations[[3, 3]], boards(NETWORK, 2, seed=1)[[0, 0, 1]]])
+    second = model(mixed, everything(5))
+    assert (model.asked, model.computed) == (13, 10)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one[[3, 3]], other[:2])
+        np.testing.assert_array_equal(other[2], other[3])
+        assert not np.array_equal(other[3], other[4])
+
+
+def test_rows_that_are_not_wanted_cost_nothing_and_are_zero() -> None:
+    model = Model(BYTES)
+    wanted = np.array([True, False, True, False])
+    answer = model(boards(NETWORK, 4), wanted)
+    assert (model.asked, model.computed) == (2, 2)
+    assert answer.policy_logits[wanted].any(axis=1).all()
+    assert not answer.policy_logits[~wanted].any()
+    none = model(boards(NETWORK, 4), np.zeros(4, np.bool_))
+    assert not none.value_logits.any()
+    # Even as the very first question, when the shapes are not known yet.
+    fresh = Model(BYTES)(boards(NETWORK, 4), np.zeros(4, np.bool_))
+    assert fresh.policy_logits.shape == (4, 7)
+
+
+def test_a_full_memory_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MEMORY_BYTES", 4 * 10 * 20)
+    model, reference = Model(BYTES), Model(BYTES)
+    for seed in range(6):
+        observations = boards(NETWORK, 15, seed=seed)
+        expected = reference(observations, everything(15))
+        for _ in range(2):
+            found = model(observations, everything(15))
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+    # More positions at once than fit at all.
+    many = boards(NETWORK, 50, seed=9)
+    np.testing.assert_array_equal(
+        model(many, everything(50)).value_logits, Model(BYTES)(many, everything(50)).value_logits
+    )
+
+
+def test_many_threads_get_the_right_answers() -> None:
+    model = Model(BYTES)
+    observations = boards(NETWORK, 200)
+    expected = Model(BYTES)(observations, everything(200))
+    wrong: list[int] = []
+
+    def ask(seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        for _ in range(30):
+            rows = generator.integers(0, 200, 16)
+            found = model(observations[rows], everything(16))
+            if not np.array_equal(found.policy_logits, expected.policy_logits[rows]):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_samples_depend_on_what_was_asked_not_on_the_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_SAMPLES", 20)
+    observations = boards(NETWORK, 300)
+    kept = []
+    for seed, size in ((0, 10), (1, 7), (2, 300)):
+        model = Model(BYTES)
+        order = np.random.default_rng(seed).permutation(300)
+        for first in range(0, 300, size):
+            # In a buffer that is used again, as XLA's are.
+            buffer = observations[order[first : first + size]].copy()
+            model(buffer, everything(len(buffer)))
+            buffer[:] = -1
+        kept.append(model.samples())
+    assert kept[0] is not None
+    assert 5 <= len(kept[0]) <= 20
+    for other in kept[1:]:
+        np.testing.assert_array_equal(kept[0], other)
+    # Observations as they were asked for.
+    assert all((sample == observations).all(axis=(1, 2, 3)).any() for sample in kept[0])
+    assert Model(BYTES).samples() is None
+
+
+def test_fingerprints_tell_positions_apart() -> None:
+    generator = np.random.default_rng(0)
+    observations = (generator.random((50_000, 6, 7, 2)) < 0.5).astype(np.float32)
+    distinct = len({row.tobytes() for row in observations})
+    found = fingerprints(observations)
+    assert len(set(found)) == distinct
+    assert fingerprints(observations[:5].copy()) == found[:5]
+    # One bit more or less is enough, wherever it is.
+    single = np.zeros((85, 6, 7, 2), np.float32)
+    single.reshape(85, -1)[np.arange(84), np.arange(84)] = 1
+    assert len(set(fingerprints(single))) == 85
