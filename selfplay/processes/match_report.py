@@ -1,48 +1,121 @@
 """The recorded matches of a run, as documents for people and scripts."""
 
-from pathlib import Path
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
-from selfplay.errors import RecordError
-from selfplay.processes.match_files import MatchFiles
-from selfplay.records import MatchRecord, read_matches
+from selfplay.errors import CheckpointError, ConfigError, RecordError
+from selfplay.records import MatchRecord, decode_matches, written_by
 from selfplay.replay.rebuild import Rebuilder
-from selfplay.run import RunDirectory
+from selfplay.run import Config, Place, RunDirectory, settings_hash
 
 
-def newest_matches(run_path: Path, *, limit: int = 0) -> list[dict[str, Any]]:
-    """Returns matches, newest first: match_id, plies, result, returns, checkpoint, truncated.
+def newest_matches(
+    run: Place,
+    *,
+    limit: int = 0,
+    worker: str | None = None,
+    first_checkpoint: int | None = None,
+    last_checkpoint: int | None = None,
+    on_problem: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Returns matches and where they come from, newest first.
+
+    Keys: match_id, plies, result, returns, checkpoint, truncated, worker, first_checkpoint, game,
+    version and fingerprint of the rules, settings_hash, selfplay (the version that wrote it).
 
     Args:
-        run_path: the run directory.
+        run: the run.
         limit: how many; 0 for all.
+        worker: only those of this worker.
+        first_checkpoint: only those ended by this checkpoint or a later one.
+        last_checkpoint: only those ended by this checkpoint or an earlier one.
+        on_problem: is told of each file that is damaged or foreign and was left out.
 
     Raises:
         RunError: it is no run.
-        RecordError: a file of matches is damaged.
+        StorageError: the store cannot be reached.
     """
-    files = MatchFiles(RunDirectory.open(run_path).matches_path).all()
-    # By time, because several workers may have written them; their order decides between equals.
-    files.sort(key=lambda file: file.stat().st_mtime)
+    low = 0 if first_checkpoint is None else first_checkpoint
+    high = float("inf") if last_checkpoint is None else last_checkpoint
+    files = RunDirectory.open(run).matches
     rows: list[dict[str, Any]] = []
-    for file in reversed(files):
-        rows += [_summary(match) for match in reversed(read_matches(file))]
+    # By time, because several workers may have written them; their order decides between equals.
+    for file in reversed(files.entries()):
+        if worker is not None and file.worker != worker:
+            continue
+        try:
+            data = files.get_encoded(file.worker, file.sequence)
+            matches = decode_matches(data, source=files.name(file.worker, file.sequence))
+        except RecordError as error:
+            on_problem(str(error))
+            continue
+        version = written_by(data)
+        rows += [
+            {**_summary(match), "selfplay": version}
+            for match in reversed(matches)
+            if low <= match.last_checkpoint <= high
+        ]
         if limit and len(rows) >= limit:
             return rows[:limit]
     return rows
 
 
-def match_report(run_path: Path, match_id: str) -> dict[str, Any]:
-    """Returns one match with its board, move and values at every ply.
+def stored_checkpoints(
+    run: Place, *, limit: int = 0, on_problem: Callable[[str], None] = lambda text: None
+) -> list[dict[str, Any]]:
+    """Returns the checkpoints of a run and where they come from, newest first.
+
+    Keys: update, time, matches and positions learnt from until then, settings_hash (of the
+    settings that matches were to be made with from then on), fingerprint, selfplay.
+
+    Args:
+        run: the run.
+        limit: how many; 0 for all.
+        on_problem: is told of each damaged one, which is left out.
+
+    Raises:
+        RunError: it is no run.
+        StorageError: the store cannot be reached.
+    """
+    checkpoints = RunDirectory.open(run).checkpoints
+    rows: list[dict[str, Any]] = []
+    for update in reversed(checkpoints.updates()):
+        try:
+            metadata = checkpoints.metadata(update)
+        except CheckpointError as error:
+            on_problem(str(error))
+            continue
+        cursor = metadata.get("cursor", {})
+        rows.append(
+            {
+                "update": update,
+                "time": metadata.get("time"),
+                "matches": cursor.get("matches"),
+                "positions": cursor.get("positions"),
+                "settings_hash": _hash(metadata.get("config")),
+                "fingerprint": metadata.get("fingerprint"),
+                "selfplay": metadata.get("selfplay"),
+            }
+        )
+        if len(rows) == limit:
+            break
+    return rows
+
+
+def match_report(place: Place, match_id: str) -> dict[str, Any]:
+    """Returns one match with its board, move and values at every ply, and all of its origin.
+
+    "settings" are those of search and rollout that it was made with, if a checkpoint knows them.
 
     Raises:
         RunError: it is no run, or its game has changed.
         RecordError: there is no such match, it is damaged, or does not follow the rules.
     """
-    run = RunDirectory.open(run_path)
+    run = RunDirectory.open(place)
     match = _find(run, match_id)
     game = run.make_game()
     positions = Rebuilder(game)([match])
@@ -58,6 +131,7 @@ def match_report(run_path: Path, match_id: str) -> dict[str, Any]:
                 "player": int(match.players[ply]),
                 "action": action,
                 "name": game.action_to_string(state, action),
+                "outcome": int(match.outcomes[ply]),
                 "value": float(match.root_values[ply]),
                 "network_value": float(match.raw_values[ply]),
                 "simulations": int(match.simulations[ply]),
@@ -67,8 +141,7 @@ def match_report(run_path: Path, match_id: str) -> dict[str, Any]:
         )
     return {
         **_summary(match),
-        "game": match.game,
-        "worker": match.worker,
+        "settings": _settings(run, match.settings_hash),
         "moves": moves,
         "board": game.render(_one(positions.final_states, 0)),
     }
@@ -87,7 +160,35 @@ def _summary(match: MatchRecord) -> dict[str, Any]:
         "returns": list(match.returns),
         "checkpoint": match.last_checkpoint,
         "truncated": match.truncated,
+        "worker": match.worker,
+        "first_checkpoint": match.first_checkpoint,
+        "game": match.game,
+        "version": match.version,
+        "fingerprint": match.fingerprint,
+        "settings_hash": match.settings_hash,
     }
+
+
+def _settings(run: RunDirectory, wanted: str) -> dict[str, Any] | None:
+    """Returns the settings with that hash: of the run, or of one of its checkpoints."""
+    configs = [run.config.to_dict()]
+    for update in reversed(run.checkpoints.updates()):
+        with contextlib.suppress(CheckpointError):
+            configs.append(run.checkpoints.metadata(update).get("config") or {})
+        if _hash(configs[-1]) == wanted:
+            break
+    for config in configs:
+        if _hash(config) == wanted:
+            return {section: config[section] for section in ("search", "rollout")}
+    return None
+
+
+def _hash(config: dict[str, Any] | None) -> str | None:
+    try:
+        return settings_hash(Config.from_dict(config)) if config else None
+    except ConfigError:
+        # Of a selfplay with other settings.
+        return None
 
 
 def _result(match: MatchRecord) -> str:
@@ -100,14 +201,14 @@ def _result(match: MatchRecord) -> str:
 
 
 def _find(run: RunDirectory, match_id: str) -> MatchRecord:
-    files = MatchFiles(run.matches_path)
     # A match is named by worker, number of the file, and place in it.
     worker, _, rest = match_id.rpartition("-")[0].rpartition("-")
-    if worker and rest.isdecimal() and files.file(worker, int(rest)).is_file():
-        for match in files.get(worker, int(rest)):
+    known = worker in run.matches.workers() and rest.isdecimal()
+    if known and run.matches.has(worker, int(rest)):
+        for match in run.matches.get(worker, int(rest)):
             if match.match_id == match_id:
                 return match
     raise RecordError(
-        f"{run.path} has no match {match_id!r}",
-        hint=f"selfplay matches {run.path} lists the matches",
+        f"{run.url} has no match {match_id!r}",
+        hint=f"selfplay matches {run.url} lists the matches",
     )

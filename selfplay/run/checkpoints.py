@@ -5,19 +5,20 @@ import datetime
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import PyTree
 
-from selfplay.errors import CheckpointError, RunError
+from selfplay.errors import CheckpointError
+from selfplay.run.directory_store import DirectoryStore
 from selfplay.run.manifest import (
     MANIFEST,
+    encode_manifest,
     item_files,
     read_manifest,
     read_verified,
@@ -31,14 +32,19 @@ from selfplay.run.storage import (
     sync_directory,
     sync_tree,
 )
+from selfplay.run.store import Listener
 from selfplay.run.trees import into, nest, read_tree, write_tree
 
 WEIGHTS = "weights"
 TRAIN_STATE = "train_state"
+FOLDER = "checkpoints"
 
-_METADATA = "metadata.json"
+METADATA = "metadata.json"
 _REMOVED_PREFIX = ".old-"
 _FOREIGN_STALE_SECONDS = 3600.0
+
+ReadFiles = Callable[[Sequence[str]], dict[str, bytes]]
+"""Takes names of files of one checkpoint, returns their verified contents."""
 
 
 class Checkpoints:
@@ -49,22 +55,25 @@ class Checkpoints:
     Attributes:
         run_path: the run directory.
         path: where the checkpoints lie.
+        url: what to call the run in messages.
     """
 
-    def __init__(self, run_path: Path, *, stamp: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, run_path: Path, *, stamp: Callable[[], Mapping[str, Any]] = dict) -> None:
         """Looks at the checkpoints of a run; touches nothing.
 
         Args:
             run_path: the run directory.
-            stamp: metadata that every checkpoint gets (the game, its rules, the config).
+            stamp: returns metadata that every checkpoint gets (the game, its rules, the config).
         """
         self.run_path = run_path
-        self.path = run_path / "checkpoints"
-        self._stamp = dict(stamp or {})
+        self.path = run_path / FOLDER
+        self.url = str(run_path)
+        self._listener: Listener | None = None
+        self._stamp = stamp
 
     def save(
         self, update: int, items: Mapping[str, PyTree], *, metadata: Mapping[str, Any] | None = None
-    ) -> Path:
+    ) -> str:
         """Writes a checkpoint: complete afterwards, or absent. One of the same update is replaced.
 
         Args:
@@ -74,7 +83,7 @@ class Checkpoints:
             metadata: anything JSON can hold.
 
         Returns:
-            Its directory.
+            Where it lies.
 
         Raises:
             StorageError: the disk is full or refuses the write; the older checkpoints stay.
@@ -86,22 +95,7 @@ class Checkpoints:
         with storage_errors(final):
             temporary.mkdir(parents=True)
             try:
-                trees = {
-                    item: write_tree(temporary / item, tree, name=final)
-                    for item, tree in items.items()
-                }
-                document = {
-                    **self._stamp,
-                    **(metadata or {}),
-                    "update": update,
-                    "selfplay": software_version(),
-                    "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    "items": list(items),
-                }
-                (temporary / _METADATA).write_text(json.dumps(document, indent=1) + "\n")
-                # The manifest comes last and after a sync: a directory that has one is complete.
-                sync_tree(temporary)
-                write_manifest(temporary, trees)
+                self._write(temporary, update, items, metadata or {})
                 if final.exists():
                     # A kill between these two renames loses nothing: see `recover`.
                     shutil.rmtree(self._set_aside(update))
@@ -110,7 +104,32 @@ class Checkpoints:
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
-        return final
+        return str(final)
+
+    def _write(
+        self,
+        directory: Path,
+        update: int,
+        items: Mapping[str, PyTree],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Writes the files of a checkpoint into an empty directory, the manifest last."""
+        trees = {
+            item: write_tree(directory / item, tree, name=Path(self._label(update)))
+            for item, tree in items.items()
+        }
+        document = {
+            **self._stamp(),
+            **metadata,
+            "update": update,
+            "selfplay": software_version(),
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "items": list(items),
+        }
+        (directory / METADATA).write_text(json.dumps(document, indent=1) + "\n")
+        # The manifest comes last and after a sync: a directory that has one is complete.
+        sync_tree(directory)
+        write_manifest(directory, trees)
 
     def updates(self) -> list[int]:
         """Returns the updates of the complete checkpoints, ascending."""
@@ -126,6 +145,35 @@ class Checkpoints:
         """Returns the newest complete checkpoint, or None before the first."""
         return max(self.updates(), default=None)
 
+    def wait_for_newer(self, update: int | None, timeout_seconds: float) -> int | None:
+        """Returns the newest complete checkpoint once there is one above `update`.
+
+        Args:
+            update: the newest one known so far, None for none.
+            timeout_seconds: None is returned after so long; 0 looks once.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        if timeout_seconds > 0 and self._listener is None:
+            # Before the first look, so that no notice can fall between looking and listening.
+            self._listener = self._listen()
+        while True:
+            newest = self._newest_above(update)
+            left = deadline - time.monotonic()
+            if newest is not None or left <= 0 or self._listener is None:
+                return newest
+            self._listener.wait(left)
+
+    def _newest_above(self, update: int | None) -> int | None:
+        newest = self.latest()
+        known = -1 if update is None else update
+        return newest if newest is not None and newest > known else None
+
+    def _listen(self) -> Listener:
+        return Listener(DirectoryStore.poll_seconds)
+
     def load(self, update: int, item: str, target: PyTree | None = None) -> Any:
         """Returns one item of a checkpoint, every byte of it checked.
 
@@ -139,26 +187,26 @@ class Checkpoints:
         Raises:
             CheckpointError: it is missing or damaged, or does not fit `target`.
         """
-        directory = self.path / str(update)
 
         def read() -> Any:
-            manifest = read_manifest(directory)
+            manifest, files = self._open(update)
             if item not in manifest["trees"]:
                 raise CheckpointError(
-                    f"checkpoint {directory} has no {item}, only {', '.join(manifest['trees'])}"
+                    f"checkpoint {self._label(update)} has no {item}, only "
+                    f"{', '.join(manifest['trees'])}"
                 )
             # From a copy, because a writer may prune or replace the checkpoint meanwhile, and what
             # is read must be what was verified.
             with (
                 storage_errors(Path(tempfile.gettempdir())),
-                _copy(directory, manifest, item) as own,
+                _copy(files, item_files(manifest, item)) as own,
             ):
-                return read_tree(own, manifest["trees"][item])
+                return read_tree(own / item, manifest["trees"][item])
 
         leaves = self._checked(update, read)
         if target is None:
             return nest(leaves)
-        return into(target, leaves, what=f"{item} of checkpoint {directory}")
+        return into(target, leaves, what=f"{item} of checkpoint {self._label(update)}")
 
     def load_latest(self, item: str, target: PyTree | None = None) -> tuple[int, Any] | None:
         """Returns the newest update and its item, or None before the first checkpoint.
@@ -179,13 +227,27 @@ class Checkpoints:
         Raises:
             CheckpointError: the checkpoint is missing or damaged.
         """
-        directory = self.path / str(update)
 
         def read() -> Any:
-            return json.loads(read_verified(directory, read_manifest(directory), _METADATA))
+            _, files = self._open(update)
+            return json.loads(files([METADATA])[METADATA])
 
         document: dict[str, Any] = self._checked(update, read)
         return document
+
+    def read_files(self, update: int) -> tuple[bytes, dict[str, bytes]]:
+        """Returns a checkpoint as it is stored: its manifest and its other files by name.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+
+        def read() -> tuple[bytes, dict[str, bytes]]:
+            manifest, files = self._open(update)
+            return encode_manifest(manifest), files(list(manifest["files"]))
+
+        found: tuple[bytes, dict[str, bytes]] = self._checked(update, read)
+        return found
 
     def check_game(self, update: int, *, game: str, fingerprint: str) -> None:
         """Raises `CheckpointError` unless the checkpoint was written for these rules.
@@ -196,7 +258,7 @@ class Checkpoints:
             fingerprint: of its rules, see `selfplay.registry.fingerprint`.
         """
         written = self.metadata(update)
-        label = f"checkpoint {self.run_path / str(update)} was written for {written.get('game')}"
+        label = f"checkpoint {self.url}/{update} was written for {written.get('game')}"
         if written.get("game") != game:
             raise CheckpointError(f"{label}, but the game is {game}")
         if written.get("fingerprint") != fingerprint:
@@ -222,8 +284,7 @@ class Checkpoints:
             if update not in pinned and not (pinned_every and update % pinned_every == 0)
         ]
         for update in removed:
-            with storage_errors(self.path):
-                shutil.rmtree(self._set_aside(update))
+            self._remove(update)
         return removed
 
     def recover(self) -> None:
@@ -239,6 +300,24 @@ class Checkpoints:
                     shutil.rmtree(entry, ignore_errors=True)
                 elif entry.name.startswith(TEMPORARY_PREFIX) and _is_stale(entry):
                     self._finish(entry)
+
+    def _open(self, update: int) -> tuple[dict[str, Any], ReadFiles]:
+        """Returns the manifest of a checkpoint, and what gives verified contents by name."""
+        directory = self.path / str(update)
+        manifest = read_manifest(directory)
+        return manifest, lambda names: {
+            name: read_verified(directory, manifest, name) for name in names
+        }
+
+    def _remove(self, update: int) -> None:
+        with storage_errors(self.path):
+            shutil.rmtree(self._set_aside(update))
+
+    def _is_there(self, update: int) -> bool:
+        return (self.path / str(update)).is_dir()
+
+    def _label(self, update: int) -> str:
+        return str(self.path / str(update))
 
     def _finish(self, stale: Path) -> None:
         final = self.path / stale.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
@@ -264,10 +343,10 @@ class Checkpoints:
         """Returns `read()`; if it fails, names the checkpoints that could be used instead."""
         others = [other for other in self.updates() if other != update]
         listed = ", ".join(map(str, others[-10:]))
-        hint = f"use {self.run_path}@UPDATE; other complete checkpoints are: {listed}"
-        if not (self.path / str(update)).is_dir():
+        hint = f"use {self.url}@UPDATE; other complete checkpoints are: {listed}"
+        if not self._is_there(update):
             raise CheckpointError(
-                f"{self.run_path} has no checkpoint {update}",
+                f"{self.url} has no checkpoint {update}",
                 hint=hint if others else "it has none at all yet",
             )
         try:
@@ -275,54 +354,6 @@ class Checkpoints:
         except CheckpointError as error:
             fallback = hint if others else "there is no other checkpoint in this run"
             raise CheckpointError(str(error), hint=error.hint or fallback) from error.__cause__
-
-
-def find_checkpoint(text: str) -> tuple[Path, int]:
-    """Returns the run directory and the update that "RUN" (the newest) or "RUN@UPDATE" means.
-
-    Raises:
-        RunError: RUN is not a run directory.
-        CheckpointError: it has no such checkpoint, or none yet.
-    """
-    path, update = split_checkpoint_name(text)
-    if not (path / "run.toml").is_file():
-        raise RunError(
-            f"{path} is not a selfplay run" if path.exists() else f"{path} does not exist",
-            hint="name a directory made by `selfplay train`, such as runs/connect_four",
-        )
-    available = Checkpoints(path).updates()
-    if not available:
-        raise CheckpointError(
-            f"{path} has no checkpoint yet", hint="the first one comes within a minute of training"
-        )
-    if update is None:
-        return path, available[-1]
-    if update not in available:
-        shown = ", ".join(map(str, available[-10:]))
-        raise CheckpointError(
-            f"{path} has no checkpoint {update}",
-            hint=f"complete checkpoints are: {'..., ' if len(available) > 10 else ''}{shown}",
-        )
-    return path, update
-
-
-def split_checkpoint_name(text: str) -> tuple[Path, int | None]:
-    """Returns the path and the update of "RUN[@UPDATE]"; None stands for the newest.
-
-    Raises:
-        CheckpointError: what follows the @ is not a number.
-    """
-    if Path(text).exists():
-        return Path(text), None
-    run, at, update = text.rpartition("@")
-    if not at:
-        return Path(text), None
-    if not re.fullmatch(r"[0-9]+", update):
-        raise CheckpointError(
-            f"{text!r} names no checkpoint: {update!r} is not an update number",
-            hint=f"write {run}@UPDATE, or {run} for the newest",
-        )
-    return Path(run), int(update)
 
 
 def software_version() -> str:
@@ -334,14 +365,14 @@ def software_version() -> str:
 
 
 @contextlib.contextmanager
-def _copy(directory: Path, manifest: dict[str, Any], item: str) -> Iterator[Path]:
-    """Gives a verified copy of one item, for the time of the context."""
+def _copy(files: ReadFiles, names: Sequence[str]) -> Iterator[Path]:
+    """Gives a folder with verified copies of some files, for the time of the context."""
     with tempfile.TemporaryDirectory(prefix="selfplay-") as folder:
-        for name in item_files(manifest, item):
+        for name, data in files(names).items():
             file = Path(folder) / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(read_verified(directory, manifest, name))
-        yield Path(folder) / item
+            file.write_bytes(data)
+        yield Path(folder)
 
 
 def _is_stale(temporary: Path) -> bool:

@@ -33,6 +33,14 @@ class TrainerConfig:
         minutes: planned length, at least 0; 0 for no limit by time. Learning-rate schedules and
             the end of training follow it.
         updates: planned length in updates, at least 0; 0 for no limit by updates.
+        max_staleness: matches of other processes that ended with a checkpoint more updates old
+            than this are counted and left out, at least 0; 0 for no limit.
+        max_backlog: positions taken in whose updates are not made yet, at least 1: with more,
+            the trainer takes in no further ones and workers rest until it has caught up.
+        suspend_workers: whether workers rest while the trainer makes updates, which it then does
+            in bursts: for one accelerator that all of them share.
+        any_settings: whether matches made with other settings of search and rollout are learnt
+            from too, as in training on stored matches of other runs.
     """
 
     reuse: float = 4.0
@@ -43,6 +51,10 @@ class TrainerConfig:
     seed: int = 0
     minutes: float = 0.0
     updates: int = 0
+    max_staleness: int = 20_000
+    max_backlog: int = 20_000
+    suspend_workers: bool = False
+    any_settings: bool = False
 
     def __post_init__(self) -> None:
         check_range("trainer.reuse", self.reuse, above=0)
@@ -53,6 +65,8 @@ class TrainerConfig:
         check_range("trainer.seed", self.seed, low=0, high=2**32 - 1)
         check_range("trainer.minutes", self.minutes, low=0)
         check_range("trainer.updates", self.updates, low=0)
+        check_range("trainer.max_staleness", self.max_staleness, low=0)
+        check_range("trainer.max_backlog", self.max_backlog, low=1)
 
     def checkpoint_due(self, update: int, seconds: float) -> bool:
         """Returns whether to write a checkpoint after `update`, `seconds` after the last one."""
@@ -97,6 +111,22 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StorageConfig:
+    """How much a run may store.
+
+    Attributes:
+        max_match_bytes: of all files of matches, at least 0; 0 for no limit. Above it the oldest
+            files are removed when a checkpoint is written, but never one that is not learnt from
+            yet or still in the replay window.
+    """
+
+    max_match_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("storage.max_match_bytes", self.max_match_bytes, low=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Every setting of a run, by section."""
 
@@ -107,6 +137,7 @@ class Config:
     learner: LearnerConfig = dataclasses.field(default_factory=LearnerConfig)
     trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    storage: StorageConfig = dataclasses.field(default_factory=StorageConfig)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns plain values by section and key; tuples become lists, as in JSON and TOML."""
@@ -153,6 +184,10 @@ KEYS: dict[str, dict[str, Any]] = {
 """Section to key to annotated type."""
 
 
+WORKER_KEYS = ("matches_per_device", "plies_per_chunk")
+"""Settings of `rollout` that each worker may choose for its machine."""
+
+
 def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns `settings` with every name known and every value of its setting's type.
 
@@ -180,7 +215,13 @@ def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def settings_hash(config: Config) -> str:
-    """Returns 12 hex digits that name the settings matches are made with: search and rollout."""
+    """Returns 12 hex digits that name the settings matches are made with: search and rollout.
+
+    How many matches a machine plays at once is its own business and not among them.
+    """
     settings = config.to_dict()
-    made_with = json.dumps({key: settings[key] for key in ("search", "rollout")}, sort_keys=True)
+    rollout = {key: value for key, value in settings["rollout"].items() if key not in WORKER_KEYS}
+    # Nor is what computes the network there.
+    search = {key: value for key, value in settings["search"].items() if key != "inference"}
+    made_with = json.dumps({"search": search, "rollout": rollout}, sort_keys=True)
     return hashlib.sha256(made_with.encode()).hexdigest()[:12]

@@ -5,11 +5,12 @@ from pathlib import Path
 from selfplay.errors import RunError
 from selfplay.run.directory import RunDirectory
 from selfplay.run.ratings import read_evaluations
+from selfplay.run.store import Place
 from selfplay.telemetry.plots import plot_training
 from selfplay.telemetry.tensorboard import read_scalars
 
 
-def training_curve(run_path: Path, output: Path) -> None:
+def training_curve(run_path: Place, output: Path) -> None:
     """Draws strength and losses over the course of a run.
 
     Args:
@@ -21,8 +22,9 @@ def training_curve(run_path: Path, output: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     run = RunDirectory.open(run_path)
-    evaluations = read_evaluations(run_path)
+    evaluations = read_evaluations(run.store)
+    run.fetch_files("tensorboard")
     scalars = read_scalars(run.tensorboard_path)
     if not evaluations and not scalars:
-        raise RunError(f"{run_path} has nothing to draw yet", hint="train it for a minute first")
+        raise RunError(f"{run.url} has nothing to draw yet", hint="train it for a minute first")
     plot_training(evaluations, scalars, output, title=run.game_name)

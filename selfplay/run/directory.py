@@ -1,12 +1,13 @@
-"""The run directory: everything one training effort leaves on disk, and whose it is."""
+"""A run: everything one training effort leaves behind, and whose it is."""
 
 import contextlib
 import datetime
 import errno
 import fcntl
+import functools
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,17 @@ from selfplay.errors import ConfigError, RunError, StorageError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, fingerprint
 from selfplay.run.checkpoints import Checkpoints, software_version
-from selfplay.run.config import Config
-from selfplay.run.storage import TEMPORARY_PREFIX, atomic_write, storage_errors
+from selfplay.run.config import Config, settings_hash
+from selfplay.run.directory_store import DirectoryStore
+from selfplay.run.lease import Lease
+from selfplay.run.matches import MatchFiles
+from selfplay.run.names import RUN_FILE, is_run, no_run
+from selfplay.run.remote_checkpoints import RemoteCheckpoints
+from selfplay.run.scratch import download, scratch_directory, upload_changes
+from selfplay.run.storage import TEMPORARY_PREFIX, storage_errors
+from selfplay.run.store import Place, Store, open_store
 
 FORMAT = 1
-RUN_FILE = "run.toml"
 _LOCK_FILE = "run.lock"
 _SUBDIRECTORIES = ("checkpoints", "matches", "heartbeats", "ratings", "tensorboard")
 _COMMENT = """\
@@ -31,10 +38,13 @@ _COMMENT = """\
 
 
 class RunDirectory:
-    """One run on disk. Make it with `create`, `open` or `open_or_create`.
+    """One run, in a directory or a store elsewhere. Use `create`, `open` or `open_or_create`.
 
     Attributes:
-        path: the directory.
+        store: what holds it.
+        url: what to call it in messages.
+        path: the directory; for a store elsewhere a scratch directory of this process.
+        document: the whole of run.toml.
         game_spec: how to make the game.
         game_name: the game's own name.
         game_version: the version of its rules.
@@ -43,42 +53,31 @@ class RunDirectory:
         created: when, in ISO 8601.
     """
 
-    def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
+    def __init__(self, place: Place | Store, document: Mapping[str, Any]) -> None:
         """Takes a parsed run.toml; use the class methods instead."""
         game = document["game"]
-        self.path = path
+        self.store = open_store(place)
+        self.url = self.store.url
+        self.path = self.store.path or scratch_directory(self.url)
+        self.document = document
         self.game_spec = GameSpec(spec=game["spec"], options=dict(game["options"]))
         self.game_name: str = game["name"]
         self.game_version: int = game["version"]
         self.fingerprint: str = game["fingerprint"]
         self.created: str = document["created"]
         self.config = Config.from_dict(document["config"])
+        self._lease: Lease | None = None
 
     @classmethod
-    def create(cls, path: Path, spec: GameSpec, game: Game[Any], config: Config) -> "RunDirectory":
-        """Makes a run in an absent or empty directory.
+    def create(
+        cls, place: Place | Store, spec: GameSpec, game: Game[Any], config: Config
+    ) -> "RunDirectory":
+        """Makes a run in an absent or empty directory or prefix of a store.
 
         Raises:
-            RunError: the directory holds a run already, or something else.
+            RunError: it holds a run already, or something else.
             StorageError: it cannot be written.
         """
-        if is_run(path):
-            raise RunError(f"{path} is a run already", hint="choose another --run")
-        with storage_errors(path):
-            if path.exists() and not path.is_dir():
-                raise RunError(f"{path} is a file, not a directory", hint="choose another --run")
-            path.mkdir(parents=True, exist_ok=True)
-            # A creator that was killed may have left a temporary file or the lock, nothing else.
-            foreign = [
-                name
-                for name in sorted(os.listdir(path))
-                if not name.startswith(TEMPORARY_PREFIX) and name != _LOCK_FILE
-            ]
-        if foreign:
-            raise RunError(
-                f"{path} holds files that are not a selfplay run, such as {foreign[0]}",
-                hint="choose another --run; selfplay never writes into a directory of others",
-            )
         document = {
             "format": FORMAT,
             "selfplay": software_version(),
@@ -92,33 +91,47 @@ class RunDirectory:
             },
             "config": config.to_dict(),
         }
+        return cls.create_from(place, document)
+
+    @classmethod
+    def create_from(
+        cls, place: Place | Store, document: Mapping[str, Any], *, vacant: bool = False
+    ) -> "RunDirectory":
+        """Makes a run whose run.toml says `document`; otherwise as `create`.
+
+        Args:
+            place: the directory or URL.
+            document: all of it.
+            vacant: whether the caller has seen by itself that no run lies there.
+        """
+        store = open_store(place)
+        if not vacant:
+            check_vacant(store)
         try:
             text = _COMMENT + tomli_w.dumps(document)
         except TypeError as error:
             raise ConfigError(
-                f"the options of {spec.spec} cannot be stored: {error}",
+                f"the options of {document['game']['spec']} cannot be stored: {error}",
                 hint="options of a game are texts, numbers, true or false, and lists of those",
             ) from None
-        atomic_write(path / RUN_FILE, text.encode())
-        run = cls(path, document)
+        if not store.write_new(RUN_FILE, text.encode()):
+            raise RunError(f"{store.url} is a run already", hint="choose another --run")
+        run = cls(store, document)
         run._make_subdirectories()
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "RunDirectory":
+    def open(cls, place: Place | Store) -> "RunDirectory":
         """Opens an existing run; writes nothing.
 
         Raises:
             RunError: it is no run, or its run.toml is damaged or of a newer selfplay.
+            StorageError: a store elsewhere cannot be reached.
         """
-        file = path / RUN_FILE
-        if not is_run(path):
-            raise RunError(
-                f"{path} is not a selfplay run" if path.exists() else f"{path} does not exist",
-                hint="name a directory made by `selfplay train`, such as runs/connect_four",
-            )
+        store = open_store(place)
+        file = store.label(RUN_FILE)
         try:
-            document = tomllib.loads(file.read_text(encoding="utf-8"))
+            document = tomllib.loads(store.read(RUN_FILE).decode())
             written_by = document.get("selfplay", "unknown")
             if document["format"] > FORMAT:
                 raise RunError(
@@ -126,14 +139,14 @@ class RunDirectory:
                     f"{FORMAT}",
                     hint=f"it was written by selfplay {written_by}: upgrade selfplay",
                 )
-            return cls(path, document)
+            return cls(store, document)
+        except FileNotFoundError:
+            raise no_run(store) from None
         except ConfigError as error:
             raise RunError(
                 f"{file} has a setting that this selfplay refuses: {error}",
                 hint=f"it was written by selfplay {written_by}",
             ) from None
-        except OSError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise RunError(
@@ -144,15 +157,15 @@ class RunDirectory:
     @classmethod
     def open_or_create(
         cls,
-        path: Path,
+        place: Place | Store,
         spec: GameSpec,
         game: Game[Any],
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> "RunDirectory":
-        """Resumes the run at `path`, or makes it.
+        """Resumes the run at `place`, or makes it.
 
         Args:
-            path: the directory.
+            place: the directory or URL.
             spec: how `game` was made.
             game: the game.
             settings: what the user asked for (`read_settings`): laid over the defaults for a new
@@ -163,16 +176,17 @@ class RunDirectory:
                 rules, or a run whose network differs from `settings`.
             ConfigError: a setting is unknown or out of range.
         """
-        if not is_run(path):
-            return cls.create(path, spec, game, Config.from_dict(settings or {}))
-        run = cls.open(path)
+        store = open_store(place)
+        if not is_run(store):
+            return cls.create(store, spec, game, Config.from_dict(settings or {}))
+        run = cls.open(store)
         run.check_game(game, spec)
         config = run.config.updated(settings or {})
         stored, asked = run.config.to_dict()["network"], config.to_dict()["network"]
         for key, value in stored.items():
             if asked[key] != value:
                 raise RunError(
-                    f"{path} has network.{key} = {value!r}, but {asked[key]!r} was asked for",
+                    f"{run.url} has network.{key} = {value!r}, but {asked[key]!r} was asked for",
                     hint="the network of a run is fixed: leave the setting out, or choose "
                     "another --run",
                 )
@@ -180,22 +194,17 @@ class RunDirectory:
         run._make_subdirectories()
         return run
 
-    @property
+    @functools.cached_property
     def checkpoints(self) -> Checkpoints:
         """Its checkpoints; each one saved gets the game, its rules and the config in force."""
-        stamp = {
-            "game": self.game_name,
-            "game_version": self.game_version,
-            "fingerprint": self.fingerprint,
-            "game_spec": {"spec": self.game_spec.spec, "options": self.game_spec.options},
-            "config": self.config.to_dict(),
-        }
-        return Checkpoints(self.path, stamp=stamp)
+        if self.store.path is not None:
+            return Checkpoints(self.store.path, stamp=self._stamp)
+        return RemoteCheckpoints(self.store, stamp=self._stamp, guard=self._check_lease)
 
-    @property
-    def matches_path(self) -> Path:
-        """Where finished matches lie, one directory per worker."""
-        return self.path / "matches"
+    @functools.cached_property
+    def matches(self) -> MatchFiles:
+        """Its finished matches."""
+        return MatchFiles(self.store)
 
     @property
     def tensorboard_path(self) -> Path:
@@ -206,9 +215,16 @@ class RunDirectory:
         """Returns the game of this run.
 
         Raises:
-            RunError: its rules are not those the run was created with.
+            RunError: its file has moved, or its rules are not those the run was created with.
         """
-        game: Game[Any] = self.game_spec.make()
+        try:
+            game: Game[Any] = self.game_spec.make()
+        except ConfigError as error:
+            raise RunError(
+                f"the game of {self.url} is not where it was: {error}",
+                hint="name where it is now: --game FILE.py:Class with trainer, analyze and "
+                f"arena, or selfplay play FILE.py:Class --opponent {self.url}",
+            ) from error
         self.check_game(game, self.game_spec)
         return game
 
@@ -221,30 +237,84 @@ class RunDirectory:
         """
         hint = "choose another --run"
         if game.name != self.game_name:
-            raise RunError(f"{self.path} belongs to {self.game_name}, not {game.name}", hint=hint)
+            raise RunError(f"{self.url} belongs to {self.game_name}, not {game.name}", hint=hint)
         found = fingerprint(game)
         if found == self.fingerprint:
             return
         if dict(spec.options) != dict(self.game_spec.options):
             stored, asked = (_options(s.options) for s in (self.game_spec, spec))
             raise RunError(
-                f"{self.path} belongs to {self.game_name} with {stored}, not {asked}", hint=hint
+                f"{self.url} belongs to {self.game_name} with {stored}, not {asked}", hint=hint
             )
         raise RunError(
-            f"the rules of {game.name} have changed since {self.path} was created "
+            f"the rules of {game.name} have changed since {self.url} was created "
             f"(fingerprint {self.fingerprint}, now {found})",
             hint="go on with the old rules, or train the new ones in another --run",
         )
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, on_wait: Callable[[str], None] = lambda text: None) -> Iterator[None]:
         """Holds the run for the one process that may train it, and clears up after a killed one.
 
-        The kernel releases the lock when the process ends, however it ends.
+        In a directory the kernel releases the lock when the process ends, however it ends. In a
+        store elsewhere it is renewed all the time, and taken over after a silence.
+
+        Args:
+            on_wait: is told if a silence has to be waited for.
 
         Raises:
             RunError: another process holds it.
         """
+        held = self._hold_file() if self.store.path is not None else self._hold_lease(on_wait)
+        with held:
+            if isinstance(self.store, DirectoryStore):
+                for folder in _SUBDIRECTORIES:
+                    self.store.clear_stale(folder)
+            self.checkpoints.recover()
+            yield
+
+    def publish_files(self, folder: str) -> None:
+        """Brings the files of a folder under `path`, such as event files, to a store elsewhere.
+
+        Raises:
+            StorageError: the store is full, cannot be reached or refuses.
+        """
+        if self.store.path is None:
+            upload_changes(self.store, self.path, folder)
+
+    def fetch_files(self, folder: str) -> None:
+        """Brings the files of a folder from a store elsewhere to `path`.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        if self.store.path is None:
+            download(self.store, self.path, folder)
+
+    def _stamp(self) -> dict[str, Any]:
+        return {
+            "game": self.game_name,
+            "game_version": self.game_version,
+            "fingerprint": self.fingerprint,
+            "game_spec": {"spec": self.game_spec.spec, "options": self.game_spec.options},
+            "config": self.config.to_dict(),
+            "settings_hash": settings_hash(self.config),
+        }
+
+    @contextlib.contextmanager
+    def _hold_lease(self, on_wait: Callable[[str], None]) -> Iterator[None]:
+        try:
+            with Lease(self.store, on_wait=on_wait) as self._lease:
+                yield
+        finally:
+            self._lease = None
+
+    def _check_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    @contextlib.contextmanager
+    def _hold_file(self) -> Iterator[None]:
         file = self.path / _LOCK_FILE
         with storage_errors(file):
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -266,7 +336,6 @@ class RunDirectory:
             with storage_errors(file):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            self.checkpoints.recover()
             yield
         finally:
             os.close(descriptor)
@@ -277,9 +346,30 @@ class RunDirectory:
                 (self.path / name).mkdir(exist_ok=True)
 
 
-def is_run(path: Path) -> bool:
-    """Returns whether the directory holds a run."""
-    return (path / RUN_FILE).is_file()
+def check_vacant(store: Store) -> None:
+    """Raises `RunError` unless a run can be made there: nothing lies there yet."""
+    if is_run(store):
+        raise RunError(f"{store.url} is a run already", hint="choose another --run")
+    if store.path is None:
+        foreign = store.names()
+    else:
+        with storage_errors(store.path):
+            if store.path.exists() and not store.path.is_dir():
+                raise RunError(
+                    f"{store.url} is a file, not a directory", hint="choose another --run"
+                )
+            store.path.mkdir(parents=True, exist_ok=True)
+            # A creator that was killed may have left a temporary file or the lock, nothing else.
+            foreign = [
+                name
+                for name in sorted(os.listdir(store.path))
+                if not name.startswith(TEMPORARY_PREFIX) and name != _LOCK_FILE
+            ]
+    if foreign:
+        raise RunError(
+            f"{store.url} holds files that are not a selfplay run, such as {foreign[0]}",
+            hint="choose another --run; selfplay never writes into a directory of others",
+        )
 
 
 def _options(options: Mapping[str, object]) -> str:

@@ -7,14 +7,16 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from selfplay.errors import ConfigError
-from selfplay.run.storage import process_exists, process_space, write_json
+from selfplay.run.storage import process_exists, process_space
+from selfplay.run.store import Place, Store, open_store
 
 MAX_AGE_SECONDS = 120.0
 """A process that has been silent for longer counts as dead."""
+
+FOLDER = "heartbeats"
 
 _OWN_FIELDS = ("role", "id", "pid", "host", "process_space", "time")
 
@@ -43,11 +45,11 @@ class Heartbeat:
     fields: dict[str, Any]
 
 
-def write_heartbeat(run_path: Path, role: str, id: str, fields: Mapping[str, Any]) -> None:
+def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str, Any]) -> None:
     """Says that this process is alive.
 
     Args:
-        run_path: the run directory.
+        run: the run.
         role: "trainer", "worker" or "evaluator".
         id: tells processes of one role apart; letters, digits, dots, dashes and underscores.
         fields: anything JSON can hold.
@@ -65,20 +67,27 @@ def write_heartbeat(run_path: Path, role: str, id: str, fields: Mapping[str, Any
         "process_space": process_space(),
         "time": time.time(),
     }
-    write_json(_file(run_path, role, id), beat)
+    open_store(run).write(_name(role, id), json.dumps(beat, indent=1).encode() + b"\n")
 
 
-def remove_heartbeat(run_path: Path, role: str, id: str) -> None:
+def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:
     """Says that this process has ended as it should."""
-    _file(run_path, role, id).unlink(missing_ok=True)
+    open_store(run).delete(_name(role, id))
 
 
-def read_heartbeats(run_path: Path) -> list[Heartbeat]:
-    """Returns the heartbeats of a run, the dead included, by role and id."""
+def read_heartbeats(run: Place | Store) -> list[Heartbeat]:
+    """Returns the heartbeats of a run, the dead included, by role and id.
+
+    Raises:
+        StorageError: the store cannot be reached.
+    """
+    store = open_store(run)
     beats = []
-    for file in sorted((run_path / "heartbeats").glob("[!.]*.json")):
+    for name in store.names(FOLDER):
+        if not name.endswith(".json"):
+            continue
         try:
-            beat = json.loads(file.read_bytes())
+            beat = json.loads(store.read(name))
             beats.append(
                 Heartbeat(
                     role=str(beat["role"]),
@@ -90,18 +99,18 @@ def read_heartbeats(run_path: Path) -> list[Heartbeat]:
                     fields={key: beat[key] for key in beat if key not in _OWN_FIELDS},
                 )
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             # Gone since the listing, or not written by us: says nothing about anybody.
             continue
     return beats
 
 
-def _file(run_path: Path, role: str, id: str) -> Path:
+def _name(role: str, id: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", id):
         raise ConfigError(
             f"the {role} id is {id!r}, but must be letters, digits, dots, dashes and underscores"
         )
-    return run_path / "heartbeats" / f"{role}-{id}.json"
+    return f"{FOLDER}/{role}-{id}.json"
 
 
 def _is_alive(beat: Mapping[str, Any]) -> bool:

@@ -24,13 +24,16 @@ def write_manifest(directory: Path, trees: dict[str, Any]) -> None:
         name: {"bytes": path.stat().st_size, "sha256": _checksum(path)}
         for name, path in sorted(_files(directory).items())
     }
-    body = {"format": FORMAT, "files": files, "trees": trees}
-    document = {"sha256": _digest(body), "manifest": body}
-    with (directory / MANIFEST).open("w") as file:
-        file.write(json.dumps(document) + "\n")
+    with (directory / MANIFEST).open("wb") as file:
+        file.write(encode_manifest({"format": FORMAT, "files": files, "trees": trees}))
         file.flush()
         os.fsync(file.fileno())
     sync_directory(directory)
+
+
+def encode_manifest(body: dict[str, Any]) -> bytes:
+    """Returns the content of the file for a manifest."""
+    return json.dumps({"sha256": _digest(body), "manifest": body}).encode() + b"\n"
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -39,26 +42,43 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing or damaged, or of a newer format.
     """
-    path = directory / MANIFEST
     try:
-        document = json.loads(path.read_bytes())
-        body: dict[str, Any] = document["manifest"]
-        intact = document["sha256"] == _digest(body)
+        data = (directory / MANIFEST).read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(
-            f"checkpoint {directory} is incomplete: {MANIFEST} is missing"
-        ) from None
+        raise incomplete(directory) from None
+    return parse_manifest(data, label=directory)["manifest"]
+
+
+def parse_manifest(data: bytes, *, label: object) -> dict[str, Any]:
+    """Returns the whole document: "sha256", "manifest" and what a store may have added.
+
+    Args:
+        data: the content of the file.
+        label: names the checkpoint in messages.
+
+    Raises:
+        CheckpointError: it is damaged, or of a newer format.
+    """
+    try:
+        document: dict[str, Any] = json.loads(data)
+        body = document["manifest"]
+        intact = document["sha256"] == _digest(body)
     except (ValueError, KeyError, TypeError):
         intact = False
     if not intact:
-        raise CheckpointError(f"checkpoint {directory} is damaged: {MANIFEST} was altered")
+        raise CheckpointError(f"checkpoint {label} is damaged: {MANIFEST} was altered")
     if body["format"] > FORMAT:
         raise CheckpointError(
-            f"checkpoint {directory} has format {body['format']}, but this selfplay reads up to "
+            f"checkpoint {label} has format {body['format']}, but this selfplay reads up to "
             f"{FORMAT}",
             hint="upgrade selfplay",
         )
-    return body
+    return document
+
+
+def incomplete(label: object) -> CheckpointError:
+    """Returns the error for a checkpoint without a manifest."""
+    return CheckpointError(f"checkpoint {label} is incomplete: {MANIFEST} is missing")
 
 
 def item_files(manifest: dict[str, Any], item: str) -> list[str]:
@@ -72,7 +92,6 @@ def read_verified(directory: Path, manifest: dict[str, Any], name: str) -> bytes
     Raises:
         CheckpointError: it is missing, truncated or altered.
     """
-    expected = manifest["files"][name]
     try:
         data = (directory / name).read_bytes()
     except FileNotFoundError:
@@ -80,13 +99,24 @@ def read_verified(directory: Path, manifest: dict[str, Any], name: str) -> bytes
     except OSError as error:
         problem = f"{name} cannot be read: {error.strerror}"
     else:
-        if len(data) != expected["bytes"]:
-            problem = f"{name} has {len(data)} bytes instead of {expected['bytes']}"
-        elif hashlib.sha256(data).hexdigest() != expected["sha256"]:
-            problem = f"{name} was altered"
-        else:
-            return data
+        return verified(data, manifest, name, label=directory)
     raise CheckpointError(f"checkpoint {directory} is damaged: {problem}")
+
+
+def verified(data: bytes, manifest: dict[str, Any], name: str, *, label: object) -> bytes:
+    """Returns `data` if it is the content that the manifest has for a file.
+
+    Raises:
+        CheckpointError: it is truncated or altered.
+    """
+    expected = manifest["files"][name]
+    if len(data) != expected["bytes"]:
+        problem = f"{name} has {len(data)} bytes instead of {expected['bytes']}"
+    elif hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        problem = f"{name} was altered"
+    else:
+        return data
+    raise CheckpointError(f"checkpoint {label} is damaged: {problem}")
 
 
 def _files(directory: Path) -> dict[str, Path]:

@@ -5,31 +5,32 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from selfplay.errors import RunError
-from selfplay.run.storage import atomic_write
+from selfplay.run.store import Place, Store, open_store
+
+FOLDER = "ratings"
 
 
 def append_evaluation(
-    run_path: Path,
+    run: Place | Store,
     evaluation: Mapping[str, Any],
     matches: Sequence[Mapping[str, Any]] = (),
-) -> Path:
+) -> str:
     """Adds one evaluation: a JSON Lines file, the summary first, then a line per match.
 
     The same evaluation given twice is stored once, so a repetition after a restart adds nothing.
 
     Args:
-        run_path: the run directory.
+        run: the run.
         evaluation: the summary. "update" and "opponent" are required; usual are "matches",
             "distinct_matches", "wins", "draws", "losses", "score" in [0, 1], its 95 % interval
             "low" and "high", "simulations", "elapsed_seconds" of training.
         matches: every match, with its opening.
 
     Returns:
-        The file.
+        Its name in the store.
 
     Raises:
         StorageError: the disk is full or refuses the write.
@@ -39,48 +40,51 @@ def append_evaluation(
     identity = [{k: v for k, v in line.items() if "second" not in k} for line in content]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     opponent = re.sub(r"[^A-Za-z0-9.]+", "-", str(evaluation["opponent"])).strip("-.")[-40:]
-    file = run_path / "ratings" / f"{int(evaluation['update']):08d}-{opponent}-{digest}.jsonl"
+    name = f"{FOLDER}/{int(evaluation['update']):08d}-{opponent}-{digest}.jsonl"
     content[0] = {**content[0], "time": time.time()}
-    if not file.exists():
-        atomic_write(file, "".join(json.dumps(line) + "\n" for line in content).encode())
-    return file
+    text = "".join(json.dumps(line) + "\n" for line in content)
+    open_store(run).write_new(name, text.encode())
+    return name
 
 
-def read_evaluations(run_path: Path) -> list[dict[str, Any]]:
+def read_evaluations(run: Place | Store) -> list[dict[str, Any]]:
     """Returns the summaries of all evaluations, by update and then time.
 
     Raises:
         RunError: one of the files is damaged.
     """
-    summaries = [_read(file)[0] for file in _files(run_path)]
+    store = open_store(run)
+    summaries = [_read(store, name)[0] for name in _names(store)]
     return sorted(summaries, key=lambda line: (line["update"], line["time"]))
 
 
-def read_evaluation_matches(run_path: Path) -> list[dict[str, Any]]:
+def read_evaluation_matches(run: Place | Store) -> list[dict[str, Any]]:
     """Returns every evaluation match, each with its evaluation's "update" and "opponent".
 
     Raises:
         RunError: one of the files is damaged.
     """
     matches = []
-    for file in _files(run_path):
-        summary, *lines = _read(file)
+    store = open_store(run)
+    for name in _names(store):
+        summary, *lines = _read(store, name)
         of = {"update": summary["update"], "opponent": summary["opponent"]}
         matches += [{**of, **line} for line in lines]
     return matches
 
 
-def _files(run_path: Path) -> list[Path]:
-    return sorted((run_path / "ratings").glob("[!.]*.jsonl"))
+def _names(store: Store) -> list[str]:
+    return [name for name in store.names(FOLDER) if name.endswith(".jsonl")]
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
+def _read(store: Store, name: str) -> list[dict[str, Any]]:
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in store.read(name).decode().splitlines()]
         # What every reader relies on.
         _ = lines[0]["update"], lines[0]["opponent"], lines[0]["time"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
         raise RunError(
-            f"{file} is damaged: {error}", hint="remove the file: only this evaluation is lost"
+            f"{store.label(name)} is damaged: {error}",
+            hint="remove the file: only this evaluation is lost",
         ) from None
     return lines

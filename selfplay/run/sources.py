@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from selfplay.errors import ConfigError
 from selfplay.run.config import KEYS, Config, typed
 from selfplay.run.presets import PRESETS
+from selfplay.run.storage import atomic_write
 from selfplay.run.values import not_a_setting, parse
 
 Overlay = dict[str, dict[str, Any]]
@@ -71,6 +74,15 @@ def read_settings(
     _merge(overlay, _read_environment(os.environ if environ is None else environ))
     _merge(overlay, _read_overrides(overrides))
     return overlay
+
+
+def write_settings(file: Path, settings: Overlay) -> None:
+    """Writes a file that `read_settings` reads.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    atomic_write(file, tomli_w.dumps(settings).encode())
 
 
 def _merge(overlay: Overlay, above: Mapping[str, Mapping[str, Any]]) -> None:

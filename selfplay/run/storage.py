@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,9 @@ TEMPORARY_PREFIX = ".tmp-"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FOREIGN_STALE_SECONDS = 3600.0
+_TOKEN = uuid.uuid4().hex[:8]
+"""Tells the temporary files of this process from those of an earlier one with the same id."""
 
 
 @contextlib.contextmanager
@@ -54,30 +57,51 @@ def atomic_write(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the disk is full or refuses the write; nothing is left behind.
     """
-    temporary = path.with_name(temporary_name(path.name))
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with temporary_file(path, data) as temporary:
             temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
         sync_directory(path.parent)
 
 
-def write_json(path: Path, document: object) -> None:
-    """Writes `document` as JSON, atomically."""
-    atomic_write(path, json.dumps(document, indent=1).encode() + b"\n")
+@contextlib.contextmanager
+def temporary_file(path: Path, data: bytes) -> Iterator[Path]:
+    """Gives a synced file with `data` beside `path`; afterwards it is gone or has its name.
+
+    Raises:
+        OSError: the disk is full or refuses the write.
+    """
+    temporary = path.with_name(temporary_name(path.name))
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def temporary_name(name: str) -> str:
     """Returns a name beside `name` that no other process uses and every reader ignores."""
-    return f"{TEMPORARY_PREFIX}{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    own = f"{process_space()}-{os.getpid()}-{_TOKEN}"
+    return f"{TEMPORARY_PREFIX}{name}-{own}-{uuid.uuid4().hex[:8]}"
+
+
+def is_stale_temporary(file: Path) -> bool:
+    """Returns whether the writer of a temporary file is gone, as far as can be known.
+
+    That of another host or container counts as gone when it has not written for an hour.
+    """
+    head, pid, token, _ = ("", "", "", "", *file.name.rsplit("-", 3))[-4:]
+    if head.endswith(f"-{process_space()}") and pid.isdecimal():
+        own = int(pid) == os.getpid()
+        return token != _TOKEN if own else not process_exists(int(pid))
+    try:
+        return time.time() - file.stat().st_mtime > _FOREIGN_STALE_SECONDS
+    except OSError:
+        return False
 
 
 def sync_directory(path: Path) -> None:

@@ -80,7 +80,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path, stamp={"game": "connect_four", "fingerprint": "ab"})
+    return Checkpoints(tmp_path, stamp=lambda: {"game": "connect_four", "fingerprint": "ab"})
 
 
 def test_everything_comes_back(full: Checkpoints) -> None:
@@ -384,8 +384,8 @@ def test_finding_a_checkpoint_by_name(tmp_path: Path) -> None:
         find_checkpoint(str(run))
     checkpoints.save(1, small())
     checkpoints.save(30, small())
-    assert find_checkpoint(str(run)) == (run, 30)
-    assert find_checkpoint(f"{run}@1") == (run, 1)
+    assert find_checkpoint(str(run)) == (str(run), 30)
+    assert find_checkpoint(f"{run}@1") == (str(run), 1)
     with pytest.raises(CheckpointError, match="has no checkpoint 2") as caught:
         find_checkpoint(f"{run}@2")
     assert caught.value.hint == "complete checkpoints are: 1, 30"

@@ -32,14 +32,14 @@ def test_a_repetition_adds_nothing(tmp_path: Path) -> None:
 
 
 def test_opponents_that_are_no_file_names(tmp_path: Path) -> None:
-    file = append_evaluation(tmp_path, {"update": 1, "opponent": "../runs/a@3:16"})
-    assert file.parent == tmp_path / "ratings"
+    name = append_evaluation(tmp_path, {"update": 1, "opponent": "../runs/a@3:16"})
+    assert (tmp_path / name).parent == tmp_path / "ratings"
     assert read_evaluations(tmp_path)[0]["opponent"] == "../runs/a@3:16"
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"update": 1}\n', "[]\n"])
 def test_damage_is_named(tmp_path: Path, text: str) -> None:
-    file = append_evaluation(tmp_path, {"update": 1, "opponent": "random"})
+    file = tmp_path / append_evaluation(tmp_path, {"update": 1, "opponent": "random"})
     file.write_text(text)
     with pytest.raises(RunError, match=f"{file} is damaged"):
         read_evaluations(tmp_path)

@@ -1,0 +1,133 @@
+"""A new run that begins where another one stands; the other is only read."""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from selfplay.errors import CheckpointError
+from selfplay.run.checkpoints import FOLDER as CHECKPOINTS
+from selfplay.run.checkpoints import software_version
+from selfplay.run.directory import RunDirectory, check_vacant
+from selfplay.run.manifest import MANIFEST
+from selfplay.run.matches import REFUSED, MatchFiles
+from selfplay.run.ratings import FOLDER as RATINGS
+from selfplay.run.store import Place, open_store
+
+_HISTORY = ("ledger", "refused")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clone:
+    """What a clone holds.
+
+    Attributes:
+        run: the new run.
+        update: of its checkpoint.
+        match_files: how many files of matches were copied.
+        bytes: of everything copied.
+    """
+
+    run: RunDirectory
+    update: int
+    match_files: int
+    bytes: int
+
+
+def clone_run(
+    source: Place, destination: Place, *, update: int | None = None, with_matches: bool = False
+) -> Clone:
+    """Copies a checkpoint and what is needed to go on from it; between any two stores.
+
+    Needed are the files of matches that the replay window of the checkpoint holds. The new run.toml
+    says where it came from, in its table `origin`, and is written last: before that there is no
+    run.
+
+    Args:
+        source: the run to copy; it may be trained meanwhile.
+        destination: an absent or empty directory, or an unused prefix of a store.
+        update: which checkpoint; by default the newest.
+        with_matches: whether all matches are copied, with the ledger, and the evaluations up to
+            the checkpoint.
+
+    Raises:
+        RunError: the source is no run, or something lies at the destination.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        RecordError: a file of matches that the checkpoint needs is missing.
+        StorageError: a store cannot be reached, or is full.
+    """
+    run = RunDirectory.open(source)
+    target = open_store(destination)
+    check_vacant(target)
+    checkpoints = run.checkpoints
+    if update is None:
+        update = checkpoints.latest()
+    if update is None:
+        raise CheckpointError(
+            f"{run.url} has no checkpoint yet",
+            hint="the first one comes within a minute of training",
+        )
+    metadata = checkpoints.metadata(update)
+    manifest, contents = checkpoints.read_files(update)
+    copied = 0
+    for name, data in {**contents, MANIFEST: manifest}.items():
+        target.write(f"{CHECKPOINTS}/{update}/{name}", data)
+        copied += len(data)
+    files = MatchFiles(target)
+    cursor = metadata.get("cursor", {})
+    wanted = _window(cursor) | _last_taken(cursor)
+    if with_matches:
+        wanted |= {(item.worker, item.sequence) for item in run.matches.entries()}
+        for folder in (*_HISTORY, RATINGS):
+            for name in run.store.names(folder):
+                if folder != RATINGS or _update_of(name) <= update:
+                    data = run.store.read(name)
+                    target.write(name, data)
+                    copied += len(data)
+    count = 0
+    for worker, sequence in sorted(wanted):
+        if (worker, sequence) not in _window(cursor) and not run.matches.has(worker, sequence):
+            # Consumers have gone past it: whoever goes on as this worker must not use it again.
+            target.write(f"{REFUSED}/{worker}/{sequence:08d}.txt", b"not there when cloned\n")
+            continue
+        data = run.matches.get_encoded(worker, sequence)
+        files.put_encoded(worker, sequence, data)
+        count += 1
+        copied += len(data)
+    document = {
+        **run.document,
+        "selfplay": software_version(),
+        "created": _now(),
+        "origin": {
+            "run": run.url,
+            "update": update,
+            "created": run.created,
+            "checkpoint_time": str(metadata.get("time", "")),
+            "checkpoint_sha256": json.loads(manifest)["sha256"],
+            "all_matches": with_matches,
+        },
+    }
+    made = RunDirectory.create_from(target, document, vacant=True)
+    return Clone(run=made, update=update, match_files=count, bytes=copied)
+
+
+def _window(cursor: Mapping[str, Any]) -> set[tuple[str, int]]:
+    """Returns the files whose positions a checkpoint samples from: worker and number."""
+    held = cursor.get("window", [])
+    # Checkpoints of selfplay 0.1 knew one worker, the loop itself.
+    return {("loop", int(h[0])) if len(h) == 3 else (str(h[0]), int(h[1])) for h in held}
+
+
+def _last_taken(cursor: Mapping[str, Any]) -> set[tuple[str, int]]:
+    """Returns each worker's last file that the checkpoint has taken in: from there it counts on."""
+    return {(str(w), int(n) - 1) for w, n in cursor.get("next_files", {}).items() if n > 0}
+
+
+def _update_of(name: str) -> int:
+    digits = name.rpartition("/")[2].partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

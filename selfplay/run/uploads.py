@@ -1,0 +1,206 @@
+"""From a worker to the store: matches wait in bounded memory until the store has taken them."""
+
+import collections
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from selfplay.errors import RecordError, StorageError
+from selfplay.records import MatchRecord, decode_matches, encode_matches
+from selfplay.run.matches import MatchFiles, check_worker
+
+T = TypeVar("T")
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class UploadQueue:
+    """Sends files of matches in order, in a thread of its own, and retries until they are stored.
+
+    It counts the files: matches get the number `next_sequence`, then go to `add`.
+    """
+
+    def __init__(
+        self,
+        files: MatchFiles,
+        worker: str,
+        *,
+        max_bytes: int = 64 << 20,
+        on_problem: Callable[[str], None] = lambda text: None,
+        first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
+    ) -> None:
+        """Asks the store where the worker's numbers go on, and starts.
+
+        Args:
+            files: of the run.
+            worker: whose matches these are.
+            max_bytes: above this, compressed, `has_room` is False.
+            on_problem: is told, in the thread, when sending begins to fail and why.
+            first_pause_seconds: before the first repetition; doubled each time, up to 30.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        self.worker = check_worker(worker)
+        self.problem = ""
+        self.stored = 0
+        self._files = files
+        self._max_bytes = max_bytes
+        self._on_problem = on_problem
+        self._first_pause = first_pause_seconds
+        self._next = files.next_sequence(worker)
+        self._shift = 0
+        self._queue: collections.deque[tuple[int, bytes]] = collections.deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._send_all, name="uploads", daemon=True)
+        self._thread.start()
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the file that is added next; part of the ids of its matches."""
+        with self._changed:
+            return self._next + self._shift
+
+    @property
+    def pending(self) -> int:
+        """How many files are not stored yet."""
+        with self._changed:
+            return len(self._queue)
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes they have."""
+        with self._changed:
+            return self._bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more matches may be added; if not, it is time to rest from playing."""
+        with self._changed:
+            return self._bytes <= self._max_bytes
+
+    def add(self, matches: Sequence[MatchRecord]) -> None:
+        """Takes in one file of matches, whose ids have the number `next_sequence`; never waits."""
+        data = encode_matches(matches)
+        with self._changed:
+            self._queue.append((self._next, data))
+            self._next += 1
+            self._bytes += len(data)
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until there is room, at most so long; returns whether there is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._bytes <= self._max_bytes, seconds)
+
+    def flush(self, seconds: float) -> bool:
+        """Waits until everything is stored, at most so long; returns whether it is."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._queue or self._ending, seconds)
+            return not self._queue
+
+    def close(self, seconds: float) -> bool:
+        """Flushes and ends the thread; returns whether everything is stored."""
+        complete = self.flush(seconds)
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join(0 if not complete else None)
+        return complete
+
+    def _send_all(self) -> None:
+        pause = self._first_pause
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._ending)
+                if self._ending:
+                    return
+                number, data = self._queue[0]
+            try:
+                self._send(number, data)
+            except StorageError as error:
+                if not self.problem:
+                    self._on_problem(str(error))
+                self.problem = str(error)
+                with self._changed:
+                    # Spread, so that workers do not all come back in the same instant.
+                    self._changed.wait_for(lambda: self._ending, pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            self.problem = ""
+            pause = self._first_pause
+            with self._changed:
+                self._queue.popleft()
+                self._bytes -= len(data)
+                self.stored += 1
+                self._changed.notify_all()
+
+    def _send(self, number: int, data: bytes) -> None:
+        """Stores one file, under another number if matches of another process have its own."""
+        while True:
+            sequence = number + self._shift
+            sent = renumbered(data, self.worker, sequence) if self._shift else data
+            try:
+                if self._files.put_encoded(self.worker, sequence, sent):
+                    return
+            except RecordError as error:
+                # What lies there is damaged: not ours to mend, nor to wait for.
+                self._on_problem(str(error))
+            following = self._files.next_sequence(self.worker)
+            with self._changed:
+                self._shift += max(1, following - sequence)
+
+
+def renumbered(data: bytes, worker: str, sequence: int) -> bytes:
+    """Returns a file of matches with the ids that belong to another number."""
+    matches = decode_matches(data, source="matches on their way")
+    return encode_matches(
+        [
+            dataclasses.replace(match, match_id=f"{worker}-{sequence:08d}-{index:04d}")
+            for index, match in enumerate(matches)
+        ]
+    )
+
+
+def retry(
+    call: Callable[[], T],
+    *,
+    seconds: float,
+    on_problem: Callable[[str], None] = lambda text: None,
+    stop: Callable[[], bool] = lambda: False,
+    first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
+) -> T:
+    """Returns `call()`, repeated with growing pauses while the store cannot be reached.
+
+    Args:
+        call: may raise `StorageError`.
+        seconds: after so long the error is raised.
+        on_problem: is told once, with the first error.
+        stop: if it returns True the error is raised at once.
+        first_pause_seconds: doubled each time, up to 30; shortened at random by up to a half.
+
+    Raises:
+        StorageError: it could not be reached until the end.
+    """
+    deadline = time.monotonic() + seconds
+    pause = first_pause_seconds
+    told = False
+    while True:
+        try:
+            return call()
+        except StorageError as error:
+            if stop() or time.monotonic() >= deadline:
+                raise
+            if not told:
+                on_problem(str(error))
+                told = True
+        until = min(deadline, time.monotonic() + pause * random.uniform(0.5, 1.0))
+        while not stop() and time.monotonic() < until:
+            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

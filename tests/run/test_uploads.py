@@ -1,0 +1,199 @@
+"""Matches on their way to the store: kept, repeated, renumbered; memory stays bounded."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from selfplay.errors import StorageError
+from selfplay.records import MatchRecord
+from selfplay.run import MatchFiles, UploadQueue, retry
+from selfplay.run.directory_store import DirectoryStore
+from tests.records.examples import make_record
+
+SECONDS = 120.0
+"""How long to wait for what happens at once on any machine."""
+
+
+class FlakyStore(DirectoryStore):
+    """A directory that can be cut off, before or after it has written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.cut = threading.Event()
+        self.loses_answers = 0
+        self.tries = 0
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        self.tries += 1
+        if self.cut.is_set():
+            raise StorageError("the store cannot be reached")
+        written = super().write_new(name, data)
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise StorageError("the answer was lost")
+        return written
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FlakyStore:
+    return FlakyStore(tmp_path)
+
+
+@pytest.fixture
+def start(store: FlakyStore) -> Iterator[Callable[..., UploadQueue]]:
+    queues: list[UploadQueue] = []
+
+    def begin(max_bytes: int = 1 << 20, **options: object) -> UploadQueue:
+        queue = UploadQueue(
+            MatchFiles(store),
+            "w",
+            max_bytes=max_bytes,
+            first_pause_seconds=0.01,
+            **options,  # type: ignore[arg-type]
+        )
+        queues.append(queue)
+        return queue
+
+    yield begin
+    store.cut.clear()
+    for queue in queues:
+        queue.close(SECONDS)
+
+
+def match(sequence: int, worker: str = "w", value: int = 0) -> MatchRecord:
+    record = make_record(value, players=[0, 1], actions=[4, 0], policies=[([4], [1.0])] * 2)
+    record_id = f"{worker}-{sequence:08d}-0000"
+    return type(record)(
+        **{
+            name: record_id if name == "match_id" else getattr(record, name)
+            for name in record.__slots__
+        }
+    )
+
+
+def ids(store: FlakyStore) -> list[str]:
+    files = MatchFiles(store)
+    return sorted(
+        record.match_id
+        for item in files.entries()
+        for record in files.get(item.worker, item.sequence)
+    )
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_files_arrive_in_order(store: FlakyStore, start: Callable[..., UploadQueue]) -> None:
+    queue = start()
+    for number in range(5):
+        assert queue.next_sequence == number
+        queue.add([match(number)])
+    assert queue.flush(SECONDS)
+    assert (queue.pending, queue.stored, queue.problem) == (0, 5, "")
+    assert ids(store) == [f"w-{number:08d}-0000" for number in range(5)]
+    # The next life of the worker counts on.
+    assert start().next_sequence == 5
+
+
+def test_a_store_that_cannot_be_reached_loses_nothing(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    problems: list[str] = []
+    queue = start(max_bytes=1, on_problem=problems.append)
+    assert queue.has_room
+    store.cut.set()
+    queue.add([match(0)])
+    queue.add([match(1)])
+    # Time to rest from playing: memory is bounded.
+    assert not queue.has_room
+    assert not queue.wait(0.01)
+    until(lambda: store.tries >= 3)
+    assert queue.problem == "the store cannot be reached"
+    assert not queue.flush(0.01)
+    store.cut.clear()
+    assert queue.wait(SECONDS)
+    assert queue.flush(SECONDS)
+    assert queue.problem == ""
+    # Told once, not with every try.
+    assert problems == ["the store cannot be reached"]
+    assert len(ids(store)) == 2
+
+
+def test_a_lost_answer_duplicates_nothing(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    queue = start()
+    store.loses_answers = 2
+    for number in range(3):
+        queue.add([match(number)])
+    assert queue.flush(SECONDS)
+    assert ids(store) == [f"w-{number:08d}-0000" for number in range(3)]
+
+
+def test_numbers_taken_by_another_process_are_left_to_it(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    queue = start()
+    other = MatchFiles(store.path)
+    for number in range(2):
+        other.put("w", number, [match(number, value=9)])
+    queue.add([match(0)])
+    queue.add([match(1)])
+    assert queue.flush(SECONDS)
+    assert ids(store) == [f"w-{number:08d}-0000" for number in range(4)]
+    assert queue.next_sequence == 4
+    assert [other.get("w", number)[0].first_checkpoint for number in range(4)] == [9, 9, 0, 0]
+
+
+def test_a_damaged_file_under_its_number_is_passed(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    problems: list[str] = []
+    queue = start(on_problem=problems.append)
+    other = MatchFiles(store.path)
+    other.put_encoded("w", 0, b"damaged")
+    queue.add([match(0)])
+    assert queue.flush(SECONDS)
+    assert other.get("w", 1)[0].match_id == "w-00000001-0000"
+    assert other.get_encoded("w", 0) == b"damaged"
+    assert "is damaged" in problems[0]
+
+
+def test_closing_says_whether_everything_is_stored(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    queue = start()
+    queue.add([match(0)])
+    assert queue.close(SECONDS)
+    store.cut.set()
+    queue = start()
+    queue.add([match(1)])
+    assert not queue.close(0.01)
+    assert queue.pending == 1
+
+
+def test_retrying_waits_for_the_store() -> None:
+    tries: list[int] = []
+    problems: list[str] = []
+
+    def call() -> str:
+        tries.append(1)
+        if len(tries) < 4:
+            raise StorageError(f"try {len(tries)}")
+        return "done"
+
+    said = retry(call, seconds=SECONDS, on_problem=problems.append, first_pause_seconds=0.001)
+    assert (said, len(tries), problems) == ("done", 4, ["try 1"])
+    tries.clear()
+    with pytest.raises(StorageError, match="try 1"):
+        retry(call, seconds=0)
+    tries.clear()
+    with pytest.raises(StorageError, match="try 2"):
+        retry(call, seconds=SECONDS, stop=lambda: len(tries) > 1, first_pause_seconds=0.001)
