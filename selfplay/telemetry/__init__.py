@@ -1,11 +1,14 @@
 """Telling people how training goes: a live screen, plain logs, TensorBoard, pictures."""
 
+from selfplay.telemetry.monitor import Health, Monitor
 from selfplay.telemetry.progress import PHASES, Progress, Strength
 from selfplay.telemetry.screen import PlainReporter, Reporter, ScreenReporter, make_reporter
 from selfplay.telemetry.tensorboard import Point, TensorBoardWriter, read_scalars
 
 __all__ = [
     "PHASES",
+    "Health",
+    "Monitor",
     "PlainReporter",
     "Point",
     "Progress",

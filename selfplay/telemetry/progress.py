@@ -55,6 +55,16 @@ class Progress:
         phases: shares of the wall time spent in `PHASES`.
         strength: the latest result against each opponent.
         last_checkpoint: its update.
+        checkpoint_age_seconds: since it was published.
+        state: what the process does, such as "training" or "waiting for matches".
+        waiting_seconds: spent waiting for matches, in this session.
+        starved_seconds: since matches came last, while it waits for them; 0 while it does not.
+        backlog_positions: taken in, whose updates are not made yet.
+        left_out: matches that were not taken in, by reason: "stale", "foreign".
+        damaged_files: files of matches that could not be used.
+        data_age_seconds: since the newest matches of another process came.
+        staleness_updates: how many updates behind the weights are that other processes play with,
+            the worst of them.
         device: such as "2 x cpu".
     """
 
@@ -81,4 +91,13 @@ class Progress:
     phases: Mapping[str, float] = dataclasses.field(default_factory=dict)
     strength: Sequence[Strength] = ()
     last_checkpoint: int | None = None
+    checkpoint_age_seconds: float | None = None
+    state: str = ""
+    waiting_seconds: float = 0.0
+    starved_seconds: float = 0.0
+    backlog_positions: int = 0
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    damaged_files: int = 0
+    data_age_seconds: float | None = None
+    staleness_updates: int | None = None
     device: str = ""

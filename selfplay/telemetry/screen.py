@@ -134,6 +134,7 @@ def plain_line(progress: Progress) -> str:
     parts += words.rate_parts(progress)
     parts += [f"loss {part}" for part in words.loss_parts(progress)]
     parts += words.replay_parts(progress)
+    parts += words.worker_parts(progress)
     parts += [f"{one.opponent} {words.score(one)}" for one in progress.strength]
     return " | ".join(parts)
 
@@ -152,6 +153,8 @@ def render(progress: Progress) -> RenderableType:
         grid.add_row("loss", _Parts(words.loss_parts(progress)))
     if replay := words.replay_parts(progress):
         grid.add_row("replay", _Parts(replay))
+    if workers := words.worker_parts(progress):
+        grid.add_row("workers", _Parts(workers))
     if progress.phases:
         shares = [
             f"{p} {words.percent(progress.phases[p])}" for p in PHASES if p in progress.phases

@@ -27,12 +27,18 @@ SCALARS: dict[str, str] = {
     "rate/simulations_per_second": "network evaluations in searches per second",
     "rate/updates_per_second": "updates per second",
     "time/elapsed_seconds": "seconds of training, over all sessions",
+    "workers/data_age_seconds": "seconds since the newest matches of another process came",
+    "workers/staleness_updates": "updates by which the weights of the worst worker are behind",
+    "workers/backlog_positions": "positions taken in whose updates are not made yet",
+    "workers/damaged_files": "files of matches that could not be used, so far",
+    "time/waiting_seconds": "seconds spent waiting for matches, in this session",
 }
 """Scalars that are always written when known; see also `SCALAR_GROUPS`."""
 
 SCALAR_GROUPS: dict[str, str] = {
     "loss/NAME": "each part of the loss; loss/total is their weighted sum",
     "results/NAME": "share of recent matches: first, draw, second",
+    "left_out/REASON": "matches not taken in, so far: stale, foreign",
     "time_share/NAME": "share of the wall time: play, train, evaluate, other",
     "strength/OPPONENT": "score in [0, 1] against an opponent, at the update that played",
     "strength_low/OPPONENT": "lower end of its 95 % interval",
@@ -142,6 +148,7 @@ def _scalars(progress: Progress) -> dict[str, float]:
     }
     named |= {f"loss/{name}": value for name, value in progress.losses.items()}
     named |= {f"results/{name}": value for name, value in progress.results.items()}
+    named |= {f"left_out/{name}": float(value) for name, value in progress.left_out.items()}
     named |= {f"time_share/{name}": value for name, value in progress.phases.items()}
     return {name: float(value) for name, value in named.items() if value is not None}
 

@@ -89,6 +89,19 @@ def replay_parts(progress: Progress) -> list[str]:
     return parts
 
 
+def worker_parts(progress: Progress) -> list[str]:
+    """Returns what there is to say of matches that other processes made."""
+    parts = []
+    if progress.data_age_seconds is not None:
+        parts.append(f"newest matches {duration(progress.data_age_seconds)} old")
+    if progress.staleness_updates is not None:
+        parts.append(f"weights at most {progress.staleness_updates:,} updates behind")
+    parts += [f"{count:,} {reason} matches left out" for reason, count in progress.left_out.items()]
+    if progress.damaged_files:
+        parts.append(f"{progress.damaged_files:,} damaged files set aside")
+    return parts
+
+
 def score(strength: Strength) -> str:
     """Returns such as "98.4 % (95 % interval 93.0-99.8 %)"."""
     return percent_interval(strength.score, strength.low, strength.high)

@@ -29,6 +29,13 @@ FULL = Progress(
         Strength(opponent="mcts:100", score=0.844, low=0.682, high=0.93, update=1100, matches=32),
     ),
     last_checkpoint=1150,
+    state="training",
+    waiting_seconds=12.5,
+    backlog_positions=250,
+    left_out={"stale": 7},
+    damaged_files=1,
+    data_age_seconds=3.5,
+    staleness_updates=64,
     device="2 x cpu",
 )
 

@@ -73,6 +73,8 @@ def test_plain_line() -> None:
         "12.3 matches/s | 457 positions/s | 14.6 k simulations/s | loss total 1.234 | "
         "loss policy 1.034 | loss value 0.200 | loss auxiliary score 0.010 | "
         "window 123,456 positions | 640 updates old on average | reuse 3.98 samples/position | "
+        "newest matches 4 s old | weights at most 64 updates behind | 7 stale matches left out | "
+        "1 damaged files set aside | "
         "random 100.0 % (95 % interval 89.0-100.0 %) | "
         "mcts:100 84.4 % (95 % interval 68.2-93.0 %)"
     )

@@ -1,0 +1,84 @@
+"""Options by which a process that runs for days tells others how it is."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfplay.errors import SelfplayError
+
+if TYPE_CHECKING:
+    from selfplay.telemetry import Monitor
+
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="PORT",
+        help="Serve /metrics, /healthz and /readyz; by default no port is opened, 0 is any free.",
+        show_default=False,
+    ),
+]
+MetricsHost = Annotated[
+    str,
+    typer.Option(
+        "--metrics-host",
+        metavar="ADDRESS",
+        help="Who may reach that port: 0.0.0.0 for everybody, as probes from outside need it.",
+    ),
+]
+LogFormat = Annotated[
+    str,
+    typer.Option(
+        "--log-format", metavar="FORMAT", help="text, or json for one object per line on stderr."
+    ),
+]
+
+
+@contextlib.contextmanager
+def monitoring(
+    role: str,
+    id: str,
+    run: str | Path,
+    *,
+    port: int | None = None,
+    host: str = "127.0.0.1",
+    log_format: str = "text",
+) -> Iterator["Monitor"]:
+    """Yields the monitor of this process; at the end closes its port, however it ends.
+
+    With JSON logs an error becomes one of their lines instead of two lines of text.
+
+    Args:
+        role: "trainer", "worker" or "evaluator".
+        id: tells processes of one role apart.
+        run: the run, as the user wrote it.
+        port: to serve metrics on; None for no port.
+        host: the address to listen on.
+        log_format: "text" or "json".
+
+    Raises:
+        ConfigError: an unknown format, or a port that cannot be opened.
+    """
+    from selfplay.configuration import check_choice
+    from selfplay.telemetry import Monitor
+    from selfplay.telemetry.logs import FORMATS, LibraryLogs, stderr_log
+
+    check_choice("--log-format", log_format, FORMATS)
+    log = stderr_log(run=str(run), role=role, id=id) if log_format == "json" else None
+    monitor = Monitor(role=role, id=id, run=str(run), log=log)
+    with contextlib.ExitStack() as stack:
+        stack.callback(monitor.close)
+        if log is not None:
+            stack.enter_context(LibraryLogs(log))
+        try:
+            if port is not None:
+                monitor.serve(port, host)
+            yield monitor
+        except SelfplayError as error:
+            if log is None:
+                raise
+            monitor.event("error", str(error), level="error", hint=error.hint)
+            raise typer.Exit(error.exit_code) from error

@@ -1,0 +1,188 @@
+"""Logs for programs: one JSON object per line."""
+
+import contextlib
+import datetime
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from selfplay.telemetry.progress import Progress
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("text", "json")
+
+_NUMBERS = (
+    "update",
+    "matches",
+    "positions",
+    "matches_per_second",
+    "positions_per_second",
+    "simulations_per_second",
+    "updates_per_second",
+    "losses",
+    "learning_rate",
+    "gradient_norm",
+    "reuse",
+    "window_positions",
+    "last_checkpoint",
+)
+
+
+class EventLog:
+    """Writes events of one process, each with the names of run, role and process.
+
+    Every line has `time` (UTC, ISO 8601), `level`, `event`, `run`, `role` and `id`, mostly a
+    `message`, and what the event itself has to say, such as `match_ids`.
+    """
+
+    def __init__(self, write: Callable[[str], None], *, run: str, role: str, id: str) -> None:
+        """Writes nothing yet.
+
+        Args:
+            write: takes one line, without its end.
+            run: the run, as the user wrote it.
+            role: "trainer", "worker" or "evaluator".
+            id: tells processes of one role apart.
+        """
+        self._write = write
+        self._names = {"run": run, "role": role, "id": id}
+        self._lock = threading.Lock()
+
+    def rename(self, id: str) -> None:
+        """From now on the process has another id."""
+        self._names = {**self._names, "id": id}
+
+    def event(self, name: str, message: str = "", *, level: str = "info", **fields: Any) -> None:
+        """Writes one line.
+
+        Args:
+            name: of the kind of event, such as "matches_stored".
+            message: for people; "" for none.
+            level: one of `LEVELS`.
+            fields: what else there is to say; what JSON cannot hold is written as text.
+        """
+        line = {
+            **fields,
+            "time": _now(),
+            "level": level,
+            "event": name,
+            **self._names,
+            **({"message": message} if message else {}),
+        }
+        # Names first, so that lines can be read by people too.
+        first = ("time", "level", "event", "run", "role", "id", "message")
+        ordered = {key: line[key] for key in (*first, *fields) if key in line}
+        text = json.dumps(_finite(ordered), default=str)
+        with self._lock:
+            self._write(text)
+
+
+class JsonReporter:
+    """Shows progress as events: what a screen is to a person."""
+
+    def __init__(
+        self, log: EventLog, *, interval_seconds: float = 10.0, clock: Callable[[], float]
+    ) -> None:
+        """Writes nothing before the first `update`.
+
+        Args:
+            log: gets the events.
+            interval_seconds: between events "progress".
+            clock: seconds.
+        """
+        self._log = log
+        self._interval = interval_seconds
+        self._clock = clock
+        self._shown_at = float("-inf")
+        self._pending: Progress | None = None
+
+    def update(self, progress: Progress) -> None:
+        """Writes an event "progress" if the interval has passed since the last one."""
+        self._pending = progress
+        if self._clock() - self._shown_at >= self._interval:
+            self._flush()
+
+    def message(self, text: str) -> None:
+        """Writes an event "message" now."""
+        self._log.event("message", text)
+
+    def close(self) -> None:
+        """Writes the last numbers, if they have not been."""
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._pending is not None:
+            numbers = {name: getattr(self._pending, name) for name in _NUMBERS}
+            self._log.event("progress", **numbers)
+            self._shown_at = self._clock()
+            self._pending = None
+
+
+class _Handler(logging.Handler):
+    """Turns what libraries log into events."""
+
+    def __init__(self, log: EventLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record; the traceback of an exception is part of its line."""
+        level = record.levelname.lower()
+        fields = {"logger": record.name}
+        if record.exc_info:
+            fields["traceback"] = logging.Formatter().formatException(record.exc_info)
+        self._log.event(
+            "log", record.getMessage(), level=level if level in LEVELS else "error", **fields
+        )
+
+
+class LibraryLogs:
+    """As long as its context lasts, what libraries log or warn of becomes events too."""
+
+    def __init__(self, log: EventLog) -> None:
+        """Changes nothing yet."""
+        self._handler = _Handler(log)
+
+    def __enter__(self) -> "LibraryLogs":
+        """Takes the place of all other handlers of the root logger."""
+        root = logging.getLogger()
+        self._before = root.handlers[:]
+        root.handlers[:] = [self._handler]
+        logging.captureWarnings(True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the root logger its handlers back."""
+        logging.captureWarnings(False)
+        logging.getLogger().handlers[:] = self._before
+
+
+def stderr_log(*, run: str, role: str, id: str) -> EventLog:
+    """Returns a log on standard error."""
+
+    def write(line: str) -> None:
+        # Nobody reads on, or the disk of the logs is full: no reason to stop training.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    return EventLog(write, run=run, role=role, id=id)
+
+
+def _now() -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _finite(value: Any) -> Any:
+    """Returns `value` with numbers that JSON has no word for as texts."""
+    if isinstance(value, dict):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value

@@ -1,0 +1,163 @@
+"""The optional port of a process: /metrics for Prometheus, /healthz and /readyz for probes.
+
+It only tells: no request changes anything, reads a body, or can hold the process up.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import http.server
+import importlib.metadata
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from selfplay.configuration import check_range
+from selfplay.errors import ConfigError
+from selfplay.telemetry.metrics import make_registry
+
+if TYPE_CHECKING:
+    from selfplay.telemetry.monitor import Monitor
+
+_SOCKET_SECONDS = 5.0
+_MOST_CONNECTIONS = 16
+_PATHS = ("/metrics", "/healthz", "/readyz")
+
+
+class MetricsServer:
+    """Answers on a port, in threads of its own, until it is closed.
+
+    Attributes:
+        port: the number.
+    """
+
+    def __init__(self, monitor: "Monitor", port: int, host: str) -> None:
+        """Opens the port.
+
+        Args:
+            monitor: knows what there is to tell.
+            port: in [0, 65535]; 0 for any that is free.
+            host: the address to listen on.
+
+        Raises:
+            ConfigError: the port is out of range, in use or not permitted, or the host unknown.
+            MissingExtraError: prometheus-client is not installed.
+        """
+        check_range("--metrics-port", port, low=0, high=65535)
+        info = {"version": importlib.metadata.version("selfplay-jax")}
+        registry = make_registry(lambda: monitor.names, info, lambda: monitor.fields)
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._server = _Server((host, port), _Handler, family)
+        except OSError as error:
+            raise _refusal(port, host, error) from None
+        except UnicodeError:
+            raise ConfigError(f"--metrics-host {host!r} is not an address") from None
+        self._server.monitor = monitor
+        self._server.registry = registry
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Closes the port; a request under way is not waited for."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # Else `server_close` waits for connections that somebody else keeps open.
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = _MOST_CONNECTIONS
+
+    monitor: "Monitor"
+    registry: Any
+
+    def __init__(
+        self, address: tuple[str, int], handler: type["_Handler"], family: socket.AddressFamily
+    ) -> None:
+        self.address_family = family
+        self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answers in a thread, unless too many are at it already."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers, and makes room for the next."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: whoever broke the connection off is not our concern."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _SOCKET_SECONDS
+    server_version = "selfplay"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answers one request."""
+        path = self.path.partition("?")[0]
+        health = self.server.monitor.health
+        if path == "/metrics":
+            from prometheus_client import generate_latest
+            from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+            self._answer(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.server.registry))
+        elif path in _PATHS:
+            good = health.healthy if path == "/healthz" else health.ready
+            body = json.dumps(dataclasses.asdict(health)).encode() + b"\n"
+            self._answer(200 if good else 503, "application/json", body)
+        else:
+            text = f"not found; there is {', '.join(_PATHS)}\n"
+            self._answer(404, "text/plain; charset=utf-8", text.encode())
+
+    do_HEAD = do_GET
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing: a probe every few seconds is no news."""
+
+
+def _refusal(port: int, host: str, error: OSError) -> ConfigError:
+    """Returns why a port cannot be opened."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(
+            f"--metrics-host {host} is not an address of this machine",
+            hint="127.0.0.1 is for this machine only, 0.0.0.0 for everybody who reaches it",
+        )
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"--metrics-port {port} is in use on {host}",
+            hint="choose another one, or 0 for any that is free",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ConfigError(
+            f"--metrics-port {port} is not permitted for this user",
+            hint="choose one from 1024 on",
+        )
+    return ConfigError(f"--metrics-port {port} cannot be opened on {host}: {error.strerror}")

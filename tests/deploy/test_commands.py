@@ -1,0 +1,120 @@
+"""Every command line in deploy/ and on the pages about it, as the real command line takes it."""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+import pytest
+import typer
+
+from selfplay.cli.main import app
+from tests.deploy.files import (
+    DEPLOY,
+    DOCKERFILES,
+    ROLES,
+    ROOT,
+    compose_command,
+    instructions,
+    kubernetes_command,
+    kustomized,
+    pods,
+    slurm_command,
+)
+
+OVERLAYS = ("bucket", "redis", "volume")
+PAGES = ("deployment.md", "monitoring.md")
+
+
+def parsed(words: Sequence[str]) -> dict[str, object]:
+    """Returns what a command line is understood as; a typing error raises."""
+    group = typer.main.get_command(app)
+    name, *rest = words
+    command = group.commands[name]  # type: ignore[attr-defined]
+    context = command.make_context(name, list(rest))
+    values: dict[str, object] = context.params
+    return values
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_compose(role: str) -> None:
+    values = parsed(compose_command(role, {"RUN": "redis://redis:6379/0/a", "GAME": "othello"}))
+    assert values["run"] == "redis://redis:6379/0/a"
+    assert (values["metrics_port"], values["metrics_host"]) == (9100, "0.0.0.0")
+    assert values["log_format"] == "json"
+    assert values.get("game_name", "othello") == "othello"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("role", ROLES)
+def test_kubernetes(overlay: str, role: str) -> None:
+    resources = kustomized(overlay)
+    settings: dict[str, str] = {}
+    for one in resources:
+        if one["kind"] == "ConfigMap":
+            settings |= one["data"]
+    words = kubernetes_command(pods(resources)[role], settings)
+    assert words[0] == role
+    values = parsed(words)
+    assert values["run"] == settings["SELFPLAY_RUN"]
+    assert (values["metrics_port"], values["metrics_host"]) == (9100, "0.0.0.0")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_slurm(role: str) -> None:
+    words = slurm_command(role)
+    assert words[0] == role
+    values = parsed(words)
+    assert values["run"] == "/shared/runs/first"
+    assert values.get("game_name", "connect_four") == "connect_four"
+    # Tasks of an array must not share an id.
+    assert values.get("id") == {"worker": "slurm-7-7", "evaluator": "slurm-7"}.get(role)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.suffix[1:])
+def test_the_default_command_of_an_image_needs_no_argument(
+    dockerfile: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = dict(instructions(dockerfile))  # type: ignore[arg-type]
+    run = re.search(r"SELFPLAY_RUN=(\S+)", found["ENV"])
+    assert run is not None
+    monkeypatch.setenv("SELFPLAY_RUN", run[1])
+    assert parsed(re.findall(r'"(\w+)"', found["CMD"]))["run"] == run[1]
+    check = re.findall(r'"([\w-]+)"', found["HEALTHCHECK"].partition("CMD ")[2])
+    values = parsed(check[1:])
+    assert (values["run"], values["role"], values["here"]) == (run[1], "any", True)
+
+
+def test_settings_in_the_files_are_settings() -> None:
+    from selfplay.run import read_settings
+
+    text = "\n".join(
+        path.read_text()
+        for path in [*DEPLOY.rglob("*"), *(ROOT / "docs" / page for page in PAGES)]
+        if path.is_file()
+    )
+    named = set(re.findall(r"SELFPLAY_[A-Z]+__[A-Z_]+", text)) - {"SELFPLAY_SECTION__KEY"}
+    assert len(named) >= 5
+    # "1" suits each of their types, and an unknown name is refused.
+    asked = read_settings(environ=dict.fromkeys(named, "1"))
+    assert sum(map(len, asked.values())) == len(named)
+
+
+def test_commands_on_the_pages() -> None:
+    lines = [
+        line.split(" 2>")[0]
+        for page in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+        for line in block.splitlines()
+        if re.search(r"(^|\s)selfplay ", line) or " trainer --run" in line
+        if not line.startswith("docker build")
+    ]
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line.partition("|")[0])
+        image = [i for i, word in enumerate(words) if word in ("selfplay", "selfplay-trainer")]
+        parsed(words[image[0] + 1 :])
+
+
+def test_a_wrong_flag_would_be_noticed() -> None:
+    with pytest.raises(typer.BadParameter.__base__, match=r"(?i)no such option"):  # type: ignore[arg-type]
+        parsed([*compose_command("worker"), "--metric-port=1"])
