@@ -1,4 +1,4 @@
-"""Spreading a batch over all local devices.
+"""Spreading a batch over devices: all those of this process, or of several processes.
 
 XLA runs convolutions on one CPU thread, so on a CPU the cores are presented as devices (see
 `selfplay.startup`) and every batch is cut into one part per device. On a machine with several
@@ -23,6 +23,26 @@ REPLICATED = PartitionSpec()
 def local_mesh() -> Mesh:
     """Returns the devices of this process as a one-axis mesh."""
     return Mesh(jax.local_devices(), (AXIS,))
+
+
+def global_mesh() -> Mesh:
+    """Returns the devices of all processes that work as one; alone, those of this process."""
+    return Mesh(jax.devices(), (AXIS,))
+
+
+def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
+    """Returns arrays, equal in all processes of `mesh`, laid out on its devices.
+
+    Nothing is shared with other arrays, so the result may be donated.
+    """
+    lies = NamedSharding(mesh, spec)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, lies, may_alias=False)
+    # Each process hands over the parts of its own devices.
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(leaf.shape, lies, lambda part: leaf[part].copy()),
+        jax.device_get(tree),
+    )
 
 
 def sharding(mesh: Mesh, spec: PartitionSpec) -> NamedSharding:

@@ -1,5 +1,6 @@
 """selfplay bench: how fast this machine plays and learns."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,10 @@ def bench(
         float,
         typer.Option("--seconds", metavar="S", help="How long to measure, after compilation."),
     ] = 30.0,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="RUN", help="Use the weights and settings of a run."),
+    ] = None,
     preset: Preset = "default",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -27,19 +32,30 @@ def bench(
 ) -> None:
     """Measure self-play, network and updates.
 
-    Weights are fresh. The three take turns, and medians are shown.
+    The three take turns, and medians are shown. Weights are fresh, unless a run is named: what a
+    trained network searches is what a run's speed is made of.
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game
     from selfplay.configuration import check_range
     from selfplay.processes.bench import bench as measure
-    from selfplay.run import load_config
+    from selfplay.run import RunDirectory, load_config, read_settings
 
     check_range("--seconds", seconds, above=0)
+    checkpoints = None
     loaded = load_config(preset=preset, file=config, overrides=settings or ())
+    if run is not None:
+        opened = RunDirectory.open(run)
+        checkpoints = opened.checkpoints
+        loaded = opened.config.updated(
+            read_settings(preset=preset, file=config, overrides=settings or ())
+        )
     startup.prepare()
     game = make_game(game_name, option)
-    result = measure(game, loaded, seconds=seconds, say=lambda text: say(text, err=True))
+    result = measure(
+        game, loaded, checkpoints=checkpoints, seconds=seconds,
+        say=lambda text: say(text, err=True),
+    )  # fmt: skip
     if as_json:
         say_json(result)
     else:
@@ -53,6 +69,11 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("game", f"{result['game']}, {size(result['state_bytes'])} a position"),
         ("network", f"{result['network']}, {result['weights']:,} weights"),
+        (
+            "inference",
+            f"{result['inference']}; {result['computed_share']:.0%} of the positions asked for "
+            "were computed",
+        ),
         ("devices", f"{result['devices']} x {result['platform']}"),
         (
             "self-play",

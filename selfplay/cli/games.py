@@ -38,6 +38,7 @@ def games(as_json: Json = False) -> None:
 def _describe(name: str) -> dict[str, Any]:
     import inspect
 
+    from selfplay.game import ChanceGame
     from selfplay.registry import make
 
     try:
@@ -56,7 +57,7 @@ def _describe(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "actions": game.num_actions,
-        "kind": "deterministic",
+        "kind": "chance" if isinstance(game, ChanceGame) else "deterministic",
         "max_plies": game.max_plies,
         "version": game.version,
         "options": {

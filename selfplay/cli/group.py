@@ -50,6 +50,7 @@ class Commands(TyperGroup):
         try:
             status = super().main(arguments or ["--help"], **settings)
         except SelfplayError as error:
+            error = _in_the_rules() or error
             _show(str(error), error.hint, debug)
             sys.exit(error.exit_code)
         except _UsageError as error:
@@ -63,6 +64,10 @@ class Commands(TyperGroup):
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 _show(f"the disk is full: {error}", "free some space", debug)
                 sys.exit(1)
+            fault = _in_the_rules()
+            if fault is not None:
+                _show(str(fault), fault.hint, debug)
+                sys.exit(fault.exit_code)
             hint = "" if debug else "please report it, with what --debug shows"
             name = type(error).__name__
             _show(f"this is a fault of selfplay itself: {name}: {error}", hint, debug)
@@ -83,6 +88,15 @@ def program() -> str:
     if found is not None and os.path.samefile(found, typed):
         return "selfplay"
     return str(typed)
+
+
+def _in_the_rules() -> SelfplayError | None:
+    """Returns what went wrong in a game written in plain Python, if that is behind an error.
+
+    Compiled programs wait for such a game, and report its exceptions in words of their own.
+    """
+    failures = sys.modules.get("selfplay.adapters.failures")
+    return None if failures is None else failures.take()
 
 
 def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:

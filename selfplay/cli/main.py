@@ -8,13 +8,21 @@ from selfplay.cli import (
     analyze,
     arena,
     bench,
+    check,
+    clone,
     curve,
     doctor,
+    evaluator,
     games,
+    health,
     matches,
+    new_game,
     play,
     status,
     train,
+    trainer,
+    tune,
+    worker,
 )
 from selfplay.cli.group import Commands
 from selfplay.cli.options import examples
@@ -59,9 +67,12 @@ def selfplay(
     """Bring the rules of a two-player game, get an agent that plays it well."""
 
 
-for module in (games, train, status, play, analyze, matches, arena, curve, bench, doctor):
+for module in (
+    *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
+    *(play, analyze, matches, arena, curve, bench, tune, doctor),
+):
     name = module.__name__.rpartition(".")[2]
-    app.command(name, epilog=examples(*module.EXAMPLES))(getattr(module, name))
+    app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))
 
 
 def main() -> None:

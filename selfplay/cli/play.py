@@ -71,6 +71,7 @@ def play(
                 "people": sorted(people),
                 "ending": session.ending,
                 "actions": session.actions,
+                "outcomes": session.outcomes,
                 "returns": session.returns,
             }
         )

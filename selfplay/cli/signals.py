@@ -8,7 +8,7 @@ import termios
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from selfplay.cli.group import INTERRUPTED
 
@@ -27,9 +27,22 @@ class StopSignals:
         stopped: whether a signal has come.
     """
 
-    def __init__(self) -> None:
-        """Listens to nothing yet."""
+    def __init__(
+        self,
+        *,
+        does: str = "saves when it is done with this",
+        grace_seconds: float | None = None,
+    ) -> None:
+        """Listens to nothing yet.
+
+        Args:
+            does: what happens before the end, to tell the user.
+            grace_seconds: after the first signal the process ends at the latest so much later,
+                with exit code 0; None to wait for ever.
+        """
         self.stopped = False
+        self._does = does
+        self._grace_seconds = grace_seconds
         self._stop: Callable[[], None] | None = None
         self._say: Callable[[str], None] = lambda text: None
         self._inbox, self._outbox = socket.socketpair()
@@ -67,7 +80,14 @@ class StopSignals:
         self._listener.join()
 
     def _listen(self) -> None:
-        while received := self._inbox.recv(1):
+        while True:
+            try:
+                received = self._inbox.recv(1)
+            except TimeoutError:
+                _restore(self._terminal)
+                _leave(0)
+            if not received:
+                break
             number = received[0]
             if number not in (signal.SIGINT, signal.SIGTERM):
                 continue
@@ -78,7 +98,8 @@ class StopSignals:
             elif not self.stopped:
                 self.stopped = True
                 stop()
-                self._say("stopping: saves when it is done with this; Ctrl-C again leaves at once")
+                self._inbox.settimeout(self._grace_seconds)
+                self._say(f"stopping: {self._does}; Ctrl-C again leaves at once")
         self._inbox.close()
 
 
@@ -98,7 +119,7 @@ def _restore(settings: list[Any] | None) -> None:
         termios.tcsetattr(sys.__stdin__, termios.TCSANOW, settings)
 
 
-def _leave(status: int) -> None:
+def _leave(status: int) -> NoReturn:
     """Ends the process now. Every write of a run is atomic, so nothing is half done."""
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), _SHOW_CURSOR)

@@ -1,36 +1,61 @@
 """selfplay status: how a run is doing, or did."""
 
-from typing import Any
+import time
+from typing import Annotated, Any
+
+import typer
 
 from selfplay.cli.options import Json, RunPath
 from selfplay.cli.output import facts, say, say_json, table
 
-EXAMPLES = ("selfplay status runs/connect_four", "selfplay status runs/connect_four --json")
+EXAMPLES = (
+    "selfplay status runs/connect_four",
+    "selfplay status runs/connect_four --watch",
+    "selfplay status runs/connect_four --json",
+)
+
+_WATCH_SECONDS = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
 
 
-def status(run: RunPath, as_json: Json = False) -> None:
+def status(
+    run: RunPath,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show how a run is doing.
 
     How far it is, which processes work on it, how strong it is, and what is wrong with it.
     """
+    from selfplay.errors import ConfigError
     from selfplay.processes.status import run_status
 
+    if watch and as_json:
+        raise ConfigError("--watch and --json are both given", hint="a document is printed once")
     document = run_status(run)
     if as_json:
         say_json(document)
         return
-    say(facts(_facts(document)))
+    while watch:
+        say(_CLEAR + _text(document))
+        time.sleep(_WATCH_SECONDS)
+        document = run_status(run)
+    say(_text(document))
+
+
+def _text(document: dict[str, Any]) -> str:
+    parts = [facts(_facts(document))]
     if document["processes"]:
-        header = ["process", "alive", "checkpoint", "matches/s", "heard of"]
-        say("\n" + table(header, [_process_row(process) for process in document["processes"]]))
-    for problem in document["problems"]:
-        say(f"\nproblem: {problem}")
+        header = ["process", "alive", "checkpoint", "matches/s", "heard of", "does"]
+        rows = [_process_row(process) for process in document["processes"]]
+        parts.append(table(header, rows))
+    parts += [f"problem: {problem}" for problem in document["problems"]]
+    return "\n\n".join(parts)
 
 
 def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     from selfplay.telemetry import words
 
-    checkpoint = document["checkpoint"]
     reuse = document["reuse"]
     pairs = [
         ("run", document["run"]),
@@ -42,13 +67,58 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
             + ("" if reuse is None else f", each used {reuse:.2f} times"),
         ),
         ("trained", words.duration(document["elapsed_seconds"]) + _plan(document["plan"])),
-        ("saved", "no checkpoint yet" if checkpoint is None else f"checkpoint {checkpoint:,}"),
+        ("saved", _saved(document)),
     ]
+    left_out = [f"{count:,} {reason} matches" for reason, count in document["left_out"].items()]
+    if document["damaged_files"]:
+        left_out.append(f"{document['damaged_files']:,} damaged files")
+    if left_out:
+        pairs.append(("left out", ", ".join(left_out)))
+    for process in document["processes"]:
+        if process["role"] == "trainer" and process["alive"]:
+            pairs += _trainer_facts(process)
     for index, one in enumerate(document["strength"]):
         score = words.percent_interval(one["score"], one["low"], one["high"])
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
     return pairs
+
+
+def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns what the trainer says of itself."""
+    from selfplay.telemetry import words
+
+    pairs = []
+    if process.get("window_positions") is not None:
+        window = f"{process['window_positions']:,} positions"
+        if process.get("window_age_updates") is not None:
+            window += f", {process['window_age_updates']:,} updates old on average"
+        pairs.append(("window", window))
+    data = []
+    if process.get("data_age_seconds") is not None:
+        data.append(f"newest matches {words.duration(process['data_age_seconds'])} old")
+    if process.get("staleness_updates") is not None:
+        data.append(f"played at most {process['staleness_updates']:,} updates behind")
+    if process.get("backlog_positions"):
+        data.append(f"{process['backlog_positions']:,} positions to learn from")
+    if data:
+        pairs.append(("workers", ", ".join(data)))
+    losses = process.get("losses") or {}
+    if losses:
+        names = sorted(losses, key=lambda name: name != "total")
+        text = ", ".join(f"{name.replace('_', ' ')} {losses[name]:.3f}" for name in names)
+        pairs.append(("loss", text))
+    return pairs
+
+
+def _saved(document: dict[str, Any]) -> str:
+    from selfplay.telemetry import words
+
+    if document["checkpoint"] is None:
+        return "no checkpoint yet"
+    text = f"checkpoint {document['checkpoint']:,}"
+    age = document["checkpoint_age_seconds"]
+    return text if age is None else f"{text}, {words.duration(age)} ago"
 
 
 def _plan(plan: dict[str, float]) -> str:
@@ -65,4 +135,5 @@ def _process_row(process: dict[str, Any]) -> list[str]:
         "-" if checkpoint is None else str(checkpoint),
         "-" if rate is None else f"{rate:,.1f}",
         f"{process['seconds_ago']:.0f} s ago",
+        str(process.get("state") or "-"),
     ]

@@ -11,7 +11,7 @@ from selfplay.arena.agents import Analyst
 from selfplay.errors import ConfigError, RunError, SelfplayError, UnknownGameError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, parse_options
-from selfplay.run import RunDirectory, is_run, split_checkpoint_name
+from selfplay.run import RunDirectory, is_remote, is_run, split_checkpoint_name
 
 
 def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
@@ -23,18 +23,18 @@ def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
     return GameSpec(text, parse_options(options or ()))
 
 
-def run_directory(text: str) -> Path | None:
+def named_run(text: str) -> str | None:
     """Returns the run in "RUN[@UPDATE][:simulations]", None if there is no such run."""
-    path, _ = split_checkpoint_name(_without_simulations(text))
-    return path if is_run(path) else None
+    run, _ = split_checkpoint_name(_without_simulations(text))
+    return run if is_run(run) else None
 
 
 def run_and_game(text: str) -> tuple[RunDirectory, Game[Any]] | None:
     """Returns the run in "RUN[@UPDATE][:simulations]" and its game, None if it is no run."""
-    path = run_directory(text)
-    if path is None:
+    place = named_run(text)
+    if place is None:
         return None
-    run = RunDirectory.open(path)
+    run = RunDirectory.open(place)
     return run, run.make_game()
 
 
@@ -49,9 +49,9 @@ def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
     try:
         return spec.make()
     except UnknownGameError:
-        path, _ = split_checkpoint_name(_without_simulations(text))
-        if path.is_dir() or (os.sep in text and ".py" not in text):
-            RunDirectory.open(path)
+        place, _ = split_checkpoint_name(_without_simulations(text))
+        if is_remote(place) or Path(place).is_dir() or (os.sep in text and ".py" not in text):
+            RunDirectory.open(place)
         raise
 
 
@@ -66,9 +66,9 @@ def unknown_game(*agents: str) -> SelfplayError:
     """Returns the error for agents of which none is a run, so that nobody knows the game."""
     for text in agents:
         if text.partition(":")[0] not in ("random", "mcts", "solver"):
-            path, _ = split_checkpoint_name(_without_simulations(text))
+            place, _ = split_checkpoint_name(_without_simulations(text))
             try:
-                RunDirectory.open(path)
+                RunDirectory.open(place)
             except RunError as error:
                 hint = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
                 return RunError(str(error), hint=hint)

@@ -1,6 +1,8 @@
 """selfplay train: the whole loop on this machine."""
 
+import dataclasses
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +20,10 @@ from selfplay.cli.options import (
 from selfplay.cli.output import facts, say, say_json
 
 if TYPE_CHECKING:
+    from selfplay.game import Game
     from selfplay.processes.loop import Loop
     from selfplay.processes.session import Session
+    from selfplay.registry import GameSpec
 
 EXAMPLES = (
     "selfplay train connect_four --minutes 15",
@@ -67,13 +71,6 @@ def train(
     Settings: those of the preset, then of the file, then of environment
     variables such as SELFPLAY_SEARCH__NUM_SIMULATIONS, then of --set and the other options.
     """
-    from rich.console import Console
-
-    from selfplay import startup
-    from selfplay.cli.signals import StopSignals
-    from selfplay.cli.targets import game_spec
-    from selfplay.run import read_settings
-
     wanted = {
         "trainer.minutes": minutes,
         "trainer.updates": updates,
@@ -81,20 +78,77 @@ def train(
         "search.num_simulations": simulations,
     }
     overrides = [f"{name}={value}" for name, value in wanted.items() if value is not None]
-    asked = read_settings(preset=preset, file=config, overrides=[*(settings or ()), *overrides])
+    run_training(
+        game_name,
+        option,
+        run_path,
+        preset=preset,
+        config=config,
+        settings=[*(settings or ()), *overrides],
+        monitoring=Monitoring(),
+        as_json=as_json,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Monitoring:
+    """How others are told how training goes; see `selfplay.cli.monitoring`."""
+
+    port: int | None = None
+    host: str = "127.0.0.1"
+    log_format: str = "text"
+
+
+def run_training(
+    game_name: str | None,
+    option: list[str] | None,
+    place: Path | str | None,
+    *,
+    preset: str,
+    config: Path | None,
+    settings: list[str],
+    monitoring: Monitoring,
+    as_json: bool,
+    plays: bool = True,
+    idle_exit: float = 0.0,
+    peers: Callable[[], None] = lambda: None,
+) -> None:
+    """Trains, and says how it went.
+
+    Args:
+        game_name: the game; None for that of the run.
+        option: options of the game.
+        place: the run; None for one named after the game.
+        preset: as `read_settings` has it.
+        config: likewise.
+        settings: likewise.
+        monitoring: how others are told.
+        as_json: whether to print one document.
+        plays: whether this process plays, too.
+        idle_exit: seconds without matches after which it ends, if it does not play; 0 for never.
+        peers: makes this process one of several, where it is.
+    """
+    from rich.console import Console
+
+    from selfplay import startup
+    from selfplay.cli.monitoring import monitoring as monitored
+    from selfplay.cli.signals import StopSignals
+    from selfplay.run import read_settings
+
+    asked = read_settings(preset=preset, file=config, overrides=settings)
     with StopSignals() as signals:
         startup.prepare()
+        peers()
 
         from selfplay.processes.loop import train as run_loop
         from selfplay.processes.session import open_session
-        from selfplay.telemetry import make_reporter
 
-        spec = game_spec(game_name, option)
-        game = spec.make()
-        session = open_session(run_path or Path("runs") / game.name, spec, game, asked)
+        spec, game = _game(game_name, option, place)
+        place = place or Path("runs") / game.name
+        session = open_session(place, spec, game, asked)
         if session.fulfilled:
             say(
-                f"{session.run.path} has trained {session.fulfilled}; "
+                f"{session.run.url} has trained {session.fulfilled}; "
                 f"use {session.next_plan} to go on",
                 err=as_json,
             )
@@ -103,21 +157,50 @@ def train(
             return
         say(facts(_opening(session)), err=as_json)
         say("compiling, which takes a while the first time", err=as_json)
-        reporter = make_reporter(Console(stderr=as_json))
-        loop = run_loop(
-            session.run,
-            session.parts,
-            reporter,
-            on_ready=lambda loop: signals.ready(loop.stop, reporter.message),
-        )
+        with monitored(
+            "trainer",
+            "loop" if plays else "trainer",
+            place,
+            port=monitoring.port,
+            host=monitoring.host,
+            log_format=monitoring.log_format,
+        ) as monitor:
+            reporter = monitor.reporter(Console(stderr=as_json))
+            loop = run_loop(
+                session.run,
+                session.parts,
+                reporter,
+                plays=plays,
+                monitor=monitor,
+                idle_exit_seconds=idle_exit,
+                on_ready=lambda loop: signals.ready(loop.stop, reporter.message),
+            )
         finished = not signals.stopped or (loop.planned_fraction or 0) >= 1
     say(_ending(loop, finished=finished, typed=invocation.get()), err=as_json)
     if as_json:
         say_json(_document(session, loop.update, finished=finished))
 
 
+def _game(
+    name: str | None, option: list[str] | None, place: Path | str | None
+) -> tuple["GameSpec", "Game[Any]"]:
+    """Returns the game that was named, else that of the run."""
+    from selfplay.cli.targets import game_spec
+    from selfplay.errors import RunError
+    from selfplay.run import RunDirectory, is_run
+
+    if name is not None:
+        spec = game_spec(name, option)
+        return spec, spec.make()
+    if place is None or not is_run(place):
+        raise RunError(f"{place} is not a selfplay run", hint="name its game: --game GAME")
+    run = RunDirectory.open(place)
+    return run.game_spec, run.make_game()
+
+
 def _opening(session: "Session") -> list[tuple[str, str]]:
     """Returns what is trained, where, and with which settings."""
+    from selfplay.processes.plan import plan_memory
     from selfplay.run import Config
     from selfplay.telemetry import words
 
@@ -134,10 +217,13 @@ def _opening(session: "Session") -> list[tuple[str, str]]:
     if session.update is not None:
         trained = words.duration(session.elapsed_seconds)
         origin = f"goes on from checkpoint {session.update:,}, after {trained} of training"
-    weights = f"{session.parts.network.num_weights():,} weights"
+    parts = session.parts
+    weights = f"{parts.network.num_weights():,} weights in {parts.inference.kind}"
+    plan = plan_memory(parts.game, parts.network, run.config)
     return [
-        ("run", f"{run.path} ({origin})"),
+        ("run", f"{run.url} ({origin})"),
         ("game", f"{run.game_name}{options}, network of {weights}"),
+        ("memory", f"{plan} planned"),
         ("settings", " ".join(changed) or "the defaults"),
     ]
 
@@ -155,12 +241,12 @@ def _ending(loop: "Loop", *, finished: bool, typed: Invocation) -> str:
             "finished" if finished else "stopped",
             f"after {words.duration(loop.elapsed)} of training, at update {loop.update:,}",
         ),
-        ("saved", f"checkpoint {loop.saved:,} in {loop.run.path}"),
+        ("saved", f"checkpoint {loop.saved:,} in {loop.run.url}"),
     ]
     for index, one in enumerate(loop.strength.results.values()):
         text = f"{words.score(one)} against {one.opponent} at update {one.update:,}"
         pairs.append(("" if index else "strength", text))
-    run = shlex.quote(str(loop.run.path))
+    run = shlex.quote(loop.run.url)
     commands = [f"play {run}", f"arena {run} mcts:1000", f'analyze {run} --moves ""']
     lines = [facts(pairs)]
     # Commands are not wrapped: they are there to be copied.
@@ -175,5 +261,5 @@ def _document(session: "Session", update: int | None, *, finished: bool) -> dict
     """Returns what `--json` prints at the end."""
     from selfplay.processes.status import run_status
 
-    document = run_status(session.run.path)
+    document = run_status(session.run.url)
     return {**document, "update": update, "finished": finished}

@@ -14,7 +14,7 @@ from selfplay.game import Game, pytree
 from selfplay.learner.config import LearnerConfig
 from selfplay.learner.losses import losses, make_targets
 from selfplay.networks import Network, Weights
-from selfplay.parallel import ALONG_BATCH, AXIS, REPLICATED, local_mesh, per_device, sharding
+from selfplay.parallel import ALONG_BATCH, AXIS, REPLICATED, local_mesh, per_device, place
 
 
 @pytree
@@ -74,7 +74,8 @@ class Learner:
         def on_one_device(
             state: TrainState, samples: Any, rate: Array, keys: Array
         ) -> tuple[TrainState, Metrics]:
-            return _update(game, network, config, self.optimizer, state, samples, rate, keys[0])
+            key = jax.random.wrap_key_data(keys[0])
+            return _update(game, network, config, self.optimizer, state, samples, rate, key)
 
         self._update: Callable[..., tuple[TrainState, Metrics]] = jax.jit(
             per_device(
@@ -88,14 +89,20 @@ class Learner:
 
     def init(self, *, key: Key[Array, ""]) -> TrainState:
         """Returns fresh weights and optimiser state; `key` is consumed."""
+        return self.place(self._fresh(key))
+
+    def like(self) -> TrainState:
+        """Returns the shapes of what `init` returns."""
+        return jax.eval_shape(self._fresh, jax.random.key(0))
+
+    def _fresh(self, key: Key[Array, ""]) -> TrainState:
         weights = self.network.init(key=key)
-        state = TrainState(
+        return TrainState(
             weights=weights,
             average=jax.tree.map(jnp.copy, weights),
             optimizer=self.optimizer.init(weights),
             update=jnp.int32(0),
         )
-        return self.place(state)
 
     def place(self, state: PyTree) -> PyTree:
         """Returns `state` (or any part of it) copied to every device, as `update` returns it.
@@ -104,7 +111,7 @@ class Learner:
         """
         # Copied even where they lie right already: `update` donates them, and JAX shares small
         # constants such as `jnp.int32(0)` between programs.
-        return jax.device_put(state, sharding(self.mesh, REPLICATED), may_alias=False)
+        return place(state, self.mesh, REPLICATED)
 
     def update(
         self, state: TrainState, samples: Any, *, learning_rate: float, key: Key[Array, ""]
@@ -117,8 +124,12 @@ class Learner:
             learning_rate: of this update.
             key: consumed; chooses symmetries.
         """
-        keys = jax.random.split(key, self.mesh.size)
-        return self._update(state, samples, jnp.float32(learning_rate), keys)
+        keys = jax.random.key_data(jax.random.split(key, self.mesh.size))
+        rate = jnp.float32(learning_rate)
+        if jax.process_count() > 1:
+            samples, keys = place((samples, keys), self.mesh, ALONG_BATCH)
+            rate = place(rate, self.mesh, REPLICATED)
+        return self._update(state, samples, rate, keys)
 
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:

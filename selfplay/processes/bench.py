@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from selfplay.arena import load_weights
 from selfplay.game import Game
 from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
 from selfplay.processes.parts import Parts, make_parts
 from selfplay.records import MatchCollector, MatchRecord, Provenance
-from selfplay.run import Config, settings_hash
+from selfplay.run import Checkpoints, Config, settings_hash
 
 FORWARD_BATCHES = (16, 32, 64, 128, 256)
 _SHORTEST_SECONDS = 0.3
@@ -26,29 +27,39 @@ def bench(
     game: Game[Any],
     config: Config,
     *,
+    checkpoints: Checkpoints | None = None,
     seconds: float = 30.0,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Returns what was measured, every rate as the median over several rounds.
 
     Self-play, the network alone and updates take turns, so that whatever else the machine does
-    meets them alike. Keys: `game`, `network`, `batch` (matches side by side), `simulations` per
-    move; `simulations_per_second`; `forwards_per_second`, of the network alone on one device
-    while the others rest, at its best batch size `forward_batch`;
-    `forwards_per_second_together`, likewise for each device while all are busy; `ratio`, the
-    simulations divided by what all devices would do if each were as fast as one alone;
-    `matches_per_second`, `plies_per_second`, `updates_per_second`, `compile_seconds` of
-    self-play, `peak_memory_bytes`, `state_bytes` of one position, `devices`, and `spread`, the
-    lowest and the highest `simulations_per_second`.
+    meets them alike. Self-play loads its weights anew for every chunk, as in training.
+
+    Keys: `game`, `network`, `inference` (what computed the network in self-play),
+    `computed_share` of the positions asked for (ONNX Runtime computes each but once), `batch`
+    (matches side by side), `simulations` per move; `simulations_per_second`;
+    `forwards_per_second`, of the network alone in XLA on one device while the others rest, at its
+    best batch size `forward_batch`; `forwards_per_second_together`, likewise for each device
+    while all are busy; `ratio`, the simulations divided by what all devices would do if each were
+    as fast as one alone; `matches_per_second`, `plies_per_second`, `updates_per_second`,
+    `compile_seconds` of self-play, `peak_memory_bytes`, `state_bytes` of one position, `devices`,
+    and `spread`, the lowest and the highest `simulations_per_second`.
 
     Args:
         game: the rules.
-        config: the settings; weights are fresh.
+        config: the settings.
+        checkpoints: of a run, whose newest weights are used; None for fresh ones.
         seconds: how long to measure, compilation not counted.
         say: is told what is going on.
     """
     parts = make_parts(game, config)
-    weights = parts.learner.place(parts.network.init(key=jax.random.key(0)))
+    newest = None if checkpoints is None else checkpoints.latest()
+    if checkpoints is None or newest is None:
+        weights = parts.network.init(key=jax.random.key(0))
+    else:
+        weights = load_weights(checkpoints, newest, parts.network)
+    weights = parts.learner.place(weights)
     say("compiling self-play")
     player = _Player(parts, weights)
     say("compiling the network alone")
@@ -75,6 +86,8 @@ def bench(
     return {
         "game": game.name,
         "network": _network_name(config),
+        "inference": parts.inference.kind,
+        "computed_share": player.computed_share,
         "weights": parts.network.num_weights(),
         "batch": parts.player.num_matches,
         "simulations": config.search.num_simulations,
@@ -109,8 +122,11 @@ class _Player:
     def __init__(self, parts: Parts, weights: Any) -> None:
         self.parts = parts
         self.finished = 0
+        self._asked = self._computed = 0
         self._weights = weights
         self._chunks = 0
+        # Calibrates where there is something to calibrate, before anything is measured.
+        self._params = parts.inference.load(weights)
         provenance = Provenance(
             game=parts.game.name,
             version=parts.game.version,
@@ -133,12 +149,25 @@ class _Player:
                 self.records += collector.add(chunk, checkpoint=0, sequence=0)
             plies = [self.chunk()]
 
+    @property
+    def computed_share(self) -> float:
+        """Share of the positions asked for that were computed."""
+        return self._computed / self._asked if self._asked else 1.0
+
     def chunk(self) -> Any:
         """Plays a chunk and brings it to the host, as training does."""
         self._chunks += 1
+        inference = self.parts.inference
+        inference.release(self._params)
+        self._params = inference.load(self._weights)
         key = jax.random.fold_in(jax.random.key(2), self._chunks)
-        self._matches, plies = self.parts.player.play(self._weights, self._matches, key=key)
+        self._matches, plies = self.parts.player.play(self._params, self._matches, key=key)
         plies = jax.device_get(plies)
+        if self._chunks == 2:
+            inference.calibrate(self._params)
+        asked, computed = inference.counts(self._params)
+        self._asked += asked
+        self._computed += computed
         self.finished += int(plies.over.sum())
         return plies
 

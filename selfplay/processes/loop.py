@@ -1,49 +1,83 @@
-"""The whole loop in one process: self-play and learning in turn, everything saved, resumable.
+"""A training session: the whole loop in one process, or the trainer that others play for.
 
-What happens depends on the seed and on counters alone (apart from the clock, where a plan in
-minutes steers the learning rate), so a run that was killed and resumed goes on as if nothing had
-happened.
+What happens depends on the seed, on counters and on the files of matches taken in (apart from the
+clock, where a plan in minutes steers the learning rate). A run that was killed and resumed goes on
+as if nothing had happened; where other processes play, the ledger notes what came when.
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
-import numpy as np
-from jaxtyping import Array, Key, PyTree
 
-from selfplay.errors import NonFiniteError, RecordError
-from selfplay.learner import TrainState, learning_rate
-from selfplay.processes.cursor import Cursor
-from selfplay.processes.match_files import MatchFiles
+from selfplay.errors import RunError
+from selfplay.learner import TrainState
+from selfplay.processes.cursor import LOOP, Cursor
+from selfplay.processes.hunger import Hunger
+from selfplay.processes.intake import Intake
+from selfplay.processes.learning import UPDATES_AT_ONCE, Learning, run_keys
 from selfplay.processes.meter import Meter
 from selfplay.processes.parts import Parts
-from selfplay.processes.reporting import News, RecentMatches
+from selfplay.processes.peers import Peers
+from selfplay.processes.playing import Playing
+from selfplay.processes.reporting import Heart, News, RecentMatches
 from selfplay.processes.strength import StrengthMeter
-from selfplay.records import MatchCollector, MatchRecord
-from selfplay.rollout import Matches
+from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory
-from selfplay.telemetry import PHASES, Progress, Reporter, make_reporter
+from selfplay.telemetry import PHASES, Monitor, Progress, Reporter, make_reporter
 
-WORKER = "loop"
-_UPDATES_AT_ONCE = 64
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Step:
+    """What all processes of a trainer do next; see `Peers`.
+
+    Attributes:
+        save: whether to write a checkpoint first.
+        stop: whether to end then.
+        files: files of matches to take in, worker and number.
+        time_share: share of the planned time that has passed, in [0, 1].
+        update: how many updates the first process has made.
+        positions: how many positions it has taken in.
+    """
+
+    save: bool
+    stop: bool
+    files: list[list[Any]]
+    time_share: float
+    update: int
+    positions: int
 
 
 class Loop:
     """One training session of a run. Make it, call `train`, and it is done.
 
     Attributes:
-        state: weights, average, optimiser, update count.
-        cursor: the counters.
+        learning: weights, replay window, counters.
+        playing: the matches in progress; None in a trainer that others play for.
     """
 
-    def __init__(self, run: RunDirectory, parts: Parts, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        parts: Parts,
+        reporter: Reporter,
+        *,
+        plays: bool = True,
+        monitor: Monitor | None = None,
+        idle_exit_seconds: float = 0.0,
+    ) -> None:
         """Goes on from the newest checkpoint, or starts anew.
 
         Args:
             run: the run, locked by the caller.
             parts: made from the run's game and config.
             reporter: is told how it goes.
+            plays: whether it plays itself; else it learns from what workers store alone.
+            monitor: is told how it goes, too; its id tells the trainer's processes apart.
+            idle_exit_seconds: it ends when no matches came for so long, if it does not play; 0
+                to wait for ever.
 
         Raises:
             CheckpointError: the newest checkpoint is damaged.
@@ -53,80 +87,65 @@ class Loop:
         self.parts = parts
         self.config = parts.config
         self.reporter = reporter
-        self.checkpoints = run.checkpoints
-        self.files = MatchFiles(run.matches_path)
-        self.window = parts.window()
-        self.collector = MatchCollector(parts.provenance(run, WORKER), parts.player.num_matches)
-        self.strength = StrengthMeter(parts, run)
         self.meter = Meter()
+        self.peers = Peers()
+        self.heart = Heart(run, monitor or Monitor(role="trainer", id=LOOP))
+        self._idle_exit_seconds = idle_exit_seconds
+        self._stop = threading.Event()
         self._recent = RecentMatches()
-        self._losses: dict[str, float] = {}
-        self._rate = 0.0
-        self._pending: list[dict[str, Array]] = []
-        self._stopping = False
-        self._evaluation_seconds = 0.0
-        self.saved: int | None = None
-        self._saved_iteration = 0
-        root = jax.random.key(self.config.trainer.seed)
-        init_key, start_key, self._play_key, self._update_key = jax.random.split(root, 4)
-        newest = self.checkpoints.latest()
-        if newest is None:
-            self.cursor = Cursor()
-            self.state: TrainState = parts.learner.init(key=init_key)
-            self._matches: Matches = parts.player.start(key=start_key)
-        else:
-            self._restore(newest, init_key, start_key)
+        self._hunger = Hunger(self.meter, self._say_hungry)
+        self._state = "starting"
+        keys = run_keys(self.config.trainer.seed)
+        self.learning = Learning(run, parts, init_key=keys.init, update_key=keys.update)
+        self.playing: Playing | None = None
+        if plays:
+            self.playing = Playing(
+                parts,
+                parts.provenance(run, LOOP),
+                start_key=keys.start,
+                play_key=keys.play,
+                say=self._say,
+            )
+        self._evaluates = plays and self.config.evaluation.enabled
+        self.strength = StrengthMeter(parts, run, enabled=self._evaluates)
+        self._restore()
+        self.intake = Intake(self.learning, self._say, own=LOOP if plays else None)
+        self._saved_iteration = self.cursor.iteration
+        self._saved_at = 0.0
         self._earlier_seconds = self.cursor.elapsed_seconds
 
-    def _restore(self, update: int, init_key: Key[Array, ""], start_key: Key[Array, ""]) -> None:
-        self.cursor = Cursor.from_json(self.checkpoints.metadata(update)["cursor"])
-        learner, player = self.parts.learner, self.parts.player
-        like = jax.eval_shape(lambda: learner.init(key=init_key))
-        self.state = learner.place(self.checkpoints.load(update, "train_state", like))
-        in_progress = self.checkpoints.load(update, "self_play")
-        self.saved, self._saved_iteration = update, self.cursor.iteration
-        if int(in_progress["num_matches"]) == player.num_matches:
-            fresh = player.start(key=start_key)
-            self._matches = jax.tree.map(
-                lambda new, old: jax.device_put(old, new.sharding),
-                fresh,
-                self.checkpoints.load(update, "matches", fresh),
+    def _restore(self) -> None:
+        newest = self.peers.agree(self.run.checkpoints.latest())
+        if newest is None:
+            return
+        for matches in self.learning.restore(newest):
+            self._recent.add(matches)
+        if self.playing is not None:
+            problem = self.playing.restore(
+                self.run.checkpoints, newest, iteration=self.cursor.iteration
             )
-            self.collector.restore(in_progress["collector"])
-        else:
-            self.reporter.message(
-                f"{player.num_matches} matches are played at once now, not "
-                f"{int(in_progress['num_matches'])}: those in progress start anew"
-            )
-            self._matches = player.start(key=jax.random.fold_in(start_key, self.cursor.iteration))
-        self._refill()
+            if problem:
+                self._say(problem)
 
-    def _refill(self) -> None:
-        """Fills the replay window from the files it held, in the same order."""
-        held = self.cursor.window
-        self.window.begin_at(
-            self.cursor.positions - sum(rows for _, _, rows in held),
-            self.cursor.matches - sum(count for _, count, _ in held),
-        )
-        for first in range(0, len(held), 64):
-            group: list[MatchRecord] = []
-            for number, count, rows in held[first : first + 64]:
-                matches = self.files.get(WORKER, number)
-                found = len(matches), sum(match.plies for match in matches)
-                if found != (count, rows):
-                    raise RecordError(
-                        f"{self.files.file(WORKER, number)} holds {found[0]} matches of "
-                        f"{found[1]} positions, but the checkpoint counts {count} of {rows}",
-                        hint="the file was replaced; go on from a copy of the run that has it",
-                    )
-                group += matches
-            self.window.ingest(group)
-            self._recent.add(group)
+    @property
+    def state(self) -> TrainState:
+        """Weights, average, optimiser, update count."""
+        return self.learning.state
+
+    @property
+    def cursor(self) -> Cursor:
+        """The counters."""
+        return self.learning.cursor
 
     @property
     def update(self) -> int:
         """Updates made."""
-        return int(self.state.update)
+        return self.learning.update
+
+    @property
+    def saved(self) -> int | None:
+        """Update of the newest checkpoint, None before the first."""
+        return self.learning.saved
 
     @property
     def elapsed(self) -> float:
@@ -146,7 +165,7 @@ class Loop:
 
     def stop(self) -> None:
         """Asks `train` to save and return after what it is doing now."""
-        self._stopping = True
+        self._stop.set()
 
     def train(self) -> None:
         """Trains until the plan is fulfilled or `stop` is called, then saves.
@@ -155,76 +174,124 @@ class Loop:
             NonFiniteError: a loss, gradient or weight is not finite; nothing of it is saved.
             StorageError: the disk is full; what was saved before stays.
         """
-        news = News(self.run, WORKER, self.reporter, resume_at=self.saved)
+        news = None
+        if self.peers.leads:
+            news = News(self.run, self.heart, self.reporter, resume_at=self.saved)
         progress = self.progress()
         try:
-            if self.saved is None:
-                self._save()
-            last_save = self.meter.elapsed
-            while not self._stopping and (self.planned_fraction or 0.0) < 1.0:
+            while True:
+                step = self._next_step()
+                if step.save:
+                    self._save()
+                if step.stop:
+                    break
+                self._take_in(step)
                 due = self._updates_due()
                 if due:
-                    self._learn(due)
+                    self._learn(due, step.time_share)
+                elif self.playing is not None:
+                    self._play(self.playing)
                 else:
-                    self._play()
-                if (
-                    self.config.trainer.checkpoint_due(self.update, self.meter.elapsed - last_save)
-                    and self.update != self.saved
-                ):
-                    self._save()
-                    last_save = self.meter.elapsed
+                    self._wait()
                 self._evaluate_if_due()
                 self.meter.mark()
                 progress = self.progress()
-                news.tell(progress, self.meter)
-            if (self.update, self.cursor.iteration) != (self.saved, self._saved_iteration):
-                self._save()
+                if news is not None:
+                    news.tell(progress, self.meter, suspends=self._suspends())
             progress = self.progress()
         finally:
             # Not a fresh one: after a failure in the middle of an update there is no state to ask.
-            news.close(progress)
+            if news is not None:
+                news.close(progress)
+
+    def _next_step(self) -> _Step:
+        """Returns what to do, the same in every process of this trainer."""
+        stop = self._stop.is_set() or (self.planned_fraction or 0.0) >= 1.0 or self._idle()
+        step = _Step(
+            save=self._save_due(stop),
+            stop=stop,
+            files=[] if stop else [list(file) for file in self._new_files()],
+            time_share=self._time_share(),
+            update=self.update,
+            positions=self.cursor.positions,
+        )
+        agreed = _Step(**self.peers.agree(dataclasses.asdict(step)))
+        if (agreed.update, agreed.positions) != (self.update, self.cursor.positions):
+            raise RunError(
+                f"process {self.peers.index} of the trainer is at update {self.update} with "
+                f"{self.cursor.positions} positions, but the first one at {agreed.update} with "
+                f"{agreed.positions}",
+                hint="all must see the same files at once; start them again",
+            )
+        return agreed
+
+    def _save_due(self, stop: bool) -> bool:
+        if self.saved is None:
+            return True
+        if stop:
+            return (self.update, self.cursor.iteration) != (self.saved, self._saved_iteration)
+        since = self.meter.elapsed - self._saved_at
+        return self.config.trainer.checkpoint_due(self.update, since) and self.update != self.saved
+
+    def _time_share(self) -> float:
+        minutes = self.config.trainer.minutes
+        return min(1.0, self.elapsed / (60 * minutes)) if minutes else 0.0
+
+    def _idle(self) -> bool:
+        limit = self._idle_exit_seconds
+        return bool(limit) and self._hunger.seconds >= limit
+
+    def _new_files(self) -> list[tuple[str, int]]:
+        if not self.peers.leads:
+            return []
+        return self.intake.look(now=self._hunger.waits)
+
+    def _take_in(self, step: _Step) -> None:
+        for worker, sequence in step.files:
+            matches = self.intake.take(str(worker), int(sequence))
+            self._recent.add(matches)
+            positions = sum(match.plies for match in matches)
+            self.meter.count(matches=len(matches), positions=positions)
+        if step.files:
+            self._hunger.feed()
 
     def _updates_due(self) -> int:
-        """Returns how many updates the reuse ratio allows now, up to the next fixed checkpoint.
+        due = self.learning.updates_due()
+        if self.config.trainer.suspend_workers and self.playing is None and due:
+            # In bursts: workers cannot rest for every single update.
+            plan = self.config.trainer
+            ends = bool(plan.updates) and self.update + due >= plan.updates
+            if not self._suspends() and not ends and due < UPDATES_AT_ONCE:
+                return 0
+        return due
 
-        Whatever stops the loop between updates, what is due does not change: a resumed run goes
-        on with the rest.
-        """
-        if not self.window.ready:
-            return 0
-        batch = self.config.learner.batch_size
-        allowed = int(self.cursor.positions * self.config.trainer.reuse / batch)
-        done = self.update
-        due = min(allowed - done, _UPDATES_AT_ONCE)
+    def _suspends(self) -> bool:
+        """Returns whether workers are to rest while updates are made."""
         plan = self.config.trainer
-        if plan.updates:
-            due = min(due, plan.updates - done)
-        for step in (plan.checkpoint_updates, plan.pinned_every_updates):
-            if step:
-                due = min(due, step - done % step)
-        return max(0, due)
+        if not plan.suspend_workers or self.playing is not None:
+            return False
+        due = self.learning.updates_due()
+        return due >= UPDATES_AT_ONCE or (self._state == "training" and due > 0)
 
-    def _play(self) -> None:
+    def _play(self, playing: Playing) -> None:
         """Plays one chunk in every match; stores and takes in the matches that ended."""
+        self._state = "playing"
+        cursor = self.cursor
+        begin = self.meter.elapsed
         with self.meter.phase("play"):
-            key = jax.random.fold_in(self._play_key, self.cursor.iteration)
-            self._matches, plies = self.parts.player.play(
-                self.state.average, self._matches, key=key
+            finished = playing.chunk(
+                self.state.average, update=self.update, sequence=cursor.sequence
             )
-            plies = jax.device_get(plies)
-        finished = self.collector.add(plies, checkpoint=self.update, sequence=self.cursor.sequence)
-        self.cursor.iteration += 1
-        self.meter.count(simulations=plies.actions.size * self.config.search.num_simulations)
+        # The first chunk of a session compiles a search, as the first evaluation will.
+        self.strength.expect(self.meter.elapsed - begin)
+        cursor.iteration = playing.iteration
+        self.meter.count(simulations=playing.simulations)
         if not finished:
             return
-        if not self.files.put(WORKER, self.cursor.sequence, finished):
+        if not self.run.matches.put(LOOP, cursor.sequence, finished):
             finished = self._store_elsewhere(finished)
-        positions = self.window.ingest(finished)
-        self.cursor.window.append((self.cursor.sequence, len(finished), positions))
-        self.cursor.sequence += 1
-        self.cursor.positions += positions
-        self.cursor.matches += len(finished)
-        self._forget_old_files()
+        positions = self.learning.take_in(LOOP, cursor.sequence, finished)
+        cursor.sequence += 1
         self._recent.add(finished)
         self.meter.count(matches=len(finished), positions=positions)
 
@@ -234,138 +301,112 @@ class Loop:
         The files beyond the checkpoint are finished matches too: they stay, but are not trained
         on, because this session's own matches take their place.
         """
-        self.cursor.sequence = self.files.next_sequence(WORKER)
+        cursor = self.cursor
+        cursor.sequence = self.run.matches.next_sequence(LOOP)
         renamed = [
-            dataclasses.replace(match, match_id=f"{WORKER}-{self.cursor.sequence:08d}-{index:04d}")
+            dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
             for index, match in enumerate(finished)
         ]
-        self.files.put(WORKER, self.cursor.sequence, renamed)
+        self.run.matches.put(LOOP, cursor.sequence, renamed)
         return renamed
 
-    def _forget_old_files(self) -> None:
-        held = sum(rows for _, _, rows in self.cursor.window)
-        while held - self.cursor.window[0][2] >= self.config.replay.max_window:
-            held -= self.cursor.window.pop(0)[2]
-
-    def _learn(self, count: int) -> None:
+    def _learn(self, count: int, time_share: float) -> None:
         """Makes `count` updates."""
-        config = self.config.learner
+        self._state = "training"
         with self.meter.phase("train"):
-            first = self.update
-            for update in range(first, first + count):
-                samples = self.window.sample(
-                    config.batch_size, seed=self.config.trainer.seed, update=update
-                )
-                self._rate = learning_rate(
-                    config,
-                    update=update,
-                    progress=self.planned_fraction_at(update),
-                    plateau_scale=self.cursor.plateau.scale,
-                )
-                self.state, metrics = self.parts.learner.update(
-                    self.state,
-                    samples,
-                    learning_rate=self._rate,
-                    key=jax.random.fold_in(self._update_key, update),
-                )
-                self._pending.append(metrics)
-            self._settle()
+            self.learning.learn(count, time_share=time_share)
         self.meter.count(updates=count)
 
-    def planned_fraction_at(self, update: int) -> float:
-        """Returns the share of the plan done at `update`; by updates alone if they are planned."""
-        if self.config.trainer.updates and not self.config.trainer.minutes:
-            return update / self.config.trainer.updates
-        return self.planned_fraction or 0.0
+    def _wait(self) -> None:
+        """Waits for matches of workers."""
+        self._state = "waiting for matches"
+        self._hunger.wait(self._stop)
 
-    def _settle(self) -> None:
-        """Waits for the updates and looks at what they report; nothing bad gets further."""
-        reports = jax.device_get(self._pending)
-        self._pending = []
-        names = reports[0].keys()
-        means = {name: float(np.mean([report[name] for report in reports])) for name in names}
-        if means.pop("finite") < 1.0:
-            raise NonFiniteError(
-                f"the loss, a gradient or a weight was not finite near update {self.update}",
-                hint="lower learner.learning_rate or learner.max_gradient_norm; the newest "
-                f"checkpoint ({self.saved}) is from before and the same command resumes from it",
-            )
-        self._losses = means
-        # One by one: how many updates came in a row must not matter after a restart.
-        for report in reports:
-            self.cursor.plateau = self.cursor.plateau.observe(
-                float(report["total"]), 1, self.config.learner
-            )
+    def _say_hungry(self) -> None:
+        command = f"selfplay worker --run {self.run.url}"
+        self._say(f"waiting for matches: is there a worker? {command}")
+
+    def _say(self, text: str) -> None:
+        if self.peers.leads:
+            self.reporter.message(text)
 
     def _evaluate_if_due(self) -> None:
         """Plays a few matches when the share of time allows it."""
         config = self.config.evaluation
-        elapsed = self.elapsed
-        if not config.enabled or self._stopping or self.update == 0:
+        if not self._evaluates or self._stop.is_set() or self.update == 0:
             return
-        if elapsed < config.first_seconds:
+        if self.elapsed < config.first_seconds:
             return
-        expected = self._evaluation_seconds
-        if self.meter.seconds_in("evaluate") + expected > config.share * self.meter.elapsed:
+        spent = self.meter.seconds_in("evaluate") + self.strength.expected_seconds
+        if spent > config.share * self.meter.elapsed:
             return
-        begin = self.meter.elapsed
+        self._state = "evaluating"
         with self.meter.phase("evaluate"):
-            self.strength.evaluate(self.state.average, update=self.update, elapsed_seconds=elapsed)
-        self._evaluation_seconds = self.meter.elapsed - begin
+            self.strength.evaluate(
+                self.state.average,
+                update=self.update,
+                elapsed_seconds=self.elapsed,
+                stop=self._stop.is_set,
+            )
 
     def _save(self) -> None:
         """Writes a checkpoint of everything that changes."""
-        self.cursor.elapsed_seconds = self.elapsed
-        collector: PyTree = self.collector.state()
-        self.checkpoints.save(
-            self.update,
-            {
-                "weights": jax.device_get(self.state.average),
-                "train_state": jax.device_get(self.state),
-                "matches": jax.device_get(self._matches),
-                "self_play": {
-                    "num_matches": np.int32(self.parts.player.num_matches),
-                    "collector": collector,
-                },
-            },
-            metadata={"cursor": self.cursor.to_json()},
-        )
-        self.saved, self._saved_iteration = self.update, self.cursor.iteration
-        trainer = self.config.trainer
-        self.checkpoints.prune(
-            keep_last=trainer.keep_checkpoints, pinned_every=trainer.pinned_every_updates
-        )
+        cursor = self.cursor
+        cursor.elapsed_seconds = self.elapsed
+        if self.peers.leads:
+            self.learning.save({} if self.playing is None else self.playing.items())
+            window = [(worker, sequence) for worker, sequence, *_ in cursor.window]
+            self.run.matches.prune(
+                self.config.storage.max_match_bytes, cursor=cursor.next_files, window=window
+            )
+        else:
+            self.learning.saved = self.update
+        if not self._evaluates:
+            self.strength.reread()
+        self._saved_iteration = cursor.iteration
+        self._saved_at = self.meter.elapsed
 
     def progress(self) -> Progress:
         """Returns a snapshot for the screen."""
         fraction = self.planned_fraction
-        positions = self.cursor.positions
-        losses = dict(self._losses)
+        cursor, learning, counts = self.cursor, self.learning, self.intake.counts
+        losses = dict(learning.losses)
         gradient_norm = losses.pop("gradient_norm", None)
+        batch = self.config.learner.batch_size
+        played_by = counts.last_checkpoints.values()
         return Progress(
             game=self.parts.game.name,
-            run=str(self.run.path),
+            run=self.run.url,
             update=self.update,
             elapsed_seconds=self.elapsed,
             planned_fraction=fraction,
             eta_seconds=self.elapsed * (1 / fraction - 1) if fraction else None,
-            matches=self.cursor.matches,
-            positions=positions,
+            matches=cursor.matches,
+            positions=cursor.positions,
             matches_per_second=self.meter.rate("matches"),
             positions_per_second=self.meter.rate("positions"),
             simulations_per_second=self.meter.rate("simulations"),
             updates_per_second=self.meter.rate("updates"),
             losses=losses,
-            learning_rate=self._rate if losses else None,
+            learning_rate=learning.rate if losses else None,
             gradient_norm=gradient_norm,
-            reuse=self.update * self.config.learner.batch_size / positions if positions else None,
-            window_positions=self.window.size,
-            window_age_updates=int(self.window.mean_age(self.update)),
+            reuse=self.update * batch / cursor.positions if cursor.positions else None,
+            window_positions=learning.window.size,
+            window_age_updates=int(learning.window.mean_age(self.update)),
             mean_length=self._recent.mean_length,
             results=self._recent.results,
             phases=self.meter.shares(PHASES),
             strength=tuple(self.strength.results.values()),
             last_checkpoint=self.saved,
+            checkpoint_age_seconds=self.meter.elapsed - self._saved_at,
+            state=self._state,
+            waiting_seconds=self._hunger.waited,
+            starved_seconds=self._hunger.seconds,
+            backlog_positions=learning.backlog,
+            left_out=dict(cursor.left_out),
+            damaged_files=cursor.damaged_files,
+            data_age_seconds=self.intake.data_age,
+            staleness_updates=max(0, self.update - min(played_by)) if played_by else None,
             device=f"{self.parts.mesh.size} x {jax.devices()[0].platform}",
         )
 
@@ -375,6 +416,9 @@ def train(
     parts: Parts,
     reporter: Reporter | None = None,
     *,
+    plays: bool = True,
+    monitor: Monitor | None = None,
+    idle_exit_seconds: float = 0.0,
     on_ready: Callable[[Loop], None] = lambda loop: None,
 ) -> Loop:
     """Trains a run in this process until its plan is fulfilled, and returns the finished loop.
@@ -384,6 +428,9 @@ def train(
         parts: made from its game and config.
         reporter: is told how it goes; closed at the end. By default a live screen on a
             terminal, else a line every ten seconds.
+        plays: whether this process plays, too; else it learns from what workers store alone.
+        monitor: is told how it goes, too.
+        idle_exit_seconds: see `Loop`.
         on_ready: called with the loop before it starts, so that somebody can `stop` it.
 
     Raises:
@@ -391,8 +438,15 @@ def train(
     """
     reporter = reporter or make_reporter()
     try:
-        with run.lock():
-            loop = Loop(run, parts, reporter)
+        with Peers().first(run.lock()):
+            loop = Loop(
+                run,
+                parts,
+                reporter,
+                plays=plays,
+                monitor=monitor,
+                idle_exit_seconds=idle_exit_seconds,
+            )
             on_ready(loop)
             loop.train()
             return loop

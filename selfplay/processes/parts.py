@@ -6,6 +6,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from selfplay.game import Game
+from selfplay.inference import Inference, make_inference
 from selfplay.learner import Learner
 from selfplay.networks import Network, build
 from selfplay.parallel import local_mesh
@@ -13,7 +14,7 @@ from selfplay.records import Provenance
 from selfplay.replay import ReplayWindow
 from selfplay.rollout import SelfPlayer
 from selfplay.run import Config, RunDirectory, settings_hash
-from selfplay.search import Evaluator, network_evaluator
+from selfplay.search import Evaluator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Parts:
         config: the settings in force.
         mesh: the devices that share the work.
         network: the network, without weights.
-        evaluate: asks the network for the search.
+        inference: what computes the network for the search.
         player: plays the matches.
         learner: makes the updates.
     """
@@ -34,13 +35,18 @@ class Parts:
     config: Config
     mesh: Mesh
     network: Network
-    evaluate: Evaluator
+    inference: Inference
     player: SelfPlayer
     learner: Learner
 
-    def window(self) -> ReplayWindow:
-        """Returns an empty replay window."""
-        return ReplayWindow(self.game, self.config.replay)
+    @property
+    def evaluate(self) -> Evaluator:
+        """What searches ask; its params come from `inference.load`."""
+        return self.inference.evaluate
+
+    def window(self, fingerprint: str = "") -> ReplayWindow:
+        """Returns an empty replay window for matches under the rules of that fingerprint."""
+        return ReplayWindow(self.game, self.config.replay, fingerprint)
 
     def provenance(self, run: RunDirectory, worker: str) -> Provenance:
         """Returns what the records of `worker` say of their origin."""
@@ -54,17 +60,31 @@ class Parts:
         )
 
 
-def make_parts(game: Game[Any], config: Config, *, mesh: Mesh | None = None) -> Parts:
-    """Returns the parts for `game` under `config`; compiles nothing yet."""
+def make_parts(
+    game: Game[Any],
+    config: Config,
+    *,
+    mesh: Mesh | None = None,
+    learner_mesh: Mesh | None = None,
+) -> Parts:
+    """Returns the parts for `game` under `config`; compiles nothing yet.
+
+    Args:
+        game: the rules.
+        config: the settings in force.
+        mesh: the devices that share the work; by default all local ones.
+        learner_mesh: those that make updates, if they are others.
+    """
     mesh = mesh or local_mesh()
     network = build(game, config.network, next_policy=config.learner.next_policy_weight > 0)
-    evaluate = network_evaluator(game, network)
+    inference = make_inference(game, network, config.network, config.search.inference)
+    player = SelfPlayer(game, inference.evaluate, config.search, config.rollout, mesh=mesh)
     return Parts(
         game=game,
         config=config,
         mesh=mesh,
         network=network,
-        evaluate=evaluate,
-        player=SelfPlayer(game, evaluate, config.search, config.rollout, mesh=mesh),
-        learner=Learner(game, network, config.learner, mesh=mesh),
+        inference=inference,
+        player=player,
+        learner=Learner(game, network, config.learner, mesh=learner_mesh or mesh),
     )

@@ -1,16 +1,18 @@
-"""Where the news of a training process goes: screen, heartbeat, TensorBoard."""
+"""Where the news of a process goes: screen, heartbeat, monitor, TensorBoard."""
 
 import collections
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from selfplay.errors import StorageError
 from selfplay.processes.meter import Meter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory, remove_heartbeat, write_heartbeat
 from selfplay.run.storage import storage_errors
-from selfplay.telemetry import Progress, Reporter, TensorBoardWriter
+from selfplay.telemetry import Monitor, Progress, Reporter, TensorBoardWriter
 
 _HEARTBEAT_SECONDS = 5.0
 _TENSORBOARD_SECONDS = 10.0
@@ -21,54 +23,124 @@ _BEAT_FIELDS = (
     "positions",
     "elapsed_seconds",
     "matches_per_second",
+    "positions_per_second",
+    "simulations_per_second",
+    "updates_per_second",
     "reuse",
     "window_positions",
+    "window_age_updates",
+    "mean_length",
+    "learning_rate",
+    "gradient_norm",
+    "losses",
+    "results",
+    "phases",
+    "waiting_seconds",
+    "starved_seconds",
+    "backlog_positions",
+    "damaged_files",
+    "data_age_seconds",
+    "staleness_updates",
+    "checkpoint_age_seconds",
 )
 
 
+class Heart:
+    """Says that a process is alive, and how it is doing: to the run and to its monitor.
+
+    A heartbeat that cannot be written is not worth an end: the next one may be.
+    """
+
+    def __init__(self, run: RunDirectory, monitor: Monitor) -> None:
+        """Says nothing yet.
+
+        Args:
+            run: gets heartbeats.
+            monitor: hears the same; it knows role and id.
+        """
+        self._run = run
+        self.monitor = monitor
+        self._errors = 0
+
+    def beat(self, fields: Mapping[str, Any], **unwritten: Any) -> None:
+        """Writes a heartbeat.
+
+        Args:
+            fields: anything JSON can hold.
+            unwritten: more for the monitor alone.
+        """
+        self.monitor.update({**fields, **unwritten, "store_errors": self._errors})
+        health = self.monitor.health
+        spoken = {**fields, "state": health.state, "ready": health.ready}
+        try:
+            write_heartbeat(self._run.store, self.monitor.role, self.monitor.id, spoken)
+        except StorageError as error:
+            self._errors += 1
+            self.monitor.event("heartbeat_failed", str(error), level="warning")
+
+    def stop(self) -> None:
+        """Says that the process has ended as it should."""
+        with contextlib.suppress(StorageError):
+            remove_heartbeat(self._run.store, self.monitor.role, self.monitor.id)
+
+
 class News:
-    """Tells everybody who listens, each as often as it needs to hear."""
+    """Tells everybody who listens to a trainer, each as often as it needs to hear."""
 
     def __init__(
-        self, run: RunDirectory, worker: str, reporter: Reporter, *, resume_at: int | None
+        self, run: RunDirectory, heart: Heart, reporter: Reporter, *, resume_at: int | None
     ) -> None:
         """Opens the event files.
 
         Args:
-            run: gets heartbeats and event files.
-            worker: the id in the heartbeats.
+            run: gets event files.
+            heart: writes heartbeats.
             reporter: the screen or log.
             resume_at: update of the checkpoint this session goes on from, if any.
         """
         self._run = run
-        self._worker = worker
+        self._heart = heart
         self._reporter = reporter
         with storage_errors(run.tensorboard_path):
             self._board = TensorBoardWriter(run.tensorboard_path, resume_at=resume_at)
         self._next_beat = 0.0
         self._next_point = 0.0
+        self._suspends = False
 
-    def tell(self, progress: Progress, meter: Meter) -> None:
-        """Shows `progress`; writes heartbeat and event files if it is time."""
+    def tell(self, progress: Progress, meter: Meter, *, suspends: bool = False) -> None:
+        """Shows `progress`; writes heartbeat and event files if it is time.
+
+        Args:
+            progress: the snapshot.
+            meter: has the time.
+            suspends: whether workers are to rest now; a change is told at once.
+        """
         self._reporter.update(progress)
         now = meter.elapsed
-        if now >= self._next_beat:
+        self._heart.monitor.state(progress.state, ready=True)
+        if now >= self._next_beat or suspends != self._suspends:
+            self._suspends = suspends
             fields = {name: getattr(progress, name) for name in _BEAT_FIELDS}
-            fields["checkpoint"] = progress.last_checkpoint
-            write_heartbeat(self._run.path, "trainer", self._worker, fields)
+            fields["checkpoint"] = fields["newest_checkpoint"] = progress.last_checkpoint
+            fields |= {f"{reason}_matches": count for reason, count in progress.left_out.items()}
+            fields["suspends"] = suspends
+            self._heart.beat(fields, strength=progress.strength)
             self._next_beat = now + _HEARTBEAT_SECONDS
         if now >= self._next_point and progress.losses:
             with storage_errors(self._run.tensorboard_path):
                 self._board.write(progress)
+                self._run.publish_files("tensorboard")
             self._next_point = now + _TENSORBOARD_SECONDS
 
     def close(self, progress: Progress) -> None:
         """Writes the last point and says that this process has ended."""
         self._reporter.update(progress)
-        remove_heartbeat(self._run.path, "trainer", self._worker)
-        with storage_errors(self._run.tensorboard_path), contextlib.closing(self._board):
-            if progress.losses:
-                self._board.write(progress)
+        self._heart.stop()
+        with storage_errors(self._run.tensorboard_path):
+            with contextlib.closing(self._board):
+                if progress.losses:
+                    self._board.write(progress)
+            self._run.publish_files("tensorboard")
 
 
 class RecentMatches:

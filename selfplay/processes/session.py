@@ -1,15 +1,22 @@
-"""Before training starts: a run directory, its parts, and whether there is anything to do."""
+"""Before training starts: a run, its parts, and whether there is anything to do."""
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from selfplay.arena import parse_agent
+from selfplay.errors import RunError
 from selfplay.game import Game
+from selfplay.parallel import global_mesh
+from selfplay.processes.bounds import Bounds
 from selfplay.processes.parts import Parts, make_parts
+from selfplay.processes.peers import Peers
+from selfplay.processes.plan import plan_memory
 from selfplay.registry import GameSpec
 from selfplay.run import Config, RunDirectory, is_run
+from selfplay.run.store import Place
+
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +24,7 @@ class Session:
     """A run that is about to be trained.
 
     Attributes:
-        run: its directory, made if need be.
+        run: made if need be.
         parts: what plays and learns.
         update: of the newest checkpoint; None if there is none.
         elapsed_seconds: of training so far.
@@ -50,24 +57,29 @@ class Session:
 
 
 def open_session(
-    path: Path, spec: GameSpec, game: Game[Any], settings: Mapping[str, Mapping[str, Any]]
+    place: Place, spec: GameSpec, game: Game[Any], settings: Mapping[str, Mapping[str, Any]]
 ) -> Session:
-    """Resumes the run at `path`, or makes it once everything about it is known to be right.
+    """Resumes the run at `place`, or makes it once everything about it is known to be right.
+
+    Where several processes train as one, the first of them makes it.
 
     Args:
-        path: the run directory.
+        place: the run.
         spec: how `game` was made.
         game: the game.
         settings: what the user asked for, see `RunDirectory.open_or_create`.
 
     Raises:
         ConfigError: a setting is out of range, or does not fit the game.
-        RunError: the directory holds something else, or a run that does not fit.
+        RunError: there is something else, or a run that does not fit.
         CheckpointError: the newest checkpoint is damaged.
     """
-    if not is_run(path):
-        _parts(game, Config.from_dict(settings))
-    run = RunDirectory.open_or_create(path, spec, game, settings)
+    if Peers().leads:
+        if not is_run(place):
+            _parts(game, Config.from_dict(settings))
+    elif Bounds(max_seconds=_PATIENCE_SECONDS).wait_for(lambda: is_run(place) or None) is None:
+        raise RunError(f"{place} is not made by the first process of the trainer")
+    run = RunDirectory.open_or_create(place, spec, game, settings)
     parts = _parts(game, run.config)
     update = run.checkpoints.latest()
     seconds = 0.0
@@ -81,4 +93,6 @@ def _parts(game: Game[Any], config: Config) -> Parts:
     if config.evaluation.enabled:
         for opponent in config.evaluation.opponents:
             parse_agent(opponent, game, batch_size=1)
-    return make_parts(game, config)
+    parts = make_parts(game, config, learner_mesh=global_mesh())
+    plan_memory(game, parts.network, config).check()
+    return parts

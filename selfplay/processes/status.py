@@ -1,85 +1,138 @@
-"""How a run is doing, from what lies in its directory."""
+"""How a run is doing, from what lies in it."""
 
-import contextlib
+import datetime
 import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 from selfplay.errors import CheckpointError, RunError
 from selfplay.run import Heartbeat, RunDirectory, read_evaluations, read_heartbeats
+from selfplay.run.store import Place
 
 _LITTLE_SPACE_BYTES = 500e6
+_LONG_SECONDS = 120.0
+_STALE_SECONDS = 30.0
+_CLOCK_SECONDS = 10.0
+_COUNTERS = ("matches", "positions", "elapsed_seconds")
 
 
-def run_status(run_path: Path) -> dict[str, Any]:
+def run_status(place: Place) -> dict[str, Any]:
     """Returns the state of a run, while it trains or afterwards. Reads only.
 
-    Keys: `run`, `game`, `update`, `matches` and `positions` played, `reuse`, `elapsed_seconds` of
-    training, `plan` (minutes and updates, 0 for none), newest `checkpoint`, `processes` (`role`,
-    `id`, `alive`, `checkpoint`, `matches_per_second`, ...), newest `strength` against each
-    opponent, and `problems`: texts, none if all is well.
+    Keys: `run`, `game`, `update`, `matches` and `positions` taken in, `reuse`, `elapsed_seconds`
+    of training, `plan` (minutes and updates, 0 for none), newest `checkpoint` and its
+    `checkpoint_age_seconds`, `left_out` matches by reason, `damaged_files`, `processes` (`role`,
+    `id`, `alive`, `state`, `checkpoint`, `matches_per_second`, `seconds_ago`, ...), newest
+    `strength` against each opponent, and `problems`: texts, none if all is well. What the trainer
+    says of itself is in its process: `window_positions`, `window_age_updates`, `losses`,
+    `data_age_seconds`, `staleness_updates` and more.
 
     Raises:
         RunError: it is no run.
     """
-    run = RunDirectory.open(run_path)
+    run = RunDirectory.open(place)
     problems: list[str] = []
-    beats = read_heartbeats(run_path)
+    beats = read_heartbeats(run.store)
     checkpoint = run.checkpoints.latest()
-    progress = checkpoint_progress(run, problems)
-    for beat in beats:
-        # A process that is at work knows more than its last checkpoint.
-        if beat.alive and beat.fields.get("update", -1) >= progress["update"]:
-            progress |= {key: beat.fields[key] for key in progress if key in beat.fields}
-        if not beat.alive:
-            problems.append(_silence(beat))
-    free = shutil.disk_usage(run_path).free
-    if free < _LITTLE_SPACE_BYTES:
-        problems.append(f"the disk of {run_path} has only {free / 1e6:.0f} MB left")
+    metadata = _metadata(run, checkpoint, problems)
+    cursor = metadata.get("cursor", {})
+    progress = {"update": checkpoint or 0, **{key: cursor.get(key, 0) for key in _COUNTERS}}
+    trainers = [beat.fields for beat in beats if beat.role == "trainer" and beat.alive]
+    for fields in trainers:
+        # At work it knows more than its last checkpoint.
+        if fields.get("update", -1) >= progress["update"]:
+            progress |= {key: fields[key] for key in progress if key in fields}
+    age = _age(metadata)
+    problems += process_problems(beats, checkpoint=checkpoint, checkpoint_age=age)
+    if run.store.path is not None:
+        free = shutil.disk_usage(run.store.path).free
+        if free < _LITTLE_SPACE_BYTES:
+            problems.append(f"the disk of {run.url} has only {free / 1e6:.0f} MB left")
     positions = progress["positions"]
     batch = run.config.learner.batch_size
     return {
-        "run": str(run_path),
+        "run": run.url,
         "game": run.game_name,
         **progress,
         "reuse": progress["update"] * batch / positions if positions else None,
-        "plan": progress_plan(run),
+        "plan": _plan(run, metadata),
         "checkpoint": checkpoint,
+        "checkpoint_age_seconds": age,
+        "left_out": cursor.get("left_out", {}),
+        "damaged_files": cursor.get("damaged_files", 0),
         "processes": [_process(beat) for beat in beats],
-        "strength": _strength(run_path, problems),
+        "strength": _strength(run, problems),
         "problems": problems,
     }
 
 
-def checkpoint_progress(run: RunDirectory, problems: list[str]) -> dict[str, Any]:
-    """Returns `update`, `matches`, `positions` and `elapsed_seconds` of the newest checkpoint.
+def process_problems(
+    beats: list[Heartbeat], *, checkpoint: int | None, checkpoint_age: float | None
+) -> list[str]:
+    """Returns what is wrong with the processes of a run, in words for people.
 
-    A damaged one is added to `problems`; everything is 0 then, as before the first.
+    Args:
+        beats: what they last said.
+        checkpoint: update of the newest checkpoint.
+        checkpoint_age: seconds since it was written.
     """
-    nothing = {"update": 0, "matches": 0, "positions": 0, "elapsed_seconds": 0.0}
-    newest = run.checkpoints.latest()
-    if newest is None:
-        return nothing
+    problems = [_silence(beat) for beat in beats if not beat.alive]
+    alive = [beat for beat in beats if beat.alive]
+    for beat in alive:
+        ahead = beat.time - time.time()
+        if ahead > _CLOCK_SECONDS:
+            problems.append(
+                f"the clock of {beat.host}, where {beat.role} {beat.id} runs, is {ahead:.0f} "
+                "seconds ahead of this one"
+            )
+        problems += [
+            f"{beat.role} {beat.id}: {beat.fields[key]}"
+            for key in ("store_problem", "checkpoint_problem")
+            if beat.fields.get(key)
+        ]
+    workers = [beat for beat in alive if beat.role == "worker"]
+    for beat in alive:
+        state = str(beat.fields.get("state", ""))
+        hungry = beat.fields.get("starved_seconds") or 0.0
+        if beat.role == "trainer" and hungry >= _LONG_SECONDS:
+            what = "no worker is alive" if not workers else "no matches came"
+            problems.append(f"the trainer is {state or 'starved'}: {what} for {hungry:.0f} seconds")
+    for beat in workers:
+        used = beat.fields.get("checkpoint")
+        late = (checkpoint_age or 0.0) > _STALE_SECONDS
+        if used is not None and checkpoint is not None and used < checkpoint and late:
+            problems.append(
+                f"worker {beat.id} plays with checkpoint {used}, though {checkpoint} has been "
+                f"there for {checkpoint_age:.0f} seconds"
+            )
+    return problems
+
+
+def _metadata(run: RunDirectory, update: int | None, problems: list[str]) -> dict[str, Any]:
+    """Returns the metadata of a checkpoint; if it is damaged, that is added to `problems`."""
+    if update is None:
+        return {}
     try:
-        cursor = run.checkpoints.metadata(newest)["cursor"]
+        return run.checkpoints.metadata(update)
     except CheckpointError as error:
         problems.append(f"{error}; {error.hint}" if error.hint else str(error))
-        return {**nothing, "update": newest}
-    return {"update": newest, **{key: cursor[key] for key in nothing if key != "update"}}
+        return {}
 
 
-def progress_plan(run: RunDirectory) -> dict[str, float]:
+def _age(metadata: dict[str, Any]) -> float | None:
+    """Returns how many seconds ago a checkpoint was written."""
+    if "time" not in metadata:
+        return None
+    written = datetime.datetime.fromisoformat(metadata["time"])
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - written).total_seconds())
+
+
+def _plan(run: RunDirectory, metadata: dict[str, Any]) -> dict[str, float]:
     """Returns the planned length: `minutes` and `updates`, 0 for none.
 
     The newest checkpoint knows it better than the run: each session may plan anew.
     """
-    trainer = run.config.to_dict()["trainer"]
-    newest = run.checkpoints.latest()
-    if newest is not None:
-        # A damaged one is reported elsewhere.
-        with contextlib.suppress(CheckpointError):
-            trainer |= run.checkpoints.metadata(newest).get("config", {}).get("trainer", {})
+    trainer = run.config.to_dict()["trainer"] | metadata.get("config", {}).get("trainer", {})
     return {key: trainer[key] for key in ("minutes", "updates")}
 
 
@@ -105,10 +158,10 @@ def _silence(beat: Heartbeat) -> str:
     )
 
 
-def _strength(run_path: Path, problems: list[str]) -> list[dict[str, Any]]:
+def _strength(run: RunDirectory, problems: list[str]) -> list[dict[str, Any]]:
     """Returns the newest result against each opponent."""
     try:
-        newest = {row["opponent"]: row for row in read_evaluations(run_path)}
+        newest = {row["opponent"]: row for row in read_evaluations(run.store)}
     except RunError as error:
         problems.append(f"{error}; {error.hint}")
         return []

@@ -1,20 +1,39 @@
-"""Quick evaluation during training: short matches against fixed opponents."""
+"""Evaluation of a run's checkpoints: short matches against fixed opponents and earlier selves."""
 
+import contextlib
 import dataclasses
+import time
+from collections.abc import Callable
 from typing import Any
 
-from selfplay.arena import Agent, SearchAgent, parse_agent, play_matches
+from jaxtyping import PyTree
+
+from selfplay.arena import Agent, SearchAgent, load_weights, parse_agent, play_matches
+from selfplay.errors import RunError
 from selfplay.networks import Weights
 from selfplay.processes.parts import Parts
 from selfplay.run import RunDirectory, append_evaluation, read_evaluations
 from selfplay.telemetry import Strength
 
 
-class StrengthMeter:
-    """Plays one opponent at a time, in turn, and keeps the newest result against each."""
+class _StoppedError(Exception):
+    """Matches were broken off."""
 
-    def __init__(self, parts: Parts, run: RunDirectory) -> None:
+
+class StrengthMeter:
+    """Plays one opponent at a time, in turn, and keeps the newest result against each.
+
+    Attributes:
+        results: by opponent.
+    """
+
+    def __init__(self, parts: Parts, run: RunDirectory, *, enabled: bool = True) -> None:
         """Reads earlier results of the run, if any.
+
+        Args:
+            parts: made from the run's game and config.
+            run: gets the results.
+            enabled: whether any matches will be played; else it only knows earlier results.
 
         Raises:
             ConfigError: an opponent in the settings is no agent.
@@ -25,33 +44,88 @@ class StrengthMeter:
         # Made now, so that a misspelt opponent is refused before anything is trained.
         self._opponents: dict[str, Agent] = {
             name: parse_agent(name, parts.game, batch_size=self._config.matches // 2)
-            for name in (self._config.opponents if self._config.enabled else ())
+            for name in (self._config.opponents if enabled else ())
         }
         self._agent: SearchAgent | None = None
         self._turn = 0
-        self.results: dict[str, Strength] = {
-            row["opponent"]: _strength(row) for row in read_evaluations(run.path)
-        }
+        self._seconds: dict[str, float] = {}
+        self._guess = 0.0
+        self.results: dict[str, Strength] = {}
+        self.reread()
 
-    def evaluate(self, weights: Weights, *, update: int, elapsed_seconds: float) -> Strength:
-        """Plays the next opponent, stores the matches in the run and returns the result.
+    def reread(self) -> None:
+        """Takes in results that other processes have stored."""
+        # A damaged file is no reason not to train: `selfplay status` tells of it.
+        with contextlib.suppress(RunError):
+            self.results = {
+                row["opponent"]: _strength(row) for row in read_evaluations(self._run.store)
+            }
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Names of the fixed opponents, in order."""
+        return tuple(self._opponents)
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long the next evaluation may take, from what is known of earlier ones."""
+        return self._seconds.get(self._next_opponent, self._guess)
+
+    def expect(self, seconds: float) -> None:
+        """Says how long a first evaluation, which compiles, may take; the first word counts."""
+        self._guess = self._guess or seconds
+
+    @property
+    def _next_opponent(self) -> str:
+        return self._config.opponents[self._turn % len(self._config.opponents)]
+
+    def evaluate(
+        self,
+        weights: Weights,
+        *,
+        update: int,
+        elapsed_seconds: float,
+        opponent: str | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Strength | None:
+        """Plays one opponent, stores the matches in the run and returns the result.
 
         Args:
             weights: of the player.
             update: the number of updates behind them; also the seed of the openings.
             elapsed_seconds: of training, for the record.
+            opponent: a name in `opponents`, or "@UPDATE" for an earlier checkpoint of this run;
+                by default the fixed ones in turn.
+            stop: asked after every ply; once it says yes the matches are broken off.
+
+        Returns:
+            The result, None if it was stopped.
         """
-        names = self._config.opponents
-        name = names[self._turn % len(names)]
-        self._turn += 1
-        game = self._parts.game
-        table = play_matches(
-            game,
-            self._player(weights, update),
-            self._opponents[name],
-            num_matches=self._config.matches,
-            seed=update,
-        )
+        name = opponent
+        if name is None:
+            name = self._next_opponent
+            self._turn += 1
+        begin = time.monotonic()
+        loaded: list[PyTree] = []
+
+        def go_on(finished: int, total: int) -> None:
+            if stop():
+                raise _StoppedError
+
+        try:
+            table = play_matches(
+                self._parts.game,
+                self._player(weights, update, loaded),
+                self._opponent(name, loaded),
+                num_matches=self._config.matches,
+                seed=update,
+                progress=go_on,
+            )
+        except _StoppedError:
+            return None
+        finally:
+            for params in loaded:
+                self._parts.inference.release(params)
         summary: dict[str, Any] = {
             **table.to_dict(),
             "opponent": name,
@@ -62,27 +136,38 @@ class StrengthMeter:
             "elapsed_seconds": elapsed_seconds,
         }
         append_evaluation(
-            self._run.path, summary, [dataclasses.asdict(match) for match in table.matches]
+            self._run.store, summary, [dataclasses.asdict(match) for match in table.matches]
         )
+        self._seconds[name] = time.monotonic() - begin
         self.results[name] = _strength(summary)
         return self.results[name]
+
+    def _opponent(self, name: str, loaded: list[PyTree]) -> Agent:
+        if name in self._opponents:
+            return self._opponents[name]
+        update = int(name.removeprefix("@"))
+        weights = load_weights(self._run.checkpoints, update, self._parts.network)
+        return self._player(weights, update, loaded)
 
     @property
     def _simulations(self) -> int:
         return self._config.simulations or self._parts.config.search.num_simulations
 
-    def _player(self, weights: Weights, update: int) -> SearchAgent:
+    def _player(self, weights: Weights, update: int, loaded: list[PyTree]) -> SearchAgent:
+        """Returns who plays with these weights; what was loaded for it is added to `loaded`."""
+        params = self._parts.inference.load(weights)
+        loaded.append(params)
         if self._agent is None:
             self._agent = SearchAgent(
                 "agent",
                 self._parts.game,
                 self._parts.evaluate,
-                weights,
+                params,
                 self._parts.config.search.for_matches(self._simulations),
                 # Each agent is to move in half of the matches.
                 batch_size=self._config.matches // 2,
             )
-        return self._agent.with_params(f"{self._run.path.name}@{update}", weights)
+        return self._agent.with_params(f"{self._run.path.name}@{update}", params)
 
 
 def _strength(row: dict[str, Any]) -> Strength:

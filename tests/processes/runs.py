@@ -78,16 +78,17 @@ def train_all(run: RunDirectory, parts: Parts, listener: Listener | None = None)
 def everything(loop: Loop) -> dict[str, Any]:
     """Returns all that a resumed run must have as it was, as arrays and plain values."""
     cursor = loop.cursor.to_json()
-    del cursor["elapsed_seconds"]
-    samples = loop.window.sample(512, seed=99, update=0)
+    del cursor["elapsed_seconds"], cursor["segments"]
+    assert loop.playing is not None
+    samples = loop.learning.window.sample(512, seed=99, update=0)
     return {
         "state": jax.device_get(loop.state),
-        "matches": jax.device_get(loop._matches),
-        "collector": loop.collector.state(),
+        "matches": jax.device_get(loop.playing.matches),
+        "collector": loop.playing.collector.state(),
         "cursor": cursor,
         "window": samples,
-        "window_size": np.array(loop.window.size),
-        "made": np.array([loop.window.positions_made, loop.window.matches_made]),
+        "window_size": np.array(loop.learning.window.size),
+        "made": np.array([loop.learning.window.positions_made, loop.learning.window.matches_made]),
     }
 
 
@@ -102,6 +103,6 @@ def assert_same(left: dict[str, Any], right: dict[str, Any]) -> None:
 def match_files(run: RunDirectory) -> dict[str, bytes]:
     """Returns the files of finished matches with their content."""
     return {
-        str(file.relative_to(run.matches_path)): file.read_bytes()
-        for file in sorted(run.matches_path.rglob("*.parquet"))
+        str(file.relative_to(run.path / "matches")): file.read_bytes()
+        for file in sorted((run.path / "matches").rglob("*.parquet"))
     }

@@ -127,7 +127,7 @@ def test_the_records_are_whole_matches_of_the_run(new_run: MakeRun) -> None:
     loop = train_all(run, parts)
     matches = [
         match
-        for file in sorted(run.matches_path.rglob("*.parquet"))
+        for file in sorted((run.path / "matches").rglob("*.parquet"))
         for match in read_matches(file)
     ]
     assert len(matches) == loop.cursor.matches
@@ -185,7 +185,7 @@ def test_numbers_that_are_not_finite_stop_it_and_nothing_is_published(
     run, parts = new_run(updates=20)
     loop = Loop(run, parts, Listener())
     if poison == "batch":
-        sample = loop.window.sample
+        sample = loop.learning.window.sample
 
         def poisoned(batch_size: int, *, seed: int, update: int) -> Any:
             samples = sample(batch_size, seed=seed, update=update)
@@ -193,10 +193,10 @@ def test_numbers_that_are_not_finite_stop_it_and_nothing_is_published(
                 samples.search_values[3] = np.nan
             return samples
 
-        monkeypatch.setattr(loop.window, "sample", poisoned)
+        monkeypatch.setattr(loop.learning.window, "sample", poisoned)
     else:
         monkeypatch.setattr(
-            "selfplay.processes.loop.learning_rate",
+            "selfplay.processes.learning.learning_rate",
             lambda config, *, update, **rest: float("inf") if update == 11 else 0.01,
         )
     with run.lock(), pytest.raises(NonFiniteError, match="not finite near update 1") as caught:
@@ -260,18 +260,18 @@ def test_evaluation_keeps_to_its_share_of_the_time(
     begun: list[float] = []
     costs = iter([9.0] + [4.0] * 1000)
 
-    def evaluate(weights: Any, *, update: int, elapsed_seconds: float) -> None:
+    def evaluate(weights: Any, **of: Any) -> None:
         begun.append(clock.now)
         clock.now += next(costs)
 
     play, learn = loop._play, loop._learn
 
-    def slow_play() -> None:
-        play()
+    def slow_play(playing: Any) -> None:
+        play(playing)
         clock.now += 5.0
 
-    def slow_learn(count: int) -> None:
-        learn(count)
+    def slow_learn(count: int, time_share: float) -> None:
+        learn(count, time_share)
         clock.now += 5.0
 
     monkeypatch.setattr(loop, "_play", slow_play)

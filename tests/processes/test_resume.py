@@ -39,7 +39,7 @@ def test_a_new_session_finds_everything_as_it_was(new_run: MakeRun) -> None:
     # The window has forgotten matches by now, and others are in progress.
     assert loop.cursor.positions > loop.config.replay.max_window
     assert len(loop.cursor.window) < loop.cursor.sequence
-    assert len(loop.collector.state()["checkpoints"]) > 0
+    assert len(loop.playing.collector.state()["checkpoints"]) > 0
     again = Loop(run, parts, Listener())
     assert_same(everything(again), everything(loop))
     assert again.elapsed >= run.checkpoints.metadata(60)["cursor"]["elapsed_seconds"] > 0
@@ -50,7 +50,7 @@ def test_a_window_by_matches_is_restored_too(tmp_path: Path) -> None:
     run, parts = make_run(tmp_path / "run", parts)
     loop = train_all(run, parts)
     again = Loop(run, parts, Listener())
-    assert again.window.size == loop.window.size < 150
+    assert again.learning.window.size == loop.learning.window.size < 150
     assert_same(everything(again), everything(loop))
 
 
@@ -59,10 +59,10 @@ def test_a_larger_window_after_a_restart_offers_only_what_was_read(tmp_path: Pat
     loop = train_all(run, parts)
     wide = with_settings(parts, {"replay": {"min_window": 5000, "max_window": 5000}})
     again = Loop(run, wide, Listener())
-    held = sum(rows for _, _, rows in loop.cursor.window)
-    assert again.window.size == held < loop.cursor.positions
+    held = sum(rows for *_, rows in loop.cursor.window)
+    assert again.learning.window.size == held < loop.cursor.positions
     # No row of zeros: every position has its policy.
-    samples = again.window.sample(2000, seed=0, update=0)
+    samples = again.learning.window.sample(2000, seed=0, update=0)
     assert (samples.policy_probabilities.sum(axis=1) > 0.9).all()
 
 
@@ -121,7 +121,7 @@ def test_other_matches_beyond_the_checkpoint_are_kept(new_run: MakeRun) -> None:
     after = match_files(run)
     assert {name: after[name] for name in before} == before
     assert len(after) > len(before)
-    stored = [m for f in sorted(run.matches_path.rglob("*.parquet")) for m in read_matches(f)]
+    stored = [m for f in sorted((run.path / "matches").rglob("*.parquet")) for m in read_matches(f)]
     assert len({match.match_id for match in stored}) == len(stored)
     # What was trained on is what the cursor counts, and the next session finds it.
     again = Loop(run, parts, Listener())
@@ -142,7 +142,7 @@ def test_another_number_of_matches_is_said_and_training_goes_on(
     ]
     assert loop.update == 20
     assert loop.cursor.matches > first.cursor.matches
-    stored = [m for f in sorted(run.matches_path.rglob("*.parquet")) for m in read_matches(f)]
+    stored = [m for f in sorted((run.path / "matches").rglob("*.parquet")) for m in read_matches(f)]
     assert len({match.match_id for match in stored}) == len(stored) == loop.cursor.matches
 
 
@@ -169,8 +169,8 @@ def test_a_damaged_newest_checkpoint_is_named(new_run: MakeRun, damage: str) -> 
 def test_a_missing_or_damaged_file_of_matches_is_named(new_run: MakeRun, damage: str) -> None:
     run, parts = new_run()
     loop = train_all(run, parts)
-    number = loop.cursor.window[1][0]
-    file = run.matches_path / "loop" / f"{number:08d}.parquet"
+    number = loop.cursor.window[1][1]
+    file = run.path / "matches" / "loop" / f"{number:08d}.parquet"
     message = "is damaged"
     if damage == "missing":
         file.unlink()
@@ -178,7 +178,7 @@ def test_a_missing_or_damaged_file_of_matches_is_named(new_run: MakeRun, damage:
     elif damage == "truncated":
         file.write_bytes(file.read_bytes()[:-5])
     else:
-        others = [n for n, m, p in loop.cursor.window if (m, p) != loop.cursor.window[1][1:]]
+        others = [n for _, n, m, p in loop.cursor.window if (m, p) != loop.cursor.window[1][2:]]
         file.write_bytes((file.parent / f"{others[0]:08d}.parquet").read_bytes())
         message = "but the checkpoint counts"
     with pytest.raises(RecordError, match=message) as caught:

@@ -1,0 +1,118 @@
+"""Trainer plus worker against the one-process loop, on the same cores and at equal reuse.
+
+    python benchmarks/decoupled.py connect_four --seconds 120 --rounds 3
+
+Both are the real commands. They take turns, each round in a run of its own; rates are what the
+trainer counts between two looks at its heartbeat, after `--warm-up` seconds.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RATES = ("matches", "positions", "update")
+
+
+def measure(
+    commands: list[list[str]], run: Path, *, warm_up: float, seconds: float
+) -> dict[str, Any]:
+    """Returns matches, positions and updates per second, and the reuse."""
+    with tempfile.TemporaryFile("w+") as log:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "selfplay", *command],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+            )
+            for command in commands
+        ]
+        try:
+            first = wait_for_updates(run)
+            time.sleep(warm_up)
+            first = look(run)
+            time.sleep(seconds)
+            last = look(run)
+            for process in processes:
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise SystemExit(f"it ended early:\n{log.read()[-2000:]}")
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+            for process in processes:
+                process.wait(120)
+    passed = last["time"] - first["time"]
+    rates = {f"{name}_per_second": (last[name] - first[name]) / passed for name in RATES}
+    return {**rates, "reuse": last["reuse"]}
+
+
+def look(run: Path) -> dict[str, Any]:
+    """Returns what the trainer last said."""
+    from selfplay.run import read_heartbeats
+
+    (beat,) = [beat for beat in read_heartbeats(run) if beat.role == "trainer"]
+    return {"time": beat.time, **beat.fields}
+
+
+def wait_for_updates(run: Path) -> dict[str, Any]:
+    """Waits until the run learns."""
+    from selfplay.run import read_heartbeats
+
+    deadline = time.monotonic() + 900
+    while time.monotonic() < deadline:
+        beats = read_heartbeats(run) if run.exists() else []
+        if any(beat.role == "trainer" and beat.fields.get("update", 0) > 0 for beat in beats):
+            return look(run)
+        time.sleep(0.5)
+    raise SystemExit("no update in a quarter of an hour")
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("game")
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--warm-up", type=float, default=30.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    arguments = parser.parse_args()
+    settings = ["--preset", arguments.preset, "--set", "evaluation.enabled=false"]
+    settings += [text for one in arguments.settings for text in ("--set", one)]
+    results: dict[str, list[dict[str, Any]]] = {"loop": [], "decoupled": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(arguments.rounds):
+            for kind, found in results.items():
+                run = Path(folder) / f"{kind}-{number}"
+                if kind == "loop":
+                    commands = [["train", arguments.game, "--run", str(run), *settings]]
+                else:
+                    game = ["--game", arguments.game]
+                    commands = [
+                        ["trainer", "--run", str(run), *game, *settings],
+                        ["worker", "--run", str(run), "--jitter", "0"],
+                    ]
+                found.append(
+                    measure(commands, run, warm_up=arguments.warm_up, seconds=arguments.seconds)
+                )
+                print(kind, json.dumps(found[-1]), file=sys.stderr, flush=True)
+    names = [f"{name}_per_second" for name in RATES] + ["reuse"]
+    medians = {
+        kind: {name: statistics.median(one[name] for one in found) for name in names}
+        for kind, found in results.items()
+    }
+    ratios = {name: medians["decoupled"][name] / medians["loop"][name] for name in names}
+    print(json.dumps({**medians, "ratio": ratios}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

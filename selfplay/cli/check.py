@@ -1,0 +1,231 @@
+"""selfplay check: does a game keep the contract, and can an agent learn it?"""
+
+import shutil
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfplay.cli.options import GameName, GameOptions, Json, Seed
+from selfplay.cli.output import facts, say, say_json, size
+
+if TYPE_CHECKING:
+    from selfplay.check.faults import CheckReport
+
+EXAMPLES = (
+    "selfplay check connect_four",
+    "selfplay check mygame.py:MyGame --learn",
+    "selfplay check fast.py:Fast --against plain.py:Plain --matches 10000",
+)
+
+
+def check(
+    game_name: GameName,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn",
+            help="Then train a small agent for about a minute and see whether it has learnt.",
+        ),
+    ] = False,
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="M", help="How long --learn trains.")
+    ] = 0.5,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="OTHER",
+            help="Compare with another game, move by move, instead.",
+            show_default=False,
+        ),
+    ] = None,
+    against_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against-option",
+            metavar="NAME=VALUE",
+            help="An option of the other game. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    observations: Annotated[
+        bool, typer.Option("--observations", help="With --against: compare observations too.")
+    ] = False,
+    matches: Annotated[
+        int | None,
+        typer.Option(
+            "--matches",
+            metavar="N",
+            help="Random matches; 64 by default, 256 with --against.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    option: GameOptions = None,
+    as_json: Json = False,
+) -> None:
+    """Find mistakes in the rules of a game.
+
+    Plays it at random and shows each mistake with the fewest moves that
+    prove it. Exits with 1 if something is wrong.
+    """
+    from selfplay import startup
+    from selfplay.configuration import check_range
+
+    check_range("--minutes", minutes, above=0)
+    startup.prepare()
+    if against is not None:
+        _compare(game_name, option, against, against_option, matches, seed, observations, as_json)
+        return
+    report = _examined(game_name, option, matches or 64, seed)
+    document = report.to_dict()
+    if not as_json:
+        _say_report(report)
+    ok = report.ok
+    if learn and ok:
+        from selfplay.check.canary import canary
+        from selfplay.cli.targets import game_spec
+
+        result = canary(
+            game_spec(game_name, option), minutes=minutes, seed=seed, say=lambda t: say(t, err=True)
+        )
+        document["learn"] = result.to_dict()
+        ok = result.learned
+        document["ok"] = ok
+        if not as_json:
+            say()
+            say(facts(result.facts()))
+    elif learn and not as_json:
+        say("\nnot trained: first mend what is wrong")
+    if as_json:
+        say_json(document)
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _examined(game_name: str, option: list[str] | None, matches: int, seed: int) -> "CheckReport":
+    """Returns the report, also of a game that is so broken that it cannot be made."""
+    from selfplay.check.conformance import examine
+    from selfplay.check.faults import CheckReport, Fault
+    from selfplay.cli.targets import make_game
+    from selfplay.errors import GameContractError
+
+    try:
+        game = make_game(game_name, option)
+    except GameContractError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        fault = Fault(rule="contract", message=f"{error}{hint}")
+        return CheckReport(game=game_name, faults=(fault,), warnings=(), measures={})
+    return examine(game, matches=matches, seed=seed, say=lambda text: say(text, err=True))
+
+
+def _compare(
+    game_name: str,
+    option: list[str] | None,
+    against: str,
+    against_option: list[str] | None,
+    matches: int | None,
+    seed: int,
+    observations: bool,
+    as_json: bool,
+) -> None:
+    from selfplay.check.compare import compare
+    from selfplay.cli.targets import make_game
+
+    result = compare(
+        make_game(game_name, option),
+        make_game(against, against_option),
+        matches=256 if matches is None else matches,
+        seed=seed,
+        observations=observations,
+    )
+    if as_json:
+        say_json(result.to_dict())
+    elif result.fault is None:
+        what = "players, legal actions, ends and results"
+        what += " and observations" if observations else ""
+        say(
+            f"{game_name} and {against} agree on {what} at {result.plies:,} positions of "
+            f"{result.matches:,} random matches"
+        )
+    else:
+        say(f"{game_name} and {against} differ\n")
+        say(result.fault.to_text(width=_width()))
+    if result.fault is not None:
+        raise typer.Exit(1)
+
+
+def _say_report(report: "CheckReport") -> None:
+    for fault in report.faults:
+        say(f"{fault.to_text(width=_width())}\n")
+    if report.measures:
+        say(facts(_facts(report.measures)))
+    for text in report.warnings:
+        say("\n" + textwrap.fill(f"warning: {text}", _width(), subsequent_indent="  "))
+    count = len(report.faults)
+    if report.ok:
+        say(f"\n{report.game}: nothing wrong was found")
+    else:
+        say(f"\n{report.game}: {count} {'rule is' if count == 1 else 'rules are'} broken")
+
+
+def _width() -> int:
+    return max(60, shutil.get_terminal_size().columns)
+
+
+def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the measures for people."""
+    plies, legal = found["match_plies"], found["legal_actions"]
+    again = found["moves_again_share"]
+    first = " ".join(map(str, found["moves_again_first"]))
+    pairs = [
+        (
+            "tried",
+            f"{found['matches']:,} random matches, {found['positions']:,} positions, "
+            f"{found['distinct_starts']:,} different "
+            f"{'start' if found['distinct_starts'] == 1 else 'starts'}, "
+            f"{found['symmetries']} {'symmetry' if found['symmetries'] == 1 else 'symmetries'}",
+        ),
+        (
+            "matches",
+            f"{plies['mean']:.1f} plies ({plies['least']} to {plies['most']}, at most "
+            f"{found['max_plies']}); {found['drawn_share']:.0%} drawn, "
+            f"{found['truncated_share']:.0%} ended by max_plies",
+        ),
+        ("player 0", f"scores {found['first_player_score']:.0%} in random play"),
+        (
+            "turns",
+            f"the same player moves again after {again:.1%} of plies, first after actions {first}"
+            if again
+            else "the players take turns",
+        ),
+        (
+            "actions",
+            f"{legal['mean']:.1f} legal ({legal['least']} to {legal['most']}) of "
+            f"{found['num_actions']}",
+        ),
+        (
+            "state",
+            f"{size(found['state_bytes'])}; observation {found['observation_shape']}, "
+            f"{size(found['observation_bytes'])}",
+        ),
+        (
+            "memory",
+            f"{size(found['tree_bytes_per_device'])} of search trees on each device at "
+            f"{found['tree_batch']} matches and {found['tree_simulations']} simulations",
+        ),
+    ]
+    if "compile_seconds" in found:
+        times = ", ".join(f"{name} {value:.2g}" for name, value in found["compile_seconds"].items())
+        pairs += [
+            ("compilation", f"{times} s, less if cached"),
+            (
+                "speed",
+                f"{found['plies_per_second']:,.0f} random plies/s on one device, "
+                f"{found['speed_batch']} matches side by side",
+            ),
+            ("fingerprint", found["fingerprint"]),
+        ]
+    return pairs

@@ -1,0 +1,65 @@
+"""selfplay evaluator: rates the checkpoints of a run that is trained elsewhere."""
+
+from typing import Any
+
+from selfplay.cli.joining import (
+    Devices,
+    Id,
+    IdleExit,
+    JoinRun,
+    MaxMatches,
+    MaxSeconds,
+    listening,
+    make_bounds,
+)
+from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
+from selfplay.cli.options import Json, Settings
+from selfplay.cli.output import say_json
+
+EXAMPLES = (
+    "selfplay evaluator --run runs/connect_four",
+    "selfplay evaluator --run runs/connect_four --set evaluation.opponents=random,mcts:1000",
+)
+
+
+def evaluator(
+    run: JoinRun,
+    id: Id = None,
+    max_matches: MaxMatches = 0,
+    max_seconds: MaxSeconds = 0.0,
+    idle_exit: IdleExit = 0.0,
+    devices: Devices = None,
+    settings: Settings = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    log_format: LogFormat = "text",
+    as_json: Json = False,
+) -> None:
+    """Rate a run's checkpoints as they come.
+
+    Every new checkpoint, or the newest where they come faster, meets each of evaluation.opponents
+    and the checkpoint rated before it. Training does not wait. Ctrl-C or SIGTERM ends it.
+    """
+    from selfplay import startup
+    from selfplay.run import read_settings
+
+    bounds = make_bounds(max_matches, max_seconds, idle_exit)
+    asked = read_settings(overrides=settings or ())
+    with listening(
+        *("evaluator", run, id, bounds),
+        does="breaks off the matches",
+        port=metrics_port,
+        host=metrics_host,
+        log_format=log_format,
+    ) as listeners:
+        startup.prepare(cpu_devices=devices)
+
+        from selfplay.processes.evaluator import EvaluatorOptions, evaluate
+
+        evaluator = evaluate(run, EvaluatorOptions(id=id, settings=asked), bounds, listeners)
+        document: dict[str, Any] = {"run": run, "id": None, "ended": bounds.reason, "rated": []}
+        if evaluator is not None:
+            document |= {**evaluator.fields(), "id": evaluator.id, "rated": evaluator.rated}
+        listeners.say(f"ended: {bounds.reason}, {len(document['rated'])} checkpoints rated")
+    if as_json:
+        say_json(document)

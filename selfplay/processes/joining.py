@@ -1,0 +1,119 @@
+"""How a process joins a run from wherever it is, in whatever order things are started."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from selfplay.errors import ConfigError, StorageError
+from selfplay.networks import Network
+from selfplay.processes.bounds import Bounds
+from selfplay.processes.following import Published, load_published
+from selfplay.run import Config, RunDirectory, is_run
+from selfplay.run.config import WORKER_KEYS
+from selfplay.telemetry import Monitor
+
+Say = Callable[[str], None]
+"""Shows a line."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Whom a process tells how it goes.
+
+    Attributes:
+        say: shows a line.
+        monitor: is told the state; it learns the id of the process once that is known.
+    """
+
+    say: Say
+    monitor: Monitor
+
+
+def silent(role: str) -> Listeners:
+    """Returns listeners that show nothing."""
+    return Listeners(say=lambda text: None, monitor=Monitor(role=role, id=""))
+
+
+def wait_for_run(place: str, bounds: Bounds, listeners: Listeners) -> RunDirectory | None:
+    """Returns the run at `place` as soon as there is one; None if it is over before.
+
+    Raises:
+        RunError: its run.toml is damaged or of a newer selfplay.
+    """
+    said: list[str] = []
+    say, monitor = listeners.say, listeners.monitor
+
+    def look() -> RunDirectory | None:
+        try:
+            return RunDirectory.open(place) if is_run(place) else None
+        except StorageError as error:
+            if str(error) not in said:
+                said.append(str(error))
+                say(f"{error}; tries again")
+            return None
+
+    def waiting() -> None:
+        monitor.state("waiting for the run", ready=False)
+        monitor.update({})
+        if not said:
+            said.append("")
+            say(f"waiting for the run {place}: selfplay trainer --run {place} --game GAME makes it")
+
+    return bounds.wait_for(look, waiting=waiting)
+
+
+def wait_for_checkpoint(
+    run: RunDirectory, network: Network, bounds: Bounds, listeners: Listeners
+) -> Published | None:
+    """Returns the newest checkpoint of a run as soon as there is one; None if it is over before.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    said = False
+    say, monitor = listeners.say, listeners.monitor
+
+    def look() -> Published | None:
+        try:
+            found = run.checkpoints.load_latest("weights")
+            return None if found is None else load_published(run, found[0], network)
+        except StorageError:
+            return None
+
+    def waiting() -> None:
+        nonlocal said
+        monitor.state("waiting for a checkpoint", ready=False)
+        monitor.update({})
+        if not said:
+            said = True
+            say(f"waiting for the first checkpoint of {run.url}")
+
+    return bounds.wait_for(look, waiting=waiting)
+
+
+def worker_config(config: Config, asked: Mapping[str, Mapping[str, Any]], run: str) -> Config:
+    """Returns the run's settings with what a worker may choose for its machine.
+
+    Args:
+        config: of the run.
+        asked: settings by section and key.
+        run: what to call it.
+
+    Raises:
+        ConfigError: a setting that the run dictates is another there.
+    """
+    dictated = config.to_dict()
+    wanted = config.updated(asked).to_dict()
+    for section, values in asked.items():
+        for key in values:
+            own = section == "rollout" and key in WORKER_KEYS
+            if not own and wanted[section][key] != dictated[section][key]:
+                raise ConfigError(
+                    f"{section}.{key} is {dictated[section][key]!r} in {run}, but "
+                    f"{wanted[section][key]!r} was asked for",
+                    hint="the trainer dictates the settings; a worker chooses "
+                    + " and ".join(f"rollout.{key}" for key in WORKER_KEYS)
+                    + " for its machine",
+                )
+    own_keys = {k: v for k, v in asked.get("rollout", {}).items() if k in WORKER_KEYS}
+    return config.updated({"rollout": own_keys})

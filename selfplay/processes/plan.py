@@ -1,0 +1,182 @@
+"""How much memory a run will take, known before anything is compiled."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from selfplay.errors import ConfigError
+from selfplay.game import Game
+from selfplay.learner import LearnerConfig
+from selfplay.networks import Network, NetworkConfig
+from selfplay.run import Config
+
+_NODE_BYTES = 20
+"""Of a tree node without its children: visits, two values, parent, action."""
+
+_CHILD_BYTES = 24
+"""Of each action of a node: child, prior, visits, reward, discount, value."""
+
+_ACTIVATION_COPIES = 4
+"""Boards of activations that live at once in a forward pass; measured on the built-in tower."""
+
+_BACKWARD_COPIES = 3
+"""Boards that each layer keeps for the backward pass."""
+
+_ROW_BYTES = 27
+"""Of a position in the replay window, beside state and policy."""
+
+_BASE_BYTES = 600e6
+"""Of a process that does nothing yet: Python, JAX, compiled programs."""
+
+_USABLE_SHARE = 0.9
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """Bytes that a process takes, by what takes them; all devices of the process together.
+
+    Attributes:
+        tree: of the search.
+        activations: of the network in the search.
+        learner: weights, optimiser and what an update keeps for its backward pass.
+        replay: the window, in host memory.
+        capacity_device: of the devices together; None if they do not say.
+        capacity_host: of this machine or container; None if it does not say.
+        shared: whether the devices are CPU cores, whose memory is the host's.
+        matches: played side by side.
+    """
+
+    tree: int
+    activations: int
+    learner: int
+    replay: int
+    capacity_device: int | None
+    capacity_host: int | None
+    shared: bool
+    matches: int
+
+    @property
+    def device(self) -> int:
+        """Bytes on the devices."""
+        return self.tree + self.activations + self.learner
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, for scripts."""
+        return {**dataclasses.asdict(self), "device": self.device}
+
+    def check(self) -> None:
+        """Raises `ConfigError` if there is not so much memory, before any is taken."""
+        host = self.replay + int(_BASE_BYTES) + (self.device if self.shared else 0)
+        if self.capacity_host is not None and host > _USABLE_SHARE * self.capacity_host:
+            largest = "replay.max_window" if self.replay > self.device else _MATCHES
+            raise ConfigError(
+                f"this run needs about {host / 1e9:.1f} GB of host memory, but there are "
+                f"{self.capacity_host / 1e9:.1f} GB",
+                hint=f"lower {largest}: {self}",
+            )
+        if self.shared or self.capacity_device is None:
+            return
+        if self.device > _USABLE_SHARE * self.capacity_device:
+            raise ConfigError(
+                f"this run needs about {self.device / 1e9:.1f} GB on its devices, but they have "
+                f"{self.capacity_device / 1e9:.1f} GB",
+                hint=f"lower {_MATCHES}: {self}",
+            )
+
+    def __str__(self) -> str:
+        parts = {
+            f"search tree of {self.matches} matches": self.tree,
+            "network": self.activations,
+            "updates": self.learner,
+            "replay window": self.replay,
+        }
+        return ", ".join(f"{name} {_size(count)}" for name, count in parts.items())
+
+
+_MATCHES = "rollout.matches_per_device"
+
+
+def plan_memory(game: Game[Any], network: Network, config: Config) -> MemoryPlan:
+    """Returns what a run with these settings takes; compiles and allocates nothing."""
+    devices = jax.local_devices()
+    matches = config.rollout.matches_per_device * len(devices)
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    shared = devices[0].platform == "cpu"
+    return MemoryPlan(
+        tree=matches * tree_bytes(game.num_actions, config.search.num_simulations, _bytes(state)),
+        activations=matches * board_bytes(network, config.network) * _ACTIVATION_COPIES,
+        learner=_learner_bytes(network, config.network, config.learner, len(devices)),
+        replay=_replay_bytes(game, state, config.replay.max_window),
+        capacity_device=None if shared else _device_memory(devices),
+        capacity_host=host_memory(),
+        shared=shared,
+        matches=matches,
+    )
+
+
+def tree_bytes(num_actions: int, num_simulations: int, state_bytes: int) -> int:
+    """Returns the bytes of the search tree of one match: a node per simulation, and the root."""
+    # A position is the state and its ply.
+    node = _NODE_BYTES + _CHILD_BYTES * num_actions + state_bytes + 4
+    return (num_simulations + 1) * node
+
+
+def board_bytes(network: Network, config: NetworkConfig) -> int:
+    """Returns the bytes of the activations of one layer for one position."""
+    cells = math.prod(network.observation_shape[:2]) if len(network.observation_shape) == 3 else 1
+    return 4 * cells * max(config.channels, network.observation_shape[-1])
+
+
+def _learner_bytes(
+    network: Network, config: NetworkConfig, learner: LearnerConfig, devices: int
+) -> int:
+    layers = 2 * config.blocks + 2
+    samples = learner.batch_size // learner.micro_batches
+    # Weights, average, two moments and the gradient, whole on every device.
+    weights = 5 * 4 * network.num_weights() * devices
+    return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
+
+
+def _replay_bytes(game: Game[Any], state: PyTree, window: int) -> int:
+    targets = jax.eval_shape(game.auxiliary_targets, state, state)
+    states = _bytes(state) * (2 if targets else 1)
+    # Up to 128 actions of the policy with their shares.
+    return window * (states + 8 * min(game.num_actions, 128) + _ROW_BYTES)
+
+
+def host_memory() -> int | None:
+    """Returns the bytes this machine, or the container around this process, has."""
+    found = []
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = _read(file).strip()
+        if text.isdecimal():
+            found.append(int(text))
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            found.append(1024 * int(line.split()[1]))
+    return min(found, default=None)
+
+
+def _device_memory(devices: list[Any]) -> int | None:
+    limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
+    return sum(limits) or None
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

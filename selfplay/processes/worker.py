@@ -1,0 +1,352 @@
+"""A worker: plays matches with the newest weights of a run, for ever, and stores them in it."""
+
+import dataclasses
+import random
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from selfplay.errors import StorageError
+from selfplay.parallel import REPLICATED, local_mesh, sharding
+from selfplay.processes.bounds import Bounds
+from selfplay.processes.following import Follower, Published
+from selfplay.processes.identity import claimed_id
+from selfplay.processes.joining import (
+    Listeners,
+    silent,
+    wait_for_checkpoint,
+    wait_for_run,
+    worker_config,
+)
+from selfplay.processes.meter import Meter
+from selfplay.processes.outbox import Nowhere, Outbox
+from selfplay.processes.parts import Parts, make_parts
+from selfplay.processes.playing import Playing
+from selfplay.processes.reporting import Heart, RecentMatches
+from selfplay.run import Config, RunDirectory, UploadQueue, settings_hash
+from selfplay.run.config import WORKER_KEYS
+from selfplay.telemetry import words
+
+_BEAT_SECONDS = 5.0
+_LINE_SECONDS = 10.0
+_LONGEST_CHUNK_SECONDS = 2.0
+_REST_SECONDS = 0.2
+_FLUSH_SECONDS = 7.0
+"""What SIGTERM leaves: a process has ten seconds to go."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """What a worker decides by itself.
+
+    Attributes:
+        id: its name; None for the name of the host and the first free number.
+        seed: decides everything random, together with the id and the number of the first file;
+            None for the seed of the run, and chunks that suit the speed of the machine.
+        settings: what was asked for by `--set` and the environment, by section: those that the
+            run dictates must agree with it.
+        dry_run: whether it plays and stores nothing.
+        jitter_seconds: it begins after a random part of this, so that many workers started
+            together do not all fetch at once.
+    """
+
+    id: str | None = None
+    seed: int | None = None
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    dry_run: bool = False
+    jitter_seconds: float = 3.0
+
+
+class Worker:
+    """Plays for a run. Make it, call `work`, and it is done.
+
+    Attributes:
+        id: its name.
+        bounds: when it ends.
+        published: the checkpoint it plays with.
+        parts: what it plays with.
+        checkpoints_used: updates of all checkpoints it has played with, in order.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        parts: Parts,
+        first: Published,
+        outbox: Outbox,
+        *,
+        id: str,
+        options: WorkerOptions,
+        bounds: Bounds,
+        listeners: Listeners,
+    ) -> None:
+        """Starts its matches.
+
+        Args:
+            run: the run it plays for.
+            parts: made from the run's game and `worker_config`.
+            first: the checkpoint to begin with.
+            outbox: takes the matches.
+            id: its name, which no other worker of the run has.
+            options: as asked for.
+            bounds: when to end.
+            listeners: are told how it goes.
+        """
+        self.run = run
+        self.parts = parts
+        self.id = id
+        self.bounds = bounds
+        self.published = first
+        self.checkpoints_used = [first.update]
+        self._options = options
+        self._outbox = outbox
+        self._say = listeners.say
+        self._monitor = listeners.monitor
+        self._heart = Heart(run, listeners.monitor)
+        self._meter = Meter()
+        self._recent = RecentMatches()
+        self._matches = self._positions = self._simulations = 0
+        self._rested = 0.0
+        self._taken_up_at = 0.0
+        self._next_beat = self._next_line = 0.0
+        self._chunks_timed = 0
+        seed = first.config.trainer.seed if options.seed is None else options.seed
+        # A worker that comes back must not play the same matches again, nor those of another.
+        key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(id.encode()))
+        key = jax.random.fold_in(key, outbox.next_sequence)
+        start_key, play_key = jax.random.split(key)
+        self.playing = Playing(
+            parts,
+            parts.provenance(run, id),
+            start_key=start_key,
+            play_key=play_key,
+            say=self._say,
+        )
+        self._weights = self._placed(first)
+        self._follower = Follower(
+            run, parts.network, first, stored_positions=lambda: self._positions
+        )
+        self._heard_at = self._follower.heard_at
+
+    def work(self) -> None:
+        """Plays until `bounds` are reached; then stores what is finished.
+
+        Raises:
+            StorageError: finished matches could not be stored in the time that was left.
+        """
+        self._monitor.state("compiling", ready=False)
+        try:
+            while not self.bounds.over:
+                self._take_up()
+                state = self._reason_to_rest()
+                if state:
+                    begin = self._meter.elapsed
+                    self.bounds.sleep(_REST_SECONDS)
+                    self._rested += self._meter.elapsed - begin
+                else:
+                    state = "playing"
+                    self._play()
+                self._meter.mark()
+                self._tell(state)
+        finally:
+            self._follower.close()
+            self._monitor.state("leaving", ready=False)
+            self._monitor.update(self.fields())
+            stored = self._outbox.close(_FLUSH_SECONDS)
+            self._follower.join()
+            self._heart.stop()
+        if not stored:
+            raise StorageError(
+                f"{self._outbox.pending} files of finished matches could not be stored: "
+                f"{self._outbox.problem or 'there was no time left'}",
+                hint="they are lost; see that the store can be reached",
+            )
+
+    def _take_up(self) -> None:
+        """Goes on with a newer checkpoint, if there is one; the matches go on as they are."""
+        newest = self._follower.newest
+        if self._follower.heard_at > self._heard_at:
+            self._heard_at = self._follower.heard_at
+            self.bounds.heard()
+        if newest.update == self.published.update:
+            return
+        self._weights = self._placed(newest)
+        self._taken_up_at = self._meter.elapsed
+        self.checkpoints_used.append(newest.update)
+        changed = settings_hash(newest.config) != settings_hash(self.published.config)
+        self.published = newest
+        self._monitor.event("checkpoint", f"plays with checkpoint {newest.update}")
+        if changed:
+            self._say("the trainer has changed the settings of the search: compiling")
+            own = self.parts.config.to_dict()["rollout"]
+            kept = {"rollout": {key: own[key] for key in WORKER_KEYS}}
+            self._change_parts(newest.config.updated(kept))
+
+    def _change_parts(self, config: Config) -> None:
+        self.parts = _worker_parts(self.parts, config)
+        self.playing.change_parts(self.parts, self.parts.provenance(self.run, self.id))
+
+    def _placed(self, published: Published) -> Any:
+        return jax.device_put(published.weights, sharding(self.parts.mesh, REPLICATED))
+
+    def _reason_to_rest(self) -> str:
+        """Returns why no matches may be played now, or ""."""
+        if not self._outbox.has_room:
+            return f"waiting for the store: {self._outbox.problem or 'it is slow'}"
+        if self._follower.suspended:
+            return "resting while the trainer has the accelerator"
+        if not self._options.dry_run:
+            limit = self.published.config.trainer.max_backlog
+            if self._follower.backlog > limit:
+                return f"waiting for the trainer, which is {limit:,} positions behind"
+        return ""
+
+    def _play(self) -> None:
+        begin = self._meter.elapsed
+        finished = self.playing.chunk(
+            self._weights, update=self.published.update, sequence=self._outbox.next_sequence
+        )
+        self._fit_chunks(self._meter.elapsed - begin)
+        self._simulations += self.playing.simulations
+        self._meter.count(simulations=self.playing.simulations)
+        if finished:
+            self._outbox.add(finished)
+            positions = sum(match.plies for match in finished)
+            self._matches += len(finished)
+            self._positions += positions
+            self.bounds.matches += len(finished)
+            self._recent.add(finished)
+            self._meter.count(matches=len(finished), positions=positions)
+            self._monitor.event(
+                "matches_finished",
+                f"{len(finished)} matches",
+                match_ids=[match.match_id for match in finished],
+                matches=len(finished),
+                checkpoint=self.published.update,
+            )
+
+    def _fit_chunks(self, seconds: float) -> None:
+        """Shortens chunks that would keep a new checkpoint waiting.
+
+        The first call compiles, so the second one tells. With a seed of its own a worker always
+        plays the same, so it keeps to what was asked for.
+        """
+        self._chunks_timed += 1
+        plies = self.parts.config.rollout.plies_per_chunk
+        asked = "plies_per_chunk" in self._options.settings.get("rollout", {})
+        fixed = self._options.seed is not None or asked
+        if self._chunks_timed != 2 or fixed or seconds <= _LONGEST_CHUNK_SECONDS or plies == 1:
+            return
+        fitting = max(1, int(plies * _LONGEST_CHUNK_SECONDS / 2 / seconds))
+        self._say(f"a chunk takes {seconds:.1f} s: {fitting} plies at a time from now on")
+        self._change_parts(self.parts.config.updated({"rollout": {"plies_per_chunk": fitting}}))
+
+    def _tell(self, state: str) -> None:
+        now = self._meter.elapsed
+        self._monitor.state(state, ready=True)
+        if now >= self._next_beat:
+            self._next_beat = now + _BEAT_SECONDS
+            self._heart.beat(self.fields())
+        if now >= self._next_line:
+            self._next_line = now + _LINE_SECONDS
+            self._say(self._line(state))
+
+    def fields(self) -> dict[str, Any]:
+        """Returns a snapshot: counts since the start of this process, and rates at present."""
+        newest = self._follower.newest.update
+        return {
+            "update": self.published.update,
+            "checkpoint": self.published.update,
+            "newest_checkpoint": newest,
+            "staleness_updates": newest - self.published.update,
+            "checkpoint_age_seconds": self._meter.elapsed - self._taken_up_at,
+            "checkpoint_problem": self._follower.problem,
+            "store_problem": self._outbox.problem,
+            "matches": self._matches,
+            "positions": self._positions,
+            "simulations": self._simulations,
+            "matches_per_second": self._meter.rate("matches"),
+            "positions_per_second": self._meter.rate("positions"),
+            "simulations_per_second": self._meter.rate("simulations"),
+            "mean_length": self._recent.mean_length,
+            "results": dict(self._recent.results),
+            "matches_in_progress": self.parts.player.num_matches,
+            "queue_files": self._outbox.pending,
+            "waiting_seconds": self._rested,
+            "elapsed_seconds": self._meter.elapsed,
+            "devices": self.parts.mesh.size,
+        }
+
+    def _line(self, state: str) -> str:
+        parts = [words.duration(self._meter.elapsed), state]
+        parts += [f"checkpoint {self.published.update:,}", f"{self._matches:,} matches"]
+        rates = (("matches", "matches"), ("simulations", "simulations"))
+        parts += [words.rate(self._meter.rate(name), unit) for name, unit in rates]
+        parts += [self._follower.problem, self._outbox.problem]
+        return " | ".join(part for part in parts if part)
+
+
+def work(
+    place: str, options: WorkerOptions, bounds: Bounds, listeners: Listeners | None = None
+) -> Worker | None:
+    """Plays for the run at `place` until `bounds` are reached; waits for it if need be.
+
+    Args:
+        place: the run, a path or a URL. It may not exist yet.
+        options: what this worker decides by itself.
+        bounds: when it ends.
+        listeners: are told how it goes.
+
+    Returns:
+        The worker, None if it ended before there was anything to play with.
+
+    Raises:
+        ConfigError: the settings contradict those of the run.
+        RunError: the id is taken, or the game has changed.
+        StorageError: finished matches could not be stored.
+    """
+    listeners = listeners or silent("worker")
+    bounds.sleep(random.uniform(0.0, options.jitter_seconds))
+    run = wait_for_run(place, bounds, listeners)
+    if run is None:
+        return None
+    # What is wrong with the settings is said at once.
+    config = worker_config(run.config, options.settings, run.url)
+    with claimed_id(run, "worker", options.id, bounds=bounds) as id:
+        listeners.monitor.id = id
+        parts = make_parts(run.make_game(), config, learner_mesh=_one_device())
+        first = wait_for_checkpoint(run, parts.network, bounds, listeners)
+        if first is None:
+            return None
+        bounds.heard()
+        # Those in force may be others than those the run was created with.
+        parts = _worker_parts(parts, worker_config(first.config, options.settings, run.url))
+        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}")
+        worker = Worker(
+            run,
+            parts,
+            first,
+            Nowhere() if options.dry_run else UploadQueue(run.matches, id),
+            id=id,
+            options=options,
+            bounds=bounds,
+            listeners=listeners,
+        )
+        worker.work()
+        return worker
+
+
+def _worker_parts(parts: Parts, config: Config) -> Parts:
+    """Returns the parts of a worker under `config`, which has as many matches at once."""
+    if config == parts.config:
+        return parts
+    return make_parts(parts.game, config, mesh=parts.mesh, learner_mesh=_one_device())
+
+
+def _one_device() -> Mesh:
+    """Returns a mesh for the learner that a worker never uses: any batch fits on it."""
+    mesh = local_mesh()
+    return Mesh(mesh.devices[:1], mesh.axis_names)

@@ -1,0 +1,117 @@
+"""selfplay check, for people and for scripts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from selfplay.check import canary as canary_module
+from selfplay.check.canary import CanaryResult
+from tests.cli.conftest import Invoke
+
+CORPUS = Path(__file__).parents[1] / "check" / "broken"
+GAMES = f"{CORPUS / 'games.py'}"
+COUNTED = f"{CORPUS / 'learning.py'}:Counted"
+
+
+def test_help_has_examples(invoke: Invoke) -> None:
+    result = invoke("check", "--help")
+    assert result.exit_code == 0
+    assert "\n    selfplay check connect_four" in result.stdout
+    assert "--json" in result.stdout
+
+
+def test_a_sound_game(invoke: Invoke) -> None:
+    result = invoke("check", f"{GAMES}:Walk", "--matches", 16)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.endswith("\nwalk: nothing wrong was found\n")
+    text = " ".join(result.stdout.split())
+    assert "tried 16 random matches" in text
+    assert "turns the players take turns" in text
+    assert "state 8 B; observation [11], 44 B" in text
+    assert "playing 16 random matches" in result.stderr
+
+
+def test_a_broken_game_for_scripts(invoke: Invoke) -> None:
+    result = invoke("check", f"{GAMES}:StandingStillIsLegal", "--matches", 16, "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["game"] == "walk"
+    assert document["ok"] is False
+    (problem,) = document["problems"]
+    assert problem["rule"] == "nothing-changes"
+    assert problem["moves"] == [0]
+    assert problem["message"]
+    assert document["measures"]["matches"] == 16
+
+
+def test_results_that_are_no_numbers_do_not_spoil_the_document(invoke: Invoke) -> None:
+    result = invoke("check", f"{GAMES}:ResultIsNoNumber", "--matches", 16, "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert [problem["rule"] for problem in document["problems"]] == ["returns"]
+    assert 0 <= document["measures"]["first_player_score"] <= 1
+
+
+def test_a_broken_game_for_people(invoke: Invoke) -> None:
+    result = invoke("check", f"{GAMES}:TurnIsNeverHandedOver", "--matches", 16, "--learn")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("player: player 0 is to move at every ply")
+    assert "  change: hand the turn over in step" in result.stdout
+    assert "plain: 1 rule is broken" in result.stdout
+    assert result.stdout.endswith("not trained: first mend what is wrong\n")
+
+
+def test_a_game_that_cannot_even_be_made(invoke: Invoke) -> None:
+    result = invoke("check", f"{GAMES}:TypeChangesInStep", "--json")
+    assert result.exit_code == 1
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem["rule"] == "contract"
+    assert "step returns float32[]" in problem["message"]
+
+
+def test_a_typing_mistake_is_a_usage_error(invoke: Invoke) -> None:
+    assert invoke("check", "tic_tac_to").exit_code == 2
+    assert invoke("check", COUNTED, "--matches", 2).exit_code == 2
+
+
+def test_two_games_that_agree(invoke: Invoke) -> None:
+    result = invoke("check", f"{GAMES}:Plain", "--against", COUNTED, "--observations")
+    assert result.exit_code == 0, result.stderr
+    assert "agree on players, legal actions, ends and results and observations" in result.stdout
+    assert "256 random matches" in result.stdout
+
+
+def test_two_games_that_differ(invoke: Invoke) -> None:
+    command = ("check", f"{GAMES}:Plain", "--against", f"{GAMES}:OnlyPlayerZeroCanEndIt")
+    result = invoke(*command)
+    assert result.exit_code == 1
+    assert "against: the match is over: True in" in result.stdout
+    document = json.loads(invoke(*command, "--json").stdout)
+    assert document["problems"][0]["rule"] == "against"
+    assert len(document["problems"][0]["moves"]) == 6
+
+
+@pytest.mark.parametrize("verdict", ["learned", "not learned"])
+def test_learn_reports_the_canary(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    def fake(spec: object, **settings: object) -> CanaryResult:
+        return CanaryResult(
+            verdict=verdict,
+            scores=(),
+            suspects=("value sign: suspicious",) if verdict != "learned" else (),
+            notes=(),
+            updates=3,
+            matches=4,
+            positions=5,
+            evidence={},
+        )
+
+    monkeypatch.setattr(canary_module, "canary", fake)
+    command = ("check", f"{GAMES}:Walk", "--matches", 16, "--learn")
+    result = invoke(*command)
+    assert result.exit_code == (0 if verdict == "learned" else 1)
+    assert f"verdict  {verdict}: " in result.stdout
+    document = json.loads(invoke(*command, "--json").stdout)
+    assert document["learn"]["learned"] == document["ok"] == (verdict == "learned")

@@ -1,0 +1,110 @@
+"""The commands that join a run: worker, trainer and evaluator, as a person uses them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TINY, Invoke
+
+Start = Callable[..., subprocess.Popen[str]]
+PATIENCE_SECONDS = 300.0
+
+
+def test_a_worker_fills_a_run_and_a_trainer_learns_from_it(invoke: Invoke, own_run: Path) -> None:
+    result = invoke(
+        "worker", "--run", own_run, "--id", "w", "--jitter", 0, "--max-matches", 40, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["id"] == "w"
+    assert document["matches"] >= 40
+    assert document["ended"].endswith("matches are done")
+    files = list(own_run.glob("matches/w/[0-9]*.parquet"))
+    assert files
+    # No --game: the run knows it. Bounded by its plan or by the want of matches.
+    result = invoke("trainer", "--run", own_run, "--updates", 10, "--idle-exit", 1, *TINY, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["update"] == 10
+    result = invoke(
+        "evaluator", "--run", own_run, "--max-matches", 1, "--json",
+        "--set", "evaluation.opponents=random", "--set", "evaluation.matches=2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["evaluation_matches"] == 2
+
+
+def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    result = invoke("worker", "--run", trained, "--set", "search.num_simulations=99")
+    assert result.exit_code == 2
+    assert "error: search.num_simulations is 8 in " in result.stderr
+    result = invoke("trainer", "--run", tmp_path / "none")
+    assert result.exit_code == 1
+    assert "hint: name its game: --game GAME" in result.stderr
+    result = invoke("worker", "--run", trained, "--max-seconds", -1)
+    assert result.exit_code == 2
+    result = invoke("evaluator", "--run", trained, "--set", "trainer.reuse=2")
+    assert result.exit_code == 2
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_a_dry_run_leaves_no_trace(invoke: Invoke, trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    result = invoke(
+        "worker", "--run", trained, "--dry-run", "--jitter", 0, "--max-matches", 8, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["matches"] >= 8
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_a_game_file_that_has_moved_is_named(invoke: Invoke, own_run: Path) -> None:
+    toml = (own_run / "run.toml").read_text()
+    gone = own_run.parent / "gone.py"
+    (own_run / "run.toml").write_text(
+        toml.replace('spec = "tic_tac_toe"', f'spec = "{gone}:TicTacToe"')
+    )
+    result = invoke("analyze", own_run, "--moves", "")
+    assert result.exit_code == 1
+    assert "is not where it was" in result.stderr
+    assert "--game FILE.py:Class" in result.stderr
+    assert invoke("analyze", own_run, "--moves", "", "--game", "tic_tac_toe").exit_code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_worker_with_all_matches_stored(
+    start: Start, trained: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    process = start("worker", "--run", run, "--id", "w", "--jitter", 0, "--json")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not list(run.glob("matches/w/[0-9]*.parquet")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, errors
+    assert "stopping: stores the matches that are finished" in errors
+    document = json.loads(output)
+    assert document["ended"] == "asked to stop"
+    assert document["queue_files"] == 0
+    assert list((run / "heartbeats").glob("worker-*")) == []
+
+
+def test_status_again_and_again(start: Start, trained: Path) -> None:
+    process = start("status", trained, "--watch")
+    assert process.stdout is not None
+    seen = 0
+    for line in process.stdout:
+        seen += "tic_tac_toe" in line
+        if seen == 2:
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_SECONDS) == 130

@@ -1,0 +1,101 @@
+"""The memory plan: what it says is what is taken, and too much is refused before it is."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from selfplay.errors import ConfigError
+from selfplay.networks import build
+from selfplay.processes.plan import MemoryPlan, host_memory, plan_memory, tree_bytes
+from selfplay.registry import make
+from selfplay.replay import ReplayWindow
+from selfplay.run import Config
+
+GAME = make("connect_four")
+
+
+def plan(settings: dict[str, dict[str, int]] | None = None) -> MemoryPlan:
+    config = Config().updated(settings or {})
+    return plan_memory(GAME, build(GAME, config.network), config)
+
+
+def test_the_tree_is_as_large_as_the_one_mctx_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mctx
+
+    from selfplay.search import SearchConfig, search, uniform_evaluator
+    from tests.search.helpers import first_positions
+
+    sizes = []
+    original = mctx.search
+
+    def weighed(*args: object, **keywords: object) -> mctx.Tree:
+        tree = original(*args, **keywords)
+        leaves = [
+            leaf
+            for field in dataclasses.fields(tree)
+            if field.name not in ("root_invalid_actions", "extra_data")
+            for leaf in jax.tree.leaves(getattr(tree, field.name))
+        ]
+        sizes.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+        return tree
+
+    monkeypatch.setattr(mctx, "search", weighed)
+    positions = first_positions(GAME, 4)
+    jax.eval_shape(
+        lambda positions: search(
+            GAME, uniform_evaluator(GAME), (), positions, SearchConfig(num_simulations=16),
+            key=jax.random.key(0),
+        ),
+        positions,
+    )  # fmt: skip
+    state_bytes = 16
+    assert 4 * tree_bytes(7, 16, state_bytes) == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_the_replay_window_is_as_large_as_planned() -> None:
+    small = Config().updated({"replay": {"max_window": 40_000}})
+    window = ReplayWindow(GAME, small.replay)
+    taken = sum(
+        leaf.nbytes
+        for value in vars(window).values()
+        for leaf in jax.tree.leaves(value)
+        if isinstance(leaf, np.ndarray)
+    )
+    planned = plan({"replay": {"max_window": 40_000}}).replay
+    assert planned == pytest.approx(taken, rel=0.01)
+
+
+def test_everything_grows_with_what_makes_it_grow() -> None:
+    one = plan()
+    assert plan({"rollout": {"matches_per_device": 128}}).tree == 2 * one.tree
+    assert plan({"search": {"num_simulations": 128}}).tree > 3.5 * one.tree
+    assert plan({"network": {"channels": 128}}).activations == 4 * one.activations
+    assert plan({"learner": {"batch_size": 1024}}).learner > 4 * one.learner
+    assert one.matches == 64 * len(jax.local_devices())
+    assert one.to_dict()["device"] == one.tree + one.activations + one.learner
+    one.check()
+
+
+def test_too_much_is_refused_with_the_largest_part_named() -> None:
+    with pytest.raises(ConfigError, match="GB of host memory, but there are") as caught:
+        plan({"replay": {"max_window": 10_000_000_000}}).check()
+    assert caught.value.hint.startswith("lower replay.max_window: search tree of")
+    with pytest.raises(ConfigError, match="of host memory") as caught:
+        plan({"rollout": {"matches_per_device": 100_000_000}}).check()
+    assert caught.value.hint.startswith("lower rollout.matches_per_device")
+
+
+def test_an_accelerator_has_memory_of_its_own() -> None:
+    card = dataclasses.replace(plan(), shared=False, capacity_device=10_000_000)
+    with pytest.raises(ConfigError, match=r"on its devices, but they have 0\.0 GB"):
+        card.check()
+    dataclasses.replace(card, capacity_device=10_000_000_000).check()
+    dataclasses.replace(card, capacity_device=None).check()
+
+
+def test_the_host_says_how_much_memory_it_has() -> None:
+    found = host_memory()
+    assert found is not None
+    assert 1e8 < found < 1e14

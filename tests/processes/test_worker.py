@@ -1,0 +1,342 @@
+"""Workers: the same matches again, newest weights in the middle of a match, rest, refusal."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfplay.errors import ConfigError, RunError, StorageError
+from selfplay.processes import worker as worker_module
+from selfplay.processes.bounds import Bounds
+from selfplay.processes.identity import claimed_id
+from selfplay.processes.joining import Listeners, silent
+from selfplay.processes.loop import Loop
+from selfplay.processes.worker import Worker, WorkerOptions, work
+from selfplay.records import read_matches
+from selfplay.replay import Rebuilder
+from selfplay.run import MatchFiles, RunDirectory, read_heartbeats, write_heartbeat
+from tests.processes.runs import Listener, make_run, tiny_parts, train_all
+
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a run with the checkpoints 0 and 4; not to be changed."""
+    path = tmp_path_factory.mktemp("worker") / "run"
+    train_all(*make_run(path, tiny_parts(), updates=4, checkpoint_updates=4))
+    return path
+
+
+@pytest.fixture
+def run_path(template: Path, tmp_path: Path) -> Path:
+    """Returns a run of its own with the checkpoint 0 alone and no matches."""
+    path = tmp_path / "run"
+    shutil.copytree(template, path)
+    shutil.rmtree(path / "checkpoints" / "4")
+    shutil.rmtree(path / "matches" / "loop")
+    return path
+
+
+def play(path: Path, bounds: Bounds, **options: Any) -> Worker:
+    """Plays in this thread until the bounds are reached."""
+    worker = work(str(path), WorkerOptions(jitter_seconds=0.0, **options), bounds)
+    assert worker is not None
+    return worker
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """Returns the files of matches of a run."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.glob("matches/*/[0-9]*.parquet"))
+    }
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for a condition, long enough for any machine."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[..., tuple[threading.Thread, Bounds, list[Worker]]]]:
+    """Returns a function that starts a worker in a thread, ended after the test."""
+    all_bounds: list[tuple[threading.Thread, Bounds]] = []
+
+    def start(path: Path, **options: Any) -> tuple[threading.Thread, Bounds, list[Worker]]:
+        bounds = Bounds()
+        done: list[Worker] = []
+        thread = threading.Thread(target=lambda: done.append(play(path, bounds, **options)))
+        all_bounds.append((thread, bounds))
+        thread.start()
+        return thread, bounds, done
+
+    yield start
+    for thread, bounds in all_bounds:
+        bounds.stop()
+        thread.join(PATIENCE_SECONDS)
+
+
+def test_the_same_seed_plays_the_same_matches_byte_for_byte(run_path: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run_path, tmp_path / "other")
+    first = play(run_path, Bounds(max_matches=30), id="w", seed=5)
+    again = play(other, Bounds(max_matches=30), id="w", seed=5)
+    assert files(run_path) == files(other)
+    assert first.bounds.matches == again.bounds.matches >= 30
+    matches = [match for file in run_path.glob("matches/w/[0-9]*") for match in read_matches(file)]
+    assert len({match.match_id for match in matches}) == len(matches) == first.bounds.matches
+    Rebuilder(first.parts.game)(matches)
+    run = RunDirectory.open(run_path)
+    assert {(m.worker, m.fingerprint) for m in matches} == {("w", run.fingerprint)}
+    assert read_heartbeats(run.store) == []
+    # The same worker comes back: it plays on and repeats nothing.
+    before = files(run_path)
+    play(run_path, Bounds(max_matches=10), id="w", seed=5)
+    after = files(run_path)
+    assert {name: after[name] for name in before} == before
+    assert not set(before.values()) & {after[name] for name in after if name not in before}
+    # Another seed, another worker: other matches.
+    play(other, Bounds(max_matches=10), id="v", seed=5)
+    assert files(other)["matches/v/00000000.parquet"] not in before.values()
+
+
+def test_a_dry_run_stores_nothing(run_path: Path) -> None:
+    worker = play(run_path, Bounds(max_matches=10), dry_run=True)
+    assert worker.bounds.matches >= 10
+    assert files(run_path) == {}
+
+
+def test_a_new_checkpoint_is_taken_up_in_the_middle_of_matches(
+    run_path: Path, template: Path, background: Callable[..., Any]
+) -> None:
+    # One ply a chunk: every match lasts for many of them.
+    settings = {"rollout": {"plies_per_chunk": 1}}
+    thread, bounds, done = background(run_path, id="w", settings=settings)
+    wait_until(lambda: len(files(run_path)) > 2)
+    shutil.copytree(template / "checkpoints" / "4", run_path / "checkpoints" / ".tmp-4-x")
+    (run_path / "checkpoints" / ".tmp-4-x").rename(run_path / "checkpoints" / "4")
+
+    def played() -> list[Any]:
+        return [m for file in run_path.glob("matches/w/[0-9]*") for m in read_matches(file)]
+
+    wait_until(lambda: any(match.first_checkpoint == 4 for match in played()))
+    bounds.stop()
+    thread.join(PATIENCE_SECONDS)
+    assert done[0].checkpoints_used == [0, 4]
+    both = [m for m in played() if (m.first_checkpoint, m.last_checkpoint) == (0, 4)]
+    assert both
+    # Nothing was cut short for it.
+    Rebuilder(done[0].parts.game)(both)
+
+
+def test_it_waits_for_the_run_and_its_first_checkpoint(
+    template: Path, tmp_path: Path, background: Callable[..., Any]
+) -> None:
+    path = tmp_path / "late"
+    background(path, id="w")
+    time.sleep(0.1)
+    shutil.copytree(template, tmp_path / "copy", ignore=shutil.ignore_patterns("[0-9]*", "loop"))
+    (tmp_path / "copy").rename(path)
+    time.sleep(0.1)
+    assert files(path) == {}
+    shutil.copytree(template / "checkpoints" / "0", path / "checkpoints" / ".tmp-0-x")
+    (path / "checkpoints" / ".tmp-0-x").rename(path / "checkpoints" / "0")
+    wait_until(lambda: bool(files(path)))
+
+
+def test_without_anybody_it_leaves_after_a_while(tmp_path: Path) -> None:
+    bounds = Bounds(idle_exit_seconds=0.3)
+    assert work(str(tmp_path / "none"), WorkerOptions(jitter_seconds=0.0), bounds) is None
+    assert bounds.reason == "nothing was heard for 0.3 seconds"
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"search": {"num_simulations": 99}}, "search.num_simulations is 4"),
+        ({"rollout": {"random_opening_share": 0.9}}, "rollout.random_opening_share is 0.4"),
+        ({"network": {"blocks": 3}}, "network.blocks is 1"),
+    ],
+)
+def test_the_run_dictates_the_settings(
+    run_path: Path, settings: dict[str, Any], refused: str
+) -> None:
+    with pytest.raises(ConfigError, match=refused) as caught:
+        play(run_path, Bounds(), settings=settings)
+    assert "a worker chooses rollout.matches_per_device" in caught.value.hint
+    assert files(run_path) == {}
+
+
+def test_its_own_batch_and_equal_settings_are_accepted(run_path: Path) -> None:
+    settings = {"search": {"num_simulations": 4}, "rollout": {"matches_per_device": 2}}
+    worker = play(run_path, Bounds(max_matches=4), id="w", settings=settings)
+    assert worker.parts.player.num_matches == 4
+    # It makes no difference to what the records are.
+    ours = read_matches(next(run_path.glob("matches/w/[0-9]*")))[0].settings_hash
+    other = play(run_path, Bounds(max_matches=4), id="v")
+    theirs = read_matches(next(run_path.glob("matches/v/[0-9]*")))[0].settings_hash
+    assert ours == theirs
+    assert other.parts.player.num_matches == 8
+
+
+def test_an_id_belongs_to_one_worker(run_path: Path) -> None:
+    run = RunDirectory.open(run_path)
+    bounds = Bounds()
+    with claimed_id(run, "worker", "w", bounds=bounds):
+        with pytest.raises(RunError, match="another worker on this host calls itself w"):
+            play(run_path, Bounds(), id="w")
+        with (
+            claimed_id(run, "worker", None, bounds=bounds) as one,
+            claimed_id(run, "worker", None, bounds=bounds) as two,
+            claimed_id(run, "evaluator", "w", bounds=bounds),
+        ):
+            assert one != two
+    with (
+        claimed_id(run, "worker", "w", bounds=bounds),
+        pytest.raises(ConfigError, match="--id is 'a/b'"),
+        claimed_id(run, "worker", "a/b", bounds=bounds),
+    ):
+        pass
+
+
+def beat_from_elsewhere(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        write_heartbeat(run.store, "worker", "w", {})
+
+
+def test_an_id_that_beats_on_another_host_is_refused(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory.open(run_path)
+    beat_from_elsewhere(run, monkeypatch)
+
+    class Beating(Bounds):
+        def sleep(self, seconds: float) -> None:
+            beat_from_elsewhere(run, monkeypatch)
+
+    with (
+        pytest.raises(RunError, match="on elsewhere calls itself w"),
+        claimed_id(run, "worker", "w", bounds=Beating()),
+    ):
+        pass
+
+
+def test_an_id_that_fell_silent_on_another_host_is_free(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory.open(run_path)
+    beat_from_elsewhere(run, monkeypatch)
+    now = [0.0]
+
+    class Waiting(Bounds):
+        def sleep(self, seconds: float) -> None:
+            now[0] += seconds
+
+    with claimed_id(run, "worker", "w", bounds=Waiting(clock=lambda: now[0])) as id:
+        assert id == "w"
+    assert now[0] > 10
+
+
+def say_of_trainer(run: RunDirectory, **fields: Any) -> None:
+    write_heartbeat(run.store, "trainer", "trainer", fields)
+
+
+def test_it_rests_while_the_trainer_is_far_behind(
+    run_path: Path, background: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfplay.processes.following._HEARTBEAT_SECONDS", 0.05)
+    run = RunDirectory.open(run_path)
+    limit = run.config.trainer.max_backlog
+    say_of_trainer(run, backlog_positions=limit + 1)
+    background(run_path, id="w")
+
+    def state() -> str:
+        return next(
+            (str(b.fields.get("state")) for b in read_heartbeats(run.store) if b.id == "w"), ""
+        )
+
+    monkeypatch.setattr(worker_module, "_BEAT_SECONDS", 0.05)
+    wait_until(lambda: state().startswith("waiting for the trainer"))
+    resting = files(run_path)
+    say_of_trainer(run, backlog_positions=0)
+    wait_until(lambda: len(files(run_path)) > len(resting))
+    assert state() == "playing" or state().startswith("waiting")
+
+
+def test_a_silent_trainer_is_not_buried_in_matches(
+    run_path: Path, background: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody takes anything in: the worker stops by itself at the limit.
+    shutil.rmtree(run_path / "checkpoints" / "0")
+    run, parts = make_run(run_path, tiny_parts(), updates=4, max_backlog=300)
+    with run.lock():
+        loop = Loop(run, parts, Listener(), plays=False)
+        loop.learning.save({})
+    monkeypatch.setattr(worker_module, "_BEAT_SECONDS", 0.05)
+    thread, _, _ = background(run_path, id="w")
+
+    def rests() -> bool:
+        beats = [beat.fields for beat in read_heartbeats(run.store) if beat.id == "w"]
+        return any(
+            beat["state"].startswith("waiting for the trainer") and not beat["queue_files"]
+            for beat in beats
+        )
+
+    wait_until(rests)
+    stored = files(run_path)
+    positions = sum(m.plies for name in stored for m in read_matches(run_path / name))
+    # At most one chunk too many.
+    assert 300 < positions <= 300 + 8 * 9
+    time.sleep(0.5)
+    assert files(run_path) == stored
+    assert thread.is_alive()
+
+
+def test_matches_that_cannot_be_stored_are_held_and_then_stored(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch, background: Callable[..., Any]
+) -> None:
+    put = MatchFiles.put_encoded
+    down = threading.Event()
+    down.set()
+
+    def failing(self: MatchFiles, worker: str, sequence: int, data: bytes) -> bool:
+        if down.is_set():
+            raise StorageError("the disk is full")
+        return put(self, worker, sequence, data)
+
+    monkeypatch.setattr(MatchFiles, "put_encoded", failing)
+    thread, bounds, done = background(run_path, id="w")
+    time.sleep(0.5)
+    assert files(run_path) == {}
+    down.clear()
+    wait_until(lambda: bool(files(run_path)))
+    bounds.stop()
+    thread.join(PATIENCE_SECONDS)
+    matches = [m for file in run_path.glob("matches/w/[0-9]*") for m in read_matches(file)]
+    assert len(matches) == done[0].bounds.matches
+    assert sorted(files(run_path)) == [
+        f"matches/w/{n:08d}.parquet" for n in range(len(files(run_path)))
+    ]
+
+
+def test_what_it_says_of_itself(run_path: Path) -> None:
+    lines: list[str] = []
+    listeners = Listeners(say=lines.append, monitor=silent("worker").monitor)
+    options = WorkerOptions(id="w", jitter_seconds=0.0)
+    worker = work(str(run_path), options, Bounds(max_matches=5), listeners)
+    assert worker is not None
+    assert listeners.monitor.id == "w"
+    fields = listeners.monitor.fields
+    assert fields["matches"] == worker.bounds.matches
+    assert fields["checkpoint"] == fields["newest_checkpoint"] == 0
+    assert fields["matches_in_progress"] == 8
+    assert any("plays for" in line for line in lines)
+    assert any("matches" in line and "checkpoint 0" in line for line in lines)
