@@ -1,0 +1,103 @@
+"""Measures the check of games: seconds per game, planted mistakes found, false alarms.
+
+    python benchmarks/check.py [--matches N] [GAME ...]
+
+Every bundled game (or those named) is checked as `selfplay check` does, with and without compiled
+programs in the cache, and then with 1,000 random matches for false alarms; every game of the
+corpus in tests/check/broken is checked once. Prints one JSON object.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from selfplay.check.conformance import examine
+from selfplay.registry import game_names, make
+
+CORPUS = Path(__file__).parents[1] / "tests" / "check" / "broken" / "games.py"
+
+
+def main(names: list[str], matches: int) -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory() as cache:
+        jax.config.update("jax_compilation_cache_dir", cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        games = {name: _game(name, matches) for name in names}
+        planted = _planted()
+    alarms = {name: found["false_alarms"] for name, found in games.items() if found["false_alarms"]}
+    print(
+        json.dumps(
+            {
+                "games": games,
+                "false_alarms": alarms,
+                "planted": len(planted),
+                "found": sum(one["found"] for one in planted.values()),
+                "missed": [name for name, one in planted.items() if not one["found"]],
+                "seconds_per_planted": {
+                    "median": statistics.median(one["seconds"] for one in planted.values()),
+                    "worst": max(one["seconds"] for one in planted.values()),
+                },
+            },
+            indent=1,
+        )
+    )
+
+
+def _game(name: str, matches: int) -> dict[str, object]:
+    game = make(name)
+    seconds = []
+    for _ in range(2):
+        begin, cpu = time.perf_counter(), time.process_time()
+        examine(game)
+        seconds.append((time.perf_counter() - begin, time.process_time() - cpu))
+        jax.clear_caches()
+    report = examine(game, matches=matches, seed=1, measures=False)
+    print(f"{name}: {seconds[0][0]:.1f} s", file=sys.stderr)
+    return {
+        "cold_seconds": round(seconds[0][0], 1),
+        "cold_cpu_seconds": round(seconds[0][1], 1),
+        "warm_seconds": round(seconds[1][0], 1),
+        "matches": matches,
+        "false_alarms": [fault.rule for fault in report.faults],
+    }
+
+
+def _planted() -> dict[str, dict[str, object]]:
+    found = {}
+    for one in _corpus().BROKEN:
+        begin = time.perf_counter()
+        report = examine(one.game(**one.options), matches=16, measures=False)
+        rules = [fault.rule for fault in report.faults]
+        shortest = one.moves is None or [len(fault.moves) for fault in report.faults] == [one.moves]
+        found[one.game.__name__] = {
+            "rule": one.rule,
+            "found": rules == [one.rule] and shortest,
+            "seconds": round(time.perf_counter() - begin, 2),
+        }
+    return found
+
+
+def _corpus() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("broken_games", CORPUS)
+    if specification is None or specification.loader is None:
+        raise SystemExit(f"{CORPUS} is missing")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("games", nargs="*", metavar="GAME")
+    parser.add_argument("--matches", type=int, default=1000)
+    arguments = parser.parse_args()
+    main(arguments.games or list(game_names()), arguments.matches)

@@ -1,0 +1,369 @@
+"""The learning canary: a short training of a small agent, and what it says about the game.
+
+Some mistakes cannot be seen in the rules alone, but no agent can learn with them. So a game is
+trained for about a minute by the very loop that `selfplay train` uses; then the agent plays, and
+its matches are searched for what does not fit.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from selfplay.arena import MatchTable, parse_agent, play_matches
+from selfplay.check.evidence import Evidence, gather
+from selfplay.configuration import check_range
+from selfplay.game import Game
+from selfplay.processes.loop import Loop, train
+from selfplay.processes.session import open_session
+from selfplay.records import MatchRecord, read_matches
+from selfplay.registry import GameSpec
+from selfplay.telemetry import Progress
+
+_OPPONENTS = ("random", "mcts:50")
+_MATCHES = 64
+_SIMULATIONS = 32
+# Boards of more cells than this get a narrower network: the minute must hold some updates.
+_MANY_CELLS = 100
+_FEW_UPDATES = 50
+_ENOUGH_UPDATES = 300
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+    """What an agent reached.
+
+    Attributes:
+        agent: "network" without search, or "agent" with it.
+        opponent: its name.
+        score: points per match, in [0, 1]; a draw counts one half.
+        low: lower end of the 95 % interval.
+        high: upper end of it.
+        matches: how many were played.
+        by_seat: score as player 0 and as player 1.
+    """
+
+    agent: str
+    opponent: str
+    score: float
+    low: float
+    high: float
+    matches: int
+    by_seat: tuple[float, float]
+
+    def __str__(self) -> str:
+        """Returns the score with its interval."""
+        return (
+            f"{self.agent} against {self.opponent}: {self.score:.2f} "
+            f"({self.low:.2f} to {self.high:.2f}, {self.matches} matches)"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CanaryResult:
+    """Whether an agent learnt the game, and if not, why that may be.
+
+    Attributes:
+        verdict: "learned" (beats random play without search, and plain tree search is no
+            better), "learning" (beats random play without search, but plain tree search is still
+            better) or "not learned".
+        scores: of the matches afterwards.
+        suspects: what looks wrong; a mistake in the game, more likely than not.
+        notes: what else may be the reason.
+        updates: made in training.
+        matches: finished in training.
+        positions: recorded in training.
+        evidence: the numbers behind it.
+    """
+
+    verdict: str
+    scores: tuple[Score, ...]
+    suspects: tuple[str, ...]
+    notes: tuple[str, ...]
+    updates: int
+    matches: int
+    positions: int
+    evidence: Mapping[str, Any]
+
+    @property
+    def learned(self) -> bool:
+        """Returns whether there is nothing to mend."""
+        return self.verdict != "not learned" and not self.suspects
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the part "learn" of `selfplay check --learn --json`."""
+        document = dataclasses.asdict(self)
+        document["learned"] = self.learned
+        document["evidence"] = dict(self.evidence)
+        return document
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Returns the result for people, as names and texts."""
+        pairs = [
+            (
+                "trained",
+                f"{self.updates:,} updates, {self.matches:,} matches, {self.positions:,} positions",
+            )
+        ]
+        pairs += [("" if index else "scores", str(one)) for index, one in enumerate(self.scores)]
+        pairs += [("suspect", text) for text in self.suspects]
+        pairs += [("note", text) for text in self.notes]
+        verdict = self.verdict if self.learned else "not learned"
+        return [*pairs, ("verdict", _VERDICTS[verdict])]
+
+
+_VERDICTS = {
+    "learned": "learned: the network alone beats random play, and with search the agent is not "
+    "behind plain tree search",
+    "learning": "learning: the network alone beats random play; plain tree search is still "
+    "better, as is usual after so short a training of a larger game",
+    "not learned": "not learned: first look at what is suspect above; if nothing is, try "
+    "--minutes 5",
+}
+
+
+def canary(
+    spec: GameSpec,
+    *,
+    minutes: float = 0.5,
+    updates: int = 0,
+    seed: int = 0,
+    num_matches: int = _MATCHES,
+    opponents: Sequence[str] = _OPPONENTS,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    directory: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> CanaryResult:
+    """Trains a small agent and returns what that shows.
+
+    Args:
+        spec: the game.
+        minutes: how long to train, from the first update on. Where a busy machine makes few
+            updates in that time it may take up to four times as long.
+        updates: train for so many updates instead; 0 for `minutes`.
+        seed: decides everything random.
+        num_matches: afterwards against each opponent, even.
+        opponents: who plays against the agent with search. The network alone plays random.
+        settings: over those chosen for the size of the game.
+        directory: of the run; by default one that is removed afterwards.
+        say: is told what is going on.
+    """
+    check_range("minutes", minutes, above=0)
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="selfplay-check-") as made:
+            return canary(
+                spec,
+                minutes=minutes,
+                updates=updates,
+                seed=seed,
+                num_matches=num_matches,
+                opponents=opponents,
+                settings=settings,
+                directory=Path(made) / "run",
+                say=say,
+            )
+    game = spec.make()
+    chosen = small_settings(game)
+    for section, values in (settings or {}).items():
+        chosen[section] = {**chosen.get(section, {}), **values}
+    chosen["trainer"] = {**chosen["trainer"], "updates": updates, "seed": seed}
+    session = open_session(directory, spec, game, chosen)
+    say("compiling self-play and updates")
+    listener = _Listener(say, None if updates else 60 * minutes)
+    train(session.run, session.parts, listener, on_ready=listener.watch)
+    records = _records(directory)
+    say("playing matches")
+    tables = {("network", "random"): _table(game, f"{directory}:0", "random", num_matches, seed)}
+    for opponent in opponents:
+        table = _table(game, f"{directory}:{_SIMULATIONS}", opponent, num_matches, seed)
+        tables[("agent", opponent)] = table
+    scores = tuple(_score(agent, opponent, table) for (agent, opponent), table in tables.items())
+    evidence = gather(game, records)
+    last = listener.last
+    age = last.window_age_updates if last else None
+    updates = last.update if last else 0
+    return CanaryResult(
+        verdict=_verdict(scores),
+        scores=scores,
+        suspects=tuple(_suspects(evidence)),
+        notes=tuple(_notes(evidence, updates=updates, age=age)),
+        updates=updates,
+        matches=last.matches if last else 0,
+        positions=last.positions if last else 0,
+        evidence={**dataclasses.asdict(evidence), "window_age_updates": age},
+    )
+
+
+def small_settings(game: Game[Any]) -> dict[str, dict[str, Any]]:
+    """Returns settings with which a minute on two cores is enough for a small game."""
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    observation = jax.eval_shape(game.observe, state)
+    cells = int(np.prod(observation.shape[:-1])) if len(observation.shape) == 3 else 0
+    wide = cells <= _MANY_CELLS
+    return {
+        "network": {"blocks": 2 if wide else 1, "channels": 32 if wide else 24},
+        "search": {
+            "num_simulations": 16,
+            "max_considered_actions": min(8, game.num_actions),
+            "sampling_plies": max(2, min(12, game.max_plies // 3)),
+        },
+        "rollout": {"matches_per_device": 32, "plies_per_chunk": 4},
+        "replay": {"min_window": 4_000, "max_window": 40_000, "first_positions": 500},
+        "learner": {"batch_size": 128, "warmup_updates": 20, "ema_decay": 0.98},
+        "trainer": {"checkpoint_seconds": 1e6, "reuse": 8.0},
+        "evaluation": {"enabled": False},
+    }
+
+
+class _Listener:
+    """A reporter that keeps the latest numbers, says them now and then, and ends the training."""
+
+    def __init__(self, say: Callable[[str], None], seconds: float | None) -> None:
+        """Prepares to listen.
+
+        Args:
+            say: is told every ten seconds.
+            seconds: of training from the first update on; None to leave the end to the plan.
+        """
+        self.last: Progress | None = None
+        self._say = say
+        self._seconds = seconds
+        self._stop: Callable[[], None] = lambda: None
+        self._first = 0.0
+        self._said = 0.0
+
+    def watch(self, loop: Loop) -> None:
+        """Takes the loop to stop."""
+        self._stop = loop.stop
+
+    def update(self, progress: Progress) -> None:
+        """Keeps the numbers; stops the loop when it is time."""
+        self.last = progress
+        elapsed = progress.elapsed_seconds
+        if not progress.update:
+            self._first = elapsed
+        if self._seconds is not None:
+            trained = elapsed - self._first
+            enough = trained >= self._seconds and progress.update >= _ENOUGH_UPDATES
+            if enough or trained >= 4 * self._seconds:
+                self._stop()
+        if elapsed - self._said >= 10:
+            self._said = elapsed
+            self._say(
+                f"training: {elapsed:.0f} s, update {progress.update:,}, "
+                f"{progress.matches:,} matches"
+            )
+
+    def message(self, text: str) -> None:
+        """Says what the loop has to say."""
+        self._say(text)
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def _records(directory: Path) -> list[MatchRecord]:
+    files = sorted((directory / "matches").rglob("*.parquet"))
+    return [record for file in files for record in read_matches(file)]
+
+
+def _table(game: Game[Any], agent: str, opponent: str, num_matches: int, seed: int) -> MatchTable:
+    batch = min(32, num_matches)
+    return play_matches(
+        game,
+        parse_agent(agent, game, batch_size=batch),
+        parse_agent(opponent, game, batch_size=batch),
+        num_matches=num_matches,
+        seed=seed,
+    )
+
+
+def _score(agent: str, opponent: str, table: MatchTable) -> Score:
+    low, high = table.interval
+    return Score(
+        agent=agent,
+        opponent=opponent,
+        score=table.score,
+        low=low,
+        high=high,
+        matches=len(table.matches),
+        by_seat=(table.seat_score(0), table.seat_score(1)),
+    )
+
+
+def _verdict(scores: Sequence[Score]) -> str:
+    network = next(one for one in scores if one.agent == "network")
+    searched = [one for one in scores if one.agent == "agent"]
+    if network.low <= 0.5:
+        return "not learned"
+    return "learned" if all(one.high >= 0.5 for one in searched) else "learning"
+
+
+def _suspects(evidence: Evidence) -> list[str]:
+    """Returns which promise of the game looks broken."""
+    texts = []
+    if evidence.illegal_moves:
+        texts.append(
+            f"mask leakage: {evidence.illegal_moves} matches hold moves or policy targets that are "
+            "illegal when they are played again: legal_action_mask depends on something else than "
+            "the state"
+        )
+    for player, won in enumerate(evidence.wins):
+        if evidence.decided >= 200 and won == 0:
+            texts.append(
+                f"value sign: player {player} won none of {evidence.decided:,} decided matches, "
+                "not even of the first, random ones: returns may have the wrong sign for that "
+                f"player's wins, or the game cannot be won by player {player}"
+            )
+    here, across = evidence.side_same, evidence.side_across
+    if (
+        here is not None
+        and across is not None
+        and here > 0.1
+        and across < -here / 2
+        # Four standard errors of a correlation.
+        and across * evidence.side_positions**0.5 < -4
+    ):
+        texts.append(
+            f"observation side: what is good for player 0 in the observation is bad for player 1 "
+            f"(correlation of a linear guess of the result {here:+.2f} within a player, "
+            f"{across:+.2f} across): observe seems to show player 0's side to both"
+        )
+    for player, fit in enumerate(evidence.value_fit):
+        other = evidence.value_fit[1 - player]
+        if fit is not None and other is not None and fit < -0.1 and other > 0.2:
+            texts.append(
+                f"value sign: the predicted value of player {player} and the results are opposed "
+                f"(correlation {fit:+.2f}; {other:+.2f} for the other player)"
+            )
+    known = [fit for fit in evidence.value_fit if fit is not None]
+    if known and max(map(abs, known)) < 0.05 and evidence.late_positions >= 500:
+        texts.append(
+            "observation: after training the predicted values have nothing to do with the results "
+            f"(correlation {', '.join(f'{fit:+.2f}' for fit in known)}): what matters does not "
+            "show in observe, for instance whose side it is"
+        )
+    return texts
+
+
+def _notes(evidence: Evidence, *, updates: int, age: int | None) -> list[str]:
+    """Returns reasons that lie in the training or in the kind of game."""
+    texts = []
+    if updates < _FEW_UPDATES:
+        texts.append(f"only {updates} updates were made: try more --minutes")
+    if evidence.decided == 0:
+        texts.append("every match was drawn: there was nothing to learn from")
+    if evidence.target_entropy is not None and evidence.target_entropy > 0.97:
+        texts.append(
+            f"target entropy: the searches prefer nothing (policy targets have "
+            f"{evidence.target_entropy:.0%} of the entropy of random moves)"
+        )
+    if evidence.truncated_share > 0.5:
+        texts.append(f"{evidence.truncated_share:.0%} of the matches were ended by max_plies")
+    if age is not None and updates and age > 0.8 * updates > 0.8 * _FEW_UPDATES:
+        texts.append(f"data age: what was learnt from is {age} updates old on average")
+    return texts

@@ -1,0 +1,175 @@
+"""Does a game keep the contract? Everything that can be found out by playing it at random."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from selfplay.adapters import failures
+from selfplay.check.explore import Explorer
+from selfplay.check.faults import CheckReport, Fault
+from selfplay.check.host import host_findings
+from selfplay.check.judge import Judge
+from selfplay.check.measures import measure, warnings_of
+from selfplay.check.static import METHODS, find_flip, static_faults, usable_symmetries
+from selfplay.configuration import check_range
+from selfplay.contract import brief, fingerprint
+from selfplay.errors import GameContractError, SelfplayError
+from selfplay.game import ChanceGame, Game
+
+_BATCH = 64
+_MOST_PLIES = 1000
+_BREADTH_FIRST_MOVES = 1024
+_KEPT_MATCHES = 6
+_SURVEY_PLIES = 8
+_FEWEST_MATCHES = 8
+
+
+def check_game(
+    game: Game[Any], *, matches: int = 64, seed: int = 0, measures: bool = False
+) -> CheckReport:
+    """Checks that `game` keeps the contract; for tests of your own game.
+
+        def test_my_game():
+            selfplay.check_game(MyGame())
+
+    Returns:
+        What was found out: `warnings`, and `measures` if asked for.
+
+    Raises:
+        GameContractError: something is wrong; the message holds every fault with the moves that
+            show it.
+
+    Args:
+        game: the rules.
+        matches: how many random matches are played, at least 8.
+        seed: of the random moves and first positions.
+        measures: whether to measure compilation and speed too, which takes longer.
+    """
+    report = examine(game, matches=matches, seed=seed, measures=measures)
+    if not report.ok:
+        faults = "\n\n".join(fault.to_text() for fault in report.faults)
+        count = len(report.faults)
+        raise GameContractError(
+            f"{report.game} breaks the contract of a game in {count} "
+            f"{'way' if count == 1 else 'ways'}:\n\n{faults}"
+        )
+    return report
+
+
+def examine(
+    game: Game[Any],
+    *,
+    matches: int = 64,
+    seed: int = 0,
+    measures: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> CheckReport:
+    """Returns what is wrong with `game`, what will hurt training, and what it is like.
+
+    Args:
+        game: the rules; need not even be playable.
+        matches: how many random matches are played, at least 8.
+        seed: of the random moves and first positions.
+        measures: whether to measure compilation and speed.
+        say: is told what is going on.
+    """
+    check_range("matches", matches, low=_FEWEST_MATCHES)
+    check_range("seed", seed, low=0)
+    name = game.name if isinstance(getattr(game, "name", None), str) else type(game).__name__
+    faults = static_faults(game)
+    if any(fault.rule in ("contract", "randomness") for fault in faults):
+        return CheckReport(game=name, faults=tuple(faults), warnings=(), measures={})
+    symmetries, broken = usable_symmetries(game)
+    faults += broken
+    say("compiling the rules")
+    singles = {method: jax.jit(getattr(game, method)) for method in METHODS}
+    try:
+        states = _survey(game, singles, seed)
+        flip = find_flip(game, states) if states else None
+        explorer = Explorer(
+            game,
+            symmetries=[symmetry for _, symmetry in symmetries],
+            flip=flip[1] if flip else None,
+            batch_size=_BATCH,
+        )
+        starts = _start_keys(matches, seed)
+        say("trying all first moves")
+        for start in starts[:1]:
+            explorer.breadth_first(start, max_moves=_BREADTH_FIRST_MOVES)
+        say(f"playing {matches} random matches")
+        played = explorer.random_matches(
+            starts, seed=seed, max_plies=min(game.max_plies, _MOST_PLIES), keep=_KEPT_MATCHES
+        )
+    except Exception as error:
+        # JAX reports what a plain-Python game did wrong as an error of its own.
+        cause = failures.take() or error
+        if isinstance(cause, jax.errors.JaxRuntimeError | MemoryError):
+            raise
+        text = str(cause) if isinstance(cause, SelfplayError) else brief(error)
+        faults.append(Fault(rule="contract", message=f"the rules fail in play: {text}"))
+        return CheckReport(game=name, faults=tuple(faults), warnings=(), measures={})
+    judge = Judge(
+        game,
+        explorer,
+        played,
+        [symmetry for _, symmetry in symmetries],
+        f"state{flip[0]}" if flip else "",
+        singles["step"],
+    )
+    faults += judge.faults()
+    say("comparing text, boards and single calls")
+    faults += [judge.shown(finding) for finding in host_findings(game, singles, played)]
+    if measures:
+        say("measuring")
+    found = measure(game, singles, played, explorer, full=measures and not faults)
+    if "fingerprint" in found and found["fingerprint"] != fingerprint(game):
+        faults.append(Fault(rule="fingerprint", message="two fingerprints in a row differ"))
+    return CheckReport(
+        game=name,
+        faults=tuple(_one_per_rule(faults)),
+        warnings=tuple(judge.warnings() + warnings_of(game, found, played)),
+        measures=found,
+    )
+
+
+def _start_keys(count: int, seed: int) -> list[tuple[int, int]]:
+    keys = jax.random.key_data(jax.random.split(jax.random.key(seed), count))
+    return [(int(one), int(other)) for one, other in np.asarray(keys)]
+
+
+def _survey(game: Game[Any], singles: Any, seed: int) -> list[Any]:
+    """Returns the states of the first plies of two random matches, on the host."""
+    draw = np.random.default_rng(seed)
+    states = []
+    for start in _start_keys(2, seed):
+        state = game.init(jax.random.wrap_key_data(jnp.array(start, jnp.uint32)))
+        for _ in range(_SURVEY_PLIES):
+            if singles["is_terminal"](state):
+                break
+            states.append(jax.tree.map(np.asarray, jax.device_get(state)))
+            legal = np.flatnonzero(singles["legal_action_mask"](state))
+            if not legal.size:
+                break
+            state = singles["step"](state, jnp.int32(draw.choice(legal)))
+            if isinstance(game, ChanceGame):
+                if singles["is_terminal"](state) or not game.is_chance(state):
+                    continue
+                likely = np.asarray(game.chance_probabilities(state), np.float64).clip(0)
+                if not likely.sum() > 0:
+                    break
+                outcome = draw.choice(likely.size, p=likely / likely.sum())
+                state = game.resolve(state, jnp.int32(outcome))
+    return states
+
+
+def _one_per_rule(faults: Sequence[Fault]) -> list[Fault]:
+    """Returns the fault with the fewest moves for each rule and kind of message."""
+    best: dict[str, Fault] = {}
+    for fault in faults:
+        known = best.get(fault.rule)
+        if known is None or len(fault.moves) < len(known.moves):
+            best[fault.rule] = fault
+    return sorted(best.values(), key=lambda fault: len(fault.moves))

@@ -1,0 +1,249 @@
+"""From broken laws to faults: what is told of each, and which signs amount to one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from selfplay.check.explore import Explorer
+from selfplay.check.faults import POSITION_LAWS, Fault
+from selfplay.check.host import Finding
+from selfplay.check.lines import Line, RandomMatches
+from selfplay.contract import brief
+from selfplay.game import ChanceGame, Game, Symmetry
+
+_OTHER_BEGINS = "if the other player had begun ({field} changed), the same moves would "
+_EXCHANGED = _OTHER_BEGINS + "have looked the same to the player to move at every ply, "
+_MESSAGES = {
+    "start": ("start", "the first position is over already"),
+    "player": ("player", "current_player is {player}, but must be 0 or 1"),
+    "no-legal-action": ("no-legal-action", "no action is legal, but the match is not over"),
+    "returns:finite": ("returns", "returns is {returns}, which is not finite"),
+    "returns:range": ("returns", "returns is {returns}, but must lie in [-1, 1]"),
+    "returns:zero-sum": ("returns", "returns is {returns}, but must sum to 0"),
+    "finite:observation": ("finite", "the observation holds NaN or infinity"),
+    "finite:state": ("finite", "the state holds NaN"),
+    "chance:finite": ("chance", "chance_probabilities after this move are not finite"),
+    "chance:negative": ("chance", "an outcome after this move has a negative probability"),
+    "chance:sum": ("chance", "the probabilities of the outcomes after this move do not sum to 1"),
+    "nothing-changes": ("nothing-changes", "the move leads to the very same position"),
+    "?pass": (
+        "illegal-move",
+        "the mask allows action {action}, but all it changes is whose turn it is, and it is not "
+        "the only such action",
+    ),
+    "value-sign": (
+        "value-sign",
+        "returns is {returns} after a move of player {mover}; " + _EXCHANGED + "but the result "
+        "is not the other way round",
+    ),
+    "seats:end": ("seats", _EXCHANGED + "but only one of the two matches is over"),
+    "seats:player": (
+        "seats",
+        _EXCHANGED + "but after this move the same player is to move in both",
+    ),
+    "seats:mask": ("seats", _EXCHANGED + "but other actions are legal"),
+    "?side": (
+        "observation-side",
+        _OTHER_BEGINS + "have been just as legal and led to the opposite result, but the player to "
+        "move would now see something else: not the position from the mover's side",
+    ),
+}
+_SYMMETRY_MESSAGES = {
+    "step": "{name} and then the move is not the move and then {name}",
+    "legal_action_mask": "under {name} other actions are legal than the images of the legal ones",
+    "current_player": "under {name} the player to move is neither 0 nor 1",
+    "is_terminal": "under {name} a match that is over goes on, or one that goes on is over",
+    "returns": "under {name} the result is another",
+}
+
+
+class Judge:
+    """Turns broken laws and signs into faults and warnings."""
+
+    def __init__(
+        self,
+        game: Game[Any],
+        explorer: Explorer,
+        played: RandomMatches,
+        symmetries: Sequence[Symmetry[Any]],
+        flip: str,
+        step: Callable[..., Any],
+    ) -> None:
+        self._game = game
+        self._explorer = explorer
+        self._played = played
+        self._symmetries = symmetries
+        self._flip = flip
+        self._step = step
+
+    def faults(self) -> list[Fault]:
+        """Returns a fault for every broken law, and for the signs that amount to one."""
+        found = self._explorer.found
+        # Where the players are not treated alike, results need not be opposite either.
+        seats = any(law.startswith("seats:") for law in found)
+        faults = [
+            self._law_fault(law)
+            for law in sorted(found)
+            if not law.startswith("?") and not (seats and law == "value-sign")
+        ]
+        if self._wrong_side() and not self._shows_seat():
+            faults.append(self._law_fault("?side"))
+        if len(self._played.pass_actions) > 1 and "?pass" in found:
+            faults.append(self._law_fault("?pass"))
+        return [*faults, *self._match_faults()]
+
+    def warnings(self) -> list[str]:
+        """Returns what the signs hint at."""
+        texts = []
+        if self._wrong_side() and self._shows_seat():
+            texts.append(
+                "the observation shows the same position differently to player 0 and player 1, "
+                "though the rules treat both alike: shown from the mover's side it would be "
+                "learnt in half the time"
+            )
+        return texts
+
+    def shown(self, finding: Finding) -> Fault:
+        """Returns a fault for what was found in a position."""
+        return self._fault(finding.rule, finding.message, finding.line, at_position=True)
+
+    def _wrong_side(self) -> bool:
+        # The rules must treat both players alike to the end of every match.
+        return (
+            bool(self._flip)
+            and "?side" in self._explorer.found
+            and "?seats-differ" not in self._explorer.found
+            and all(self._played.behaves)
+        )
+
+    def _shows_seat(self) -> bool:
+        """Returns whether a part of the observation tells player 0 from player 1."""
+        kept = self._played.kept
+        seen: list[np.ndarray] = []
+        for player in range(2):
+            rows = [
+                np.asarray(one.before_seen.observation).reshape(-1)
+                for one in kept
+                if int(one.before_seen.player) == player
+            ]
+            if not rows:
+                return False
+            seen.append(np.stack(rows))
+        constant = [(rows == rows[0]).all(axis=0) for rows in seen]
+        return bool((constant[0] & constant[1] & (seen[0][0] != seen[1][0])).any())
+
+    def _law_fault(self, law: str) -> Fault:
+        line = self._explorer.shortened(law)
+        part, _, number = law.partition("/")
+        rule, _, detail = part.partition(":")
+        if rule == "symmetry":
+            name = self._symmetries[int(number)].name
+            message = _SYMMETRY_MESSAGES[detail].format(name=repr(name))
+        else:
+            rule, message = _MESSAGES[part]
+        message = message.format(**self._facts(line, message))
+        return self._fault(rule, message, line, at_position=part in POSITION_LAWS)
+
+    def _facts(self, line: Line, message: str) -> dict[str, Any]:
+        """Returns what the message wants to know of the position at the end of the line."""
+        if "{" not in message:
+            return {}
+        states = self._states(line)
+        game, state = self._game, states[-1]
+        return {
+            "player": int(game.current_player(state)),
+            "returns": _numbers(game.returns(state)),
+            "mover": int(game.current_player(states[-2] if len(states) > 1 else state)),
+            "action": line.actions[-1] if line.actions else "",
+            "field": self._flip,
+        }
+
+    def _match_faults(self) -> list[Fault]:
+        played = self._played
+        faults: list[Fault] = []
+        if len(set(played.players)) == 1 and len(played.players) > len(played.lines):
+            only = played.players[0]
+            longest = max(played.lines, key=lambda line: len(line.actions))
+            faults.append(
+                self._fault(
+                    "player",
+                    f"player {only} is to move at every ply of {len(played.lines)} random "
+                    f"matches, player {1 - only} never",
+                    longest.first(1),
+                )
+            )
+        undecided = [
+            index
+            for index, terminal in enumerate(played.terminal)
+            if not terminal and abs(played.returns[index][0]) < 1e-6
+        ]
+        if played.lines and len(undecided) == len(played.lines):
+            plies = len(played.lines[0].actions)
+            limit = (
+                f"max_plies ({self._game.max_plies})"
+                if played.finished[0]
+                else f"the {plies} plies that were tried"
+            )
+            stuck = {"no-legal-action", "start"} & {
+                law.partition(":")[0] for law in self._explorer.found
+            }
+            if not stuck:
+                faults.append(
+                    self._fault(
+                        "never-ends",
+                        f"none of {len(played.lines)} random matches came to an end before "
+                        f"{limit}, and all are scored 0",
+                        played.lines[0].first(0),
+                        at_position=True,
+                    )
+                )
+        return faults
+
+    def _fault(self, rule: str, message: str, line: Line, *, at_position: bool = False) -> Fault:
+        states = self._states(line)
+        boards = [self._render(state) for state in states[-1 if at_position else -2 :]]
+        return Fault(
+            rule=rule,
+            message=message,
+            moves=line.actions,
+            moves_text=tuple(
+                self._spelled(state, action, outcome)
+                for state, action, outcome in zip(states, line.actions, line.outcomes, strict=False)
+            ),
+            outcomes=line.outcomes,
+            start_key=line.start,
+            before=boards[0],
+            after=boards[1] if len(boards) > 1 else "",
+        )
+
+    def _states(self, line: Line) -> list[Any]:
+        """Returns the states along a line, the first position first."""
+        game = self._game
+        state = game.init(jax.random.wrap_key_data(jnp.array(line.start, jnp.uint32)))
+        states = [state]
+        for action, outcome in zip(line.actions, line.outcomes, strict=True):
+            state = self._step(state, jnp.int32(action))
+            if outcome >= 0 and isinstance(game, ChanceGame):
+                state = game.resolve(state, jnp.int32(outcome))
+            states.append(state)
+        return states
+
+    def _render(self, state: Any) -> str:
+        try:
+            return str(self._game.render(state)) or "(nothing)"
+        except Exception as error:
+            return f"(render fails: {brief(error)})"
+
+    def _spelled(self, state: Any, action: int, outcome: int) -> str:
+        try:
+            name = str(self._game.action_to_string(state, action))
+        except Exception:
+            name = str(action)
+        return f"{name}/{outcome}" if outcome >= 0 else name
+
+
+def _numbers(values: Any) -> str:
+    return "[" + ", ".join(f"{float(value):g}" for value in np.asarray(values)) + "]"
