@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.game import Game, Position, advance, is_over, start
+from selfplay.game import ChanceGame, Game, Position, advance, draw_outcome, is_over, start
 
 
 class Played:
@@ -34,6 +34,8 @@ def play_randomly(game: Game[Any], num_matches: int, seed: int = 0) -> Iterator[
 
     def ply(position: Position[Any], key: jax.Array) -> tuple[Position[Any], dict[str, Any]]:
         mask = game.legal_action_mask(position.state)
+        if isinstance(game, ChanceGame):
+            key, chance_key = jax.random.split(key)
         noise = jax.random.uniform(key, mask.shape)
         action = jnp.argmax(jnp.where(mask, noise, -1.0)).astype(jnp.int32)
         seen = {
@@ -44,6 +46,9 @@ def play_randomly(game: Game[Any], num_matches: int, seed: int = 0) -> Iterator[
             "observation": game.observe(position.state),
             "action": action,
         }
+        if isinstance(game, ChanceGame):
+            outcome = draw_outcome(game, position, action, key=chance_key)
+            return advance(game, position, action, outcome).position, seen
         return advance(game, position, action).position, seen
 
     played = jax.jit(jax.vmap(ply))
