@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from selfplay.adapters import PythonGame, host
 from selfplay.contract import brief, fingerprint, validate
 from selfplay.errors import ConfigError, GameContractError, SelfplayError, UnknownGameError
 from selfplay.game import Game
@@ -24,12 +25,26 @@ __all__ = ["GameSpec", "fingerprint", "game_names", "load_object", "make", "pars
 ENTRY_POINT_GROUP = "selfplay.games"
 
 _BUNDLED = {
+    "backgammon": "selfplay.games.backgammon:Backgammon",
+    "breakthrough": "selfplay.games.breakthrough:Breakthrough",
+    "clobber": "selfplay.games.clobber:Clobber",
     "connect_four": "selfplay.games.connect_four:ConnectFour",
+    "dots_and_boxes": "selfplay.games.dots_and_boxes:DotsAndBoxes",
+    "einstein_wuerfelt_nicht": "selfplay.games.einstein_wuerfelt_nicht:EinsteinWuerfeltNicht",
+    "flagz": "selfplay.games.flagz:Flagz",
+    "generals": "selfplay.games.generals:Generals",
+    "go": "selfplay.games.go:Go",
+    "go_19x19": "selfplay.games.go:Go19x19",
+    "go_9x9": "selfplay.games.go:Go9x9",
+    "gomoku": "selfplay.games.gomoku:Gomoku",
+    "hex": "selfplay.games.hex:Hex",
+    "kalah": "selfplay.games.kalah:Kalah",
+    "nine_mens_morris": "selfplay.games.nine_mens_morris:NineMensMorris",
     "othello": "selfplay.games.othello:Othello",
     "tic_tac_toe": "selfplay.games.tic_tac_toe:TicTacToe",
 }
-_ADAPTERS = ("pgx:", "open_spiel:")
-_FORMS = "a game is a name, FILE.py:Class or package.module:Class"
+_FORMS = "a game is a name, FILE.py:Class, package.module:Class, pgx:ID or open_spiel:NAME"
+_IS_A_GAME = "a game is a class that subclasses selfplay.Game or selfplay.PythonGame"
 _WHERE = "looked in the current directory, and for a module among the installed packages too"
 
 
@@ -38,7 +53,7 @@ class GameSpec:
     """How a game is named: enough to make it again in another process.
 
     Attributes:
-        spec: a name, "file.py:Class" or "package.module:Class".
+        spec: a name, "file.py:Class", "package.module:Class", "pgx:ID" or "open_spiel:NAME".
         options: constructor arguments.
     """
 
@@ -55,8 +70,9 @@ def make(spec: str, /, **options: object) -> Game[Any]:
 
     Args:
         spec: "connect_four", "file.py:Class" ("file.py" will do if it holds one game),
-            "package.module:Class", or a name that an installed package registered under the
-            entry point group "selfplay.games".
+            "package.module:Class", a name that an installed package registered under the entry
+            point group "selfplay.games", or a game of another library: "pgx:go_9x9",
+            "open_spiel:breakthrough(rows=6,columns=6)".
         options: constructor arguments, such as `size=6`.
 
     Raises:
@@ -64,7 +80,10 @@ def make(spec: str, /, **options: object) -> Game[Any]:
         ConfigError: the constructor does not take these options.
         GameContractError: the class is found, but is no playable game.
     """
-    game = _construct(_game_class(spec), spec, options)
+    game = _adapted(spec, options)
+    if game is None:
+        found = _construct(_game_class(spec), spec, options)
+        game = host(found) if isinstance(found, PythonGame) else found
     validate(game, spec)
     return game
 
@@ -123,13 +142,25 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
     return {point.name: point for point in points}
 
 
-def _game_class(spec: str) -> type[Game[Any]]:
+def _adapted(spec: str, options: dict[str, object]) -> Game[Any] | None:
+    """Returns the game of another library that `spec` names, None if it names none."""
+    library, _, name = spec.partition(":")
+    if library == "pgx":
+        from selfplay.adapters.pgx_game import make_pgx
+
+        return make_pgx(name, options)
+    if library == "open_spiel":
+        from selfplay.adapters.open_spiel import make_open_spiel
+
+        return host(make_open_spiel(name, options))
+    return None
+
+
+_GameClass = type[Game[Any]] | type[PythonGame[Any]]
+
+
+def _game_class(spec: str) -> _GameClass:
     """Returns the class that `spec` names."""
-    if spec.startswith(_ADAPTERS):
-        raise ConfigError(
-            f"{spec} is a game of another library, but adapters are not there yet",
-            hint=f"{_FORMS}; names: {', '.join(game_names())}",
-        )
     where, _, class_name = _BUNDLED.get(spec, spec).rpartition(":")
     if where.endswith(".py"):
         return _class_of(_load_file(where), where, class_name)
@@ -210,12 +241,12 @@ def _explained(what: str) -> Iterator[None]:
         ) from error
 
 
-def _class_of(module: ModuleType, where: str, class_name: str | None) -> type[Game[Any]]:
+def _class_of(module: ModuleType, where: str, class_name: str | None) -> _GameClass:
     own = sorted(
         name
         for name, value in vars(module).items()
         if inspect.isclass(value)
-        and issubclass(value, Game)
+        and issubclass(value, (Game, PythonGame))
         and value.__module__ == module.__name__
         and not name.startswith("_")
     )
@@ -229,26 +260,24 @@ def _class_of(module: ModuleType, where: str, class_name: str | None) -> type[Ga
             )
         return _checked_class(getattr(module, class_name), f"{where}:{class_name}")
     if not own:
-        raise UnknownGameError(
-            f"{where} holds no game", hint="a game is a class that subclasses selfplay.Game"
-        )
+        raise UnknownGameError(f"{where} holds no game", hint=_IS_A_GAME)
     if len(own) > 1:
         raise UnknownGameError(f"{where} holds {len(own)} games", hint=listed)
     return _checked_class(getattr(module, own[0]), f"{where}:{own[0]}")
 
 
-def _checked_class(found: object, where: str) -> type[Game[Any]]:
-    if not inspect.isclass(found) or not issubclass(found, Game):
-        raise GameContractError(
-            f"{where} is not a game", hint="a game is a class that subclasses selfplay.Game"
-        )
+def _checked_class(found: object, where: str) -> _GameClass:
+    if not inspect.isclass(found) or not issubclass(found, (Game, PythonGame)):
+        raise GameContractError(f"{where} is not a game", hint=_IS_A_GAME)
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         raise GameContractError(f"{where} lacks methods: {', '.join(missing)}")
     return found
 
 
-def _construct(cls: type[Game[Any]], spec: str, options: Mapping[str, object]) -> Game[Any]:
+def _construct(
+    cls: _GameClass, spec: str, options: Mapping[str, object]
+) -> Game[Any] | PythonGame[Any]:
     """Returns `cls(**options)`, or says which options it takes."""
     parameters = {
         name: parameter

@@ -1,0 +1,29 @@
+"""Tests of MyGame: run them with `pytest`."""
+
+from pathlib import Path
+
+from selfplay import check_game, make
+from selfplay.play import play_text
+
+GAME = make(str(Path(__file__).with_name("my_game.py")))
+
+
+def test_the_rules_keep_the_contract():
+    """The same as `selfplay check my_game.py`: shows the moves of whatever is wrong."""
+    check_game(GAME)
+
+
+def test_the_first_moves():
+    # Moves as a person writes them, or action numbers; seed: of a random start.
+    match = play_text(GAME, "", seed=0)
+    assert match.player == 0 and not match.over
+    match.play(match.legal[0])
+    assert len(match.actions) == 1
+
+
+def test_a_match_to_the_end():
+    # Change it: write down a match you know and what must come of it.
+    match = play_text(GAME, "")
+    while not match.over:
+        match.play(match.legal[0])
+    assert sum(match.returns) == 0
