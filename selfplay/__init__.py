@@ -10,10 +10,12 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfplay.adapters import PythonGame
     from selfplay.arena import MatchTable, play_matches
     from selfplay.arena import parse_agent as make_agent
+    from selfplay.check import CheckReport, check_game
     from selfplay.errors import SelfplayError
-    from selfplay.game import BoardView, Game, Position, Solution, Symmetry, pytree
+    from selfplay.game import BoardView, ChanceGame, Game, Position, Solution, Symmetry, pytree
     from selfplay.learner import Learner
     from selfplay.networks import Network, NetworkConfig, Prediction
     from selfplay.networks import build as build_network
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BoardView",
+    "ChanceGame",
+    "CheckReport",
     "Config",
     "Evaluation",
     "Evaluator",
@@ -52,6 +56,7 @@ __all__ = [
     "Parts",
     "Position",
     "Prediction",
+    "PythonGame",
     "ReplayWindow",
     "RunDirectory",
     "SearchConfig",
@@ -62,6 +67,7 @@ __all__ = [
     "Solution",
     "Symmetry",
     "build_network",
+    "check_game",
     "game_names",
     "load_config",
     "make",
@@ -79,9 +85,11 @@ __all__ = [
 # JAX takes a second to import: a name is fetched when it is first asked for, so that the command
 # line can answer `--help` at once.
 _HOMES = {
+    "adapters": "PythonGame",
     "arena": "MatchTable make_agent=parse_agent play_matches",
+    "check": "CheckReport check_game",
     "errors": "SelfplayError",
-    "game": "BoardView Game Position Solution Symmetry pytree",
+    "game": "BoardView ChanceGame Game Position Solution Symmetry pytree",
     "learner": "Learner",
     "networks": "Network NetworkConfig Prediction build_network=build",
     "processes.loop": "train",

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,11 @@ for name in list(os.environ):
     if name.startswith("SELFPLAY_") or name in {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}:
         del os.environ[name]
 os.environ.update(NO_COLOR="1", TERM="dumb", COLUMNS="100")
+
+# Tests that run in the background of a shell have interrupts switched off, and would pass that on
+# to the processes that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two devices, so that sharding is exercised on every machine. Before the first computation.
 jax.config.update("jax_num_cpu_devices", 2)

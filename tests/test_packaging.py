@@ -36,7 +36,10 @@ def test_every_package_on_disk_is_installed() -> None:
         ".".join(("selfplay", *path.parent.relative_to(ROOT / "selfplay").parts))
         for path in (ROOT / "selfplay").rglob("__init__.py")
     }
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == on_disk | {"selfplay.games"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == on_disk | {
+        "selfplay.games",
+        "selfplay.templates",
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,26 @@ def test_every_requirement_is_pinned() -> None:
     assert names - {"selfplay-jax"} <= pinned
 
 
+OPTIONAL = {
+    "selfplay/inference/graph.py": "onnx",
+    "selfplay/inference/model.py": "onnxruntime",
+    "selfplay/run/redis_store.py": "redis",
+}
+"""Modules that are imported only where their extra is wanted, and what they then need."""
+
+
+def test_optional_modules_are_left_out_where_they_are_not_wanted() -> None:
+    modules = [path.removesuffix(".py").replace("/", ".") for path in OPTIONAL]
+    script = (
+        "import sys, selfplay.cli.main, selfplay.processes.loop, selfplay.run; print(*sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "selfplay.processes.loop" in found.stdout.split()
+    assert not {*modules, *OPTIONAL.values()} & set(found.stdout.split())
+
+
 @pytest.mark.parametrize("folder", ["games", "selfplay"])
 def test_what_is_imported_at_once_is_a_runtime_dependency(folder: str) -> None:
     declared = {
@@ -93,6 +116,7 @@ def test_what_is_imported_at_once_is_a_runtime_dependency(folder: str) -> None:
         for name in imported(node)
         if name not in {"selfplay", *sys.stdlib_module_names}
         if not declared & providers.get(name, set())
+        if OPTIONAL.get(str(path.relative_to(ROOT))) != name
     }
     assert undeclared == set()
 
