@@ -38,6 +38,7 @@ def games(as_json: Json = False) -> None:
 def _describe(name: str) -> dict[str, Any]:
     import inspect
 
+    from selfplay.adapters import HostedGame
     from selfplay.game import ChanceGame
     from selfplay.registry import make
 
@@ -53,11 +54,13 @@ def _describe(name: str) -> dict[str, Any]:
             "summary": "",
             "problem": str(error),
         }
-    kind = type(game)
+    # A game in plain Python is wrapped: what it says of itself stands in the user's own class.
+    kind = type(game.rules) if isinstance(game, HostedGame) else type(game)
     return {
         "name": name,
         "actions": game.num_actions,
         "kind": "chance" if isinstance(game, ChanceGame) else "deterministic",
+        "python": isinstance(game, HostedGame),
         "max_plies": game.max_plies,
         "version": game.version,
         "options": {

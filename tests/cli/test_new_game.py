@@ -204,7 +204,7 @@ def test_the_printed_commands_lead_to_an_opponent(tmp_path: Path) -> None:
         return [sys.executable, *shlex.split(line)[1:]]
 
     assert "first: nothing wrong was found" in run(typed(printed[0]))
-    run(typed(printed[1]) + [*TINY])
+    run([*typed(printed[1]), *TINY])
     assert "player 0 is" in run(typed(printed[2]), "moves\nquit\n")
 
 

@@ -14,7 +14,7 @@ class Fragile(PythonGame):
         return 0
 
     def apply(self, state, action):
-        return state + 1 + 1 // (70 - state)
+        return state + 1 + 0 // (70 - state)
 
     def legal_actions(self, state):
         return [0, 1]
