@@ -7,6 +7,7 @@ import pytest
 from selfplay.processes.doctor import problems
 
 HEALTHY: dict[str, Any] = {
+    "onnxruntime": True,
     "backend": "cpu",
     "devices": [{}, {}],
     "accelerators": [],
@@ -22,7 +23,8 @@ HEALTHY: dict[str, Any] = {
 
 def test_a_healthy_machine_has_no_problems() -> None:
     assert problems(HEALTHY) == []
-    assert problems({**HEALTHY, "backend": "gpu", "devices": [{}], "accelerators": ["H100"]}) == []
+    on_gpu = {"backend": "gpu", "devices": [{}], "accelerators": ["H100"], "onnxruntime": False}
+    assert problems({**HEALTHY, **on_gpu}) == []
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,7 @@ def test_a_healthy_machine_has_no_problems() -> None:
         ({"accelerators": ["NVIDIA H100"]}, "NVIDIA H100 is there", "selfplay-jax[cuda12]"),
         ({"devices": [{}], "speed_up": 1.0}, "2 cores are usable, but JAX has 1", "XLA_FLAGS"),
         ({"cpu_quota": 1.0}, "may use 1 CPUs, but 2 are presented", "taskset -c 0-0 selfplay"),
+        ({"onnxruntime": False}, "ONNX Runtime is not installed", "selfplay-jax[onnx]"),
         ({"speed_up": 1.0}, "only 1.0 times as fast as one", "something else"),
         ({"memory_available_bytes": 1e9}, "only 1.0 GB of memory", "replay.max_window"),
         ({"disk_free_bytes": 1e8}, "only 0.1 GB are free", "--run"),
