@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import selfplay
 from selfplay.adapters import HostedGame, PythonGame, failures, host
 from selfplay.adapters.tree import HostTree
 from selfplay.contract import fingerprint
@@ -111,6 +112,15 @@ def test_forgetting_changes_nothing() -> None:
         assert small.node(moves).state == large.node(moves).state
         np.testing.assert_array_equal(small.observation(moves), large.observation(moves))
     assert len(small._young) + len(small._old) <= 4
+
+
+def test_the_example_in_the_documentation_is_a_game() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python-games.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"selfplay": selfplay}
+    exec(code, names)
+    game = host(names["Race"]())
+    assert game.render(game.init(jax.random.key(0))) == "(0, 0, 0)"
 
 
 def test_starts_come_from_the_key() -> None:
