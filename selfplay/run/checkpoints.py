@@ -214,12 +214,21 @@ class Checkpoints:
         Unlike `latest` and `load` it can run while another process writes and prunes.
         """
         while (update := self.latest()) is not None:
+            before = self._manifest(update)
             try:
                 return update, self.load(update, item, target)
             except CheckpointError:
-                if update in self.updates():
+                # Not damaged, if it was replaced or pruned while it was read.
+                if update in self.updates() and self._manifest(update) == before:
                     raise
         return None
+
+    def _manifest(self, update: int) -> dict[str, Any] | None:
+        """Returns the manifest of a checkpoint as it is now, None if it cannot be read."""
+        try:
+            return self._open(update)[0]
+        except CheckpointError:
+            return None
 
     def metadata(self, update: int) -> dict[str, Any]:
         """Returns what was saved beside the trees: "update", "time", "selfplay", "game", ...

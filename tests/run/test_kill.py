@@ -79,16 +79,20 @@ def test_killed_writers_leave_complete_checkpoints(tmp_path: Path) -> None:
             writer = int(writers.stdout.readline())
             until = time.monotonic() + pause.uniform(0.05, 0.3)
             deadline = time.monotonic() + 120
-            # The first lives until something is there, however slow the machine.
-            while time.monotonic() < until or (kill == 0 and newest_written(checkpoints) < 2):
-                assert time.monotonic() < deadline
-                # A reader meets whole checkpoints while they are written, replaced and pruned.
-                found = checkpoints.load_latest("weights")
-                if found is not None:
-                    update, weights = found
-                    assert update >= newest
-                    np.testing.assert_array_equal(weights["layer3"], np.full((50, 50), update))
-            os.kill(writer, signal.SIGKILL)
+            try:
+                # The first lives until something is there, however slow the machine.
+                while time.monotonic() < until or (kill == 0 and newest_written(checkpoints) < 2):
+                    assert time.monotonic() < deadline
+                    # A reader meets whole checkpoints while they are written, replaced and pruned.
+                    found = checkpoints.load_latest("weights")
+                    if found is not None:
+                        update, weights = found
+                        assert update >= newest
+                        layer = weights["layer3"]
+                        np.testing.assert_array_equal(layer, np.full((50, 50), update))
+            finally:
+                # Whatever happened, or leaving the context would wait for the writer for ever.
+                os.kill(writer, signal.SIGKILL)
             assert writers.stdout.readline() == "gone\n"
             interrupted += any(name.startswith(".") for name in os.listdir(checkpoints.path))
             checkpoints.recover()
