@@ -31,9 +31,6 @@ class OnnxInference:
 
     In int8 the network computes in float32 until ranges have been measured, and again where the
     integers agree badly; neither recompiles anything.
-
-    Attributes:
-        agreement: of the last calibration.
     """
 
     def __init__(
@@ -49,7 +46,6 @@ class OnnxInference:
         """
         self.kind = "onnx-int8" if int8 else "onnx"
         self.ranges: Ranges | None = None
-        self.agreement: Agreement | None = None
         self._game = game
         self._network = network
         self._config = config
@@ -113,9 +109,9 @@ class OnnxInference:
         exact, rounded = (
             self._model(weights, ranges)(samples[half:], everything) for ranges in (None, measured)
         )
-        self.agreement = agreement(exact, rounded)
-        self.ranges = measured if self.agreement.good else None
-        return self.agreement
+        found = agreement(exact, rounded)
+        self.ranges = measured if found.good else None
+        return found
 
     def counts(self, params: PyTree) -> Counts:
         """Returns the positions asked for and computed since `load`."""

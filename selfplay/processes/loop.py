@@ -438,7 +438,7 @@ def train(
     """
     reporter = reporter or make_reporter()
     try:
-        with Peers().first(run.lock()):
+        with Peers().first(run.lock(reporter.message)):
             loop = Loop(
                 run,
                 parts,

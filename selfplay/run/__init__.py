@@ -26,7 +26,7 @@ from selfplay.run.series import MatchFile
 from selfplay.run.sources import load_config, read_settings, write_settings
 from selfplay.run.storage import atomic_write, check_disk_space
 from selfplay.run.store import Place, Store, is_remote, open_store
-from selfplay.run.uploads import UploadQueue, retry
+from selfplay.run.uploads import UploadQueue
 
 __all__ = [
     "PRESETS",
@@ -59,7 +59,6 @@ __all__ = [
     "read_heartbeats",
     "read_settings",
     "remove_heartbeat",
-    "retry",
     "settings_hash",
     "split_checkpoint_name",
     "training_curve",

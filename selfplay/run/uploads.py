@@ -4,15 +4,11 @@ import collections
 import dataclasses
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from selfplay.errors import RecordError, StorageError
 from selfplay.records import MatchRecord, decode_matches, encode_matches
 from selfplay.run.matches import MatchFiles, check_worker
-
-T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -166,41 +162,3 @@ def renumbered(data: bytes, worker: str, sequence: int) -> bytes:
             for index, match in enumerate(matches)
         ]
     )
-
-
-def retry(
-    call: Callable[[], T],
-    *,
-    seconds: float,
-    on_problem: Callable[[str], None] = lambda text: None,
-    stop: Callable[[], bool] = lambda: False,
-    first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
-) -> T:
-    """Returns `call()`, repeated with growing pauses while the store cannot be reached.
-
-    Args:
-        call: may raise `StorageError`.
-        seconds: after so long the error is raised.
-        on_problem: is told once, with the first error.
-        stop: if it returns True the error is raised at once.
-        first_pause_seconds: doubled each time, up to 30; shortened at random by up to a half.
-
-    Raises:
-        StorageError: it could not be reached until the end.
-    """
-    deadline = time.monotonic() + seconds
-    pause = first_pause_seconds
-    told = False
-    while True:
-        try:
-            return call()
-        except StorageError as error:
-            if stop() or time.monotonic() >= deadline:
-                raise
-            if not told:
-                on_problem(str(error))
-                told = True
-        until = min(deadline, time.monotonic() + pause * random.uniform(0.5, 1.0))
-        while not stop() and time.monotonic() < until:
-            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -9,7 +9,7 @@ import pytest
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord
-from selfplay.run import MatchFiles, UploadQueue, retry
+from selfplay.run import MatchFiles, UploadQueue
 from selfplay.run.directory_store import DirectoryStore
 from tests.records.examples import make_record
 
@@ -177,23 +177,3 @@ def test_closing_says_whether_everything_is_stored(
     queue.add([match(1)])
     assert not queue.close(0.01)
     assert queue.pending == 1
-
-
-def test_retrying_waits_for_the_store() -> None:
-    tries: list[int] = []
-    problems: list[str] = []
-
-    def call() -> str:
-        tries.append(1)
-        if len(tries) < 4:
-            raise StorageError(f"try {len(tries)}")
-        return "done"
-
-    said = retry(call, seconds=SECONDS, on_problem=problems.append, first_pause_seconds=0.001)
-    assert (said, len(tries), problems) == ("done", 4, ["try 1"])
-    tries.clear()
-    with pytest.raises(StorageError, match="try 1"):
-        retry(call, seconds=0)
-    tries.clear()
-    with pytest.raises(StorageError, match="try 2"):
-        retry(call, seconds=SECONDS, stop=lambda: len(tries) > 1, first_pause_seconds=0.001)
