@@ -33,11 +33,12 @@ class ConnectFour(Game[ConnectFourState]):
     Args:
         rows: height of the board, 4 to 8.
         columns: width of the board, 4 to 16.
+        threats: whether agents see more than the discs, see `observe`.
     """
 
     name = "connect_four"
 
-    def __init__(self, rows: int = 6, columns: int = 7) -> None:
+    def __init__(self, rows: int = 6, columns: int = 7, threats: bool = True) -> None:
         for option, value, high in (("rows", rows, 8), ("columns", columns, 16)):
             if not 4 <= value <= high:
                 raise ConfigError(
@@ -45,6 +46,7 @@ class ConnectFour(Game[ConnectFourState]):
                 )
         self.rows = rows
         self.columns = columns
+        self.threats = threats
         self.num_actions = columns
         self.max_plies = rows * columns
 
@@ -87,11 +89,26 @@ class ConnectFour(Game[ConnectFourState]):
         won = jnp.arange(2) == state.winner
         return jnp.where(state.winner < 0, 0.0, jnp.where(won, 1.0, -1.0)).astype(jnp.float32)
 
-    def observe(self, state: ConnectFourState) -> Float32[Array, "rows columns 2"]:
-        """Returns two planes, the top row first: the mover's discs and the opponent's."""
+    def observe(self, state: ConnectFourState) -> Float32[Array, "rows columns planes"]:
+        """Returns planes, the top row first: the mover's discs and the opponent's.
+
+        With `threats` three more: the free cells, playable now or later, in which a disc would
+        make four for the mover, those in which it would for the opponent, and ones if the mover
+        began the match. Who profits from a threat depends on its row and on who began; a network
+        would have to find that in the parity of the number of discs.
+        """
+        own, opponent = _by_mover(state)
+        planes = [own, opponent]
+        if self.threats:
+            free = ~(own | opponent)
+            began = jnp.where(state.player == 0, jnp.uint8(255), jnp.uint8(0))
+            planes += [
+                _completing(own) & free,
+                _completing(opponent) & free,
+                jnp.broadcast_to(began, own.shape),
+            ]
         heights = jnp.arange(self.rows - 1, -1, -1, dtype=jnp.uint8).reshape(-1, 1, 1)
-        discs = jnp.stack(_by_mover(state), axis=-1)[None]
-        return (discs >> heights & 1).astype(jnp.float32)
+        return (jnp.stack(planes, axis=-1)[None] >> heights & 1).astype(jnp.float32)
 
     def symmetries(self) -> Sequence[Symmetry[ConnectFourState]]:
         """Returns the mirror image."""
@@ -175,3 +192,19 @@ def _has_four(discs: UInt8[Array, " columns"]) -> Bool[Array, ""]:
         | (one & two << 1 & three << 2 & four << 3)
     )
     return (upright != 0).any() | (across != 0).any()
+
+
+def _completing(discs: UInt8[Array, " columns"]) -> UInt8[Array, " columns"]:
+    """Returns the cells that would make four in a line with three of these discs."""
+    found = discs << 1 & discs << 2 & discs << 3
+    columns = discs.shape[0]
+    beside = jnp.pad(discs, 3)
+    for slope in (-1, 0, 1):
+        near = {}
+        for step in (-3, -2, -1, 1, 2, 3):
+            column = beside[3 + step : 3 + step + columns]
+            rise = slope * step
+            near[step] = column >> rise if rise >= 0 else column << -rise
+        for others in ((-3, -2, -1), (-2, -1, 1), (-1, 1, 2), (1, 2, 3)):
+            found |= near[others[0]] & near[others[1]] & near[others[2]]
+    return found

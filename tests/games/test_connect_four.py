@@ -51,13 +51,54 @@ def test_random_matches_agree_with_pgx(game: ConnectFour) -> None:
         movers = np.where(np.asarray(theirs.current_player) == beginner, 0, 1)
         np.testing.assert_array_equal(ply.player[on], movers[on])
         np.testing.assert_array_equal(
-            ply.observation[on], np.asarray(theirs.observation)[on].astype(np.float32)
+            ply.observation[on, ..., :2], np.asarray(theirs.observation)[on].astype(np.float32)
         )
         lengths += on
         was_over = over
         theirs = step(theirs, ply.actions)
     # The comparison saw early wins and late ones.
     assert lengths.min() < 12 and lengths.max() > 35
+
+
+def test_threats_are_the_cells_that_would_complete_four() -> None:
+    game = ConnectFour(rows=5, columns=6)
+    seen = 0
+    for ply in play_randomly(game, 40):
+        board = np.asarray(ply.observation)
+        for planes, over in zip(board, ply.over, strict=True):
+            if over:
+                continue
+            for discs, threats in ((0, 2), (1, 3)):
+                for row, column in np.ndindex(5, 6):
+                    with_disc = planes[..., discs].copy()
+                    with_disc[row, column] = 1
+                    free = planes[row, column, :2].sum() == 0
+                    assert planes[row, column, threats] == (free and _four(with_disc))
+            seen += int(planes[..., 2:4].sum())
+        began = np.broadcast_to((ply.player == 0)[:, None, None], board.shape[:3])
+        np.testing.assert_array_equal(board[..., 4], began)
+    assert seen > 500
+
+
+def _four(discs: np.ndarray) -> bool:
+    rows, columns = discs.shape
+    return any(
+        all(
+            0 <= row + k * down < rows and 0 <= column + k * right < columns
+            and discs[row + k * down, column + k * right]
+            for k in range(4)
+        )
+        for row, column in np.ndindex(rows, columns)
+        for down, right in ((0, 1), (1, 0), (1, 1), (1, -1))
+    )  # fmt: skip
+
+
+def test_without_threats_only_the_discs_are_seen() -> None:
+    game = ConnectFour(threats=False)
+    state = play(game, "4 4 4")
+    observation = game.observe(state)
+    assert observation.shape == (6, 7, 2)
+    np.testing.assert_array_equal(observation, ConnectFour().observe(state)[..., :2])
 
 
 @pytest.mark.parametrize(
