@@ -31,6 +31,9 @@ class SearchConfig:
         temperature: of that sampling; above 0. Probabilities are policy ** (1 / temperature).
         sampling_share: only the likeliest actions that together hold this share are ever
             sampled, in (0, 1].
+        symmetry: how the network is asked: "none", positions as they are; "random", under a
+            random symmetry of the game; "average", the mean over all of them, at the cost of one
+            evaluation each.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest here.
     """
@@ -51,10 +54,12 @@ class SearchConfig:
     sampling_plies: int = 12
     temperature: float = 1.0
     sampling_share: float = 1.0
+    symmetry: str = "none"
     inference: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("search.algorithm", self.algorithm, ("gumbel", "puct", "uct"))
+        check_choice("search.symmetry", self.symmetry, ("none", "random", "average"))
         check_choice("search.inference", self.inference, ("auto", "xla", "onnx", "onnx-int8"))
         if self.num_simulations != 0:
             check_range(

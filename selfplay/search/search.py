@@ -24,6 +24,7 @@ from selfplay.search.selection import (
     sampling_probabilities,
     uct_scores,
 )
+from selfplay.search.symmetry import symmetric_evaluator
 
 
 @pytree
@@ -79,6 +80,7 @@ def search(
     Returns:
         Moves, improved policies and values.
     """
+    evaluate = symmetric_evaluator(game, evaluate, config.symmetry)
     evaluate_key, noise_key, search_key, move_key = jax.random.split(key, 4)
     legal = jax.vmap(game.legal_action_mask)(positions.state)
     evaluation = evaluate(params, positions.state, key=evaluate_key)

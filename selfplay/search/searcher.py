@@ -47,12 +47,12 @@ class Searcher:
         devices = self.mesh.size
         self.batch_size = -(-batch_size // devices) * devices
 
-        def on_one_device(params: PyTree, positions: Position[Any], keys: Array) -> SearchResult:
+        def search_positions(params: PyTree, positions: Position[Any], keys: Array) -> SearchResult:
             return search(game, evaluate, params, positions, config, key=keys[0])
 
         self._search: Callable[..., SearchResult] = jax.jit(
             per_device(
-                on_one_device,
+                search_positions,
                 self.mesh,
                 in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH),
                 out_specs=ALONG_BATCH,

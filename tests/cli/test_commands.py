@@ -1,6 +1,7 @@
 """Every command does what its help says, for people and for scripts."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,54 @@ def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Pa
     assert "of training, at update 12 saved checkpoint 12 in" in text
     assert f"selfplay play {own_run}\n" in result.stdout
     assert json.loads(invoke("status", own_run, "--json").stdout)["update"] == 12
+
+
+OWN_NETWORK = """
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from selfplay import Prediction
+
+
+class Own(nnx.Module):
+    def __init__(self, *, observation_shape, num_actions, auxiliary_shapes, config, rngs):
+        self.layer = nnx.Linear(18, config.channels, rngs=rngs)
+        self.policy = nnx.Linear(config.channels, num_actions, rngs=rngs)
+        self.reply = nnx.Linear(config.channels, num_actions, rngs=rngs)
+        self.asked = tuple(auxiliary_shapes)
+        self.value = nnx.Linear(config.channels, 3, rngs=rngs)
+
+    def __call__(self, observations):
+        hidden = nnx.relu(self.layer(observations.reshape(observations.shape[0], -1)))
+        logits = self.value(hidden)
+        chances = jax.nn.softmax(logits)
+        return Prediction(
+            policy_logits=self.policy(hidden),
+            value=chances[:, 0] - chances[:, 2],
+            value_logits=logits,
+            auxiliary={name: self.reply(hidden) for name in self.asked},
+        )
+"""
+
+
+def test_a_network_of_another_size_and_a_users_own_train_alike(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    module = tmp_path / "own.py"
+    module.write_text(OWN_NETWORK)
+    weights = set()
+    for name, setting in (("wide", "network.channels=12"), ("own", f"network.module={module}:Own")):
+        run = tmp_path / name
+        result = invoke(
+            "train", "tic_tac_toe", *TINY, "--set", setting, "--set", "evaluation.enabled=false",
+            "--updates", 2, "--run", run, "--json",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["update"] == 2
+        text = " ".join(result.stderr.split())
+        weights |= set(re.findall(r"network of ([\d,]+) weights", text))
+    assert len(weights) == 2
 
 
 def test_train_prints_one_document(invoke: Invoke, own_run: Path) -> None:
