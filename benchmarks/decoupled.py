@@ -3,7 +3,8 @@
     python benchmarks/decoupled.py connect_four --seconds 120 --rounds 3
 
 Both are the real commands. They take turns, each round in a run of its own; rates are what the
-trainer counts between two looks at its heartbeat, after `--warm-up` seconds.
+trainer counts between two looks at its heartbeat, after `--warm-up` seconds. Of the worker it is
+told how long after their publication it played with new checkpoints: median and worst, in seconds.
 """
 
 import argparse
@@ -19,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 RATES = ("matches", "positions", "update")
+PICKUPS = ("median_pickup_seconds", "worst_pickup_seconds")
 
 
 def measure(
     commands: list[list[str]], run: Path, *, warm_up: float, seconds: float
 ) -> dict[str, Any]:
-    """Returns matches, positions and updates per second, and the reuse."""
+    """Returns matches, positions and updates per second, the reuse, and what a worker says."""
     with tempfile.TemporaryFile("w+") as log:
         processes = [
             subprocess.Popen(
@@ -41,6 +43,7 @@ def measure(
             first = look(run)
             time.sleep(seconds)
             last = look(run)
+            pickups = look_at_worker(run)
             for process in processes:
                 if process.poll() is not None:
                     log.seek(0)
@@ -52,7 +55,7 @@ def measure(
                 process.wait(120)
     passed = last["time"] - first["time"]
     rates = {f"{name}_per_second": (last[name] - first[name]) / passed for name in RATES}
-    return {**rates, "reuse": last["reuse"]}
+    return {**rates, "reuse": last["reuse"], **pickups}
 
 
 def look(run: Path) -> dict[str, Any]:
@@ -61,6 +64,14 @@ def look(run: Path) -> dict[str, Any]:
 
     (beat,) = [beat for beat in read_heartbeats(run) if beat.role == "trainer"]
     return {"time": beat.time, **beat.fields}
+
+
+def look_at_worker(run: Path) -> dict[str, Any]:
+    """Returns how soon the worker played with new checkpoints; nothing if there is no worker."""
+    from selfplay.run import read_heartbeats
+
+    beats = [beat for beat in read_heartbeats(run) if beat.role == "worker"]
+    return {name: beat.fields[name] for beat in beats for name in PICKUPS}
 
 
 def wait_for_updates(run: Path) -> dict[str, Any]:
@@ -110,8 +121,13 @@ def main() -> None:
         kind: {name: statistics.median(one[name] for one in found) for name in names}
         for kind, found in results.items()
     }
+    known = [one for one in results["decoupled"] if one[PICKUPS[0]] is not None]
+    pickups = {
+        "median": statistics.median(one[PICKUPS[0]] for one in known) if known else None,
+        "worst": max((one[PICKUPS[1]] for one in known), default=None),
+    }
     ratios = {name: medians["decoupled"][name] / medians["loop"][name] for name in names}
-    print(json.dumps({**medians, "ratio": ratios}, indent=1))
+    print(json.dumps({**medians, "ratio": ratios, "pickup_seconds": pickups}, indent=1))
 
 
 if __name__ == "__main__":

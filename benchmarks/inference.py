@@ -4,9 +4,9 @@
 
 All ways take turns in one process, so that whatever else the machine does meets them alike:
 Connect Four, 32 simulations, 64 matches a device. "pgx" is the common way of doing it: pgx's game,
-its whole state as the tree's embedding, mctx's Gumbel policy and the same network in XLA, on one
-device and on all of them. Prints one JSON object. With --run the weights are those of a trained
-run; fresh ones search other trees.
+its whole state as the tree's embedding, mctx's Gumbel policy and a network of the same shape in
+XLA, on one device and on all of them. Prints one JSON object. With --run our weights are those of a
+trained run; fresh ones search other trees. pgx's are fresh: its game shows other planes.
 """
 
 import argparse
@@ -39,16 +39,24 @@ def main() -> None:
     from jax.sharding import Mesh
 
     from selfplay.arena import load_weights
-    from selfplay.networks import NetworkConfig, build
+    from selfplay.networks import build
     from selfplay.registry import make
-    from selfplay.run import RunDirectory
+    from selfplay.run import Config, RunDirectory
 
     game = make("connect_four")
-    config = NetworkConfig(blocks=arguments.blocks, channels=arguments.channels)
+    shape = {"blocks": arguments.blocks, "channels": arguments.channels}
+    config = Config.from_dict({"network": shape})
     if arguments.run is not None:
         run = RunDirectory.open(arguments.run)
-        config = run.config.network
-    network = build(game, config)
+        config = run.config
+    config = config.updated(
+        {
+            "search": {"num_simulations": SIMULATIONS},
+            "rollout": {"matches_per_device": MATCHES_PER_DEVICE, "plies_per_chunk": PLIES},
+        }
+    )
+    next_policy = config.learner.next_policy_weight > 0
+    network = build(game, config.network, next_policy=next_policy)
     weights = network.init(key=jax.random.key(0))
     if arguments.run is not None:
         weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
@@ -56,12 +64,12 @@ def main() -> None:
     ways: dict[str, Callable[[], int]] = {}
     players = {}
     for kind in ("xla", "onnx", "onnx-int8"):
-        players[kind] = OurWay(game, network, config, weights, kind)
+        players[kind] = OurWay(game, config, weights, kind)
         ways[f"selfplay, {kind}"] = players[kind].chunk
     for count in sorted({1, len(devices)}):
         mesh = Mesh(devices[:count], ("devices",))
         name = f"pgx, {count} device{'s' * (count > 1)}"
-        ways[name] = PgxWay(network, weights, mesh, MATCHES_PER_DEVICE * len(devices)).chunk
+        ways[name] = PgxWay(config.network, mesh, MATCHES_PER_DEVICE * len(devices)).chunk
     for chunk in ways.values():
         for _ in range(3):
             chunk()
@@ -79,7 +87,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "network": f"{config.blocks}x{config.channels}",
+                "network": f"{config.network.blocks}x{config.network.channels}",
                 "weights": "fresh" if arguments.run is None else "trained",
                 "devices": len(devices),
                 "rounds": len(rates[best_pgx]),
@@ -109,62 +117,45 @@ def median(numbers: list[float]) -> float:
 class OurWay:
     """Self-play as in training: weights loaded anew for every chunk."""
 
-    def __init__(self, game: Any, network: Any, config: Any, weights: Any, kind: str) -> None:
+    def __init__(self, game: Any, config: Any, weights: Any, kind: str) -> None:
         import jax
 
-        from selfplay.inference import make_inference
-        from selfplay.parallel import REPLICATED, local_mesh, sharding
-        from selfplay.rollout import RolloutConfig, SelfPlayer
-        from selfplay.search import SearchConfig
+        from selfplay.processes.parts import make_parts
+        from selfplay.processes.playing import Chunks
 
-        mesh = local_mesh()
-        self._inference = make_inference(game, network, config, kind)
-        self._player = SelfPlayer(
-            game,
-            self._inference.evaluate,
-            SearchConfig(num_simulations=SIMULATIONS),
-            RolloutConfig(matches_per_device=MATCHES_PER_DEVICE, plies_per_chunk=PLIES),
-            mesh=mesh,
-        )
-        self._weights = jax.device_put(weights, sharding(mesh, REPLICATED))
-        self._matches = self._player.start(key=jax.random.key(1))
-        self._chunks = 0
-        self._counts = [0, 0]
-        self.agreement: Any = None
+        parts = make_parts(game, config.updated({"search": {"inference": kind}}))
+        self._weights = parts.learner.place(weights)
+        self._chunks = Chunks(parts, start_key=jax.random.key(1), play_key=jax.random.key(2))
+        self.chunk()
+        self.chunk()
+        self.agreement = self._chunks.calibrate()
 
     def chunk(self) -> int:
         """Plays a chunk; returns the number of plies."""
-        import jax
-
-        params = self._inference.load(self._weights)
-        key = jax.random.fold_in(jax.random.key(2), self._chunks)
-        self._matches, plies = self._player.play(params, self._matches, key=key)
-        jax.device_get(plies)
-        self._chunks += 1
-        if self._chunks == 2:
-            self.agreement = self._inference.calibrate(params)
-        elif self._chunks > 2:
-            counts = self._inference.counts(params)
-            self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
-        self._inference.release(params)
-        return int(plies.actions.size)
+        return int(self._chunks.play(self._weights).actions.size)
 
     def computed_share(self) -> float:
         """Returns the share of the positions asked for that were computed."""
-        return round(self._counts[1] / max(1, self._counts[0]), 3)
+        counts = self._chunks.counts
+        return round(counts.computed / max(1, counts.asked), 3)
 
 
 class PgxWay:
     """pgx's game, its state as embedding, mctx, and the network in XLA."""
 
-    def __init__(self, network: Any, weights: Any, mesh: Any, matches: int) -> None:
+    def __init__(self, config: Any, mesh: Any, matches: int) -> None:
         import jax
         import jax.numpy as jnp
         import mctx
         import pgx
 
+        from selfplay.networks import build
         from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
+        from selfplay.registry import make
 
+        # Of the same shape, but for the planes that pgx's game shows.
+        network = build(make("pgx:connect_four"), config)
+        weights = network.init(key=jax.random.key(0))
         env = pgx.make("connect_four")
         step = jax.vmap(env.step)
 

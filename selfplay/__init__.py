@@ -10,7 +10,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfplay.adapters import PythonGame
+    from selfplay.adapters import PythonChanceGame, PythonGame
     from selfplay.arena import MatchTable, play_matches
     from selfplay.arena import parse_agent as make_agent
     from selfplay.check import CheckReport, check_game
@@ -56,6 +56,7 @@ __all__ = [
     "Parts",
     "Position",
     "Prediction",
+    "PythonChanceGame",
     "PythonGame",
     "ReplayWindow",
     "RunDirectory",
@@ -85,7 +86,7 @@ __all__ = [
 # JAX takes a second to import: a name is fetched when it is first asked for, so that the command
 # line can answer `--help` at once.
 _HOMES = {
-    "adapters": "PythonGame",
+    "adapters": "PythonChanceGame PythonGame",
     "arena": "MatchTable make_agent=parse_agent play_matches",
     "check": "CheckReport check_game",
     "errors": "SelfplayError",

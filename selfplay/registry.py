@@ -43,6 +43,7 @@ _BUNDLED = {
     "othello": "selfplay.games.othello:Othello",
     "tic_tac_toe": "selfplay.games.tic_tac_toe:TicTacToe",
 }
+_MAKER = "selfplay.registry:python_rules"
 _FORMS = "a game is a name, FILE.py:Class, package.module:Class, pgx:ID or open_spiel:NAME"
 _IS_A_GAME = "a game is a class that subclasses selfplay.Game or selfplay.PythonGame"
 _WHERE = "looked in the current directory, and for a module among the installed packages too"
@@ -83,9 +84,25 @@ def make(spec: str, /, **options: object) -> Game[Any]:
     game = _adapted(spec, options)
     if game is None:
         found = _construct(_game_class(spec), spec, options)
-        game = host(found) if isinstance(found, PythonGame) else found
+        game = (
+            found
+            if isinstance(found, Game)
+            else host(found, maker=_MAKER, arguments=[spec, options])
+        )
     validate(game, spec)
     return game
+
+
+def python_rules(spec: str, options: Mapping[str, object]) -> PythonGame[Any]:
+    """Returns the rules behind a game in plain Python: processes on other cores make them again.
+
+    Raises:
+        GameContractError: `spec` names a game that is not in plain Python.
+    """
+    found = _construct(_game_class(spec), spec, options)
+    if not isinstance(found, PythonGame):
+        raise GameContractError(f"{spec} is not in plain Python")
+    return found
 
 
 def game_names() -> tuple[str, ...]:
@@ -152,7 +169,10 @@ def _adapted(spec: str, options: dict[str, object]) -> Game[Any] | None:
     if library == "open_spiel":
         from selfplay.adapters.open_spiel import make_open_spiel
 
-        return host(make_open_spiel(name, options))
+        rules = make_open_spiel(name, options)
+        return host(
+            rules, maker=f"{make_open_spiel.__module__}:make_open_spiel", arguments=[name, options]
+        )
     return None
 
 

@@ -4,9 +4,13 @@ A state in a search tree, a record's replay or a checkpoint is the moves played 
 little that a search asks all the time: who is to move, the legal actions, whether it is over and
 with what result. Only `init`, `step` and `observe` call the host, once for a whole batch; the
 network runs in XLA in batches as ever. The host finds the user's own position by its moves, so
-that a step costs one `apply`; one it has forgotten is played again.
+that a step costs one `apply`; one it has forgotten is played again. In a game of chance the moves
+hold the outcomes too, and chance is asked for and resolved on the host likewise.
 """
 
+import dataclasses
+import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +20,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int, Int8, Int32, Key, UInt8, UInt32
 
 from selfplay.adapters.callbacks import call_host
+from selfplay.adapters.origin import Origin, origin_of
+from selfplay.adapters.pool import FEWEST_CORES, PATIENCE, Pool, wanted_processes
 from selfplay.adapters.probe import probe
-from selfplay.adapters.python_game import PythonGame
-from selfplay.adapters.tree import HostTree, Moves, Node, checked_integer
-from selfplay.errors import GameContractError
-from selfplay.game import BoardView, Game, Solution, pytree
+from selfplay.adapters.python_game import PythonChanceGame, PythonGame
+from selfplay.adapters.rows import HostRows
+from selfplay.adapters.tree import HostTree, Moves, checked_integer
+from selfplay.adapters.turns import Turns
+from selfplay.game import BoardView, ChanceGame, Game, Solution, Symmetry, pytree
+from selfplay.startup import usable_cores
 
 CAPACITY = 1 << 17
 """Positions kept on the host, in each process."""
@@ -28,25 +36,28 @@ CAPACITY = 1 << 17
 
 @pytree
 class HostedState:
-    """A position of a plain-Python game.
+    """A position of a plain-Python game, or an afterstate of one with chance.
 
     Attributes:
         start: seed of the random start; 0 in games that always start alike.
-        ply: how many moves were played.
-        moves: the moves, padded with 0.
-        legal: one bit for each action, the first one highest.
+        length: how many moves were played, and outcomes drawn.
+        moves: the moves, each followed by the outcome where chance came next; padded with 0.
+        legal: one bit for each action, the first one highest; none in an afterstate.
         player: who is to move.
         terminal: whether the rules end the match here.
         result: of player 0, in [-1, 1].
+        view: under which symmetry the position is seen, 0 for none. The moves stay as they were
+            played; what goes in and comes out is turned.
     """
 
     start: UInt32[Array, ""]
-    ply: Int32[Array, ""]
-    moves: Int[Array, " P"]
+    length: Int32[Array, ""]
+    moves: Int[Array, " L"]
     legal: UInt8[Array, " K"]
     player: Int8[Array, ""]
     terminal: Bool[Array, ""]
     result: Float32[Array, ""]
+    view: UInt8[Array, ""]
 
 
 class HostedGame(Game[HostedState]):
@@ -56,8 +67,12 @@ class HostedGame(Game[HostedState]):
         rules: the user's game.
     """
 
-    def __init__(self, rules: PythonGame[Any]) -> None:
+    def __init__(self, rules: PythonGame[Any], origin: Origin | None = None) -> None:
         """Wraps `rules` and plays a few matches on the host to see that they hold.
+
+        Args:
+            rules: the user's game.
+            origin: how other processes can make the same rules; None to ask them here alone.
 
         Raises:
             GameContractError: the rules break the contract of `PythonGame`.
@@ -68,30 +83,34 @@ class HostedGame(Game[HostedState]):
         self.num_actions = checked_integer(rules, "num_actions", 2)
         self.max_plies = checked_integer(rules, "max_plies", 1)
         self._tree = HostTree(rules, CAPACITY)
-        self._unseen: GameContractError | None = None
+        self._longest = self.max_plies * (2 if self._tree.outcomes else 1)
         probe(self._tree)
-        self._observation = jax.ShapeDtypeStruct(self._tree.observation_shape, np.float32)
-        self._answer = (
-            jax.ShapeDtypeStruct((self._tree.legal_bytes,), np.uint8),
-            jax.ShapeDtypeStruct((), np.int8),
-            jax.ShapeDtypeStruct((), np.bool_),
-            jax.ShapeDtypeStruct((), np.float32),
-        )
+        self._turns = Turns(self._tree.symmetries, self.num_actions, self._tree.outcomes)
+        self._rows = HostRows(self._tree)
+        self._answers = self._rows if origin is None else _shared(self._rows, origin)
+
+    def _ask(self, question: str, *arguments: Array) -> list[Array]:
+        """Returns what the host says, for one position or for as many as `jax.vmap` makes it."""
+        answer = [
+            jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in self._rows.gives[question]
+        ]
+        return call_host(functools.partial(self._answers.ask, question), answer, *arguments)
 
     def init(self, key: Key[Array, ""]) -> HostedState:
         """Returns the first position; `key` decides a random start."""
         start = jnp.uint32(0)
         if self._tree.random_start:
             start = jax.random.bits(key, dtype=jnp.uint32)
-        legal, player, terminal, result = call_host(self._host_init, self._answer, start)
+        legal, player, terminal, result = self._ask("init", start)
         return HostedState(
             start=start,
-            ply=jnp.int32(0),
-            moves=jnp.zeros(self.max_plies, self._tree.dtype),
+            length=jnp.int32(0),
+            moves=jnp.zeros(self._longest, self._tree.dtype),
             legal=legal,
             player=player,
             terminal=terminal,
             result=result,
+            view=jnp.uint8(0),
         )
 
     def step(self, state: HostedState, action: Int32[Array, ""]) -> HostedState:
@@ -99,20 +118,32 @@ class HostedGame(Game[HostedState]):
         # Compiled programs step everything and pick afterwards: the rules are asked for what is
         # meant alone.
         bit = state.legal[action // 8] >> (7 - action % 8).astype(jnp.uint8)
-        known = (action >= 0) & (action < self.num_actions) & (state.ply < self.max_plies)
+        known = (action >= 0) & (action < self.num_actions) & (state.length < self._longest)
         played = known & (bit & 1).astype(jnp.bool_) & ~state.terminal
-        legal, player, terminal, result = call_host(
-            self._host_step, self._answer, state.start, state.ply, state.moves, action, played
-        )
-        here = jnp.arange(self.max_plies) == state.ply
+        entry = self._turns.back(state.view, action)
+        answer = self._ask("step", state.start, state.length, state.moves, entry, played)
+        return self._grown(state, entry, played, answer)
+
+    def _grown(
+        self,
+        state: HostedState,
+        entry: Int32[Array, ""],
+        happens: Bool[Array, ""],
+        answer: Sequence[Array],
+    ) -> HostedState:
+        """Returns `state` with one entry more and what the host says of it, where it happens."""
+        legal, player, terminal, result = answer
+        legal = self._turns.mask(state.view, legal)
+        here = jnp.arange(self._longest) == state.length
         return HostedState(
             start=state.start,
-            ply=state.ply + played.astype(jnp.int32),
-            moves=jnp.where(here & played, action.astype(self._tree.dtype), state.moves),
-            legal=jnp.where(played, legal, state.legal),
-            player=jnp.where(played, player, state.player),
-            terminal=jnp.where(played, terminal, state.terminal),
-            result=jnp.where(played, result, state.result),
+            length=state.length + happens.astype(jnp.int32),
+            moves=jnp.where(here & happens, entry.astype(self._tree.dtype), state.moves),
+            legal=jnp.where(happens, legal, state.legal),
+            player=jnp.where(happens, player, state.player),
+            terminal=jnp.where(happens, terminal, state.terminal),
+            result=jnp.where(happens, result, state.result),
+            view=state.view,
         )
 
     def current_player(self, state: HostedState) -> Int32[Array, ""]:
@@ -132,11 +163,38 @@ class HostedGame(Game[HostedState]):
         return jnp.stack([state.result, -state.result])
 
     def observe(self, state: HostedState) -> Float32[Array, "..."]:
-        """Returns what the player to move sees; zeros once the match is over."""
-        (seen,) = call_host(
-            self._host_observe, [self._observation], state.start, state.ply, state.moves
-        )
+        """Returns what the player to move sees; zeros where nobody moves."""
+        (seen,) = self._ask("observe", state.start, state.length, state.moves, state.view)
         return seen
+
+    def symmetries(self) -> Sequence[Symmetry[HostedState]]:
+        """Returns the symmetries of the user's game, for positions as compiled programs have them.
+
+        They turn a position that is not turned yet.
+        """
+        return [
+            dataclasses.replace(symmetry, map_state=functools.partial(self._turned, number + 1))
+            for number, symmetry in enumerate(self._tree.symmetries)
+        ]
+
+    def _turned(self, view: int, state: HostedState) -> HostedState:
+        legal = self._turns.mask(jnp.uint8(view), state.legal)
+        return dataclasses.replace(state, legal=legal, view=jnp.full_like(state.view, view))
+
+    def auxiliary_targets(self, state: HostedState, final_state: HostedState) -> dict[str, Array]:
+        """Returns what the user's game wants to be predicted, from the end of the match."""
+        if not self._rows.targets:
+            return {}
+        told = self._ask(
+            "auxiliary",
+            state.start,
+            state.length,
+            state.moves,
+            state.view,
+            final_state.length,
+            final_state.moves,
+        )
+        return dict(zip(self._rows.targets, told, strict=True))
 
     def render(self, state: HostedState) -> str:
         """Returns the position as the user's game shows it."""
@@ -158,64 +216,47 @@ class HostedGame(Game[HostedState]):
 
     def own_state(self, state: HostedState) -> Any:
         """Returns the user's own object for one (unbatched) position."""
-        return self._tree.node(self._moves(state)).state
+        return self._tree.image(self._moves(state), int(state.view))
 
     def _moves(self, state: HostedState) -> Moves:
         state = jax.device_get(state)
-        played = np.asarray(state.moves)[: int(state.ply)]
+        played = np.asarray(state.moves)[: int(state.length)]
         return int(state.start), played.tobytes()
 
-    def _host_init(self, starts: np.ndarray) -> Sequence[np.ndarray]:
-        self._raise_unseen()
-        return self._answers([self._tree.node((start, b"")) for start in starts.tolist()])
 
-    def _host_step(
-        self,
-        starts: np.ndarray,
-        plies: np.ndarray,
-        moves: np.ndarray,
-        actions: np.ndarray,
-        played: np.ndarray,
-    ) -> Sequence[np.ndarray]:
-        self._raise_unseen()
-        width = self._tree.dtype.itemsize
-        nodes: list[Node | None] = [None] * len(starts)
-        for row in np.flatnonzero(played).tolist():
-            path = moves[row].tobytes()[: width * int(plies[row])]
-            nodes[row] = self._tree.child((int(starts[row]), path), int(actions[row]))
-        return self._answers(nodes)
+class HostedChanceGame(HostedGame, ChanceGame[HostedState]):
+    """Plays a `PythonChanceGame` wherever a `ChanceGame` is asked for."""
 
-    def _host_observe(
-        self, starts: np.ndarray, plies: np.ndarray, moves: np.ndarray
-    ) -> Sequence[np.ndarray]:
-        width = self._tree.dtype.itemsize
-        seen = np.empty((len(starts), *self._observation.shape), np.float32)
-        for row in range(len(starts)):
-            path = moves[row].tobytes()[: width * int(plies[row])]
-            try:
-                seen[row] = self._tree.observation((int(starts[row]), path))
-            except GameContractError as error:
-                # In the learner other devices wait for this one, and an exception here would leave
-                # them waiting forever. The next step of any match raises it.
-                seen[row] = np.nan
-                self._unseen = error
-        return [seen]
+    rules: PythonChanceGame[Any]
 
-    def _raise_unseen(self) -> None:
-        error, self._unseen = self._unseen, None
-        if error is not None:
-            raise error
+    def __init__(self, rules: PythonChanceGame[Any], origin: Origin | None = None) -> None:
+        """Wraps `rules`; arguments and errors as in `HostedGame`."""
+        super().__init__(rules, origin)
+        self.num_outcomes = self._tree.outcomes
 
-    def _answers(self, nodes: Sequence[Node | None]) -> Sequence[np.ndarray]:
-        """Returns what compiled programs carry of each position; zeros where there is none."""
-        nothing = bytes(self._tree.legal_bytes)
-        legal = b"".join(nothing if node is None else node.legal for node in nodes)
-        return [
-            np.frombuffer(legal, np.uint8).reshape(len(nodes), -1),
-            np.array([0 if node is None else node.player for node in nodes], np.int8),
-            np.array([False if node is None else node.terminal for node in nodes], np.bool_),
-            np.array([0.0 if node is None else node.result for node in nodes], np.float32),
-        ]
+    def is_chance(self, state: HostedState) -> Bool[Array, ""]:
+        """Returns whether this is an afterstate in which an outcome is to be drawn."""
+        # Wherever somebody is to move something is legal: the host refuses rules without.
+        return ~state.terminal & (state.legal == 0).all()
+
+    def chance_probabilities(self, state: HostedState) -> Float32[Array, " C"]:
+        """Returns how likely each outcome is; zeros where nothing is to be drawn."""
+        asked = self.is_chance(state)
+        (likely,) = self._ask("chance", state.start, state.length, state.moves, asked)
+        return self._turns.chances(state.view, likely)
+
+    def resolve(self, state: HostedState, outcome: Int32[Array, ""]) -> HostedState:
+        """Returns the position after `outcome`; the same one if that cannot come up."""
+        known = (outcome >= 0) & (outcome < self.num_outcomes)
+        asked = known & self.is_chance(state)
+        entry = self._turns.outcome_back(state.view, outcome)
+        drawn, *answer = self._ask("resolve", state.start, state.length, state.moves, entry, asked)
+        return self._grown(state, entry, drawn, answer)
+
+    def outcome_to_string(self, state: HostedState, outcome: int) -> str:
+        """Returns how a person writes `outcome`, as the user's game has it."""
+        own = self.own_state(state)
+        return str(self._tree.call(self._moves(state), "outcome_to_string", own, outcome))
 
 
 class SolvedHostedGame(HostedGame):
@@ -226,11 +267,37 @@ class SolvedHostedGame(HostedGame):
         return self.rules.solve(self.own_state(state))
 
 
-def host(rules: PythonGame[Any]) -> HostedGame:
-    """Returns `rules` as a `Game`.
+class SolvedHostedChanceGame(SolvedHostedGame, HostedChanceGame):
+    """A plain-Python game of chance that has a solver of its own."""
+
+
+def host(
+    rules: PythonGame[Any], *, maker: str | None = None, arguments: Sequence[Any] = ()
+) -> HostedGame:
+    """Returns `rules` as a `Game`, a `ChanceGame` if they are a `PythonChanceGame`.
+
+    Args:
+        rules: the user's game.
+        maker: "module:function" that returns equal rules, for processes on other cores; None if
+            there is none, and all runs in this process.
+        arguments: for `maker`.
 
     Raises:
         GameContractError: the rules break the contract of `PythonGame`.
     """
+    origin = None if maker is None else origin_of(rules, maker, arguments)
     solved = type(rules).solve is not PythonGame.solve
-    return (SolvedHostedGame if solved else HostedGame)(rules)
+    if isinstance(rules, PythonChanceGame):
+        return (SolvedHostedChanceGame if solved else HostedChanceGame)(rules, origin)
+    return (SolvedHostedGame if solved else HostedGame)(rules, origin)
+
+
+def _shared(rows: HostRows, origin: Origin) -> HostRows | Pool:
+    """Returns what answers with as many processes as the user or the machine wants."""
+    wanted = wanted_processes(os.environ)
+    if wanted is not None:
+        return rows if wanted < 2 else Pool(rows, origin, processes=wanted, patience=0.0)
+    cores = usable_cores()
+    if cores < FEWEST_CORES:
+        return rows
+    return Pool(rows, origin, processes=cores, patience=PATIENCE)

@@ -12,11 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfplay.adapters.python_game import PythonGame
+from selfplay.adapters.python_game import PythonChanceGame, PythonGame
 from selfplay.errors import ConfigError, MissingExtraError, UnknownGameError
 
 LONGEST = 512
 """Where matches end by default; some games of OpenSpiel allow many thousand plies."""
+
+_OUTCOMES = {"einstein_wurfelt_nicht": 6}
+"""Where OpenSpiel's bound counts what is drawn before the first move, which the start draws here.
+
+There it is 720, the ways to set up the stones; a search tree would have room for so many rolls.
+"""
 
 
 class OpenSpielGame(PythonGame[Any]):
@@ -81,7 +87,55 @@ class OpenSpielGame(PythonGame[Any]):
 
     def action_to_string(self, state: Any, action: int) -> str:
         """Returns how OpenSpiel writes `action`."""
-        return str(state.action_to_string(state.current_player(), action))
+        return _word(state.action_to_string(state.current_player(), action))
+
+
+class OpenSpielChanceGame(OpenSpielGame, PythonChanceGame[Any]):
+    """A game of OpenSpiel with dice, or any other chance that both players see."""
+
+    def __init__(self, name: str, game: Any, max_plies: int) -> None:
+        """Wraps a `pyspiel.Game` with explicit chance; arguments as in `OpenSpielGame`."""
+        super().__init__(name, game, max_plies)
+        kind = game.get_type().short_name
+        self.num_outcomes = _OUTCOMES.get(kind, game.max_chance_outcomes())
+
+    def initial_state(self, rng: random.Random) -> Any:
+        """Returns a first position in which a player moves: what is drawn before comes from `rng`.
+
+        Who begins, the stones' places and the first roll are drawn so.
+        """
+        state = self._game.new_initial_state()
+        while state.is_chance_node():
+            outcomes, probabilities = zip(*state.chance_outcomes(), strict=True)
+            state.apply_action(rng.choices(outcomes, probabilities)[0])
+        return state
+
+    def is_chance(self, state: Any) -> bool:
+        """Returns whether OpenSpiel waits for chance here."""
+        return bool(state.is_chance_node())
+
+    def chance_probabilities(self, state: Any) -> list[float]:
+        """Returns OpenSpiel's probabilities; 0 for what cannot come up."""
+        likely = [0.0] * self.num_outcomes
+        for outcome, probability in state.chance_outcomes():
+            likely[outcome] = probability
+        return likely
+
+    def resolve(self, state: Any, outcome: int) -> Any:
+        """Returns the position after `outcome`.
+
+        Raises:
+            ValueError: OpenSpiel waits for chance again, which a ply has no room for.
+        """
+        after = state.child(outcome)
+        if after.is_chance_node():
+            raise ValueError("two chance events in a row, but only one may follow a move")
+        return after
+
+    def outcome_to_string(self, state: Any, outcome: int) -> str:
+        """Returns what was rolled: "12" where OpenSpiel says "chance outcome 0 (roll: 12)"."""
+        words = str(state.action_to_string(state.current_player(), outcome)).split()
+        return words[-1].strip("()") if words else str(outcome)
 
 
 def make_open_spiel(text: str, options: Mapping[str, object]) -> OpenSpielGame:
@@ -132,7 +186,15 @@ def make_open_spiel(text: str, options: Mapping[str, object]) -> OpenSpielGame:
     reason = _reason_against(pyspiel, game)
     if reason:
         raise ConfigError(f"{spec} cannot be played here: {reason}")
-    return OpenSpielGame(f"open_spiel_{name}", game, max_plies)
+    deterministic = pyspiel.GameType.ChanceMode.DETERMINISTIC
+    chance = game.get_type().chance_mode != deterministic
+    wrapper = OpenSpielChanceGame if chance else OpenSpielGame
+    return wrapper(f"open_spiel_{name}", game, max_plies)
+
+
+def _word(text: str) -> str:
+    """Returns `text` without spaces: positions are written as moves with spaces in between."""
+    return "_".join(text.split())
 
 
 def _reason_against(pyspiel: Any, game: Any) -> str:
@@ -146,8 +208,8 @@ def _reason_against(pyspiel: Any, game: Any) -> str:
         return "its players do not see everything, which selfplay's search needs"
     if kind.utility != pyspiel.GameType.Utility.ZERO_SUM:
         return "what one player wins is not what the other loses"
-    if kind.chance_mode != pyspiel.GameType.ChanceMode.DETERMINISTIC:
-        return "it has chance inside, which only games written for JAX may have (ChanceGame)"
+    if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
+        return "it rolls its dice inside, so that nobody knows how likely what is"
     if not kind.provides_observation_tensor:
         return "it gives no observation that a network could read"
     return ""

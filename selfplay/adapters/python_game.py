@@ -2,11 +2,11 @@
 
 import abc
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from selfplay.errors import IllegalActionError
-from selfplay.game import BoardView, Solution
+from selfplay.game import BoardView, Solution, Symmetry
 
 P = TypeVar("P")
 
@@ -20,7 +20,8 @@ class PythonGame(abc.ABC, Generic[P]):
     see docs/python-games.md.
 
     Two rules. `apply` returns a new state and leaves its argument as it was. The same arguments
-    always give the same answer: all that is random comes from `rng`, at the start.
+    always give the same answer: all that is random comes from `rng`, at the start. Dice in the
+    middle of a match are a `PythonChanceGame`.
 
     Attributes:
         name: a short lower-case identifier.
@@ -69,6 +70,22 @@ class PythonGame(abc.ABC, Generic[P]):
         planes] for a board, or [features]. Never asked of a position that is terminal.
         """
 
+    def symmetries(self) -> Sequence[Symmetry[P]]:
+        """Returns the symmetries of the game, the identity left out.
+
+        `selfplay.Symmetry` with a `map_state` that returns the image of one of your own states,
+        and changes nothing. None of them may hand a position to the other player.
+        """
+        return ()
+
+    def auxiliary_targets(self, state: P, final_state: P) -> Mapping[str, Any]:
+        """Returns what else a network should predict at `state`, from the end of the match.
+
+        Named numbers in [-1, 1], or nested lists of them, of shapes that never change, seen by
+        the player to move at `state`: ownership of cells, a score.
+        """
+        return {}
+
     def render(self, state: P) -> str:
         """Returns the position as text for a terminal."""
         return str(state)
@@ -101,3 +118,42 @@ class PythonGame(abc.ABC, Generic[P]):
     def solve(self, state: P) -> Solution | None:
         """Returns the exact solution of a position, or None if not known."""
         return None
+
+
+class PythonChanceGame(PythonGame[P]):
+    """The rules of a game with dice, or any other chance seen by both, without JAX.
+
+    A ply has two halves, as in `selfplay.game.ChanceGame`: `apply` plays an action and leads to
+    an afterstate; then, if `is_chance` says so, one outcome is drawn and `resolve` leads to the
+    next position. What is rolled before a move is drawn at the end of the ply before it, and the
+    first roll in `initial_state`, from its `rng`. So `current_player`, `legal_actions` and
+    `observe` are never asked about an afterstate. A match that is over in an afterstate, by the
+    rules or at `max_plies`, ends there without an outcome.
+
+    Nothing is ever rolled in here: selfplay draws outcomes with the probabilities given, and its
+    search takes expectations over them.
+
+    Attributes:
+        num_outcomes: outcomes are 0 ... num_outcomes - 1.
+    """
+
+    num_outcomes: int
+
+    @abc.abstractmethod
+    def chance_probabilities(self, state: P) -> Sequence[float]:
+        """Returns how likely each outcome is in an afterstate in which `is_chance`; sums to 1."""
+
+    @abc.abstractmethod
+    def resolve(self, state: P, outcome: int) -> P:
+        """Returns the position after `outcome`, possible in the afterstate; changes nothing."""
+
+    def is_chance(self, state: P) -> bool:
+        """Returns whether chance comes before the next move; by default unless the match is over.
+
+        Only asked about what `apply` returned, and never where that is terminal.
+        """
+        return True
+
+    def outcome_to_string(self, state: P, outcome: int) -> str:
+        """Returns how a person writes `outcome` of the afterstate `state`, without spaces."""
+        return str(outcome)

@@ -16,6 +16,7 @@ import numpy as np
 
 from selfplay.arena import MatchTable, parse_agent, play_matches
 from selfplay.check.evidence import Evidence, gather
+from selfplay.check.suspects import notes, suspects
 from selfplay.configuration import check_range
 from selfplay.game import Game
 from selfplay.processes.loop import Loop, train
@@ -29,7 +30,6 @@ _MATCHES = 64
 _SIMULATIONS = 32
 # Boards of more cells than this get a narrower network: the minute must hold some updates.
 _MANY_CELLS = 100
-_FEW_UPDATES = 50
 _ENOUGH_UPDATES = 300
 
 
@@ -68,9 +68,10 @@ class CanaryResult:
     """Whether an agent learnt the game, and if not, why that may be.
 
     Attributes:
-        verdict: "learned" (beats random play without search, and plain tree search is no
-            better), "learning" (beats random play without search, but plain tree search is still
-            better) or "not learned".
+        verdict: "learned" (the network knows something, and plain tree search is no better than
+            the agent), "learning" (it knows something, but plain tree search is still better),
+            "not learned" (it knows nothing), or "undecided" (likewise, but after so few updates
+            that nothing follows).
         scores: of the matches afterwards.
         suspects: what looks wrong; a mistake in the game, more likely than not.
         notes: what else may be the reason.
@@ -92,7 +93,7 @@ class CanaryResult:
     @property
     def learned(self) -> bool:
         """Returns whether there is nothing to mend."""
-        return self.verdict != "not learned" and not self.suspects
+        return self.verdict in ("learned", "learning") and not self.suspects
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the part "learn" of `selfplay check --learn --json`."""
@@ -112,15 +113,17 @@ class CanaryResult:
         pairs += [("" if index else "scores", str(one)) for index, one in enumerate(self.scores)]
         pairs += [("suspect", text) for text in self.suspects]
         pairs += [("note", text) for text in self.notes]
-        verdict = self.verdict if self.learned else "not learned"
+        verdict = "not learned" if self.suspects else self.verdict
         return [*pairs, ("verdict", _VERDICTS[verdict])]
 
 
 _VERDICTS = {
-    "learned": "learned: the network alone beats random play, and with search the agent is not "
-    "behind plain tree search",
-    "learning": "learning: the network alone beats random play; plain tree search is still "
-    "better, as is usual after so short a training of a larger game",
+    "learned": "learned: the network alone beats random play or foretells the results, and with "
+    "search the agent is not behind plain tree search",
+    "learning": "learning: the network alone beats random play or foretells the results; plain "
+    "tree search is still better, as is usual after so short a training of a larger game",
+    "undecided": "undecided: the network knows nothing yet, but it was hardly trained; try "
+    "--minutes 5, or a less busy machine",
     "not learned": "not learned: first look at what is suspect above; if nothing is, try "
     "--minutes 5",
 }
@@ -187,10 +190,10 @@ def canary(
     age = last.window_age_updates if last else None
     updates = last.update if last else 0
     return CanaryResult(
-        verdict=_verdict(scores),
+        verdict=_verdict(scores, evidence, updates),
         scores=scores,
-        suspects=tuple(_suspects(evidence)),
-        notes=tuple(_notes(evidence, updates=updates, age=age)),
+        suspects=tuple(suspects(evidence)),
+        notes=tuple(notes(evidence, updates=updates, age=age)),
         updates=updates,
         matches=last.matches if last else 0,
         positions=last.positions if last else 0,
@@ -295,75 +298,10 @@ def _score(agent: str, opponent: str, table: MatchTable) -> Score:
     )
 
 
-def _verdict(scores: Sequence[Score]) -> str:
+def _verdict(scores: Sequence[Score], evidence: Evidence, updates: int) -> str:
     network = next(one for one in scores if one.agent == "network")
     searched = [one for one in scores if one.agent == "agent"]
-    if network.low <= 0.5:
-        return "not learned"
+    # Moves and values are learnt at different speeds; either shows that there is something to see.
+    if network.low <= 0.5 and not evidence.foretells:
+        return "not learned" if updates >= _ENOUGH_UPDATES else "undecided"
     return "learned" if all(one.high >= 0.5 for one in searched) else "learning"
-
-
-def _suspects(evidence: Evidence) -> list[str]:
-    """Returns which promise of the game looks broken."""
-    texts = []
-    if evidence.illegal_moves:
-        texts.append(
-            f"mask leakage: {evidence.illegal_moves} matches hold moves or policy targets that are "
-            "illegal when they are played again: legal_action_mask depends on something else than "
-            "the state"
-        )
-    for player, won in enumerate(evidence.wins):
-        if evidence.decided >= 200 and won == 0:
-            texts.append(
-                f"value sign: player {player} won none of {evidence.decided:,} decided matches, "
-                "not even of the first, random ones: returns may have the wrong sign for that "
-                f"player's wins, or the game cannot be won by player {player}"
-            )
-    here, across = evidence.side_same, evidence.side_across
-    if (
-        here is not None
-        and across is not None
-        and here > 0.1
-        and across < -here / 2
-        # Four standard errors of a correlation.
-        and across * evidence.side_positions**0.5 < -4
-    ):
-        texts.append(
-            f"observation side: what is good for player 0 in the observation is bad for player 1 "
-            f"(correlation of a linear guess of the result {here:+.2f} within a player, "
-            f"{across:+.2f} across): observe seems to show player 0's side to both"
-        )
-    for player, fit in enumerate(evidence.value_fit):
-        other = evidence.value_fit[1 - player]
-        if fit is not None and other is not None and fit < -0.1 and other > 0.2:
-            texts.append(
-                f"value sign: the predicted value of player {player} and the results are opposed "
-                f"(correlation {fit:+.2f}; {other:+.2f} for the other player)"
-            )
-    known = [fit for fit in evidence.value_fit if fit is not None]
-    if known and max(map(abs, known)) < 0.05 and evidence.late_positions >= 500:
-        texts.append(
-            "observation: after training the predicted values have nothing to do with the results "
-            f"(correlation {', '.join(f'{fit:+.2f}' for fit in known)}): what matters does not "
-            "show in observe, for instance whose side it is"
-        )
-    return texts
-
-
-def _notes(evidence: Evidence, *, updates: int, age: int | None) -> list[str]:
-    """Returns reasons that lie in the training or in the kind of game."""
-    texts = []
-    if updates < _FEW_UPDATES:
-        texts.append(f"only {updates} updates were made: try more --minutes")
-    if evidence.decided == 0:
-        texts.append("every match was drawn: there was nothing to learn from")
-    if evidence.target_entropy is not None and evidence.target_entropy > 0.97:
-        texts.append(
-            f"target entropy: the searches prefer nothing (policy targets have "
-            f"{evidence.target_entropy:.0%} of the entropy of random moves)"
-        )
-    if evidence.truncated_share > 0.5:
-        texts.append(f"{evidence.truncated_share:.0%} of the matches were ended by max_plies")
-    if age is not None and updates and age > 0.8 * updates > 0.8 * _FEW_UPDATES:
-        texts.append(f"data age: what was learnt from is {age} updates old on average")
-    return texts

@@ -13,7 +13,7 @@ from selfplay.check.lines import RandomMatches
 from selfplay.check.static import constant_bytes
 from selfplay.contract import fingerprint
 from selfplay.game import ChanceGame, Game, advance, draw_outcome, is_over, start
-from selfplay.rollout import RolloutConfig
+from selfplay.rollout.config import CPU_MATCHES
 from selfplay.search import SearchConfig, random_legal_action
 
 _SPEED_BATCH = 256
@@ -53,7 +53,7 @@ def measure(
     finished = np.array(played.finished or [False])
     terminal = np.array(played.terminal or [False])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    simulations, batch = SearchConfig().num_simulations, RolloutConfig().matches_per_device
+    simulations, batch = SearchConfig().num_simulations, CPU_MATCHES
     tree_bytes = (simulations + 1) * batch * (_BYTES_PER_EDGE * game.num_actions + state_bytes)
     first_again = played.first_again
     measures: dict[str, Any] = {

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from selfplay.cli.monitoring import Profile
 from selfplay.cli.options import ConfigFile, GameName, GameOptions, Json, Preset, Settings
 from selfplay.cli.output import facts, say, say_json, size
 
@@ -28,12 +29,13 @@ def bench(
     config: ConfigFile = None,
     settings: Settings = None,
     option: GameOptions = None,
+    profile: Profile = False,
     as_json: Json = False,
 ) -> None:
     """Measure self-play, network and updates.
 
     The three take turns, and medians are shown. Weights are fresh, unless a run is named: what a
-    trained network searches is what a run's speed is made of.
+    trained network searches is what a run's speed is made of. A trace goes into profile/GAME.
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game
@@ -54,6 +56,7 @@ def bench(
     game = make_game(game_name, option)
     result = measure(
         game, loaded, checkpoints=checkpoints, seconds=seconds,
+        trace=Path("profile") / game.name if profile else None,
         say=lambda text: say(text, err=True),
     )  # fmt: skip
     if as_json:

@@ -1,15 +1,32 @@
 """selfplay doctor: does this machine give all it has?"""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from selfplay.cli.options import Json
 from selfplay.cli.output import facts, say, say_json, size
 
-EXAMPLES = ("selfplay doctor", "selfplay doctor --json")
+EXAMPLES = (
+    "selfplay doctor",
+    "selfplay doctor --run runs/connect_four",
+    "selfplay doctor --json",
+)
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="A run that is at work: shows where its time goes and what was compiled.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Find out what holds this machine back.
 
     Shows versions, devices, cores, memory, disk and caches, and what is wrong with them.
@@ -20,7 +37,7 @@ def doctor(as_json: Json = False) -> None:
 
     from selfplay.processes.doctor import examine
 
-    report = examine(Path.cwd())
+    report = examine(Path.cwd(), run)
     if as_json:
         say_json(report)
         return
@@ -59,4 +76,29 @@ def _facts(report: dict[str, Any]) -> list[tuple[str, str]]:
             f"{cache['directory']} ({'writable' if cache['writable'] else 'not writable'}), for "
             "compiled programs",
         ),
+        *(fact for process in report["processes"] for fact in _process_facts(process)),
     ]
+
+
+def _process_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns where the time of a process goes, and what it has compiled."""
+    from selfplay.telemetry import words
+
+    name = f"{process['role']} {process['id']}"
+    facts = [(name, "at work" if process["alive"] else "ended without saying so")]
+    if process["phases"]:
+        shares = (f"{phase} {words.percent(share)}" for phase, share in process["phases"].items())
+        facts.append(("time", ", ".join(shares)))
+    if process["compilations"] is not None:
+        slowest = ", ".join(
+            f"{function} {one['count']} in {one['seconds']:.1f} s"
+            for function, one in process["compiled"].items()
+        )
+        facts.append(
+            (
+                "compiled",
+                f"{process['compilations']} programs in {process['compile_seconds']:.1f} s: "
+                f"{slowest}",
+            )
+        )
+    return facts

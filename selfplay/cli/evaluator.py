@@ -62,4 +62,4 @@ def evaluator(
             document |= {**evaluator.fields(), "id": evaluator.id, "rated": evaluator.rated}
         listeners.say(f"ended: {bounds.reason}, {len(document['rated'])} checkpoints rated")
     if as_json:
-        say_json(document)
+        say_json(document, indent=None if log_format == "json" else 1)

@@ -36,6 +36,14 @@ LogFormat = Annotated[
     ),
 ]
 
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="Write a trace of a few chunks after warm-up, for Perfetto and TensorBoard.",
+    ),
+]
+
 
 @contextlib.contextmanager
 def monitoring(

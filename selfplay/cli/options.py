@@ -9,7 +9,8 @@ GameName = Annotated[
     str,
     typer.Argument(
         metavar="GAME",
-        help="A name (see selfplay games), file.py:Class or package.module:Class.",
+        help="A name (see selfplay games), file.py:Class, package.module:Class, pgx:ID or "
+        "open_spiel:NAME.",
         show_default=False,
     ),
 ]

@@ -46,7 +46,7 @@ def status(
 def _text(document: dict[str, Any]) -> str:
     parts = [facts(_facts(document))]
     if document["processes"]:
-        header = ["process", "alive", "checkpoint", "matches/s", "heard of", "does"]
+        header = ["process", "alive", "checkpoint", "taken up", "matches/s", "heard of", "does"]
         rows = [_process_row(process) for process in document["processes"]]
         parts.append(table(header, rows))
     parts += [f"problem: {problem}" for problem in document["problems"]]
@@ -60,6 +60,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = [
         ("run", document["run"]),
         ("game", document["game"]),
+        *_origin(document["origin"]),
         ("update", f"{document['update']:,}"),
         (
             "played",
@@ -111,6 +112,14 @@ def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _origin(origin: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns which run this one was made from, if from another."""
+    if origin is None:
+        return []
+    what = "began with the weights of" if origin.get("weights_only") else "copied from"
+    return [("origin", f"{what} {origin['run']}@{origin['update']}")]
+
+
 def _saved(document: dict[str, Any]) -> str:
     from selfplay.telemetry import words
 
@@ -129,10 +138,12 @@ def _plan(plan: dict[str, float]) -> str:
 
 def _process_row(process: dict[str, Any]) -> list[str]:
     rate, checkpoint = process["matches_per_second"], process["checkpoint"]
+    pickup = process.get("pickup_seconds")
     return [
         f"{process['role']} {process['id']}",
         "yes" if process["alive"] else "no",
         "-" if checkpoint is None else str(checkpoint),
+        "-" if pickup is None else f"after {pickup:.1f} s",
         "-" if rate is None else f"{rate:,.1f}",
         f"{process['seconds_ago']:.0f} s ago",
         str(process.get("state") or "-"),

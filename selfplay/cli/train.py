@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfplay.cli.group import Invocation, invocation
+from selfplay.cli.monitoring import Profile
 from selfplay.cli.options import (
     ConfigFile,
     GameName,
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from selfplay.processes.session import Session
     from selfplay.registry import GameSpec
 
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--init-from",
+        metavar="RUN[@UPDATE]",
+        help="Begin a new run with the weights of that one, and nothing else of it.",
+        show_default=False,
+    ),
+]
 EXAMPLES = (
     "selfplay train connect_four --minutes 15",
     "selfplay train othello --option size=6 --run runs/small --preset quick",
@@ -58,10 +68,12 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Decides everything random.")
     ] = None,
+    init_from: InitFrom = None,
     preset: Preset = "default",
     config: ConfigFile = None,
     settings: Settings = None,
     option: GameOptions = None,
+    profile: Profile = False,
     as_json: Json = False,
 ) -> None:
     """Train an agent by self-play.
@@ -87,6 +99,8 @@ def train(
         settings=[*(settings or ()), *overrides],
         monitoring=Monitoring(),
         as_json=as_json,
+        init_from=init_from,
+        profile=profile,
     )
 
 
@@ -111,6 +125,8 @@ def run_training(
     as_json: bool,
     plays: bool = True,
     idle_exit: float = 0.0,
+    init_from: str | None = None,
+    profile: bool = False,
     peers: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains, and says how it went.
@@ -126,6 +142,8 @@ def run_training(
         as_json: whether to print one document.
         plays: whether this process plays, too.
         idle_exit: seconds without matches after which it ends, if it does not play; 0 for never.
+        init_from: whose weights a new run begins with.
+        profile: whether to write a trace of what takes the time.
         peers: makes this process one of several, where it is.
     """
     from rich.console import Console
@@ -136,36 +154,59 @@ def run_training(
     from selfplay.run import read_settings
 
     asked = read_settings(preset=preset, file=config, overrides=settings)
-    with StopSignals() as signals:
+    with (
+        StopSignals() as signals,
+        monitored(
+            "trainer",
+            "loop" if plays else "trainer",
+            place or "",
+            port=monitoring.port,
+            host=monitoring.host,
+            log_format=monitoring.log_format,
+        ) as monitor,
+    ):
         startup.prepare()
         peers()
 
         from selfplay.processes.loop import train as run_loop
         from selfplay.processes.session import open_session
+        from selfplay.processes.trace import traced
 
-        spec, game = _game(game_name, option, place)
-        place = place or Path("runs") / game.name
-        session = open_session(place, spec, game, asked)
-        if session.fulfilled:
-            say(
-                f"{session.run.url} has trained {session.fulfilled}; "
-                f"use {session.next_plan} to go on",
-                err=as_json,
-            )
+        def tell(event: str, text: str, message: str, **fields: Any) -> None:
+            """Prints `text` for people, or logs `message` and fields for programs."""
+            if monitor.logs:
+                monitor.event(event, message, **fields)
+            else:
+                say(text, err=as_json)
+
+        def print_document(update: int | None, finished: bool) -> None:
             if as_json:
-                say_json(_document(session, session.update, finished=True))
+                document = _document(session, update, finished=finished)
+                say_json(document, indent=None if monitor.logs else 1)
+
+        spec, game = _game(game_name, option, place, init_from)
+        place = place or Path("runs") / game.name
+        monitor.run = str(place)
+        session = open_session(place, spec, game, asked, init_from=init_from)
+        if session.fulfilled:
+            text = f"has trained {session.fulfilled}; use {session.next_plan} to go on"
+            tell("closing", f"{session.run.url} {text}", text, finished=True)
+            print_document(session.update, True)
             return
-        say(facts(_opening(session)), err=as_json)
-        say("compiling, which takes a while the first time", err=as_json)
-        with monitored(
-            "trainer",
-            "loop" if plays else "trainer",
-            place,
-            port=monitoring.port,
-            host=monitoring.host,
-            log_format=monitoring.log_format,
-        ) as monitor:
-            reporter = monitor.reporter(Console(stderr=as_json))
+        opening = _opening(session)
+        tell("opening", facts(opening), session.beginning, **dict(opening))
+        compiling = "compiling, which takes a while the first time"
+        tell("message", compiling, compiling)
+        reporter = monitor.reporter(Console(stderr=as_json))
+        board = session.run.tensorboard_path if profile else None
+        with traced(board, reporter.message) as trace:
+
+            def ready(loop: "Loop") -> None:
+                signals.ready(loop.stop, reporter.message)
+                if trace is not None and loop.playing is not None:
+                    trace.warmed_up = lambda: loop.update > 0
+                    loop.playing.trace = trace
+
             loop = run_loop(
                 session.run,
                 session.parts,
@@ -173,28 +214,42 @@ def run_training(
                 plays=plays,
                 monitor=monitor,
                 idle_exit_seconds=idle_exit,
-                on_ready=lambda loop: signals.ready(loop.stop, reporter.message),
+                on_ready=ready,
             )
         finished = not signals.stopped or (loop.planned_fraction or 0) >= 1
-    say(_ending(loop, finished=finished, typed=invocation.get()), err=as_json)
-    if as_json:
-        say_json(_document(session, loop.update, finished=finished))
+        reached = _reached(loop, finished=finished)
+        text = _ending(loop, reached, finished=finished, typed=invocation.get())
+        tell(
+            "closing",
+            text,
+            " ".join(reached[0]),
+            finished=finished,
+            update=loop.update,
+            checkpoint=loop.saved,
+        )
+        print_document(loop.update, finished)
 
 
 def _game(
-    name: str | None, option: list[str] | None, place: Path | str | None
+    name: str | None,
+    option: list[str] | None,
+    place: Path | str | None,
+    init_from: str | None,
 ) -> tuple["GameSpec", "Game[Any]"]:
-    """Returns the game that was named, else that of the run."""
+    """Returns the game that was named, else that of the run, else that of the weights."""
     from selfplay.cli.targets import game_spec
     from selfplay.errors import RunError
-    from selfplay.run import RunDirectory, is_run
+    from selfplay.run import RunDirectory, is_run, split_checkpoint_name
 
     if name is not None:
         spec = game_spec(name, option)
         return spec, spec.make()
-    if place is None or not is_run(place):
+    if place is not None and is_run(place):
+        run = RunDirectory.open(place)
+    elif init_from is not None:
+        run = RunDirectory.open(split_checkpoint_name(init_from)[0])
+    else:
         raise RunError(f"{place} is not a selfplay run", hint="name its game: --game GAME")
-    run = RunDirectory.open(place)
     return run.game_spec, run.make_game()
 
 
@@ -202,7 +257,6 @@ def _opening(session: "Session") -> list[tuple[str, str]]:
     """Returns what is trained, where, and with which settings."""
     from selfplay.processes.plan import plan_memory
     from selfplay.run import Config
-    from selfplay.telemetry import words
 
     run = session.run
     defaults = Config().to_dict()
@@ -213,15 +267,11 @@ def _opening(session: "Session") -> list[tuple[str, str]]:
         if value != defaults[section][key]
     ]
     options = "".join(f" {name}={value}" for name, value in run.game_spec.options.items())
-    origin = "new"
-    if session.update is not None:
-        trained = words.duration(session.elapsed_seconds)
-        origin = f"goes on from checkpoint {session.update:,}, after {trained} of training"
     parts = session.parts
     weights = f"{parts.network.num_weights():,} weights in {parts.inference.kind}"
     plan = plan_memory(parts.game, parts.network, run.config)
     return [
-        ("run", f"{run.url} ({origin})"),
+        ("run", f"{run.url} ({session.beginning})"),
         ("game", f"{run.game_name}{options}, network of {weights}"),
         ("memory", f"{plan} planned"),
         ("settings", " ".join(changed) or "the defaults"),
@@ -232,8 +282,8 @@ def _plain(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-def _ending(loop: "Loop", *, finished: bool, typed: Invocation) -> str:
-    """Returns what was reached and what to do next."""
+def _reached(loop: "Loop", *, finished: bool) -> list[tuple[str, str]]:
+    """Returns what was reached."""
     from selfplay.telemetry import words
 
     pairs = [
@@ -246,9 +296,16 @@ def _ending(loop: "Loop", *, finished: bool, typed: Invocation) -> str:
     for index, one in enumerate(loop.strength.results.values()):
         text = f"{words.score(one)} against {one.opponent} at update {one.update:,}"
         pairs.append(("" if index else "strength", text))
+    return pairs
+
+
+def _ending(
+    loop: "Loop", reached: list[tuple[str, str]], *, finished: bool, typed: Invocation
+) -> str:
+    """Returns what was reached and what to do next."""
     run = shlex.quote(loop.run.url)
     commands = [f"play {run}", f"arena {run} mcts:1000", f'analyze {run} --moves ""']
-    lines = [facts(pairs)]
+    lines = [facts(reached)]
     # Commands are not wrapped: they are there to be copied.
     if not finished:
         lines += ["go on with:", f"  {typed.program} {shlex.join(typed.arguments)}"]

@@ -6,7 +6,7 @@ import typer
 
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
 from selfplay.cli.options import ConfigFile, GameOptions, Json, Preset, Settings
-from selfplay.cli.train import Monitoring, run_training
+from selfplay.cli.train import InitFrom, Monitoring, run_training
 
 EXAMPLES = (
     "selfplay trainer --run runs/connect_four --game connect_four",
@@ -69,6 +69,7 @@ def trainer(
     process_id: Annotated[
         int, typer.Option("--process-id", metavar="I", help="Which of them this is, from 0.")
     ] = 0,
+    init_from: InitFrom = None,
     preset: Preset = "default",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -108,5 +109,6 @@ def trainer(
         as_json=as_json,
         plays=False,
         idle_exit=idle_exit,
+        init_from=init_from,
         peers=join_peers,
     )

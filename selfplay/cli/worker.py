@@ -14,7 +14,7 @@ from selfplay.cli.joining import (
     listening,
     make_bounds,
 )
-from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
+from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort, Profile
 from selfplay.cli.options import Json, Settings
 from selfplay.cli.output import say_json
 
@@ -54,6 +54,7 @@ def worker(
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     log_format: LogFormat = "text",
+    profile: Profile = False,
     as_json: Json = False,
 ) -> None:
     """Play matches for a run, for ever.
@@ -81,7 +82,12 @@ def worker(
         from selfplay.processes.worker import WorkerOptions, work
 
         options = WorkerOptions(
-            id=id, seed=seed, settings=asked, dry_run=dry_run, jitter_seconds=jitter
+            id=id,
+            seed=seed,
+            settings=asked,
+            dry_run=dry_run,
+            profile=profile,
+            jitter_seconds=jitter,
         )
         worker = work(run, options, bounds, listeners)
         document: dict[str, Any] = {"run": run, "id": None, "ended": bounds.reason, "matches": 0}
@@ -89,4 +95,4 @@ def worker(
             document |= {**worker.fields(), "id": worker.id}
         listeners.say(f"ended: {bounds.reason}, {document['matches']:,} matches played")
     if as_json:
-        say_json(document)
+        say_json(document, indent=None if log_format == "json" else 1)

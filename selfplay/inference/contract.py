@@ -19,8 +19,9 @@ class Agreement:
     """How far the integer network is from the float one, on positions not calibrated on.
 
     Attributes:
-        policy_divergence: mean Kullback-Leibler divergence of the policies, in nats, all actions.
-        same_move: share of positions with the same likeliest action, in [0, 1].
+        policy_divergence: mean Kullback-Leibler divergence of the policies, in nats, over the
+            legal actions of each position.
+        same_move: share of positions with the same likeliest legal action, in [0, 1].
         value_error: mean distance of the values, in [0, 2].
         positions: how many were compared.
     """

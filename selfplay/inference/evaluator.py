@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax.experimental.buffer_callback import Buffer, ExecutionContext, buffer_callback
-from jaxtyping import Array, Int32, Key, PyTree
+from jaxtyping import Array, Bool, Int32, Key, PyTree
 
 from selfplay.game import Game
 from selfplay.inference.contract import Agreement, Counts, Ranges
@@ -59,6 +59,7 @@ class OnnxInference:
         del key
         observations = jax.vmap(self._game.observe)(states).astype(jnp.float32)
         wanted = ~jax.vmap(self._game.is_terminal)(states)
+        legal = jax.vmap(self._game.legal_action_mask)(states)
         batch = observations.shape[0]
         # Not `jax.pure_callback`: what that does around the call costs as much as half a network.
         call = buffer_callback(
@@ -68,15 +69,21 @@ class OnnxInference:
                 jax.ShapeDtypeStruct((batch, self._outcomes), jnp.float32),
             ),
         )
-        policy_logits, value_logits = call(params, observations, wanted)
+        policy_logits, value_logits = call(params, observations, wanted, legal)
         return Evaluation(policy_logits=policy_logits, value=expected_result(value_logits))
 
     def _answer(
-        self, _: ExecutionContext, out: Any, number: Buffer, observations: Buffer, wanted: Buffer
+        self,
+        _: ExecutionContext,
+        out: Any,
+        number: Buffer,
+        observations: Buffer,
+        wanted: Buffer,
+        legal: Buffer,
     ) -> None:
         """Fills the buffers `out`; called by XLA on the thread of the device that asks."""
         model = self._models[int(np.asarray(number))]
-        answer = model(np.asarray(observations), np.asarray(wanted))
+        answer = model(np.asarray(observations), np.asarray(wanted), np.asarray(legal))
         for buffer, values in zip(out, answer, strict=True):
             np.asarray(buffer)[...] = values
 
@@ -100,16 +107,18 @@ class OnnxInference:
         if self.kind != "onnx-int8":
             return None
         samples = self._models[int(params)].samples()
-        if samples is None or len(samples) < FEWEST_SAMPLES:
+        if samples is None or len(samples.legal) < FEWEST_SAMPLES:
             return None
         weights = self._weights[int(params)]
-        half = len(samples) // 2
-        measured = measure_ranges(self._network, self._config, weights, samples[:half])
-        everything = np.ones(len(samples) - half, np.bool_)
+        half = len(samples.legal) // 2
+        seen, legal = samples.observations, samples.legal[half:]
+        measured = measure_ranges(self._network, self._config, weights, seen[:half])
+        everything = np.ones(len(legal), np.bool_)
         exact, rounded = (
-            self._model(weights, ranges)(samples[half:], everything) for ranges in (None, measured)
+            self._model(weights, ranges)(seen[half:], everything, legal)
+            for ranges in (None, measured)
         )
-        found = agreement(exact, rounded)
+        found = agreement(exact, rounded, legal)
         self.ranges = measured if found.good else None
         return found
 
@@ -143,9 +152,13 @@ def measure_ranges(
     return np.array([(output.min(), output.max()) for output in outputs], np.float32)
 
 
-def agreement(exact: Answer, rounded: Answer) -> Agreement:
-    """Returns how close `rounded` is to `exact`."""
-    log_p, log_q = (_log_softmax(answer.policy_logits) for answer in (exact, rounded))
+def agreement(exact: Answer, rounded: Answer, legal: Bool[np.ndarray, "B A"]) -> Agreement:
+    """Returns how close `rounded` is to `exact`, as far as legal actions go."""
+    # A finite floor, not -inf: zero times infinity is no number.
+    floor = np.finfo(np.float32).min / 2
+    log_p, log_q = (
+        _log_softmax(np.where(legal, answer.policy_logits, floor)) for answer in (exact, rounded)
+    )
     values = [
         np.asarray(expected_result(jnp.asarray(answer.value_logits))) for answer in (exact, rounded)
     ]

@@ -31,6 +31,13 @@ class Answer(NamedTuple):
     value_logits: Float32[np.ndarray, "B outcomes"]
 
 
+class Samples(NamedTuple):
+    """Some of the positions that were asked for."""
+
+    observations: Float32[np.ndarray, "n ..."]
+    legal: Bool[np.ndarray, "n A"]
+
+
 def make_session(model: bytes) -> onnxruntime.InferenceSession:
     """Returns a session that computes on the calling thread alone.
 
@@ -63,15 +70,24 @@ class Model:
         self._lock = threading.Lock()
         self._slots: dict[bytes, int] = {}
         self._memory: Answer | None = None
-        self._samples: dict[bytes, npt.NDArray[np.float32]] = {}
+        self._samples: dict[bytes, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]] = {}
         self._sampled_below = 2**64
         self.asked = 0
         self.computed = 0
 
     def __call__(
-        self, observations: Float32[np.ndarray, "B ..."], wanted: Bool[np.ndarray, " B"]
+        self,
+        observations: Float32[np.ndarray, "B ..."],
+        wanted: Bool[np.ndarray, " B"],
+        legal: Bool[np.ndarray, "B A"],
     ) -> Answer:
-        """Returns the answers of the wanted rows, zeros for the others."""
+        """Returns the answers of the wanted rows, zeros for the others.
+
+        Args:
+            observations: what the network sees.
+            wanted: which rows to answer.
+            legal: the legal actions; kept with samples, they change no answer.
+        """
         rows = np.flatnonzero(wanted)
         every_key = fingerprints(observations)
         keys = [every_key[row] for row in rows]
@@ -96,7 +112,7 @@ class Model:
             source = [places[keys[index]] for index in missing]
             for part, fresh in zip(known, computed, strict=True):
                 part[missing] = fresh[source]
-            self._remember(observations, new, computed)
+            self._remember(observations, legal, new, computed)
         self.asked += len(rows)
         self.computed += len(new)
         answer = Answer(
@@ -115,7 +131,11 @@ class Model:
         return Answer(*(output[: len(rows)] for output in outputs))
 
     def _remember(
-        self, observations: npt.NDArray[np.float32], new: dict[bytes, int], computed: Answer
+        self,
+        observations: npt.NDArray[np.float32],
+        legal: npt.NDArray[np.bool_],
+        new: dict[bytes, int],
+        computed: Answer,
     ) -> None:
         with self._lock:
             if self._memory is None:
@@ -137,19 +157,20 @@ class Model:
             self._slots.update(zip(fresh, range(first, first + len(indices)), strict=True))
             for key in fresh:
                 if _number(key) < self._sampled_below:
-                    # A copy: the caller's buffer will hold other positions soon.
-                    self._samples[key] = observations[new[key]].copy()
+                    # Copies: the caller's buffers will hold other positions soon.
+                    row = new[key]
+                    self._samples[key] = observations[row].copy(), legal[row].copy()
             while len(self._samples) > _MOST_SAMPLES:
                 # By content: what is kept depends on what was asked, not in which order.
                 self._sampled_below //= 2
                 for key in [key for key in self._samples if _number(key) >= self._sampled_below]:
                     del self._samples[key]
 
-    def samples(self) -> Float32[np.ndarray, "n ..."] | None:
-        """Returns some of the observations asked for, None before the first."""
+    def samples(self) -> Samples | None:
+        """Returns some of the positions asked for, None before the first."""
         with self._lock:
             chosen = [self._samples[key] for key in sorted(self._samples)]
-        return np.stack(chosen) if chosen else None
+        return Samples(*map(np.stack, zip(*chosen, strict=True))) if chosen else None
 
 
 def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> list[bytes]:

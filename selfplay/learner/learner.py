@@ -71,7 +71,7 @@ class Learner:
             )
         self.optimizer = make_optimizer(config)
 
-        def on_one_device(
+        def update_weights(
             state: TrainState, samples: Any, rate: Array, keys: Array
         ) -> tuple[TrainState, Metrics]:
             key = jax.random.wrap_key_data(keys[0])
@@ -79,7 +79,7 @@ class Learner:
 
         self._update: Callable[..., tuple[TrainState, Metrics]] = jax.jit(
             per_device(
-                on_one_device,
+                update_weights,
                 self.mesh,
                 in_specs=(REPLICATED, ALONG_BATCH, REPLICATED, ALONG_BATCH),
                 out_specs=REPLICATED,

@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,7 +16,10 @@ from selfplay.arena import load_weights
 from selfplay.game import Game
 from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
 from selfplay.processes.parts import Parts, make_parts
+from selfplay.processes.playing import Chunks
+from selfplay.processes.trace import TRACED_CHUNKS, Trace
 from selfplay.records import MatchCollector, MatchRecord, Provenance
+from selfplay.records.collect import PliesLike
 from selfplay.run import Checkpoints, Config, settings_hash
 
 FORWARD_BATCHES = (16, 32, 64, 128, 256)
@@ -29,6 +33,7 @@ def bench(
     *,
     checkpoints: Checkpoints | None = None,
     seconds: float = 30.0,
+    trace: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Returns what was measured, every rate as the median over several rounds.
@@ -51,6 +56,7 @@ def bench(
         config: the settings.
         checkpoints: of a run, whose newest weights are used; None for fresh ones.
         seconds: how long to measure, compilation not counted.
+        trace: where to write a trace of chunks and updates once all is measured, see `Trace`.
         say: is told what is going on.
     """
     parts = make_parts(game, config)
@@ -79,6 +85,8 @@ def bench(
                 "updates": _rate(update, share / 2),
             }
         )
+    if trace is not None:
+        _trace(player, update, Trace(trace, say, warm_up_chunks=0))
     median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
     simulations = [one["simulations"] for one in rounds]
     state = jax.eval_shape(game.init, jax.random.key(0))
@@ -114,19 +122,15 @@ class _Player:
     """Self-play that goes on from measurement to measurement.
 
     Attributes:
+        chunks: plays.
         compile_seconds: what the first chunk took longer than the second.
         finished: how many matches have ended.
         records: the first ones to end.
     """
 
     def __init__(self, parts: Parts, weights: Any) -> None:
-        self.parts = parts
         self.finished = 0
-        self._asked = self._computed = 0
         self._weights = weights
-        self._chunks = 0
-        # Calibrates where there is something to calibrate, before anything is measured.
-        self._params = parts.inference.load(weights)
         provenance = Provenance(
             game=parts.game.name,
             version=parts.game.version,
@@ -137,12 +141,14 @@ class _Player:
         )
         collector = MatchCollector(provenance, parts.player.num_matches)
         begin = time.monotonic()
-        self._matches = parts.player.start(key=jax.random.key(1))
+        self.chunks = Chunks(parts, start_key=jax.random.key(1), play_key=jax.random.key(2))
         plies = [self.chunk()]
         first = time.monotonic() - begin
         begin = time.monotonic()
         plies.append(self.chunk())
         self.compile_seconds = max(0.0, first - (time.monotonic() - begin))
+        # Where there is something to calibrate, before anything is measured.
+        self.chunks.calibrate()
         self.records: list[MatchRecord] = []
         while not self.records:
             for chunk in plies:
@@ -152,22 +158,12 @@ class _Player:
     @property
     def computed_share(self) -> float:
         """Share of the positions asked for that were computed."""
-        return self._computed / self._asked if self._asked else 1.0
+        counts = self.chunks.counts
+        return counts.computed / counts.asked if counts.asked else 1.0
 
-    def chunk(self) -> Any:
-        """Plays a chunk and brings it to the host, as training does."""
-        self._chunks += 1
-        inference = self.parts.inference
-        inference.release(self._params)
-        self._params = inference.load(self._weights)
-        key = jax.random.fold_in(jax.random.key(2), self._chunks)
-        self._matches, plies = self.parts.player.play(self._params, self._matches, key=key)
-        plies = jax.device_get(plies)
-        if self._chunks == 2:
-            inference.calibrate(self._params)
-        asked, computed = inference.counts(self._params)
-        self._asked += asked
-        self._computed += computed
+    def chunk(self) -> PliesLike:
+        """Plays a chunk with weights loaded anew, as in training."""
+        plies = self.chunks.play(self._weights)
         self.finished += int(plies.over.sum())
         return plies
 
@@ -175,14 +171,24 @@ class _Player:
         """Returns plies, simulations and finished matches per second."""
         finished = self.finished
         begin = time.monotonic()
-        plies = 0
+        plies = simulations = 0
         while (passed := time.monotonic() - begin) < seconds:
             plies += self.chunk().actions.size
+            simulations += self.chunks.simulations
         return {
             "plies": plies / passed,
-            "simulations": plies * self.parts.config.search.num_simulations / passed,
+            "simulations": simulations / passed,
             "matches": (self.finished - finished) / passed,
         }
+
+
+def _trace(player: _Player, update: "_Updater", trace: Trace) -> None:
+    """Writes a trace of chunks with an update after each."""
+    player.chunks.trace = trace
+    for _ in range(TRACED_CHUNKS):
+        player.chunk()
+        update()
+    trace.close()
 
 
 class _Forward:

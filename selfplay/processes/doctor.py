@@ -18,6 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from selfplay.parallel import ALONG_BATCH, local_mesh, per_device, sharding
+from selfplay.processes.plan import available_memory, host_memory
+from selfplay.processes.status import run_status
+from selfplay.run.store import Place
 from selfplay.startup import usable_cores
 
 _PACKAGES = (
@@ -28,16 +31,20 @@ _LITTLE_DISK_BYTES = 1e9
 _GOOD_SHARE = 0.6
 
 
-def examine(directory: Path) -> dict[str, Any]:
+def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
     """Returns what was found; call it after `selfplay.startup.prepare`.
 
     Keys: `versions`, whether `onnxruntime` is there, `backend`, `devices`, `accelerators` visible
     to the system, `cores` usable, `cpu_quota` of the container if any, `speed_up` of all devices
-    over one, `memory_bytes` and `disk_free_bytes`, `compilation_cache`, and `problems`: `message`
-    and `hint` each.
+    over one, `memory_bytes` and `disk_free_bytes`, `compilation_cache`, `processes` of the run (see
+    `process_report`), and `problems`: `message` and `hint` each.
 
     Args:
         directory: where runs go.
+        run: whose processes are examined too; None for none.
+
+    Raises:
+        RunError: it is no run.
     """
     devices = jax.local_devices()
     cache = jax.config.values["jax_compilation_cache_dir"]
@@ -52,12 +59,39 @@ def examine(directory: Path) -> dict[str, Any]:
         "cpu_quota": _cpu_quota(),
         "load": os.getloadavg()[0],
         "speed_up": measure_speed_up() if len(devices) > 1 else 1.0,
-        "memory_bytes": _memory("MemTotal"),
-        "memory_available_bytes": _memory("MemAvailable"),
+        "memory_bytes": host_memory(),
+        "memory_available_bytes": available_memory(),
         "disk_free_bytes": shutil.disk_usage(directory).free,
         "compilation_cache": {"directory": cache, "writable": cache and _is_writable(Path(cache))},
+        "processes": [] if run is None else process_report(run_status(run)["processes"]),
     }
     return {**report, "problems": problems(report)}
+
+
+def process_report(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns what the processes of a run spend their time with.
+
+    Keys: `role`, `id`, `alive`, `phases` (shares of the wall time; trainers have them),
+    `compilations`, `compile_seconds`, `compiled` (`count` and `seconds` of the functions that took
+    longest), `compile_problem` ("" if nothing was compiled again that need not be).
+
+    Args:
+        processes: of `run_status`.
+    """
+    empty: dict[str, Any] = {
+        "phases": {},
+        "compilations": None,
+        "compile_seconds": None,
+        "compiled": {},
+    }
+    return [
+        {
+            **{key: process[key] for key in ("role", "id", "alive")},
+            **{key: process.get(key) or otherwise for key, otherwise in empty.items()},
+            "compile_problem": process.get("compile_problem", ""),
+        }
+        for process in processes
+    ]
 
 
 def problems(report: dict[str, Any]) -> list[dict[str, str]]:
@@ -124,6 +158,14 @@ def problems(report: dict[str, Any]) -> list[dict[str, str]]:
                 "every start compiles anew",
             )
         )
+    found += [
+        (
+            f"{process['role']} {process['id']}: {process['compile_problem']}",
+            "what it is given must keep its shapes; if you changed nothing, please report it",
+        )
+        for process in report["processes"]
+        if process["compile_problem"]
+    ]
     return [{"message": message, "hint": hint} for message, hint in found]
 
 
@@ -191,14 +233,6 @@ def _cpu_quota() -> float | None:
         limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
-        return None
-
-
-def _memory(name: str) -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-    except (OSError, ValueError, StopIteration):
         return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from selfplay.arena import load_weights
 from selfplay.errors import CheckpointError, RunError, SelfplayError
 from selfplay.networks import Network, Weights
-from selfplay.run import Config, RunDirectory, read_heartbeats
+from selfplay.run import Config, RunDirectory, read_heartbeats, store_clock_offset
 
 _HEARTBEAT_SECONDS = 3.0
 _SUSPENSION_SECONDS = 0.5
@@ -57,6 +57,9 @@ class Follower:
         newest: the newest checkpoint that could be read.
         problem: what keeps it from reading a newer one, "" if nothing does.
         heard_at: when the trainer last showed a sign of life, by the monotonic clock.
+        published_at: update of a new checkpoint and when it was complete, in seconds since 1970 by
+            the clock of this host (None if that cannot be known); None before the first. It comes
+            a little after the checkpoint itself.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Follower:
         network: Network,
         newest: Published,
         *,
+        id: str,
         stored_positions: Callable[[], int] = lambda: 0,
     ) -> None:
         """Starts the thread.
@@ -73,11 +77,14 @@ class Follower:
             run: the run.
             network: what the weights are for.
             newest: the checkpoint that is in use already.
+            id: of this process, a worker, whose heartbeats show what time it is in the store.
             stored_positions: how many this process has stored so far.
         """
         self.newest = newest
         self.problem = ""
         self.heard_at = time.monotonic()
+        self.published_at: tuple[int, float | None] | None = None
+        self._id = id
         self._run = run
         self._network = network
         self._stored_positions = stored_positions
@@ -129,6 +136,8 @@ class Follower:
                 if update is not None:
                     self.newest = load_published(self._run, update, self._network)
                     self.heard_at = time.monotonic()
+                    # Only now: nobody need wait for it.
+                    self.published_at = (update, self._time_of(update))
                 if time.monotonic() >= listen_at:
                     self._listen()
                     listen_at = time.monotonic() + pause
@@ -140,6 +149,13 @@ class Follower:
             except SelfplayError as error:
                 self.problem = str(error)
                 self._closing.wait(pause)
+
+    def _time_of(self, update: int) -> float | None:
+        """Returns when a checkpoint was published, by the clock of this host."""
+        published = self._run.checkpoints.published_at(update)
+        # Clocks of hosts differ; what the store stamps is compared with what the store stamps.
+        ahead = store_clock_offset(self._run.store, "worker", self._id)
+        return None if published is None or ahead is None else published - ahead
 
     def _listen(self) -> None:
         """Takes in the trainer's heartbeat."""

@@ -241,5 +241,8 @@ class Learning:
         self.saved = update
         trainer = self.config.trainer
         self.run.checkpoints.prune(
-            keep_last=trainer.keep_checkpoints, pinned_every=trainer.pinned_every_updates
+            keep_last=trainer.keep_checkpoints,
+            pinned_every=trainer.pinned_every_updates,
+            # What came from another run cannot be made again.
+            pinned=() if self.run.weights_origin is None else (0,),
         )

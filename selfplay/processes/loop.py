@@ -89,7 +89,7 @@ class Loop:
         self.reporter = reporter
         self.meter = Meter()
         self.peers = Peers()
-        self.heart = Heart(run, monitor or Monitor(role="trainer", id=LOOP))
+        self.heart = Heart(run, monitor or Monitor(role="trainer", id=LOOP), self._say)
         self._idle_exit_seconds = idle_exit_seconds
         self._stop = threading.Event()
         self._recent = RecentMatches()

@@ -10,6 +10,7 @@ from selfplay.inference import Inference, make_inference
 from selfplay.learner import Learner
 from selfplay.networks import Network, build
 from selfplay.parallel import local_mesh
+from selfplay.processes.plan import choose_matches
 from selfplay.records import Provenance
 from selfplay.replay import ReplayWindow
 from selfplay.rollout import SelfPlayer
@@ -78,7 +79,9 @@ def make_parts(
     mesh = mesh or local_mesh()
     network = build(game, config.network, next_policy=config.learner.next_policy_weight > 0)
     inference = make_inference(game, network, config.network, config.search.inference)
-    player = SelfPlayer(game, inference.evaluate, config.search, config.rollout, mesh=mesh)
+    count = choose_matches(game, network, config).count
+    rollout = dataclasses.replace(config.rollout, matches_per_device=count)
+    player = SelfPlayer(game, inference.evaluate, config.search, rollout, mesh=mesh)
     return Parts(
         game=game,
         config=config,

@@ -1,4 +1,4 @@
-"""How much memory a run will take, known before anything is compiled."""
+"""How much memory a run takes and how many matches suit a device, before anything is compiled."""
 
 import dataclasses
 import math
@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from selfplay.errors import ConfigError
-from selfplay.game import Game
+from selfplay.game import ChanceGame, Game
 from selfplay.learner import LearnerConfig
 from selfplay.networks import Network, NetworkConfig
+from selfplay.rollout.config import CPU_MATCHES
 from selfplay.run import Config
 
 _NODE_BYTES = 20
@@ -20,6 +21,9 @@ _NODE_BYTES = 20
 
 _CHILD_BYTES = 24
 """Of each action of a node: child, prior, visits, reward, discount, value."""
+
+_OUTCOME_BYTES = 16
+"""Of each outcome of a chance node: child, probability, visits, value."""
 
 _ACTIVATION_COPIES = 4
 """Boards of activations that live at once in a forward pass; measured on the built-in tower."""
@@ -35,6 +39,25 @@ _BASE_BYTES = 600e6
 
 _USABLE_SHARE = 0.9
 
+_SELF_PLAY_SHARE = 0.5
+"""Of an accelerator's memory: a worker and a trainer may share one."""
+
+_FEWEST_ACCELERATOR_MATCHES = 64
+_MOST_ACCELERATOR_MATCHES = 1024
+_ACCELERATOR_MATCHES = 256
+"""Where an accelerator does not say how much memory it has."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatchChoice:
+    """How many matches are played side by side on each device, and why so many."""
+
+    count: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.count} matches a device: {self.reason}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
@@ -49,6 +72,7 @@ class MemoryPlan:
         capacity_host: of this machine or container; None if it does not say.
         shared: whether the devices are CPU cores, whose memory is the host's.
         matches: played side by side.
+        choice: why so many.
     """
 
     tree: int
@@ -59,6 +83,7 @@ class MemoryPlan:
     capacity_host: int | None
     shared: bool
     matches: int
+    choice: str
 
     @property
     def device(self) -> int:
@@ -95,7 +120,8 @@ class MemoryPlan:
             "updates": self.learner,
             "replay window": self.replay,
         }
-        return ", ".join(f"{name} {_size(count)}" for name, count in parts.items())
+        sizes = ", ".join(f"{name} {_size(count)}" for name, count in parts.items())
+        return f"{sizes} ({self.choice})"
 
 
 _MATCHES = "rollout.matches_per_device"
@@ -104,11 +130,12 @@ _MATCHES = "rollout.matches_per_device"
 def plan_memory(game: Game[Any], network: Network, config: Config) -> MemoryPlan:
     """Returns what a run with these settings takes; compiles and allocates nothing."""
     devices = jax.local_devices()
-    matches = config.rollout.matches_per_device * len(devices)
+    choice = choose_matches(game, network, config)
+    matches = choice.count * len(devices)
     state = jax.eval_shape(game.init, jax.random.key(0))
     shared = devices[0].platform == "cpu"
     return MemoryPlan(
-        tree=matches * tree_bytes(game.num_actions, config.search.num_simulations, _bytes(state)),
+        tree=matches * _tree_bytes(game, config),
         activations=matches * board_bytes(network, config.network) * _ACTIVATION_COPIES,
         learner=_learner_bytes(network, config.network, config.learner, len(devices)),
         replay=_replay_bytes(game, state, config.replay.max_window),
@@ -116,14 +143,58 @@ def plan_memory(game: Game[Any], network: Network, config: Config) -> MemoryPlan
         capacity_host=host_memory(),
         shared=shared,
         matches=matches,
+        choice=str(choice),
     )
 
 
-def tree_bytes(num_actions: int, num_simulations: int, state_bytes: int) -> int:
+def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchChoice:
+    """Returns how many matches each device of this process plays: as set, or what suits it.
+
+    Small kernels, one after the other, leave an accelerator idle unless there is much to do in
+    each: it gets as many matches as fit into half of what updates leave, up to 1024; a power of
+    two. Beyond that games take ever longer to end, and their data comes ever later.
+    """
+    asked = config.rollout.matches_per_device
+    if asked:
+        return MatchChoice(count=asked, reason=f"{_MATCHES} says so")
+    devices = jax.local_devices()
+    platform = devices[0].platform
+    if platform == "cpu":
+        return MatchChoice(count=CPU_MATCHES, reason="the usual number for CPU cores")
+    capacity = _device_memory(devices[:1])
+    if capacity is None:
+        return MatchChoice(
+            count=_ACCELERATOR_MATCHES, reason=f"the {platform} does not say what memory it has"
+        )
+    match = _tree_bytes(game, config)
+    match += board_bytes(network, config.network) * _ACTIVATION_COPIES
+    learner = _learner_bytes(network, config.network, config.learner, len(devices)) // len(devices)
+    room = int(_SELF_PLAY_SHARE * (_USABLE_SHARE * capacity - learner))
+    fitting = max(1, room // match)
+    power = 2 ** (fitting.bit_length() - 1)
+    count = min(max(power, _FEWEST_ACCELERATOR_MATCHES), _MOST_ACCELERATOR_MATCHES)
+    limit = "as many as fit into half of it"
+    if count != power:
+        limit = "which has room for more" if count < power else "fewer would leave it idle"
+    return MatchChoice(
+        count=count,
+        reason=f"{_size(match)} each on a {platform} with {_size(capacity)}, {limit}",
+    )
+
+
+def tree_bytes(
+    num_actions: int, num_simulations: int, state_bytes: int, num_outcomes: int = 0
+) -> int:
     """Returns the bytes of the search tree of one match: a node per simulation, and the root."""
-    # A position is the state and its ply.
-    node = _NODE_BYTES + _CHILD_BYTES * num_actions + state_bytes + 4
-    return (num_simulations + 1) * node
+    # A position is the state and its ply. Each simulation may add one chance node.
+    node = _NODE_BYTES + _CHILD_BYTES * num_actions + _OUTCOME_BYTES * num_outcomes
+    return (num_simulations + 1) * (node + state_bytes + 4)
+
+
+def _tree_bytes(game: Game[Any], config: Config) -> int:
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
+    return tree_bytes(game.num_actions, config.search.num_simulations, _bytes(state), outcomes)
 
 
 def board_bytes(network: Network, config: NetworkConfig) -> int:
@@ -156,10 +227,20 @@ def host_memory() -> int | None:
         text = _read(file).strip()
         if text.isdecimal():
             found.append(int(text))
+    total = _meminfo("MemTotal")
+    return min(found if total is None else [*found, total], default=None)
+
+
+def available_memory() -> int | None:
+    """Returns the bytes of this machine that are free, or can be freed at once."""
+    return _meminfo("MemAvailable")
+
+
+def _meminfo(name: str) -> int | None:
     for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemTotal:"):
-            found.append(1024 * int(line.split()[1]))
-    return min(found, default=None)
+        if line.startswith(f"{name}:"):
+            return 1024 * int(line.split()[1])
+    return None
 
 
 def _device_memory(devices: list[Any]) -> int | None:
@@ -179,4 +260,6 @@ def _bytes(tree: PyTree) -> int:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

@@ -1,5 +1,6 @@
 """The playing half of a run: matches in progress, chunk after chunk."""
 
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +9,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from selfplay.inference import Agreement
+from selfplay.inference import Agreement, Counts
 from selfplay.processes.parts import Parts
+from selfplay.processes.trace import Trace
 from selfplay.records import MatchCollector, MatchRecord, Provenance
+from selfplay.records.collect import PliesLike
 from selfplay.run import Checkpoints
 
 _CALIBRATION_GROWTH = 1.2
@@ -18,12 +21,94 @@ _CALIBRATION_UPDATES = 20
 _NEVER = sys.maxsize
 
 
-class Playing:
+class Chunks:
+    """Chunk after chunk of the same matches, with weights that may change in between.
+
+    Attributes:
+        parts: what plays.
+        matches: where the matches stand.
+        iteration: chunks played.
+        trace: is told before every chunk, where somebody wants to see what takes the time.
+    """
+
+    def __init__(
+        self, parts: Parts, *, start_key: Key[Array, ""], play_key: Key[Array, ""]
+    ) -> None:
+        """Starts all matches at their first position.
+
+        Args:
+            parts: made from a game and a config.
+            start_key: decides how the first matches start; consumed.
+            play_key: decides the rest; consumed.
+        """
+        self.parts = parts
+        # What others have measured does not count here.
+        parts.inference.ranges = None
+        self.matches: Any = parts.player.start(key=start_key)
+        self.iteration = 0
+        self.trace: Trace | None = None
+        self._play_key = play_key
+        self._loaded: tuple[int | None, PyTree] | None = None
+        self._counts = Counts(asked=0, computed=0)
+
+    def play(self, weights: PyTree, *, version: int | None = None) -> PliesLike:
+        """Plays a chunk in every match; returns what was played, on the host, leaves [T, B, ...].
+
+        Args:
+            weights: for the evaluator.
+            version: names them: what was loaded last under that name is used again; None to load
+                them anew.
+        """
+        if self.trace is not None:
+            self.trace.step()
+        if self._loaded is None or version is None or self._loaded[0] != version:
+            self.unload()
+            self._loaded = (version, self.parts.inference.load(weights))
+        key = jax.random.fold_in(self._play_key, self.iteration)
+        player = self.parts.player
+        self.matches, plies = player.play(self._loaded[1], self.matches, key=key)
+        on_host: PliesLike = jax.device_get(plies)
+        self.iteration += 1
+        return on_host
+
+    def calibrate(self) -> Agreement | None:
+        """Measures what an integer network needs to know, on what the loaded weights have seen.
+
+        It holds from the next chunk on. Returns None if nothing was measured.
+        """
+        found = None if self._loaded is None else self.parts.inference.calibrate(self._loaded[1])
+        if found is not None:
+            self.unload()
+        return found
+
+    def unload(self) -> None:
+        """Gives the loaded weights back: the next chunk loads some, whatever their version."""
+        if self._loaded is not None:
+            self._counts = self.counts
+            self.parts.inference.release(self._loaded[1])
+        self._loaded = None
+
+    @property
+    def counts(self) -> Counts:
+        """Positions that searches asked for so far, and those that were computed."""
+        if self._loaded is None:
+            return self._counts
+        newest = self.parts.inference.counts(self._loaded[1])
+        return Counts(*map(operator.add, self._counts, newest))
+
+    @property
+    def simulations(self) -> int:
+        """Simulations in one chunk."""
+        player = self.parts.player
+        per_ply = self.parts.config.search.num_simulations
+        return player.num_matches * player.config.plies_per_chunk * per_ply
+
+
+class Playing(Chunks):
     """Plays matches with whatever weights it is given; every process that plays has one.
 
     Attributes:
         collector: the plies of the matches in progress.
-        iteration: chunks played.
         agreement: of the integer network with the float one, at the last calibration.
     """
 
@@ -45,16 +130,10 @@ class Playing:
             play_key: decides the rest; consumed.
             say: is told how well an integer network agrees with the float one.
         """
-        self._parts = parts
-        # What another run has measured does not count here.
-        parts.inference.ranges = None
+        super().__init__(parts, start_key=start_key, play_key=play_key)
         self._say = say
         self._start_key = start_key
-        self._play_key = play_key
         self.collector = MatchCollector(provenance, parts.player.num_matches)
-        self.iteration = 0
-        self.matches: Any = parts.player.start(key=start_key)
-        self._loaded: tuple[int, PyTree] | None = None
         self._calibrate_at = 0
         self.agreement: Agreement | None = None
 
@@ -66,37 +145,19 @@ class Playing:
             update: number of the updates behind them.
             sequence: of the file the finished matches will be written to.
         """
-        key = jax.random.fold_in(self._play_key, self.iteration)
-        params = self._load(weights, update)
-        self.matches, plies = self._parts.player.play(params, self.matches, key=key)
-        plies = jax.device_get(plies)
-        self.iteration += 1
-        if update >= self._calibrate_at:
-            self._calibrate(params, update)
+        due = update >= self._calibrate_at
+        # A calibration sees the positions of one chunk, whatever this process played before.
+        plies = self.play(weights, version=None if due else update)
+        if due:
+            self._calibrate(update)
         return self.collector.add(plies, checkpoint=update, sequence=sequence)
 
-    def _load(self, weights: PyTree, update: int) -> PyTree:
-        """Returns what the evaluator needs to play with the weights of that update."""
-        # A calibration sees the positions of one chunk, whatever this process played before.
-        if self._loaded is not None and self._loaded[0] == update < self._calibrate_at:
-            return self._loaded[1]
-        self._unload()
-        params = self._parts.inference.load(weights)
-        self._loaded = (update, params)
-        return params
-
-    def _unload(self) -> None:
-        if self._loaded is not None:
-            self._parts.inference.release(self._loaded[1])
-        self._loaded = None
-
-    def _calibrate(self, params: PyTree, update: int) -> None:
+    def _calibrate(self, update: int) -> None:
         """Measures what an integer network needs to know, again and again as the network learns."""
-        inference = self._parts.inference
-        if inference.kind != "onnx-int8":
+        if self.parts.inference.kind != "onnx-int8":
             self._calibrate_at = _NEVER
             return
-        found = inference.calibrate(params)
+        found = self.calibrate()
         if found is None:
             return
         if self.agreement is None or found.good != self.agreement.good:
@@ -105,14 +166,6 @@ class Playing:
         self.agreement = found
         # Fresh weights change much; later ones ever less.
         self._calibrate_at = int(update * _CALIBRATION_GROWTH) + _CALIBRATION_UPDATES
-        self._unload()
-
-    @property
-    def simulations(self) -> int:
-        """Simulations in one chunk."""
-        player = self._parts.player
-        per_ply = self._parts.config.search.num_simulations
-        return player.num_matches * player.config.plies_per_chunk * per_ply
 
     def change_parts(self, parts: Parts, provenance: Provenance) -> None:
         """Goes on with the same matches under other settings of search or chunk.
@@ -121,19 +174,19 @@ class Playing:
             parts: of the same game, with as many matches at once.
             provenance: what records say from now on.
         """
-        self._unload()
-        parts.inference.ranges = self._parts.inference.ranges
-        self._parts = parts
+        self.unload()
+        parts.inference.ranges = self.parts.inference.ranges
+        self.parts = parts
         self.collector.provenance = provenance
 
     def items(self) -> dict[str, PyTree]:
         """Returns everything that changes, for a checkpoint."""
         collector: PyTree = self.collector.state()
-        ranges = self._parts.inference.ranges
+        ranges = self.parts.inference.ranges
         return {
             "matches": jax.device_get(self.matches),
             "self_play": {
-                "num_matches": np.int32(self._parts.player.num_matches),
+                "num_matches": np.int32(self.parts.player.num_matches),
                 "collector": collector,
                 "calibrate_at": np.int64(self._calibrate_at),
                 "ranges": np.zeros((0, 2), np.float32) if ranges is None else ranges,
@@ -149,14 +202,14 @@ class Playing:
             iteration: chunks played by then.
         """
         self.iteration = iteration
-        player = self._parts.player
+        player = self.parts.player
         problem = ""
         if "self_play" not in checkpoints.metadata(update)["items"]:
             problem = f"checkpoint {update} is of a trainer that did not play: matches start anew"
         else:
             stored = checkpoints.load(update, "self_play")
             if len(stored.get("ranges", ())):
-                self._parts.inference.ranges = stored["ranges"]
+                self.parts.inference.ranges = stored["ranges"]
                 self._calibrate_at = int(stored["calibrate_at"])
             if int(stored["num_matches"]) == player.num_matches:
                 self.matches = jax.tree.map(

@@ -2,12 +2,13 @@
 
 import collections
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from selfplay.errors import StorageError
+from selfplay.processes.compilations import Compilations
 from selfplay.processes.meter import Meter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory, remove_heartbeat, write_heartbeat
@@ -49,17 +50,29 @@ class Heart:
     """Says that a process is alive, and how it is doing: to the run and to its monitor.
 
     A heartbeat that cannot be written is not worth an end: the next one may be.
+
+    Attributes:
+        monitor: hears what heartbeats say.
+        compilations: of this process, since the heart was made.
     """
 
-    def __init__(self, run: RunDirectory, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        monitor: Monitor,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Says nothing yet.
 
         Args:
             run: gets heartbeats.
             monitor: hears the same; it knows role and id.
+            say: is told what people should know at once.
         """
         self._run = run
         self.monitor = monitor
+        self.compilations = Compilations()
+        self._say = say
         self._errors = 0
 
     def beat(self, fields: Mapping[str, Any], **unwritten: Any) -> None:
@@ -69,6 +82,9 @@ class Heart:
             fields: anything JSON can hold.
             unwritten: more for the monitor alone.
         """
+        if news := self.compilations.news():
+            self._say(news)
+        fields = {**fields, **self.compilations.fields()}
         self.monitor.update({**fields, **unwritten, "store_errors": self._errors})
         health = self.monitor.health
         spoken = {**fields, "state": health.state, "ready": health.ready}

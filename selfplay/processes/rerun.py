@@ -22,12 +22,18 @@ def rerun(run: RunDirectory, update: int, *, mesh: Mesh | None = None) -> Learni
         mesh: as many devices as the trainer had; by default all local ones.
 
     Raises:
-        RunError: the run began before there was a ledger, or a part of it is missing.
+        RunError: the run began before there was a ledger, or a part of it is missing, or it is a
+            copy of a run that began with weights from elsewhere.
         RecordError: a file of matches is missing.
     """
     cursor = Cursor.from_json(run.checkpoints.metadata(update)["cursor"])
     if not cursor.segments:
         raise RunError(f"checkpoint {update} of {run.url} has no ledger")
+    if run.weights_origin is None and _copies_weights(run):
+        raise RunError(
+            f"{run.url} is a copy of a run that began with weights from elsewhere",
+            hint="make the checkpoints of that run again: the copy does not have its first one",
+        )
     game = run.make_game()
     settings, _ = read_segment(run, 0)
     config = Config.from_dict(settings)
@@ -35,6 +41,10 @@ def rerun(run: RunDirectory, update: int, *, mesh: Mesh | None = None) -> Learni
     learning = Learning(
         run, make_parts(game, config, learner_mesh=mesh), init_key=keys.init, update_key=keys.update
     )
+    if run.weights_origin is not None:
+        # Not those of the seed: checkpoint 0 has them, and is always kept.
+        for _ in learning.restore(0):
+            pass
     for segment in range(cursor.segments):
         of_segment, events = read_segment(run, segment)
         if of_segment != settings:
@@ -51,3 +61,13 @@ def rerun(run: RunDirectory, update: int, *, mesh: Mesh | None = None) -> Learni
             hint="the run began before there was a ledger",
         )
     return learning
+
+
+def _copies_weights(run: RunDirectory) -> bool:
+    """Returns whether a clone's first weights are not those of its seed: they are not there."""
+    origin = run.document.get("origin", {}).get("origin")
+    while origin is not None:
+        if origin.get("weights_only"):
+            return True
+        origin = origin.get("origin")
+    return False

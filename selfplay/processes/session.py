@@ -7,14 +7,17 @@ from typing import Any
 from selfplay.arena import parse_agent
 from selfplay.errors import RunError
 from selfplay.game import Game
+from selfplay.learner import TrainState
 from selfplay.parallel import global_mesh
 from selfplay.processes.bounds import Bounds
 from selfplay.processes.parts import Parts, make_parts
 from selfplay.processes.peers import Peers
 from selfplay.processes.plan import plan_memory
+from selfplay.processes.warm_start import check_origin, find_source, own_source, publish
 from selfplay.registry import GameSpec
 from selfplay.run import Config, RunDirectory, is_run
 from selfplay.run.store import Place
+from selfplay.telemetry import words
 
 _PATIENCE_SECONDS = 60.0
 
@@ -47,6 +50,17 @@ class Session:
         return ""
 
     @property
+    def beginning(self) -> str:
+        """Returns what this session begins with, in words for people."""
+        origin = self.run.weights_origin
+        if self.update == 0 and origin is not None:
+            return f"begins with the weights of {origin['run']}@{origin['update']}"
+        if self.update is None:
+            return "new"
+        trained = words.duration(self.elapsed_seconds)
+        return f"goes on from checkpoint {self.update:,}, after {trained} of training"
+
+    @property
     def next_plan(self) -> str:
         """Returns an option that plans further."""
         plan = self.run.config.trainer
@@ -57,7 +71,12 @@ class Session:
 
 
 def open_session(
-    place: Place, spec: GameSpec, game: Game[Any], settings: Mapping[str, Mapping[str, Any]]
+    place: Place,
+    spec: GameSpec,
+    game: Game[Any],
+    settings: Mapping[str, Mapping[str, Any]],
+    *,
+    init_from: str | None = None,
 ) -> Session:
     """Resumes the run at `place`, or makes it once everything about it is known to be right.
 
@@ -68,24 +87,55 @@ def open_session(
         spec: how `game` was made.
         game: the game.
         settings: what the user asked for, see `RunDirectory.open_or_create`.
+        init_from: "RUN[@UPDATE]", whose weights a new run begins with; None for fresh ones.
 
     Raises:
         ConfigError: a setting is out of range, or does not fit the game.
         RunError: there is something else, or a run that does not fit.
-        CheckpointError: the newest checkpoint is damaged.
+        CheckpointError: the newest checkpoint is damaged, or the weights to begin with do not fit.
     """
+    state = None
     if Peers().leads:
         if not is_run(place):
-            _parts(game, Config.from_dict(settings))
+            state = _make(place, spec, game, settings, init_from)
+        elif init_from is not None:
+            check_origin(place, init_from)
     elif Bounds(max_seconds=_PATIENCE_SECONDS).wait_for(lambda: is_run(place) or None) is None:
         raise RunError(f"{place} is not made by the first process of the trainer")
     run = RunDirectory.open_or_create(place, spec, game, settings)
     parts = _parts(game, run.config)
     update = run.checkpoints.latest()
+    if update is None and Peers().leads:
+        # Also where a kill came between run.toml and its first checkpoint.
+        source = own_source(run) if state is None else None
+        state = state if source is None else source.state(parts)
+        if state is not None:
+            publish(run, state)
+            update = 0
     seconds = 0.0
     if update is not None:
         seconds = float(run.checkpoints.metadata(update)["cursor"]["elapsed_seconds"])
     return Session(run=run, parts=parts, update=update, elapsed_seconds=seconds)
+
+
+def _make(
+    place: Place,
+    spec: GameSpec,
+    game: Game[Any],
+    settings: Mapping[str, Mapping[str, Any]],
+    init_from: str | None,
+) -> TrainState | None:
+    """Makes a run, and returns what it begins with if that is taken from another one."""
+    if init_from is None:
+        _parts(game, Config.from_dict(settings))
+        RunDirectory.open_or_create(place, spec, game, settings)
+        return None
+    source = find_source(init_from)
+    source.check_game(game)
+    config = Config.from_dict(source.settings(settings))
+    state = source.state(_parts(game, config))
+    RunDirectory.create(place, spec, game, config, origin=source.origin)
+    return state
 
 
 def _parts(game: Game[Any], config: Config) -> Parts:

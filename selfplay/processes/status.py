@@ -19,13 +19,14 @@ _COUNTERS = ("matches", "positions", "elapsed_seconds")
 def run_status(place: Place) -> dict[str, Any]:
     """Returns the state of a run, while it trains or afterwards. Reads only.
 
-    Keys: `run`, `game`, `update`, `matches` and `positions` taken in, `reuse`, `elapsed_seconds`
-    of training, `plan` (minutes and updates, 0 for none), newest `checkpoint` and its
-    `checkpoint_age_seconds`, `left_out` matches by reason, `damaged_files`, `processes` (`role`,
-    `id`, `alive`, `state`, `checkpoint`, `matches_per_second`, `seconds_ago`, ...), newest
-    `strength` against each opponent, and `problems`: texts, none if all is well. What the trainer
-    says of itself is in its process: `window_positions`, `window_age_updates`, `losses`,
-    `data_age_seconds`, `staleness_updates` and more.
+    Keys: `run`, `game`, `origin` (the run and checkpoint it was made from, or None), `update`,
+    `matches` and `positions` taken in, `reuse`, `elapsed_seconds` of training, `plan` (minutes and
+    updates, 0 for none), newest `checkpoint` and its `checkpoint_age_seconds`, `left_out` matches
+    by reason, `damaged_files`, `processes` (`role`, `id`, `alive`, `state`, `checkpoint`,
+    `matches_per_second`, `seconds_ago`, ...), newest `strength` against each opponent, and
+    `problems`: texts, none if all is well. What a process says of itself is there too: of a
+    trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
+    `staleness_updates` and more.
 
     Raises:
         RunError: it is no run.
@@ -53,6 +54,7 @@ def run_status(place: Place) -> dict[str, Any]:
     return {
         "run": run.url,
         "game": run.game_name,
+        "origin": run.document.get("origin"),
         **progress,
         "reuse": progress["update"] * batch / positions if positions else None,
         "plan": _plan(run, metadata),
@@ -87,7 +89,7 @@ def process_problems(
             )
         problems += [
             f"{beat.role} {beat.id}: {beat.fields[key]}"
-            for key in ("store_problem", "checkpoint_problem")
+            for key in ("store_problem", "checkpoint_problem", "compile_problem")
             if beat.fields.get(key)
         ]
     workers = [beat for beat in alive if beat.role == "worker"]

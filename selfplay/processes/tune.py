@@ -9,13 +9,15 @@ import jax
 
 from selfplay.errors import ConfigError
 from selfplay.game import Game
+from selfplay.networks import build
 from selfplay.processes.parts import make_parts
-from selfplay.processes.plan import plan_memory
+from selfplay.processes.plan import choose_matches, plan_memory
+from selfplay.processes.playing import Chunks
 from selfplay.run import Config
 
 INFERENCES = ("xla", "onnx", "onnx-int8")
 MATCHES_PER_DEVICE = (16, 32, 64, 128, 256)
-_FIRST_MATCHES = 64
+ACCELERATOR_MATCHES = (128, 256, 512, 1024, 2048, 4096)
 _ROUNDS = 3
 
 
@@ -41,12 +43,18 @@ def tune(
         seconds: about how long to measure; compiling comes on top.
         say: is told what is going on.
     """
-    share = seconds / (_ROUNDS * (len(INFERENCES) + len(MATCHES_PER_DEVICE)))
+    on_cpu = jax.default_backend() == "cpu"
+    counts = MATCHES_PER_DEVICE if on_cpu else ACCELERATOR_MATCHES
+    share = seconds / (_ROUNDS * (len(INFERENCES) + len(counts)))
+    network = build(game, config.network, next_policy=config.learner.next_policy_weight > 0)
+    usual = choose_matches(
+        game, network, config.updated({"rollout": {"matches_per_device": 0}})
+    ).count
     tried: list[dict[str, Any]] = []
-    kinds = _compare(game, config, [(kind, _FIRST_MATCHES) for kind in INFERENCES], share, say)
+    kinds = _compare(game, config, [(kind, usual) for kind in INFERENCES], share, say)
     tried += kinds
     kind = _fastest(kinds)["inference"]
-    others = [(kind, count) for count in MATCHES_PER_DEVICE if count != _FIRST_MATCHES]
+    others = [(kind, count) for count in counts if count != usual]
     tried += _compare(game, config, others, share, say)
     best = _fastest(tried)
     today = make_parts(game, config).inference.kind
@@ -55,7 +63,7 @@ def tune(
             row["simulations_per_second"]
             for row in tried
             if row["inference"] == today
-            and row["matches_per_device"] == config.rollout.matches_per_device
+            and row["matches_per_device"] == (config.rollout.matches_per_device or usual)
         ),
         None,
     )
@@ -108,31 +116,20 @@ class _Candidate:
     """Self-play under one choice of settings, compiled and calibrated."""
 
     def __init__(self, game: Game[Any], config: Config) -> None:
-        self._parts = make_parts(game, config)
-        plan_memory(game, self._parts.network, config).check()
-        self._weights = self._parts.learner.place(self._parts.network.init(key=jax.random.key(0)))
-        self._matches = self._parts.player.start(key=jax.random.key(1))
-        self._chunks = 0
-        self._chunk()
-        self._chunk(calibrate=True)
-
-    def _chunk(self, *, calibrate: bool = False) -> int:
-        """Plays a chunk with weights loaded anew, as in training; returns its simulations."""
-        inference, player = self._parts.inference, self._parts.player
-        params = inference.load(self._weights)
-        key = jax.random.fold_in(jax.random.key(2), self._chunks)
-        self._matches, plies = player.play(params, self._matches, key=key)
-        jax.device_get(plies)
-        self._chunks += 1
-        if calibrate:
-            inference.calibrate(params)
-        inference.release(params)
-        return int(plies.actions.size) * self._parts.config.search.num_simulations
+        parts = make_parts(game, config)
+        plan_memory(game, parts.network, config).check()
+        self._weights = parts.learner.place(parts.network.init(key=jax.random.key(0)))
+        self._chunks = Chunks(parts, start_key=jax.random.key(1), play_key=jax.random.key(2))
+        for _ in range(2):
+            self._chunks.play(self._weights)
+        self._chunks.calibrate()
 
     def rate(self, seconds: float) -> float:
         """Returns simulations per second."""
         begin = time.monotonic()
         simulations = 0
         while (passed := time.monotonic() - begin) < seconds or not simulations:
-            simulations += self._chunk()
+            # With weights loaded anew, as in training.
+            self._chunks.play(self._weights)
+            simulations += self._chunks.simulations
         return simulations / passed

@@ -24,8 +24,11 @@ from selfplay.processes.joining import (
 from selfplay.processes.meter import Meter
 from selfplay.processes.outbox import Nowhere, Outbox
 from selfplay.processes.parts import Parts, make_parts
+from selfplay.processes.pickups import Pickups
+from selfplay.processes.plan import choose_matches
 from selfplay.processes.playing import Playing
 from selfplay.processes.reporting import Heart, RecentMatches
+from selfplay.processes.trace import traced
 from selfplay.run import Config, RunDirectory, UploadQueue, settings_hash
 from selfplay.run.config import WORKER_KEYS
 from selfplay.telemetry import words
@@ -49,6 +52,7 @@ class WorkerOptions:
         settings: what was asked for by `--set` and the environment, by section: those that the
             run dictates must agree with it.
         dry_run: whether it plays and stores nothing.
+        profile: whether it writes a trace of what takes the time, into the run's `tensorboard`.
         jitter_seconds: it begins after a random part of this, so that many workers started
             together do not all fetch at once.
     """
@@ -57,6 +61,7 @@ class WorkerOptions:
     seed: int | None = None
     settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     dry_run: bool = False
+    profile: bool = False
     jitter_seconds: float = 3.0
 
 
@@ -105,12 +110,13 @@ class Worker:
         self._outbox = outbox
         self._say = listeners.say
         self._monitor = listeners.monitor
-        self._heart = Heart(run, listeners.monitor)
+        self._heart = Heart(run, listeners.monitor, self._say)
         self._meter = Meter()
         self._recent = RecentMatches()
         self._matches = self._positions = self._simulations = 0
         self._rested = 0.0
         self._taken_up_at = 0.0
+        self._pickups = Pickups(first.update)
         self._next_beat = self._next_line = 0.0
         self._chunks_timed = 0
         seed = first.config.trainer.seed if options.seed is None else options.seed
@@ -127,7 +133,7 @@ class Worker:
         )
         self._weights = self._placed(first)
         self._follower = Follower(
-            run, parts.network, first, stored_positions=lambda: self._positions
+            run, parts.network, first, id=id, stored_positions=lambda: self._positions
         )
         self._heard_at = self._follower.heard_at
 
@@ -181,12 +187,13 @@ class Worker:
         self._monitor.event("checkpoint", f"plays with checkpoint {newest.update}")
         if changed:
             self._say("the trainer has changed the settings of the search: compiling")
-            own = self.parts.config.to_dict()["rollout"]
+            own = dataclasses.asdict(self.parts.player.config)
             kept = {"rollout": {key: own[key] for key in WORKER_KEYS}}
             self._change_parts(newest.config.updated(kept))
 
     def _change_parts(self, config: Config) -> None:
         self.parts = _worker_parts(self.parts, config)
+        self._heart.compilations.expect("play_chunk")
         self.playing.change_parts(self.parts, self.parts.provenance(self.run, self.id))
 
     def _placed(self, published: Published) -> Any:
@@ -205,6 +212,7 @@ class Worker:
         return ""
 
     def _play(self) -> None:
+        self._pickups.play(self.published.update)
         begin = self._meter.elapsed
         finished = self.playing.chunk(
             self._weights, update=self.published.update, sequence=self._outbox.next_sequence
@@ -246,6 +254,7 @@ class Worker:
 
     def _tell(self, state: str) -> None:
         now = self._meter.elapsed
+        self._pickups.settle(self._follower.published_at)
         self._monitor.state(state, ready=True)
         if now >= self._next_beat:
             self._next_beat = now + _BEAT_SECONDS
@@ -263,6 +272,7 @@ class Worker:
             "newest_checkpoint": newest,
             "staleness_updates": newest - self.published.update,
             "checkpoint_age_seconds": self._meter.elapsed - self._taken_up_at,
+            **self._pickups.fields(),
             "checkpoint_problem": self._follower.problem,
             "store_problem": self._outbox.problem,
             "matches": self._matches,
@@ -324,7 +334,8 @@ def work(
         bounds.heard()
         # Those in force may be others than those the run was created with.
         parts = _worker_parts(parts, worker_config(first.config, options.settings, run.url))
-        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}")
+        matches = choose_matches(parts.game, parts.network, parts.config)
+        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {matches}")
         worker = Worker(
             run,
             parts,
@@ -335,7 +346,9 @@ def work(
             bounds=bounds,
             listeners=listeners,
         )
-        worker.work()
+        with traced(run.tensorboard_path if options.profile else None, listeners.say) as trace:
+            worker.playing.trace = trace
+            worker.work()
         return worker
 
 

@@ -1,5 +1,6 @@
 """Self-play: many matches at once, forever, inside one compiled function."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from selfplay.game import (
     start,
 )
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
-from selfplay.rollout.config import RolloutConfig
+from selfplay.rollout.config import CPU_MATCHES, RolloutConfig
 from selfplay.search import Evaluator, SearchConfig, random_legal_action, search
 
 
@@ -92,11 +93,14 @@ class SelfPlayer:
             game: the rules.
             evaluate: rates positions for the search.
             search_config: how to think about a move.
-            config: how many matches and plies at a time.
+            config: how many matches and plies at a time; what suits a device is that of a CPU
+                core here, see `selfplay.processes.plan` for others.
             mesh: the devices that share the matches; by default all local ones.
         """
         self.game = game
         self.search_config = search_config
+        if not config.matches_per_device:
+            config = dataclasses.replace(config, matches_per_device=CPU_MATCHES)
         self.config = config
         self.mesh = mesh or local_mesh()
         self.num_matches = config.matches_per_device * self.mesh.size
@@ -108,10 +112,14 @@ class SelfPlayer:
                 out_specs=ALONG_BATCH,
             )
         )
-        chunk = functools.partial(_play_chunk, game, evaluate, search_config, config)
-        self._play: Callable[..., tuple[Matches, Plies]] = jax.jit(
+
+        # Compiled functions have names: traces and the log of compilations show them.
+        def play_chunk(params: PyTree, matches: Matches, keys: Array) -> tuple[Matches, Plies]:
+            return _play_chunk(game, evaluate, search_config, config, params, matches, key=keys[0])
+
+        self._play = jax.jit(
             per_device(
-                lambda params, matches, keys: chunk(params, matches, key=keys[0]),
+                play_chunk,
                 self.mesh,
                 in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH),
                 out_specs=(ALONG_BATCH, jax.sharding.PartitionSpec(None, *ALONG_BATCH)),
@@ -126,6 +134,16 @@ class SelfPlayer:
     def start(self, *, key: Key[Array, ""]) -> Matches:
         """Returns `B` matches at their first position; `key` is consumed."""
         return self._start(jax.random.split(key, self.mesh.size))
+
+    def traced(self, params: PyTree) -> jax.stages.Traced:
+        """Returns `play` for such params, traced but not compiled: to see what it is made of.
+
+        Args:
+            params: weights for the evaluator, or their shapes.
+        """
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self.mesh.size))
+        matches = jax.eval_shape(self._start, keys)
+        return self._play.trace(params, matches, keys)
 
     def play(
         self, params: PyTree, matches: Matches, *, key: Key[Array, ""]

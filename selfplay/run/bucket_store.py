@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ class BucketStore(Store):
     """Each blob an object: one request writes it, and there is no other way to write.
 
     Credentials and the address of the server come from where the libraries look for them, such as
-    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the default credentials of
+    Google Cloud.
     """
 
     poll_seconds = 1.0
@@ -24,6 +26,8 @@ class BucketStore(Store):
         """Takes scheme://BUCKET/PREFIX; sends nothing yet."""
         fsspec = require("fsspec", "s3", url)
         self.url = url.rstrip("/")
+        # It prints the traceback of every error that it raises as well.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         with unreachable(self.url, Exception):
             # What other processes write must be seen: nothing is cached.
             self._files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)

@@ -258,6 +258,30 @@ class Checkpoints:
         found: tuple[bytes, dict[str, bytes]] = self._checked(update, read)
         return found
 
+    def digest(self, update: int) -> str:
+        """Returns the checksum of a checkpoint's manifest, and so of all its files.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged.
+        """
+
+        def read() -> str:
+            manifest, _ = self._open(update)
+            return str(json.loads(encode_manifest(manifest))["sha256"])
+
+        found: str = self._checked(update, read)
+        return found
+
+    def published_at(self, update: int) -> float | None:
+        """Returns when a checkpoint was complete, in seconds since 1970 by the clock of the store.
+
+        None if there is no such checkpoint, or the store does not tell times.
+        """
+        try:
+            return (self.path / str(update) / MANIFEST).stat().st_mtime
+        except OSError:
+            return None
+
     def check_game(self, update: int, *, game: str, fingerprint: str) -> None:
         """Raises `CheckpointError` unless the checkpoint was written for these rules.
 

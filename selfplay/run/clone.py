@@ -106,6 +106,8 @@ def clone_run(
             "checkpoint_time": str(metadata.get("time", "")),
             "checkpoint_sha256": json.loads(manifest)["sha256"],
             "all_matches": with_matches,
+            # A chain, back to the first.
+            **({"origin": run.document["origin"]} if "origin" in run.document else {}),
         },
     }
     made = RunDirectory.create_from(target, document, vacant=True)

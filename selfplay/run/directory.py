@@ -70,9 +70,22 @@ class RunDirectory:
 
     @classmethod
     def create(
-        cls, place: Place | Store, spec: GameSpec, game: Game[Any], config: Config
+        cls,
+        place: Place | Store,
+        spec: GameSpec,
+        game: Game[Any],
+        config: Config,
+        *,
+        origin: Mapping[str, Any] | None = None,
     ) -> "RunDirectory":
         """Makes a run in an absent or empty directory or prefix of a store.
+
+        Args:
+            place: the directory or URL.
+            spec: how `game` was made.
+            game: the game.
+            config: its settings.
+            origin: what run.toml says of where it came from, if from another run.
 
         Raises:
             RunError: it holds a run already, or something else.
@@ -90,6 +103,7 @@ class RunDirectory:
                 "options": dict(spec.options),
             },
             "config": config.to_dict(),
+            **({} if origin is None else {"origin": dict(origin)}),
         }
         return cls.create_from(place, document)
 
@@ -207,6 +221,15 @@ class RunDirectory:
         return MatchFiles(self.store)
 
     @property
+    def weights_origin(self) -> Mapping[str, Any] | None:
+        """What run.toml says of the checkpoint whose weights this run began with, if it did.
+
+        Its own checkpoint 0 holds them, without updates and with a fresh optimiser.
+        """
+        origin: Mapping[str, Any] = self.document.get("origin", {})
+        return origin if origin.get("weights_only") else None
+
+    @property
     def tensorboard_path(self) -> Path:
         """Where the TensorBoard event files lie."""
         return self.path / "tensorboard"
@@ -247,8 +270,8 @@ class RunDirectory:
                 f"{self.url} belongs to {self.game_name} with {stored}, not {asked}", hint=hint
             )
         raise RunError(
-            f"the rules of {game.name} have changed since {self.url} was created "
-            f"(fingerprint {self.fingerprint}, now {found})",
+            f"the rules or the observation of {game.name} have changed since {self.url} was "
+            f"created (fingerprint {self.fingerprint}, now {found})",
             hint="go on with the old rules, or train the new ones in another --run",
         )
 

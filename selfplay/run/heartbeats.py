@@ -105,6 +105,43 @@ def read_heartbeats(run: Place | Store) -> list[Heartbeat]:
     return beats
 
 
+def store_clock_offset(run: Place | Store, role: str, id: str) -> float | None:
+    """Returns by how many seconds the clock of the store is ahead of this host's.
+
+    It is seen in a heartbeat of this process: the store says when that was written, and so does
+    its content. Buckets tell whole seconds.
+
+    Args:
+        run: the run.
+        role: of this process.
+        id: of this process.
+
+    Returns:
+        None if there is no such heartbeat, or the store does not tell times.
+
+    Raises:
+        StorageError: the store cannot be reached.
+    """
+    store = open_store(run)
+    name = _name(role, id)
+
+    def written_at() -> float:
+        return next((one.time for one in store.entries(FOLDER) if one.name == name), 0.0)
+
+    before = written_at()
+    while before:
+        try:
+            written = float(json.loads(store.read(name))["time"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        after = written_at()
+        if after == before:
+            return before - written
+        # Written again in between.
+        before = after
+    return None
+
+
 def _name(role: str, id: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", id):
         raise ConfigError(

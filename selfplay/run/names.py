@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfplay.errors import CheckpointError, RunError
-from selfplay.run.checkpoints import Checkpoints
 from selfplay.run.store import Place, Store, is_remote, local_path, location, open_store
+
+if TYPE_CHECKING:
+    from selfplay.run.checkpoints import Checkpoints
 
 RUN_FILE = "run.toml"
 
@@ -19,10 +22,12 @@ def is_run(place: Place | Store) -> bool:
     return open_store(place).exists(RUN_FILE)
 
 
-def open_checkpoints(place: Place | Store) -> Checkpoints:
+def open_checkpoints(place: Place | Store) -> "Checkpoints":
     """Returns the checkpoints of a run, to read them."""
     path = place.path if isinstance(place, Store) else local_path(place)
     if path is not None:
+        from selfplay.run.checkpoints import Checkpoints
+
         return Checkpoints(path)
     from selfplay.run.remote_checkpoints import RemoteCheckpoints
 

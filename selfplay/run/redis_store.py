@@ -30,7 +30,9 @@ _WRITE = """
 if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
-redis.call('HSET', KEYS[3], ARGV[1], #ARGV[2] .. ' ' .. redis.call('TIME')[1])
+local now = redis.call('TIME')
+local when = now[1] .. '.' .. string.format('%06d', now[2])
+redis.call('HSET', KEYS[3], ARGV[1], #ARGV[2] .. ' ' .. when)
 return 1
 """
 _PUT = """

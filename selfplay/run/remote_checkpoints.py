@@ -86,6 +86,11 @@ class RemoteCheckpoints(Checkpoints):
     def latest(self) -> int | None:
         return next(self._descending(-1), None)
 
+    def published_at(self, update: int) -> float | None:
+        folder = f"{FOLDER}/{update}"
+        times = {entry.name: entry.time for entry in self._store.entries(folder)}
+        return times.get(f"{folder}/{MANIFEST}") or None
+
     def recover(self) -> None:
         complete = {*self.updates()}
         newest = max(complete, default=-1)

@@ -18,7 +18,8 @@ class SearchConfig:
         gumbel_scale: exploration noise of Gumbel; 1 in self-play, 0 in matches.
         value_scale: weight of completed Q values against the prior's logits (Gumbel), above 0.
         maxvisit_init: visits added before Q values are weighed (Gumbel), at least 0.
-        rescale_values: whether Gumbel stretches the Q values of one node to [0, 1] first.
+        rescale_values: whether Gumbel stretches the Q values of one node to [0, 1] first, for
+            games whose results are small. Where all moves are about as good, that blows up noise.
         max_depth: deepest ply below the root, at least 1; 0 for no cap but `num_simulations`.
         puct_constant: exploration constant of PUCT (c_init) and of UCB1, above 0.
         puct_base: visits at which PUCT's constant begins to grow, above 0.
@@ -42,9 +43,9 @@ class SearchConfig:
     num_simulations: int = 32
     max_considered_actions: int = 16
     gumbel_scale: float = 1.0
-    value_scale: float = 0.1
+    value_scale: float = 0.3
     maxvisit_init: float = 50.0
-    rescale_values: bool = True
+    rescale_values: bool = False
     max_depth: int = 0
     puct_constant: float = 1.25
     puct_base: float = 19652.0

@@ -114,6 +114,27 @@ METRICS: dict[str, Metric] = dict(
             "since the checkpoint in use was written or taken up",
         ),
         _metric(
+            "pickup_seconds",
+            "pickup_seconds",
+            "seconds",
+            "W",
+            "from the publication of the checkpoint in use to the first chunk played with it",
+        ),
+        _metric(
+            "median_pickup_seconds",
+            "median_pickup_seconds",
+            "seconds",
+            "W",
+            "median over the newest 1,000 checkpoints taken up",
+        ),
+        _metric(
+            "worst_pickup_seconds",
+            "worst_pickup_seconds",
+            "seconds",
+            "W",
+            "the longest since the worker started",
+        ),
+        _metric(
             "staleness_updates",
             "staleness_updates",
             "updates",

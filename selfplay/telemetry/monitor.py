@@ -91,6 +91,11 @@ class Monitor:
         """The run, and which of its processes this is."""
         return {"run": self.run, "role": self.role, "id": self.id}
 
+    @property
+    def logs(self) -> bool:
+        """Whether events are logged: then nothing need be said in words."""
+        return self._log is not None
+
     def state(self, text: str, *, ready: bool) -> None:
         """Says what the process does now.
 

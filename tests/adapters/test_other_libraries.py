@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+from selfplay.adapters import PythonChanceGame
 from selfplay.adapters.open_spiel import make_open_spiel
 from selfplay.adapters.pgx_game import PgxGame
 from selfplay.errors import ConfigError, MissingExtraError, SelfplayError, UnknownGameError
-from selfplay.game import Game
+from selfplay.game import ChanceGame, Game
 from selfplay.registry import make
 from tests.games.matches import Played, play_randomly
 
@@ -111,6 +112,96 @@ def test_a_pgx_state_holds_no_observation() -> None:
     assert not names & state.fields.keys()
 
 
+CHANCE = [
+    # Actions, outcomes, plies, shape of the observation.
+    ("backgammon", 1352, 36, 512, (201,)),
+    ("banqi", 1056, 14, 512, (515,)),
+    ("einstein_wurfelt_nicht", 300, 6, 112, (301,)),
+    ("maedn", 45, 6, 512, (239,)),
+    ("pig(winscore=20,horizon=60)", 2, 6, 60, (64,)),
+    ("yacht", 44, 7776, 96, (39,)),
+]
+
+
+@pytest.mark.parametrize(("name", "actions", "outcomes", "plies", "shape"), CHANCE)
+def test_dice_of_openspiel(
+    name: str, actions: int, outcomes: int, plies: int, shape: tuple[int, ...]
+) -> None:
+    """Random matches in the rules, as OpenSpiel itself plays and weighs them."""
+    import pyspiel
+
+    game = pyspiel.load_game(name)
+    rules = make_open_spiel(name, {})
+    assert isinstance(rules, PythonChanceGame)
+    assert (rules.num_actions, rules.num_outcomes, rules.max_plies) == (actions, outcomes, plies)
+    draw = random.Random(3)
+    rolls = 0
+    starts = {str(rules.initial_state(random.Random(seed))) for seed in range(20)}
+    assert (len(starts) > 5) == game.new_initial_state().is_chance_node()
+    for seed in range(3):
+        state = rules.initial_state(random.Random(seed))
+        own = game.new_initial_state()
+        for action in state.history():
+            own.apply_action(action)
+        for _ in range(plies):
+            if rules.is_terminal(state):
+                break
+            assert np.asarray(rules.observe(state)).size == np.prod(shape)
+            assert rules.current_player(state) == own.current_player()
+            legal = rules.legal_actions(state)
+            assert legal == own.legal_actions()
+            names = [rules.action_to_string(state, action) for action in legal]
+            assert len(set(names)) == len(names) and not any(" " in name for name in names)
+            action = draw.choice(legal)
+            before = str(state)
+            after = rules.apply(state, action)
+            assert str(state) == before
+            own.apply_action(action)
+            if not rules.is_terminal(after) and rules.is_chance(after):
+                rolls += 1
+                likely = rules.chance_probabilities(after)
+                assert len(likely) == outcomes
+                assert {o: p for o, p in enumerate(likely) if p} == dict(own.chance_outcomes())
+                possible = [outcome for outcome, chance in enumerate(likely) if chance]
+                some = possible[:60]
+                assert len({rules.outcome_to_string(after, roll) for roll in some}) == len(some)
+                outcome = draw.choice(possible)
+                after = rules.resolve(after, outcome)
+                own.apply_action(outcome)
+            assert not own.is_chance_node()
+            state = after
+        scale = 3 if name == "maedn" else 1
+        assert rules.returns(state) == [value / scale for value in own.returns()]
+    assert rolls > 20
+
+
+def test_a_game_with_dice_is_searched_as_one() -> None:
+    game = make("open_spiel:pig", winscore=20, horizon=60)
+    assert isinstance(game, ChanceGame) and game.name == "open_spiel_pig"
+    last = list(play_randomly(game, MATCHES, seed=5))[-1]
+    for row in range(MATCHES):
+        state = jax.tree.map(lambda leaf, row=row: leaf[row], last.states)
+        own = game.own_state(state)  # type: ignore[attr-defined]
+        assert own.is_terminal() and own.returns() == last.returns[row].tolist()
+        # Moves and outcomes as OpenSpiel counts them.
+        assert own.history() == np.asarray(state.moves)[: int(state.length)].tolist()
+
+
+def test_two_chance_events_in_a_row_are_refused() -> None:
+    class After:
+        def is_chance_node(self) -> bool:
+            return True
+
+    class State:
+        def child(self, outcome: int) -> After:
+            return After()
+
+    rules = make_open_spiel("pig", {})
+    assert isinstance(rules, PythonChanceGame)
+    with pytest.raises(ValueError, match="two chance events in a row"):
+        rules.resolve(State(), 0)
+
+
 def test_returns_are_parts_of_the_most_one_can_win() -> None:
     class Rich:
         """A game of OpenSpiel that pays up to 4."""
@@ -164,7 +255,6 @@ def test_options_reach_the_library() -> None:
         ("pgx:backgammon", "it has dice inside"),
         ("open_spiel:kuhn_poker", "its players do not see everything"),
         ("open_spiel:matrix_rps", "its players move at the same time"),
-        ("open_spiel:backgammon", "it has chance inside"),
         ("open_spiel:skat", "it is for 3 players, not two"),
     ],
 )

@@ -8,7 +8,14 @@ from tests.cli.conftest import TINY, Invoke, invoke
 
 __all__ = ["invoke"]
 
-SPECS = ["clobber", "pgx:connect_four", "open_spiel:connect_four", "open_spiel:nim"]
+SPECS = [
+    "clobber",
+    "pgx:connect_four",
+    "open_spiel:connect_four",
+    "open_spiel:nim",
+    "open_spiel:pig(winscore=20,horizon=60)",
+    str(Path(__file__).with_name("python_storm.py")),
+]
 
 
 @pytest.mark.slow

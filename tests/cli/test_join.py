@@ -39,6 +39,68 @@ def test_a_worker_fills_a_run_and_a_trainer_learns_from_it(invoke: Invoke, own_r
     assert json.loads(result.stdout)["evaluation_matches"] == 2
 
 
+@pytest.mark.parametrize("document", [(), ("--json",)])
+def test_with_json_logs_every_line_is_an_object(
+    invoke: Invoke, own_run: Path, document: tuple[str, ...]
+) -> None:
+    json_logs = ("--run", own_run, "--log-format", "json", *document)
+    none = ("--set", "evaluation.opponents=")
+    events: dict[str, list[str]] = {}
+    for role, *options in (
+        ("trainer", "--updates", 8),
+        ("trainer", "--updates", 9, "--idle-exit", 0.1),
+        ("worker", "--jitter", 0, "--max-matches", 1),
+        ("evaluator", "--max-seconds", 0.1, *none),
+    ):
+        result = invoke(role, *json_logs, *options)
+        assert result.exit_code == 0, result.stderr
+        printed, logged = (
+            [json.loads(line) for line in text.splitlines()]
+            for text in (result.stdout, result.stderr)
+        )
+        assert all(isinstance(line, dict) for line in (*printed, *logged))
+        assert len(printed) == len(document)
+        events.setdefault(role, []).extend(line["event"] for line in logged)
+        messages = [line.get("message", "") for line in logged]
+    assert messages[-1].startswith("ended: ")
+    # Of a plan that was fulfilled there is nothing more to say.
+    assert events["trainer"][0] == "closing"
+    assert events["trainer"][1] == "opening"
+    assert events["trainer"][-1] == "closing"
+    # What is wrong is a line, too.
+    result = invoke("trainer", *json_logs, "--set", "network.channels=9")
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = map(json.loads, result.stderr.splitlines())
+    assert (line["event"], line["level"]) == ("error", "error")
+    assert "network.channels = 8, but 9 was asked for" in line["message"]
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    invoke: Invoke, trained: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    # Neither the game nor the network need be named.
+    options = ("--run", new, "--init-from", f"{trained}@4", "--idle-exit", 0.1)
+    result = invoke("trainer", *options)
+    assert result.exit_code == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert f"run {new} (begins with the weights of {trained}@4)" in text
+    status = json.loads(invoke("status", new, "--json").stdout)
+    assert (status["update"], status["checkpoint"], status["matches"]) == (0, 0, 0)
+    assert (status["origin"]["run"], status["origin"]["update"]) == (str(trained), 4)
+    assert f"began with the weights of {trained}@4" in invoke("status", new).stdout
+    # The same command goes on; another one must not.
+    assert invoke("trainer", *options).exit_code == 0
+    result = invoke("train", "tic_tac_toe", "--run", new, "--init-from", f"{trained}@8", *TINY)
+    assert result.exit_code == 1
+    assert "is a run already, which did not begin with" in result.stderr
+    assert "\n\nhint: choose another --run" in result.stderr
+    result = invoke("train", "connect_four", "--run", tmp_path / "c4", "--init-from", trained)
+    assert result.exit_code == 1
+    assert "has weights for tic_tac_toe, but the game is connect_four" in result.stderr
+    assert not (tmp_path / "c4").exists()
+
+
 def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
     before = sorted(trained.rglob("*"))
     result = invoke("worker", "--run", trained, "--set", "search.num_simulations=99")

@@ -1,8 +1,11 @@
 """Reads what lies in deploy/ the way the programs it is meant for would."""
 
 import json
+import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,12 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 ROLES = ("trainer", "worker", "evaluator")
 DOCKERFILES = (ROOT / "Dockerfile.selfplay", ROOT / "Dockerfile.trainer")
+
+
+def program(name: str) -> str | None:
+    """Returns where a program is: beside the Python that runs the tests, or on the path."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(name, path=os.pathsep.join((beside, os.environ.get("PATH", ""))))
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:

@@ -1,12 +1,13 @@
 """The compose file: its services, limits and networks, as Compose will read them."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.deploy.files import DEPLOY, ROLES, ROOT, compose, compose_command
+from tests.deploy.files import DEPLOY, ROLES, ROOT, compose, compose_command, program
 
 OURS = (*ROLES, "tensorboard")
 
@@ -19,6 +20,19 @@ def test_the_services_are_there() -> None:
     assert by_default == set(OURS)
     # Any number of workers: nothing that may be there only once.
     assert not {"container_name", "ports", "hostname"} & services["worker"].keys()
+
+
+def test_the_specification_agrees() -> None:
+    checker = program("check-jsonschema")
+    if checker is None:
+        pytest.skip("check-jsonschema is not installed")
+    done = subprocess.run(
+        [checker, "--builtin-schema", "vendor.compose-spec", *sorted(DEPLOY.glob("compose*.yaml"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.files import DOCKERFILES, ROOT, instructions
+from tests.deploy.files import DOCKERFILES, ROOT, instructions, program
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -198,10 +198,12 @@ def test_the_two_differ_only_in_what_they_are_for() -> None:
     )
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
 @each
 def test_hadolint_agrees(dockerfile: Path) -> None:
-    done = subprocess.run(["hadolint", dockerfile], capture_output=True, text=True, check=False)
+    hadolint = program("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, dockerfile], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

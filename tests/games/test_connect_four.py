@@ -1,14 +1,23 @@
 """Connect Four against known facts and an independent implementation."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pgx
 import pytest
 
-from selfplay.errors import ConfigError
+from selfplay.arena import load_run_agent
+from selfplay.check.conformance import examine
+from selfplay.errors import CheckpointError, ConfigError, RunError
 from selfplay.games.connect_four import ConnectFour, ConnectFourState
+from selfplay.networks import build
+from selfplay.registry import GameSpec, fingerprint
+from selfplay.run import Config, RunDirectory
 from tests.games.matches import breadth_first, play_randomly
+
+DISCS_ONLY = GameSpec("connect_four", {"threats": False})
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +108,47 @@ def test_without_threats_only_the_discs_are_seen() -> None:
     observation = game.observe(state)
     assert observation.shape == (6, 7, 2)
     np.testing.assert_array_equal(observation, ConnectFour().observe(state)[..., :2])
+
+
+@pytest.mark.parametrize("threats", [True, False])
+def test_the_check_finds_nothing_in_either_encoding(threats: bool) -> None:
+    report = examine(ConnectFour(rows=4, columns=5, threats=threats), matches=16, measures=False)
+    assert report.ok, [fault.to_text() for fault in report.faults]
+
+
+def test_a_run_and_its_checkpoints_belong_to_one_encoding(tmp_path: Path) -> None:
+    sees_threats, discs_only = ConnectFour(), DISCS_ONLY.make()
+    assert fingerprint(sees_threats) != fingerprint(discs_only)
+    small = {"network": {"kind": "mlp", "channels": 8, "blocks": 1}}
+    run = RunDirectory.create(tmp_path / "discs", DISCS_ONLY, discs_only, Config.from_dict(small))
+    network = build(discs_only, run.config.network)
+    run.checkpoints.save(0, {"weights": network.init(key=jax.random.key(0))})
+    # The run and each checkpoint say which encoding they are of.
+    assert run.checkpoints.metadata(0)["game_spec"]["options"] == {"threats": False}
+    agent = load_run_agent(str(run.path))
+    assert agent.game.observe(agent.game.init(jax.random.key(0))).shape == (6, 7, 2)
+    with pytest.raises(
+        RunError, match=r"discs belongs to connect_four with threats=False, not no options$"
+    ):
+        run.check_game(sees_threats, GameSpec("connect_four"))
+    with pytest.raises(
+        CheckpointError, match=r"discs/0 was written for connect_four with other rules"
+    ) as caught:
+        load_run_agent(str(run.path), game=sees_threats)
+    assert caught.value.hint == "the game's options, version or source have changed since"
+
+
+def test_a_run_made_before_threats_were_shown_is_refused(tmp_path: Path) -> None:
+    before = RunDirectory.create(
+        tmp_path / "before", GameSpec("connect_four"), DISCS_ONLY.make(), Config()
+    )
+    with pytest.raises(
+        RunError,
+        match=r"the rules or the observation of connect_four have changed since .*before was",
+    ):
+        before.make_game()
+    # Its encoding still exists, as an option.
+    before.check_game(DISCS_ONLY.make(), DISCS_ONLY)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ def everything(count: int) -> np.ndarray:
     return np.ones(count, np.bool_)
 
 
+def every_action(count: int, actions: int = 7) -> np.ndarray:
+    return np.ones((count, actions), np.bool_)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_float_graph_is_the_flax_module(name: str) -> None:
     network = network_for(CONFIGS[name])
@@ -34,7 +38,7 @@ def test_the_float_graph_is_the_flax_module(name: str) -> None:
     observations = boards(network, 16)
     expected = network.apply(weights, jnp.asarray(observations))
     found = Model(serialise(network, CONFIGS[name], host(weights), None))(
-        observations, everything(16)
+        observations, everything(16), every_action(16)
     )
     np.testing.assert_allclose(found.policy_logits, expected.policy_logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.value_logits, expected.value_logits, rtol=1e-4, atol=1e-4)
@@ -47,7 +51,9 @@ def test_the_int8_graph_is_close(name: str) -> None:
     ranges = measure_ranges(network, CONFIGS[name], weights, boards(network, 256))
     others = boards(network, 128, seed=1)
     exact, rounded, zeroed = (
-        Model(serialise(network, CONFIGS[name], chosen, used))(others, everything(128))
+        Model(serialise(network, CONFIGS[name], chosen, used))(
+            others, everything(128), every_action(128)
+        )
         for chosen, used in (
             (weights, None),
             (weights, ranges),
@@ -58,11 +64,11 @@ def test_the_int8_graph_is_close(name: str) -> None:
     # The logits of these random weights are large: compare with their own spread.
     spread = exact.policy_logits.std()
     assert np.abs(exact.policy_logits - rounded.policy_logits).mean() < 0.05 * spread
-    close = agreement(exact, rounded)
+    close = agreement(exact, rounded, every_action(128))
     assert close.same_move > 0.9
     assert close.value_error < 0.05
     assert close.good
-    assert not agreement(exact, zeroed).good
+    assert not agreement(exact, zeroed, every_action(128)).good
 
 
 def test_ranges_follow_the_order_of_the_graph() -> None:
@@ -100,9 +106,27 @@ def test_agreement_measures_policy_and_value() -> None:
         np.array([[0, np.log(3)], [0, 0]], np.float32),
         np.array([[50, 0, 0], [0, 0, 0]], np.float32),
     )
-    found = agreement(even, tilted)
+    found = agreement(even, tilted, every_action(2, 2))
     # Even odds against one to three: half of log(4/3) nats, in one position of two.
     assert found.policy_divergence == pytest.approx(0.25 * np.log(4 / 3), abs=1e-5)
     assert found.same_move == 0.5
     assert found.value_error == pytest.approx(0.5, abs=1e-5)
     assert str(found).endswith("(2 positions)")
+
+
+def test_agreement_is_about_legal_actions_alone() -> None:
+    value = np.zeros((2, 1), np.float32)
+    exact = Answer(np.array([[0, 0, 9], [5, 1, 2]], np.float32), value)
+    rounded = Answer(np.array([[0, 0, -9], [-5, 1, 2]], np.float32), value)
+    legal = np.array([[True, True, False], [False, True, True]])
+    found = agreement(exact, rounded, legal)
+    assert found.policy_divergence == pytest.approx(0.0, abs=1e-6)
+    assert found.same_move == 1.0
+    everywhere = agreement(exact, rounded, every_action(2, 3))
+    assert everywhere.policy_divergence > 1
+    assert everywhere.same_move == 0.0
+    # What is legal counts as before.
+    tilted = Answer(np.array([[0, np.log(3), 0], [0, 0, 0]], np.float32), value)
+    even = Answer(np.zeros((2, 3), np.float32), value)
+    half = 0.5 * 0.5 * np.log(4 / 3)
+    assert agreement(even, tilted, legal).policy_divergence == pytest.approx(half, abs=1e-5)

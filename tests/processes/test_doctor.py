@@ -18,6 +18,7 @@ HEALTHY: dict[str, Any] = {
     "memory_available_bytes": 8e9,
     "disk_free_bytes": 1e11,
     "compilation_cache": {"directory": "/cache", "writable": True},
+    "processes": [],
 }
 
 
@@ -41,6 +42,16 @@ def test_a_healthy_machine_has_no_problems() -> None:
             {"compilation_cache": {"directory": "/x", "writable": False}},
             "cannot be kept in /x",
             "JAX_COMPILATION_CACHE_DIR",
+        ),
+        (
+            {
+                "processes": [
+                    {"role": "worker", "id": "a", "compile_problem": ""},
+                    {"role": "trainer", "id": "loop", "compile_problem": "it compiles"},
+                ]
+            },
+            "trainer loop: it compiles",
+            "must keep its shapes",
         ),
     ],
 )

@@ -95,6 +95,51 @@ def test_an_accelerator_has_memory_of_its_own() -> None:
     dataclasses.replace(card, capacity_device=None).check()
 
 
+def test_a_cpu_plays_as_many_matches_as_ever() -> None:
+    assert plan().choice == "64 matches a device: the usual number for CPU cores"
+    set_by_hand = plan({"rollout": {"matches_per_device": 16}})
+    assert set_by_hand.matches == 16 * len(jax.local_devices())
+    assert set_by_hand.choice == "16 matches a device: rollout.matches_per_device says so"
+    assert str(set_by_hand).endswith(f" ({set_by_hand.choice})")
+
+
+class Card:
+    """An accelerator with so much memory."""
+
+    platform = "gpu"
+
+    def __init__(self, memory: float | None) -> None:
+        self._stats = None if memory is None else {"bytes_limit": int(memory)}
+
+    def memory_stats(self) -> dict[str, int] | None:
+        return self._stats
+
+
+@pytest.mark.parametrize(
+    ("memory", "simulations", "count", "reason"),
+    [
+        (80e9, 32, 1024, "28 kB each on a gpu with 80.0 GB, which has room for more"),
+        # Half of what is usable, without 23 MB for updates, holds 295 and 175 of them.
+        (320e6, 2048, 256, "448 kB each on a gpu with 320 MB, as many as fit into half of it"),
+        (200e6, 2048, 128, "448 kB each on a gpu with 200 MB, as many as fit into half of it"),
+        (50e6, 2048, 64, "448 kB each on a gpu with 50 MB, fewer would leave it idle"),
+        (None, 32, 256, "the gpu does not say what memory it has"),
+    ],
+)
+def test_an_accelerator_plays_as_many_matches_as_its_memory_holds(
+    monkeypatch: pytest.MonkeyPatch,
+    memory: float | None,
+    simulations: int,
+    count: int,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(jax, "local_devices", lambda: [Card(memory)])
+    found = plan({"search": {"num_simulations": simulations}})
+    assert found.matches == count
+    assert reason in found.choice
+    assert plan({"rollout": {"matches_per_device": 8}}).matches == 8
+
+
 def test_the_host_says_how_much_memory_it_has() -> None:
     found = host_memory()
     assert found is not None

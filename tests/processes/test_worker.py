@@ -127,9 +127,16 @@ def test_a_new_checkpoint_is_taken_up_in_the_middle_of_matches(
         return [m for file in run_path.glob("matches/w/[0-9]*") for m in read_matches(file)]
 
     wait_until(lambda: any(match.first_checkpoint == 4 for match in played()))
+    # How long that took is in its heartbeat as soon as it is known.
+    wait_until(
+        lambda: any(b.fields["pickup_seconds"] is not None for b in read_heartbeats(run_path))
+    )
     bounds.stop()
     thread.join(PATIENCE_SECONDS)
     assert done[0].checkpoints_used == [0, 4]
+    fields = done[0].fields()
+    assert fields["pickup_seconds"] >= 0
+    assert fields["median_pickup_seconds"] == fields["worst_pickup_seconds"]
     both = [m for m in played() if (m.first_checkpoint, m.last_checkpoint) == (0, 4)]
     assert both
     # Nothing was cut short for it.

@@ -1,5 +1,6 @@
-"""The three kinds of store, each on this machine alone, for the tests that run over all of them."""
+"""The kinds of store, each on this machine alone, for the tests that run over all of them."""
 
+import contextlib
 import itertools
 import logging
 import os
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ("directory", "bucket", "redis")
+from tests.run.gcs import gcs_emulator
+
+KINDS = ("directory", "bucket", "gcs", "redis")
 BUCKET = "runs"
 
 _numbers = itertools.count()
@@ -71,13 +74,37 @@ def bucket_url() -> Iterator[str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
+    with _environment(settings):
+        try:
+            s3fs.S3FileSystem(use_listings_cache=False).mkdir(BUCKET)
+            yield f"s3://{BUCKET}"
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_url() -> Iterator[str]:
+    """A server of Google's storage of our own, found by its environment variables; gs://BUCKET."""
+    pytest.importorskip("gcp_storage_emulator.server")
+    settings = {
+        # Nothing is asked of any other host: no metadata server, no gRPC.
+        "NO_GCE_CHECK": "true",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    with _environment(settings), gcs_emulator(BUCKET) as address:
+        pytest.importorskip("gcsfs")
+        with _environment({"STORAGE_EMULATOR_HOST": address}):
+            yield f"gs://{BUCKET}"
+
+
+@contextlib.contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables for the time of the context; child processes see them too."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        s3fs.S3FileSystem(use_listings_cache=False).mkdir(BUCKET)
-        yield f"s3://{BUCKET}"
+        yield
     finally:
-        server.stop()
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -115,6 +115,7 @@ def test_a_clone_into_any_store_with_all_matches(
     # A clone can be cloned.
     again = clone_run(place, tmp_path / "again").run
     assert again.document["origin"]["run"] == copy.url
+    assert again.document["origin"]["origin"] == copy.document["origin"]
     assert again.checkpoints.load(10, "weights")["w"][0] == 10
 
 

@@ -181,10 +181,10 @@ def test_other_options_and_rules_are_refused(
     with pytest.raises(RunError) as caught:
         RunDirectory.open_or_create(path, SPEC, game)
     assert str(caught.value) == (
-        f"the rules of tic_tac_toe have changed since {path} was created "
+        f"the rules or the observation of tic_tac_toe have changed since {path} was created "
         f"(fingerprint {stored}, now 0123456789abcdef)"
     )
-    with pytest.raises(RunError, match="the rules of tic_tac_toe have changed"):
+    with pytest.raises(RunError, match="the rules or the observation of tic_tac_toe have changed"):
         RunDirectory.open(path).make_game()
 
 

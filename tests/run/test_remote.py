@@ -30,6 +30,7 @@ from selfplay.run import (
     read_evaluations,
     read_heartbeats,
     remove_heartbeat,
+    store_clock_offset,
     write_heartbeat,
 )
 from selfplay.run.lease import NAME, Lease
@@ -209,6 +210,17 @@ def test_heartbeats(run: RunDirectory) -> None:
     assert beats[1].fields == {"checkpoint": 3}
     remove_heartbeat(run.store, "worker", "b")
     assert len(read_heartbeats(run.store)) == 1
+
+
+def test_the_store_says_when_a_checkpoint_was_published(run: RunDirectory) -> None:
+    write_heartbeat(run.store, "worker", "w", {})
+    run.checkpoints.save(5, weights(1.0))
+    published = run.checkpoints.published_at(5)
+    ahead = store_clock_offset(run.store, "worker", "w")
+    assert published is not None and ahead is not None
+    # On any machine it was today, by the clock of this one.
+    assert abs(time.time() - (published - ahead)) < 86400
+    assert run.checkpoints.published_at(6) is None
 
 
 def test_ratings(run: RunDirectory) -> None:

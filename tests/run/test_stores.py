@@ -1,7 +1,9 @@
-"""What every store promises, over a directory, a bucket and Redis."""
+"""What every store promises, over a directory, buckets of two kinds and Redis."""
 
+import random
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,15 @@ def test_blobs_come_back(store: Store) -> None:
     assert not store.exists("a/b")
     store.write("a/b/file.bin", b"new")
     assert store.read("a/b/file.bin") == b"new"
+
+
+# The client of Google's storage hands it to aiohttp as bytes, and nobody can do otherwise.
+@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+def test_a_large_blob(store: Store) -> None:
+    data = random.Random(0).randbytes(12_000_000)
+    store.write("a/large", data)
+    assert store.read("a/large") == data
+    assert [(entry.name, entry.bytes) for entry in store.entries()] == [("a/large", len(data))]
 
 
 def test_what_is_not_there(store: Store) -> None:
@@ -125,6 +136,29 @@ def test_a_notice_wakes_a_listener(store: Store) -> None:
     assert store.exists("news")
 
 
+def test_an_unreachable_bucket_of_google_is_one_clear_error(
+    gcs_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import gcsfs
+
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    # It tries again for half a minute before it gives up.
+    monkeypatch.setattr("gcsfs.retry.asyncio", types.SimpleNamespace(sleep=wait))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    store = open_store(f"{gcs_url}/run")
+    with pytest.raises(StorageError, match="cannot be reached or refuses: ") as caught:
+        store.write("x", b"x")
+    assert waits
+    assert caught.value.hint
+    assert [record for record in caplog.records if record.name == "gcsfs"] == []
+    gcsfs.GCSFileSystem.clear_instance_cache()
+
+
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:{port}/0/run", "s3://runs/run"], ids=["redis", "bucket"]
 )
@@ -152,8 +186,12 @@ def test_an_unreachable_server_is_one_clear_error(
         pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
 
 
-def test_a_bucket_that_does_not_exist(bucket_url: str) -> None:
-    store = open_store("s3://nobody-made-this/run")
+@pytest.mark.parametrize(("server", "scheme"), [("bucket_url", "s3"), ("gcs_url", "gs")])
+def test_a_bucket_that_does_not_exist(
+    server: str, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(server)
+    store = open_store(f"{scheme}://nobody-made-this/run")
     with pytest.raises(StorageError, match="there is no bucket nobody-made-this"):
         store.write("x", b"x")
 

@@ -129,6 +129,22 @@ def test_what_is_asked_is_checked(run: Path) -> None:
         diagnose(run, "worker", max_age_seconds=600)
 
 
+def test_a_probe_does_not_wait_for_jax(run: Path) -> None:
+    # Nor do the stores elsewhere bring it.
+    code = (
+        f"import sys; sys.argv = ['selfplay', 'health', {str(run)!r}, 'trainer']\n"
+        "from selfplay.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: print(ended.code)\n"
+        "import selfplay.run.bucket_store, selfplay.run.redis_store\n"
+        "print([name for name in ('jax', 'numpy', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said, *rest = done.stdout.splitlines()
+    assert said.startswith("trainer main is well")
+    assert rest == ["0", "[]"]
+
+
 def test_the_command_exits_with_the_answer(
     run: Path,
     invoke: Callable[..., Any],  # noqa: F811

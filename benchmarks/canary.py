@@ -1,0 +1,201 @@
+"""Measures the learning canary: sound games judged learnt, planted mistakes caught and named.
+
+    python benchmarks/canary.py [--random] [--faults sound,sign,side,blind] [--updates N]
+        [--to FOLDER] [GAME ...]
+
+Each game is trained as `selfplay check GAME --learn` trains it, first as it is, then with each of
+three mistakes: `sign`, results for whoever is to move instead of for player 0 and player 1;
+`side`, the observation of player 0 shown to both; `blind`, an observation that is always the same.
+With `--random` nothing is trained: what random matches alone make suspect, in seconds. Prints a
+table; FOLDER keeps the runs, and a JSON line for each in results.jsonl. GAME is a name of `GAMES`.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from selfplay import startup
+from selfplay.check.canary import canary
+from selfplay.check.evidence import gather
+from selfplay.check.suspects import suspects
+from selfplay.game import ChanceGame, Game
+from selfplay.registry import GameSpec, make
+
+GAMES: dict[str, dict[str, Any]] = {
+    "tic_tac_toe": {"game": "tic_tac_toe"},
+    "breakthrough": {"game": "breakthrough", "rows": 6, "columns": 6},
+    "gomoku": {"game": "gomoku", "size": 7},
+    "dots_and_boxes": {"game": "dots_and_boxes"},
+    "connect_four": {"game": "connect_four"},
+    "hex": {"game": "hex", "size": 5},
+    "kalah": {"game": "kalah"},
+    "othello": {"game": "othello", "size": 6},
+    "nine_mens_morris": {"game": "nine_mens_morris"},
+    "flagz": {"game": "flagz", "rows": 7, "columns": 6},
+    "einstein_wuerfelt_nicht": {"game": "einstein_wuerfelt_nicht"},
+    "backgammon": {"game": "backgammon"},
+}
+"""What is trained by each name."""
+FAULTS = ("sound", "sign", "side", "blind")
+_NAMES = {"sign": "value sign", "side": "observation side", "blind": "observation"}
+
+
+class Planted(Game[Any]):
+    """A bundled game with a mistake in it.
+
+    Args:
+        game: its name; its state must say in `player` who is to move.
+        fault: "sound", "sign", "side" or "blind".
+        rows: option of the game; 0 for none, as with all that follow.
+        columns: option of the game.
+        size: option of the game.
+    """
+
+    def __init__(
+        self, game: str, fault: str, rows: int = 0, columns: int = 0, size: int = 0
+    ) -> None:
+        sizes = {"rows": rows, "columns": columns, "size": size}
+        self._game = make(game, **{name: value for name, value in sizes.items() if value})
+        self._fault = fault
+        self.name = f"{self._game.name}-{fault}"
+        self.num_actions = self._game.num_actions
+        self.max_plies = self._game.max_plies
+
+    def init(self, key: Any) -> Any:
+        """Returns the first position."""
+        return self._game.init(key)
+
+    def step(self, state: Any, action: Any) -> Any:
+        """Returns the position after `action`."""
+        return self._game.step(state, action)
+
+    def current_player(self, state: Any) -> Any:
+        """Returns who is to move."""
+        return self._game.current_player(state)
+
+    def legal_action_mask(self, state: Any) -> Any:
+        """Returns the legal actions."""
+        return self._game.legal_action_mask(state)
+
+    def is_terminal(self, state: Any) -> Any:
+        """Returns whether the match is over."""
+        return self._game.is_terminal(state)
+
+    def returns(self, state: Any) -> Any:
+        """Returns the result; with the mistake for the player to move first."""
+        found = self._game.returns(state)
+        if self._fault != "sign":
+            return found
+        return jnp.where(self._game.current_player(state) == 0, found, -found)
+
+    def observe(self, state: Any) -> Any:
+        """Returns what the mover sees, or with a mistake what player 0 would, or nothing."""
+        if self._fault == "side":
+            state = dataclasses.replace(state, player=jnp.zeros_like(state.player))
+        seen = self._game.observe(state)
+        return jnp.ones_like(seen) if self._fault == "blind" else seen
+
+
+class PlantedChance(Planted, ChanceGame[Any]):
+    """The same of a game of chance."""
+
+    def __init__(self, game: str, fault: str) -> None:
+        super().__init__(game, fault)
+        self.num_outcomes = self._game.num_outcomes
+
+    def chance_probabilities(self, state: Any) -> Any:
+        """Returns how likely each outcome is."""
+        return self._game.chance_probabilities(state)
+
+    def resolve(self, state: Any, outcome: Any) -> Any:
+        """Returns the position after `outcome`."""
+        return self._game.resolve(state, outcome)
+
+    def is_chance(self, state: Any) -> Any:
+        """Returns whether chance comes before the next move."""
+        return self._game.is_chance(state)
+
+
+def main(names: list[str], faults: list[str], updates: int, random: bool, to: Path | None) -> None:
+    """Trains, judges and prints."""
+    startup.prepare()
+    rows = []
+    for name in names:
+        for fault in faults:
+            begin, cpu = time.perf_counter(), time.process_time()
+            spec = _spec(name, fault)
+            if random:
+                found = _random(spec)
+            else:
+                directory = to / f"{name}-{fault}" if to else None
+                found = canary(spec, updates=updates, directory=directory).to_dict()
+            row = {
+                "game": name,
+                "fault": fault,
+                "seconds": round(time.perf_counter() - begin),
+                "cpu_seconds": round(time.process_time() - cpu),
+                "named": any(
+                    text.startswith(f"{_NAMES.get(fault)}:") for text in found["suspects"]
+                ),
+                **found,
+            }
+            rows.append(row)
+            print(f"{name} {fault}: {row['verdict']} {row['suspects']}", file=sys.stderr)
+            if to is not None:
+                with (to / "results.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+    print(table(rows))
+
+
+def _spec(name: str, fault: str) -> GameSpec:
+    options = GAMES[name]
+    chance = isinstance(make(options["game"]), ChanceGame)
+    planted = PlantedChance if chance else Planted
+    return GameSpec(f"{Path(__file__).resolve()}:{planted.__name__}", {**options, "fault": fault})
+
+
+def _random(spec: GameSpec) -> dict[str, Any]:
+    """Returns what is suspect after random matches alone."""
+    game = spec.make()
+    evidence = gather(game, [])
+    found = suspects(evidence)
+    return {
+        "verdict": "suspect" if found else "nothing suspect",
+        "suspects": found,
+        "learned": not found,
+        "evidence": dataclasses.asdict(evidence),
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Returns what was found as a table in Markdown."""
+    lines = ["| game | mistake | verdict | suspects | seconds |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        names = "; ".join(text.partition(":")[0] for text in row["suspects"]) or "none"
+        lines.append(
+            f"| {row['game']} | {row['fault']} | {row['verdict']} | {names} | {row['seconds']} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("games", nargs="*", metavar="GAME")
+    parser.add_argument("--updates", type=int, default=0, help="0 for half a minute of them")
+    parser.add_argument("--random", action="store_true", help="train nothing")
+    parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--to", type=Path)
+    arguments = parser.parse_args()
+    main(
+        arguments.games or list(GAMES),
+        arguments.faults.split(","),
+        arguments.updates,
+        arguments.random,
+        arguments.to,
+    )
