@@ -37,6 +37,7 @@ class ConnectFour(Game[ConnectFourState]):
     """
 
     name = "connect_four"
+    version = 2
 
     def __init__(self, rows: int = 6, columns: int = 7, threats: bool = True) -> None:
         for option, value, high in (("rows", rows, 8), ("columns", columns, 16)):

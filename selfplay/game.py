@@ -114,7 +114,7 @@ class Game(abc.ABC, Generic[S]):
 
     Attributes:
         name: a short lower-case identifier.
-        version: raise it when recorded matches no longer replay, or mean something else.
+        version: raise it when the rules or the observation change.
         num_actions: size `A` of the action space; actions are 0 ... A - 1.
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
         history_planes: last-axis indices of `observe` that only repeat the past; the learner may

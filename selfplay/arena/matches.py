@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int32, Key
+from jaxtyping import Array, Bool, Int32, Key
 
 from selfplay.arena.agents import Agent
 from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row, random_openings
 from selfplay.arena.statistics import Interval, elo_from_score, score_interval
+from selfplay.arena.view import View, view
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
 from selfplay.game import (
@@ -21,9 +22,7 @@ from selfplay.game import (
     Position,
     advance,
     draw_outcome,
-    is_over,
     is_possible_outcome,
-    is_truncated,
     pytree,
     start,
 )
@@ -278,7 +277,7 @@ class _Board:
         """Plays the chosen moves in all matches that are not over."""
         playing = np.flatnonzero(~self.over).tolist()
         key = jax.random.fold_in(self._chance_key, self._ply)
-        view, drawn = _advance(self._game, self._positions, self._actions, self._given(), key)
+        seen, drawn = _advance(self._game, self._positions, self._actions, self._given(), key)
         outcomes = np.asarray(drawn.outcomes)
         for row in playing:
             if not drawn.possible[row]:
@@ -290,7 +289,7 @@ class _Board:
             self.moves[row].append(int(self._actions[row]))
             self.outcomes[row].append(int(outcomes[row]))
         self._ply += 1
-        self._look(view)
+        self._look(seen)
         self._actions = np.zeros_like(self._actions)
         self._follow_openings()
 
@@ -305,15 +304,15 @@ class _Board:
             np.int32,
         )
 
-    def _look(self, view: "_View") -> None:
+    def _look(self, seen: View) -> None:
         # One transfer per ply; everything else of the ply is NumPy on the host.
-        view = jax.device_get(view)
-        self._positions = view.positions
-        self._legal: np.ndarray = np.asarray(view.legal)
-        self.movers: np.ndarray = np.asarray(view.movers)
-        self.over: np.ndarray = np.asarray(view.over)
-        self.truncated: np.ndarray = np.asarray(view.truncated)
-        self.returns: np.ndarray = np.asarray(view.returns)
+        seen = jax.device_get(seen)
+        self._positions = seen.position
+        self._legal: np.ndarray = np.asarray(seen.legal)
+        self.movers: np.ndarray = np.asarray(seen.mover)
+        self.over: np.ndarray = np.asarray(seen.over)
+        self.truncated: np.ndarray = np.asarray(seen.truncated)
+        self.returns: np.ndarray = np.asarray(seen.returns)
 
     def _follow_openings(self) -> None:
         for row in np.flatnonzero(self.over).tolist():
@@ -341,33 +340,10 @@ class _Board:
         self._actions[row] = action
 
 
-@pytree
-class _View:
-    """What the host needs to know of `M` matches, with a leading axis of `M`."""
-
-    positions: Position[Any]
-    movers: Int32[Array, ""]
-    legal: Bool[Array, " A"]
-    over: Bool[Array, ""]
-    truncated: Bool[Array, ""]
-    returns: Float32[Array, "2"]
-
-
-def _view(game: Game[Any], position: Position[Any]) -> _View:
-    return _View(
-        positions=position,
-        movers=game.current_player(position.state).astype("int32"),
-        legal=game.legal_action_mask(position.state),
-        over=is_over(game, position),
-        truncated=is_truncated(game, position),
-        returns=game.returns(position.state).astype("float32"),
-    )
-
-
 @functools.partial(jax.jit, static_argnums=0)
-def _begin(game: Game[Any], key_data: Array) -> _View:
+def _begin(game: Game[Any], key_data: Array) -> View:
     keys = jax.random.wrap_key_data(key_data)
-    return jax.vmap(lambda key: _view(game, start(game, key)))(keys)
+    return jax.vmap(lambda key: view(game, start(game, key)))(keys)
 
 
 @pytree
@@ -381,17 +357,17 @@ class _Drawn:
 @functools.partial(jax.jit, static_argnums=0)
 def _advance(
     game: Game[Any], positions: Position[Any], actions: Array, given: Array, key: Key[Array, ""]
-) -> tuple[_View, _Drawn]:
+) -> tuple[View, _Drawn]:
     """Plays the actions; `given` outcomes follow, or drawn ones, alike for two rows in a row."""
 
     def play(
         position: Position[Any], action: Array, given: Array, pair: Array
-    ) -> tuple[_View, _Drawn]:
+    ) -> tuple[View, _Drawn]:
         drawn = draw_outcome(game, position, action, key=jax.random.fold_in(key, pair))
         outcome = jnp.where(given == _DRAWN, drawn, given)
         possible = is_possible_outcome(game, position, action, outcome)
         after = advance(game, position, action, outcome).position
-        return _view(game, after), _Drawn(outcomes=outcome, possible=possible)
+        return view(game, after), _Drawn(outcomes=outcome, possible=possible)
 
     pairs = jnp.arange(actions.shape[0], dtype=jnp.int32) // 2
     return jax.vmap(play)(positions, actions, given, pairs)

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int32, Key
+from jaxtyping import Array, Bool, Int32, Key
 
+from selfplay.arena.view import View, view
 from selfplay.errors import IllegalActionError
 from selfplay.game import (
     ChanceGame,
@@ -16,10 +17,7 @@ from selfplay.game import (
     Position,
     advance,
     draw_outcome,
-    is_over,
     is_possible_outcome,
-    is_truncated,
-    pytree,
     start,
 )
 
@@ -63,7 +61,7 @@ class LiveMatch:
     @property
     def player(self) -> int:
         """Returns who is to move, 0 or 1."""
-        return int(self._views[-1].player)
+        return int(self._views[-1].mover)
 
     @property
     def over(self) -> bool:
@@ -83,7 +81,7 @@ class LiveMatch:
 
     def players(self) -> list[int]:
         """Returns who made each move so far, then who is to move now."""
-        return [int(view.player) for view in self._views]
+        return [int(seen.mover) for seen in self._views]
 
     def name(self, action: int) -> str:
         """Returns how a person writes `action` here."""
@@ -207,32 +205,9 @@ def _joined(items: list[Any]) -> str:
     return " ".join(map(str, items[:_LONGEST_LIST])) + (f" ... and {rest} more" if rest > 0 else "")
 
 
-@pytree
-class _View:
-    """One position and what the host asks about it."""
-
-    position: Position[Any]
-    legal: Bool[Array, " A"]
-    player: Int32[Array, ""]
-    over: Bool[Array, ""]
-    truncated: Bool[Array, ""]
-    returns: Float32[Array, "2"]
-
-
-def _view(game: Game[Any], position: Position[Any]) -> _View:
-    return _View(
-        position=position,
-        legal=game.legal_action_mask(position.state),
-        player=game.current_player(position.state).astype("int32"),
-        over=is_over(game, position),
-        truncated=is_truncated(game, position),
-        returns=game.returns(position.state).astype("float32"),
-    )
-
-
 @functools.partial(jax.jit, static_argnums=0)
-def _begin(game: Game[Any], key: Key[Array, ""]) -> _View:
-    return _view(game, start(game, key))
+def _begin(game: Game[Any], key: Key[Array, ""]) -> View:
+    return view(game, start(game, key))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -241,8 +216,8 @@ def _play(
     position: Position[Any],
     action: Int32[Array, ""],
     outcome: Int32[Array, ""],
-) -> _View:
-    return _view(game, advance(game, position, action, outcome).position)
+) -> View:
+    return view(game, advance(game, position, action, outcome).position)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -161,8 +161,9 @@ def _tree_result(
     )
     if config.algorithm == "gumbel":
         gumbel = config.gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape)
-        # Without Gumbel noise equal logits would always favour the lowest index.
-        noise = SearchNoise(root_gumbel=gumbel + 1e-5 * tie_break, tie_break=tie_break)
+        # Without Gumbel noise equal logits would always favour the lowest index. Larger than the
+        # rounding of Q values that are as large as `value_scale` makes them.
+        noise = SearchNoise(root_gumbel=gumbel + 1e-4 * tie_break, tie_break=tie_break)
         actions, policy, tree = _gumbel(
             tree_search, params, search_key, noise, arguments, config, legal
         )

@@ -144,7 +144,8 @@ def test_an_option_changes_what_is_computed(game: Game[Any], option: str) -> Non
 
 @pytest.mark.parametrize(("blocks", "channels", "count"), [(1, 8, 26_858), (4, 32, 112_106)])
 def test_numbers_of_weights_are_pinned(blocks: int, channels: int, count: int) -> None:
-    network = build(make("connect_four"), NetworkConfig(blocks=blocks, channels=channels))
+    game = make("connect_four", threats=False)
+    network = build(game, NetworkConfig(blocks=blocks, channels=channels))
     assert network.num_weights() == count
 
 
