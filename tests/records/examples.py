@@ -66,6 +66,7 @@ class RandomMatches:
         record = make_record(
             self._made,
             game=self.game.name,
+            version=self.game.version,
             start_key=(int(start_key[0]), int(start_key[1])),
             truncated=not terminal,
             returns=(float(returns[0]), float(returns[1])),
@@ -89,6 +90,7 @@ def make_record(
     actions: Sequence[int],
     policies: Sequence[tuple[Any, Any]],
     game: str = "tic_tac_toe",
+    version: int = 1,
     start_key: tuple[int, int] = (0, 0),
     truncated: bool = False,
     returns: tuple[float, float] = (0.0, 0.0),
@@ -103,7 +105,7 @@ def make_record(
     return MatchRecord(
         match_id=f"test-{number:08d}-0000",
         game=game,
-        version=1,
+        version=version,
         fingerprint="0123456789abcdef",
         worker="test",
         first_checkpoint=number,
