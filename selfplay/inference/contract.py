@@ -10,8 +10,9 @@ from selfplay.game import Game
 from selfplay.networks import Network, Weights
 from selfplay.search import Evaluation, network_evaluator
 
-Ranges = Float32[np.ndarray, "tensors 2"]
-"""Lowest and highest value of each tensor that is quantised, in the order of the graph."""
+Ranges = Float32[np.ndarray, "ranges 2"]
+"""Lowest and highest value of what goes into each convolution, and of each channel of what comes
+out, in the order of the graph."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

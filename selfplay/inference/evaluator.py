@@ -91,6 +91,13 @@ class OnnxInference:
         """Returns the number under which the callback finds these weights."""
         number = next(self._numbers)
         self._weights[number] = {name: np.asarray(leaf) for name, leaf in weights.items()}
+        if self.ranges is not None:
+            graph = build_graph(
+                self._config, self._network.observation_shape, self._weights[number]
+            )
+            if len(self.ranges) != sum(graph.quantised.values()):
+                # Of a checkpoint that another version of selfplay wrote: measured anew.
+                self.ranges = None
         self._models[number] = self._model(self._weights[number], self.ranges)
         return jnp.int32(number)
 
@@ -147,9 +154,15 @@ def measure_ranges(
 ) -> Ranges:
     """Returns the range of every tensor that int8 rounds, over these observations."""
     graph = build_graph(config, network.observation_shape, weights)
-    session = make_session(graph.serialise(network.observation_shape, graph.quantised))
+    if not graph.quantised:
+        return np.zeros((0, 2), np.float32)
+    session = make_session(graph.serialise(network.observation_shape, list(graph.quantised)))
     outputs = session.run(None, {INPUT: observations})
-    return np.array([(output.min(), output.max()) for output in outputs], np.float32)
+    ranges = []
+    for output, count in zip(outputs, graph.quantised.values(), strict=True):
+        axes = None if count == 1 else (0, 2, 3)
+        ranges.append(np.stack([output.min(axes), output.max(axes)], axis=-1).reshape(count, 2))
+    return np.concatenate(ranges).astype(np.float32)
 
 
 def agreement(exact: Answer, rounded: Answer, legal: Bool[np.ndarray, "B A"]) -> Agreement:

@@ -52,12 +52,15 @@ def make_session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 class Model:
-    """Answers for batches of observations; each position is computed once.
+    """Answers for batches of observations; what has been computed lately is not computed again.
 
     Searches ask for the same positions again and again: the next move's search walks the tree of
     the last, matches share their openings, moves transpose. An answer does not depend on what
     else is in the batch, so what is remembered is what would be computed, bit for bit, and
     whatever the order in which threads ask, the answers are the same.
+
+    The memory is a table in which each position has one place, the low bits of its fingerprint;
+    whoever comes later takes it.
 
     Attributes:
         asked: rows that were asked for.
@@ -68,10 +71,15 @@ class Model:
         """Makes the session from a serialised model with the outputs policy and value logits."""
         self._session = make_session(model)
         self._lock = threading.Lock()
-        self._slots: dict[bytes, int] = {}
-        self._memory: Answer | None = None
-        self._samples: dict[bytes, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]] = {}
-        self._sampled_below = 2**64
+        _, *shape = self._session.get_inputs()[0].shape
+        policy, value = self._session.run(None, {INPUT: np.zeros((2, *shape), np.float32)})
+        self._actions = policy.shape[1]
+        width = self._actions + value.shape[1]
+        places = 1 << ((_MEMORY_BYTES // (4 * width + 16)).bit_length() - 1)
+        self._keys = np.zeros((places, 2), np.uint64)
+        self._answers = np.zeros((places, width), np.float32)
+        self._samples: dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]] = {}
+        self._sampled_to = 2**64 - 1
         self.asked = 0
         self.computed = 0
 
@@ -89,95 +97,65 @@ class Model:
             legal: the legal actions; kept with samples, they change no answer.
         """
         rows = np.flatnonzero(wanted)
-        every_key = fingerprints(observations)
-        keys = [every_key[row] for row in rows]
+        keys = fingerprints(observations)[rows]
+        places = (keys[:, 0] & np.uint64(len(self._keys) - 1)).astype(np.intp)
         with self._lock:
-            memory = self._memory
-            slots = np.array([self._slots.get(key, -1) for key in keys], np.int64)
-            # The rows that nobody has asked for yet, each position once.
-            new = {
-                key: row
-                for key, slot, row in zip(keys, slots, rows.tolist(), strict=True)
-                if slot < 0
-            }
-            # A copy, made before another thread may begin the memory anew.
-            known = None if memory is None else Answer(*(kept[slots] for kept in memory))
-        computed = self._compute(observations, list(new.values()))
-        if known is None:
-            # The first call, which teaches the shapes.
-            known = Answer(*(np.zeros((len(rows), part.shape[1]), np.float32) for part in computed))
-        if new:
-            places = {key: index for index, key in enumerate(new)}
-            missing = np.flatnonzero(slots < 0)
-            source = [places[keys[index]] for index in missing]
-            for part, fresh in zip(known, computed, strict=True):
-                part[missing] = fresh[source]
-            self._remember(observations, legal, new, computed)
+            known = (self._keys[places] == keys).all(axis=1)
+            found = self._answers[places]
+        missing = np.flatnonzero(~known)
+        # Each position once.
+        _, first, which = np.unique(keys[missing, 0], return_index=True, return_inverse=True)
+        if len(first):
+            new = missing[first]
+            fresh = self._compute(observations, rows[new])
+            found[missing] = fresh[which]
+            with self._lock:
+                self._keys[places[new]] = keys[new]
+                self._answers[places[new]] = fresh
+                self._sample(observations, legal, rows[new], keys[new, 0])
         self.asked += len(rows)
-        self.computed += len(new)
-        answer = Answer(
-            *(np.zeros((len(observations), part.shape[1]), np.float32) for part in known)
-        )
-        for part, found in zip(answer, known, strict=True):
-            part[rows] = found
-        return answer
+        self.computed += len(first)
+        answer = np.zeros((len(observations), found.shape[1]), np.float32)
+        answer[rows] = found
+        return Answer(answer[:, : self._actions], answer[:, self._actions :])
 
-    def _compute(self, observations: npt.NDArray[np.float32], rows: list[int]) -> Answer:
-        """Returns the answers of some rows."""
-        if not rows and self._memory is not None:
-            return Answer(*(part[:0] for part in self._memory))
-        filled = rows + [rows[0] if rows else 0] * (_FEWEST_ROWS - len(rows))
+    def _compute(
+        self, observations: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float32]:
+        """Returns the answers of some rows, policy and value logits side by side."""
+        filled = np.resize(rows, max(len(rows), _FEWEST_ROWS))
         outputs = self._session.run(None, {INPUT: observations[filled]})
-        return Answer(*(output[: len(rows)] for output in outputs))
+        return np.concatenate(outputs, axis=1)[: len(rows)]
 
-    def _remember(
+    def _sample(
         self,
         observations: npt.NDArray[np.float32],
         legal: npt.NDArray[np.bool_],
-        new: dict[bytes, int],
-        computed: Answer,
+        rows: npt.NDArray[np.intp],
+        numbers: npt.NDArray[np.uint64],
     ) -> None:
-        with self._lock:
-            if self._memory is None:
-                width = sum(part.shape[1] for part in computed)
-                size = _MEMORY_BYTES // (4 * width)
-                self._memory = Answer(
-                    *(np.zeros((size, part.shape[1]), np.float32) for part in computed)
-                )
-            size = len(self._memory.policy_logits)
-            if len(self._slots) + len(new) > size:
-                self._slots.clear()
-            fresh = {key: index for index, key in enumerate(new) if key not in self._slots}
-            if len(fresh) > size:
-                return
-            first = len(self._slots)
-            indices = list(fresh.values())
-            for kept, part in zip(self._memory, computed, strict=True):
-                kept[first : first + len(indices)] = part[indices]
-            self._slots.update(zip(fresh, range(first, first + len(indices)), strict=True))
-            for key in fresh:
-                if _number(key) < self._sampled_below:
-                    # Copies: the caller's buffers will hold other positions soon.
-                    row = new[key]
-                    self._samples[key] = observations[row].copy(), legal[row].copy()
-            while len(self._samples) > _MOST_SAMPLES:
-                # By content: what is kept depends on what was asked, not in which order.
-                self._sampled_below //= 2
-                for key in [key for key in self._samples if _number(key) >= self._sampled_below]:
-                    del self._samples[key]
+        """Keeps some positions; by content: what is kept does not depend on the order."""
+        for index in np.flatnonzero(numbers <= np.uint64(self._sampled_to)):
+            # Copies: the caller's buffers will hold other positions soon.
+            row = rows[index]
+            self._samples[int(numbers[index])] = observations[row].copy(), legal[row].copy()
+        while len(self._samples) > _MOST_SAMPLES:
+            self._sampled_to //= 2
+            for number in [number for number in self._samples if number > self._sampled_to]:
+                del self._samples[number]
 
     def samples(self) -> Samples | None:
         """Returns some of the positions asked for, None before the first."""
         with self._lock:
-            chosen = [self._samples[key] for key in sorted(self._samples)]
+            chosen = [self._samples[number] for number in sorted(self._samples)]
         return Samples(*map(np.stack, zip(*chosen, strict=True))) if chosen else None
 
 
-def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> list[bytes]:
-    """Returns 16 bytes for each observation; equal ones have equal bytes.
+def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> UInt64[np.ndarray, "B 2"]:
+    """Returns two numbers for each observation, never zeros; equal ones have equal numbers.
 
     Two sums of the observation's words times fixed odd numbers, modulo 2**64: for two different
-    observations to agree in both is less likely than 2**-80.
+    observations to agree in both is less likely than 2**-80, in the first less than 2**-40.
     """
     words = np.ascontiguousarray(observations.reshape(len(observations), -1)).view(np.uint32)
     sums: UInt64[np.ndarray, "B 2"] = words.astype(np.uint64) @ _multipliers(words.shape[1])
@@ -185,12 +163,9 @@ def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> list[bytes]:
     sums ^= sums >> np.uint64(29)
     sums *= np.uint64(0x9E3779B97F4A7C15)
     sums ^= sums >> np.uint64(32)
-    joined: list[bytes] = np.ascontiguousarray(sums).view(np.dtype((np.void, 16)))[:, 0].tolist()
-    return joined
-
-
-def _number(key: bytes) -> int:
-    return int.from_bytes(key[:8], "little")
+    # An empty place of the memory holds zeros.
+    sums[:, 1] |= np.uint64(1)
+    return sums
 
 
 def _multipliers(count: int) -> UInt64[np.ndarray, "count 2"]:

@@ -42,17 +42,19 @@ def _tower(
 ) -> tuple[str, str]:
     """Adds the residual tower; returns the features for policy and value."""
     height, width, _ = observation_shape
-    board = graph.conv(graph.add("Transpose", INPUT, perm=[0, 3, 1, 2]), "stem")
+    planes = graph.add("Transpose", INPUT, perm=[0, 3, 1, 2])
+    board = graph.conv(planes, "stem")
+    graph.needed("stem", "Identity", board)
     for index in range(config.blocks):
         board = _block(graph, config, board, f"blocks/{index}")
     board = graph.add("Relu", board)
     pooled = _pool(graph, board)
     features = []
     for head in ("policy_conv", "value_conv"):
+        result = graph.conv(board, head)
+        graph.needed(head, "Relu", result)
         # Cell by cell, as the flax module lays the features out.
-        cells = graph.add(
-            "Transpose", graph.add("Relu", graph.conv(board, head)), perm=[0, 2, 3, 1]
-        )
+        cells = graph.add("Transpose", graph.add("Relu", result), perm=[0, 2, 3, 1])
         size = height * width * graph.weights[f"{head}/bias"].shape[0]
         flat = graph.add("Reshape", cells, graph.constant(f"{head}/shape", np.array([-1, size])))
         features.append(graph.add("Concat", flat, pooled, axis=1))
@@ -67,10 +69,19 @@ def _block(graph: Graph, config: NetworkConfig, board: str, name: str) -> str:
         branch = graph.add("Transpose", last, perm=[0, 3, 1, 2])
     count = 4 if config.block == "bottleneck" else 2
     for index in range(count):
-        branch = graph.conv(graph.add("Relu", branch), f"{name}/convolutions/{index}")
+        layer = f"{name}/convolutions/{index}"
+        ends = index == count - 1
+        branch = graph.conv(graph.add("Relu", branch), layer, channelwise=ends)
         if index == 0 and config.global_pooling:
-            bias = graph.linear(_pool(graph, graph.add("Relu", branch)), f"{name}/pooled")
-            branch = graph.add("Add", branch, _over_board(graph, bias))
+            pooled = graph.linear(_pool(graph, graph.add("Relu", branch)), f"{name}/pooled")
+            bias = _over_board(graph, pooled)
+            # Below zero nothing is pooled, and below minus the bias nothing passes the next ReLU.
+            graph.needed(
+                layer, "Max", branch, graph.add("Min", graph.add("Neg", bias), _zero(graph))
+            )
+            branch = graph.add("Add", branch, bias)
+        else:
+            graph.needed(layer, "Identity" if ends else "Relu", branch)
     if config.squeeze_excitation:
         mean = graph.add("ReduceMean", branch, axes=[2, 3], keepdims=0)
         squeezed = graph.add("Relu", graph.linear(mean, f"{name}/squeeze"))
@@ -82,6 +93,11 @@ def _block(graph: Graph, config: NetworkConfig, board: str, name: str) -> str:
 def _over_board(graph: Graph, channels: str) -> str:
     """Adds two axes to [batch, channels]."""
     return graph.add("Unsqueeze", channels, graph.constant("board_axes", np.array([2, 3])))
+
+
+def _zero(graph: Graph) -> str:
+    """Adds the number 0."""
+    return graph.constant("zero", np.zeros((), np.float32))
 
 
 def _pool(graph: Graph, board: str) -> str:

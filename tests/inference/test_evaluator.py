@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import PyTree
 
 from selfplay.inference import Inference, XlaInference
-from selfplay.inference.evaluator import OnnxInference
+from selfplay.inference.evaluator import OnnxInference, measure_ranges
 from selfplay.networks import NetworkConfig, Weights
 from selfplay.registry import make
 from selfplay.search import SearchConfig, Searcher
@@ -92,14 +92,21 @@ def test_int8_that_agrees_badly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
     inference, searcher = searcher_of("onnx-int8")
     params = inference.load(weights(0))
     searcher(params, POSITIONS, key=jax.random.key(1))
-    # As if all that goes into the convolutions were nearly nothing.
+    # As if all that goes into the convolutions and comes out of them were nearly nothing.
     monkeypatch.setattr(
         "selfplay.inference.evaluator.measure_ranges",
-        lambda *_: np.full((2 * 5, 2), [0.0, 1e-3], np.float32),
+        lambda *measured: 1e-3 * measure_ranges(*measured),
     )
     found = inference.calibrate(params)
     assert found is not None
     assert not found.good
+    assert inference.ranges is None
+
+
+def test_ranges_of_another_version_are_measured_anew() -> None:
+    inference, _ = searcher_of("onnx-int8")
+    inference.ranges = np.zeros((10, 2), np.float32)
+    inference.load(weights(0))
     assert inference.ranges is None
 
 

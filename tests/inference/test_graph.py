@@ -2,11 +2,13 @@
 
 import jax.numpy as jnp
 import numpy as np
+import onnx
 import pytest
 
+from selfplay.inference.contract import Ranges
 from selfplay.inference.evaluator import agreement, measure_ranges, serialise
-from selfplay.inference.graph import int8_kernel, uint8_scale
-from selfplay.inference.model import Answer, Model
+from selfplay.inference.graph import INPUT, Graph, int8_kernel, uint8_scale, uint8_scales
+from selfplay.inference.model import Answer, Model, make_session
 from selfplay.networks import NetworkConfig
 from tests.inference.networks import boards, host, lively_weights, network_for
 
@@ -79,9 +81,64 @@ def test_ranges_follow_the_order_of_the_graph() -> None:
     ranges = measure_ranges(network, config, weights, observations)
     # The first tensor is the observation itself, zeros and ones.
     np.testing.assert_array_equal(ranges[0], [0, 1])
-    stem, two_per_block, heads = 1, 2 * config.blocks, 2
-    assert ranges.shape == (2 * (stem + two_per_block + heads), 2)
-    assert (ranges[:, 0] < ranges[:, 1]).all()
+    # One of what goes in, one of what comes out; of the last of a block one for each channel.
+    stem, heads = 2, 4
+    block = 3 + config.channels
+    assert ranges.shape == (stem + config.blocks * block + heads, 2)
+    assert (ranges[:, 0] <= ranges[:, 1]).all()
+    # The heads' results pass a ReLU: what is below zero does not matter.
+    np.testing.assert_array_equal(ranges[[-3, -1], 0], 0)
+
+
+def test_a_range_for_each_channel_keeps_the_small_ones() -> None:
+    """With one range for all, a channel a thousand times smaller would be rounded away."""
+    generator = np.random.default_rng(0)
+    sizes = np.array([1.0, 1e-3, 1e-1], np.float32)
+    weights = {
+        "layer/kernel": generator.standard_normal((3, 3, 2, 3)).astype(np.float32) * sizes,
+        "layer/bias": generator.standard_normal(3).astype(np.float32) * sizes,
+    }
+    board = generator.random((16, 2, 5, 5), np.float32)
+
+    def run(channelwise: bool, ranges: Ranges | None) -> np.ndarray:
+        graph = Graph(weights, ranges)
+        result = graph.conv(INPUT, "layer", channelwise=channelwise)
+        session = make_session(graph.serialise((2, 5, 5), [result]))
+        found: np.ndarray = session.run(None, {INPUT: board})[0]
+        return found
+
+    exact = run(False, None)
+    into, out = np.array([[0, 1]], np.float32), (exact.min((0, 2, 3)), exact.max((0, 2, 3)))
+    for channelwise, small_error in ((True, (0, 0.02)), (False, (0.5, 2))):
+        of_all = np.array([[exact.min(), exact.max()]], np.float32)
+        ranges = np.concatenate([into, np.stack(out, axis=1) if channelwise else of_all])
+        rounded = run(channelwise, ranges)
+        error = np.abs(rounded - exact).mean(axis=(0, 2, 3)) / np.abs(exact).mean(axis=(0, 2, 3))
+        assert error[0] < 0.02
+        assert small_error[0] <= error[1] <= small_error[1]
+
+
+def test_one_zero_point_for_all_channels_and_a_scale_for_each() -> None:
+    low, high = np.array([-1, 0, -6, 0], np.float32), np.array([3, 1, 2, 0], np.float32)
+    scales, zero = uint8_scales(low, high)
+    # Everything can be said, and nothing with larger steps than needed.
+    assert (scales * (255 - float(zero)) >= high - 1e-6).all()
+    assert (-scales * float(zero) <= low + 1e-6).all()
+    for other in range(1, 255):
+        needed = np.maximum(high / (255 - other), -low / other)
+        assert (scales**2).sum() <= (needed**2).sum() + 1e-9
+    assert uint8_scales(*np.array([[0.0], [5.0]], np.float32))[1] == 0
+
+
+def test_nothing_is_computed_that_nobody_asks_for() -> None:
+    config = NetworkConfig(**SMALL)
+    network = network_for(config)
+    weights = host(lively_weights(network))
+    ranges = measure_ranges(network, config, weights, boards(network, 64))
+    for used in (None, ranges):
+        model = onnx.load_from_string(serialise(network, config, weights, used))
+        # These only say what ranges are measured on.
+        assert not {"Neg", "Min", "Max"} & {node.op_type for node in model.graph.node}
 
 
 def test_uint8_covers_the_range_and_keeps_zero() -> None:
