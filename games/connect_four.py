@@ -99,17 +99,23 @@ class ConnectFour(Game[ConnectFourState]):
         would have to find that in the parity of the number of discs.
         """
         own, opponent = _by_mover(state)
-        planes = [own, opponent]
+        masks = [own, opponent]
         if self.threats:
             free = ~(own | opponent)
-            began = jnp.where(state.player == 0, jnp.uint8(255), jnp.uint8(0))
-            planes += [
-                _completing(own) & free,
-                _completing(opponent) & free,
-                jnp.broadcast_to(began, own.shape),
-            ]
-        heights = jnp.arange(self.rows - 1, -1, -1, dtype=jnp.uint8).reshape(-1, 1, 1)
-        return (jnp.stack(planes, axis=-1)[None] >> heights & 1).astype(jnp.float32)
+            masks += [_completing(own) & free, _completing(opponent) & free]
+        # One word a column, as a sum, which XLA computes once: other operations it would join to
+        # the next lines and repeat for every cell and plane.
+        places = 8 * jnp.arange(len(masks), dtype=jnp.uint32)
+        shifted = jnp.stack(masks).astype(jnp.uint32) << places[:, None]
+        words = shifted.sum(axis=0, dtype=jnp.uint32)[None, :, None]
+        heights = jnp.arange(self.rows - 1, -1, -1, dtype=jnp.uint32)
+        planes = words >> (heights[:, None, None] + places[None, None, :]) & 1
+        if self.threats:
+            began = (state.player == 0).astype(jnp.uint32)
+            planes = jnp.concatenate(
+                [planes, jnp.broadcast_to(began, (self.rows, self.columns, 1))], axis=-1
+            )
+        return planes.astype(jnp.float32)
 
     def symmetries(self) -> Sequence[Symmetry[ConnectFourState]]:
         """Returns the mirror image."""
