@@ -193,9 +193,9 @@ class Chaos:
 
     def progress(self) -> tuple[int, int]:
         """Returns the newest checkpoint and the number of stored files; checks the former."""
-        from selfplay.run import Checkpoints
+        from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 
-        newest = Checkpoints(self.run).latest()
+        newest = DirectoryCheckpoints(self.run).latest()
         newest = -1 if newest is None else newest
         if newest < self._newest:
             raise AssertionError(f"update {self._newest} came before {newest}")

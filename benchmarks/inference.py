@@ -1,12 +1,15 @@
 """What computes the network: self-play with XLA, ONNX Runtime and int8, beside the pgx way.
 
-    python benchmarks/inference.py [--run RUN] [--blocks 4] [--channels 32] [--seconds 60]
+    python benchmarks/inference.py [--game connect_four] [--run RUN] [--blocks 4] [--channels 32]
+        [--seconds 60]
 
 All ways take turns in one process, so that whatever else the machine does meets them alike:
-Connect Four, 32 simulations, 64 matches a device. "pgx" is the common way of doing it: pgx's game,
-its whole state as the tree's embedding, mctx's Gumbel policy and a network of the same shape in
-XLA, on one device and on all of them. Prints one JSON object. With --run our weights are those of a
-trained run; fresh ones search other trees. pgx's are fresh: its game shows other planes.
+32 simulations, 64 matches a device. "pgx" is the common way of doing it: pgx's game, its whole
+state as the tree's embedding, mctx's Gumbel policy and a network of the same shape in XLA, on one
+device and on all of them. --game is a bundled game that pgx has under the same name, or one of
+pgx's as in pgx:gardner_chess. Prints one JSON object, with the bytes of one match's tree. With
+--run our weights are those of a trained run; fresh ones search other trees. pgx's are fresh: its
+game may show other planes.
 """
 
 import argparse
@@ -26,6 +29,7 @@ PLIES = 8
 def main() -> None:
     """Measures every way in turn."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--game", default="connect_four")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--channels", type=int, default=32)
@@ -43,12 +47,12 @@ def main() -> None:
     from selfplay.registry import make
     from selfplay.run import Config, RunDirectory
 
-    game = make("connect_four")
+    game = make(arguments.game)
     shape = {"blocks": arguments.blocks, "channels": arguments.channels}
     config = Config.from_dict({"network": shape})
     if arguments.run is not None:
         run = RunDirectory.open(arguments.run)
-        config = run.config
+        game, config = run.make_game(), run.config
     config = config.updated(
         {
             "search": {"num_simulations": SIMULATIONS},
@@ -69,7 +73,13 @@ def main() -> None:
     for count in sorted({1, len(devices)}):
         mesh = Mesh(devices[:count], ("devices",))
         name = f"pgx, {count} device{'s' * (count > 1)}"
-        ways[name] = PgxWay(config.network, mesh, MATCHES_PER_DEVICE * len(devices)).chunk
+        peer = PgxWay(
+            arguments.game.removeprefix("pgx:"),
+            config.network,
+            mesh,
+            MATCHES_PER_DEVICE * len(devices),
+        )
+        ways[name] = peer.chunk
     for chunk in ways.values():
         for _ in range(3):
             chunk()
@@ -87,6 +97,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "game": game.name,
                 "network": f"{config.network.blocks}x{config.network.channels}",
                 "weights": "fresh" if arguments.run is None else "trained",
                 "devices": len(devices),
@@ -101,12 +112,26 @@ def main() -> None:
                     }
                     for name, found in rates.items()
                 },
+                "tree_bytes_of_a_match": {
+                    "selfplay": _tree_bytes(game, game.init(jax.random.key(0))),
+                    "pgx": _tree_bytes(game, peer.state),
+                },
                 "computed_share": players["onnx-int8"].computed_share(),
                 "agreement": str(players["onnx-int8"].agreement),
             },
             indent=1,
         )
     )
+
+
+def _tree_bytes(game: Any, state: Any) -> int:
+    import jax
+
+    from selfplay.processes.plan import tree_bytes
+
+    leaves = jax.tree.leaves(state)
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    return tree_bytes(game.num_actions, SIMULATIONS, state_bytes)
 
 
 def median(numbers: list[float]) -> float:
@@ -143,7 +168,7 @@ class OurWay:
 class PgxWay:
     """pgx's game, its state as embedding, mctx, and the network in XLA."""
 
-    def __init__(self, config: Any, mesh: Any, matches: int) -> None:
+    def __init__(self, name: str, config: Any, mesh: Any, matches: int) -> None:
         import jax
         import jax.numpy as jnp
         import mctx
@@ -154,9 +179,9 @@ class PgxWay:
         from selfplay.registry import make
 
         # Of the same shape, but for the planes that pgx's game shows.
-        network = build(make("pgx:connect_four"), config)
+        network = build(make(f"pgx:{name}"), config)
         weights = network.init(key=jax.random.key(0))
-        env = pgx.make("connect_four")
+        env = pgx.make(name)
         step = jax.vmap(env.step)
 
         def evaluate(weights: Any, state: Any) -> Any:
@@ -206,6 +231,7 @@ class PgxWay:
                 functools.partial(ply, weights), state, jax.random.split(keys[0], PLIES)
             )
 
+        self.state = jax.eval_shape(env.init, jax.random.key(0))
         self._mesh = mesh
         self._matches = matches
         self._play = jax.jit(

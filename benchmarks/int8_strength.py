@@ -1,71 +1,101 @@
-"""What int8 costs: a run's checkpoint in integers against itself in float32, equal simulations.
+"""What int8 costs, and what its speed buys: a run's checkpoint in integers against float32.
 
-    python benchmarks/int8_strength.py RUN [SIMULATIONS] [MATCHES] [SEED]
+    python benchmarks/int8_strength.py RUN [--simulations 64] [--int8-simulations N]
+        [--matches 2000] [--margin 15] [--seed 0]
 
-Paired random openings, both seats each. The integer side is calibrated on positions of its own
-searches, as in training. Prints one JSON object with the score of int8, its 95 % interval and the
-same in Elo.
+Paired random openings, both seats each, in rounds of 200 matches. With equal simulations (the
+default) a sequential test goes with them: a loss of --margin Elo against none, 5 % error; it ends
+the match when it is decided. The integer side is calibrated on positions of its own searches, as
+in training. Prints one JSON object with the score of int8, its 95 % interval and the same in Elo.
 """
 
+import argparse
 import json
-import math
 import sys
 from pathlib import Path
+from typing import Any
+
+ROUND = 200
 
 
-def main(path: str, simulations: str = "64", matches: str = "400", seed: str = "0") -> None:
-    """Plays the match."""
+def main() -> None:
+    """Plays until the test is decided or the matches are used up."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--simulations", type=int, default=64)
+    parser.add_argument("--int8-simulations", type=int, default=0)
+    parser.add_argument("--matches", type=int, default=2000)
+    parser.add_argument("--margin", type=float, default=15.0)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+
     from selfplay.startup import prepare
 
     prepare()
-    import jax
+    from selfplay.arena import elo_from_score, play_matches, score_interval, sequential_test
 
+    simulations = arguments.simulations
+    int8_simulations = arguments.int8_simulations or simulations
+    game, agents, agreement = _agents(arguments.run, int8_simulations, simulations, arguments.seed)
+    pairs: list[float] = []
+    lines: set[tuple[Any, ...]] = set()
+    test = None
+    while 2 * len(pairs) < arguments.matches and (test is None or test.verdict == "open"):
+        seed = arguments.seed + 1000 + len(pairs)
+        table = play_matches(game, *agents, num_matches=ROUND, seed=seed)
+        pairs += table.pair_scores
+        lines |= {(match.seat, match.actions) for match in table.matches}
+        score = sum(pairs) / len(pairs)
+        if int8_simulations == simulations:
+            test = sequential_test(pairs, low_elo=-arguments.margin, high_elo=0)
+        print(f"{2 * len(pairs)} matches: {score:.3f} {test}", file=sys.stderr, flush=True)
+    interval = score_interval(pairs, distinct_pairs=len(lines) // 2)
+    print(
+        json.dumps(
+            {
+                "simulations": {"onnx-int8": int8_simulations, "float32": simulations},
+                "matches": 2 * len(pairs),
+                "distinct_matches": len(lines),
+                "score": score,
+                "interval": list(interval),
+                "elo": round(elo_from_score(score), 1),
+                "elo_interval": [round(elo_from_score(bound), 1) for bound in interval],
+                "sequential_test": None if test is None else test._asdict(),
+                "agreement": str(agreement),
+            },
+            indent=1,
+        )
+    )
+
+
+def _agents(path: Path, int8_simulations: int, simulations: int, seed: int) -> tuple[Any, ...]:
+    """Returns the game, both agents and how well the integers agree with float32."""
     from selfplay.arena import SearchAgent, load_weights, play_matches
     from selfplay.inference import make_inference
     from selfplay.networks import build
     from selfplay.run import RunDirectory
 
-    run = RunDirectory.open(Path(path))
+    run = RunDirectory.open(path)
     game = run.make_game()
     network = build(game, run.config.network)
     weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
-    search = run.config.search.for_matches(int(simulations))
-    batch = int(matches) // 2
-    agents = []
-    agreement = None
-    for kind in ("onnx-int8", "xla"):
+
+    def agent(kind: str, count: int) -> tuple[Any, Any, Any]:
         inference = make_inference(game, network, run.config.network, kind)
         params = inference.load(weights)
-        agent = SearchAgent(kind, game, inference.evaluate, params, search, batch_size=batch)
-        if kind == "onnx-int8":
-            # Its own positions first; then with the ranges found there.
-            play_matches(game, agent, agent, num_matches=20, seed=int(seed) + 1)
-            agreement = inference.calibrate(params)
-            if inference.ranges is None:
-                sys.exit(f"int8 is too far off to be used: {agreement}")
-            agent = agent.with_params(kind, inference.load(weights))
-        agents.append(agent)
-    jax.block_until_ready(weights)
-    table = play_matches(game, *agents, num_matches=int(matches), seed=int(seed))
-    low, high = table.interval.low, table.interval.high
-    print(
-        json.dumps(
-            {
-                **table.to_dict(),
-                "simulations": int(simulations),
-                "agreement": str(agreement),
-                "elo": round(elo(table.score), 1),
-                "elo_interval": [round(elo(low), 1), round(elo(high), 1)],
-            }
-        )
-    )
+        search = run.config.search.for_matches(count)
+        made = SearchAgent(kind, game, inference.evaluate, params, search, batch_size=ROUND // 2)
+        return made, inference, params
 
-
-def elo(score: float) -> float:
-    """Returns the difference in rating that explains a score."""
-    score = min(max(score, 1e-3), 1 - 1e-3)
-    return -400 * math.log10(1 / score - 1)
+    integers, inference, params = agent("onnx-int8", int8_simulations)
+    # Its own positions first; then with the ranges found there.
+    play_matches(game, integers, integers, num_matches=20, seed=seed + 1)
+    agreement = inference.calibrate(params)
+    if inference.ranges is None:
+        sys.exit(f"int8 is too far off to be used: {agreement}")
+    integers = integers.with_params("onnx-int8", inference.load(weights))
+    return game, (integers, agent("xla", simulations)[0]), agreement
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

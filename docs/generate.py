@@ -1,6 +1,6 @@
-"""Writes what the pages repeat from elsewhere: the settings, and the example game of the README.
+"""Writes what the pages repeat from elsewhere: the settings, and the examples of some pages.
 
-Run `python docs/generate.py` after a setting or the example has changed; a test compares them.
+Run `python docs/generate.py` after a setting or an example has changed; a test compares them.
 """
 
 import json
@@ -11,6 +11,7 @@ from selfplay.run.presets import PRESETS
 from selfplay.run.reference import settings_table
 
 ROOT = Path(__file__).parents[1]
+WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
 EXAMPLE = re.compile(
     r"(<!-- example: (?P<path>\S+) -->\n```python\n).*?(```\n<!-- end -->)", re.DOTALL
@@ -20,14 +21,15 @@ EXAMPLE = re.compile(
 def pages() -> dict[Path, str]:
     """Returns the pages with generated parts, as they should read."""
     configuration = ROOT / "docs" / "configuration.md"
-    readme = ROOT / "README.md"
+    with_examples = (ROOT / name for name in WITH_EXAMPLES)
     return {
         configuration: configuration.read_text().partition(MARK)[0] + _settings(),
-        readme: EXAMPLE.sub(
-            lambda found: found[1] + (ROOT / found["path"]).read_text() + found[3],
-            readme.read_text(),
-        ),
+        **{page: EXAMPLE.sub(_example, page.read_text()) for page in with_examples},
     }
+
+
+def _example(found: re.Match[str]) -> str:
+    return found[1] + (ROOT / found["path"]).read_text() + found[3]
 
 
 def _settings() -> str:

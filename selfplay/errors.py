@@ -9,6 +9,7 @@ SelfplayError
 ├── CheckpointError      a checkpoint is missing, damaged or from another game
 ├── RecordError          a match record is damaged or does not replay under the rules
 ├── StorageError         the disk is full or refuses a write
+├── EngineError          a program that plays by GTP or UCI failed, or answered nonsense
 ├── NonFiniteError       training met a loss, gradient or weight that is NaN or infinite
 └── MissingExtraError    an optional dependency is not installed
 """
@@ -60,6 +61,10 @@ class RecordError(SelfplayError):
 
 class StorageError(SelfplayError):
     """A write failed for want of space or permission."""
+
+
+class EngineError(SelfplayError):
+    """A program that plays for us failed, was silent for too long, or broke its protocol."""
 
 
 class NonFiniteError(SelfplayError):

@@ -71,6 +71,7 @@ class MyGame(ChanceGame):
 
     def chance_probabilities(self, state):
         """How likely each outcome of the roll after a move is; together 1. Here: a fair die."""
+        # If they differ, draw the first roll likewise: jax.random.choice(key, SIZE, p=chances).
         return jnp.full(SIZE, 1 / SIZE, jnp.float32)
 
     def resolve(self, state, outcome):
@@ -128,5 +129,6 @@ class MyGame(ChanceGame):
         """The position for a graphical board: what lies where, and which clicks are which move."""
         cells = ["" if cell < 0 else PIECES[cell] for cell in state.cells.tolist()]
         legal = self.legal_action_mask(state).tolist()
+        # For a move from cell to cell `(source, target): action`, for a pass `(): action`.
         clicks = {(cell,): cell for cell in range(SIZE * SIZE) if legal[cell]}
         return BoardView(kind=BOARD, rows=SIZE, columns=SIZE, cells=cells, clicks=clicks)

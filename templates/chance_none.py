@@ -48,6 +48,7 @@ class MyGame(ChanceGame):
 
     def chance_probabilities(self, state):
         """How likely each outcome of the roll after a move is; together 1. Here: a fair die."""
+        # If they differ, draw the first roll likewise: jax.random.choice(key, MOST, p=chances).
         return jnp.full(MOST, 1 / MOST, jnp.float32)
 
     def resolve(self, state, outcome):

@@ -1,4 +1,4 @@
-"""Tests of MyGame: run them with `pytest`."""
+"""Tests of MyGame: `pip install pytest`, then `pytest`."""
 
 from pathlib import Path
 

@@ -102,5 +102,6 @@ class MyGame(Game):
     def board(self, state):
         """The position for a graphical board: what lies where, and which clicks are which move."""
         cells = ["" if cell < 0 else PIECES[cell] for cell in state.cells.tolist()]
+        # For a move from cell to cell `(source, target): action`, for a pass `(): action`.
         clicks = {(cell,): cell for cell, piece in enumerate(cells) if not piece}
         return BoardView(kind=BOARD, rows=SIZE, columns=SIZE, cells=cells, clicks=clicks)

@@ -92,6 +92,7 @@ class MyGame(PythonGame):
     def board(self, state):
         """The position for a graphical board: what lies where, and which clicks are which move."""
         cells = ["" if piece == "." else piece for piece in state.cells]
+        # For a move from cell to cell `(source, target): action`, for a pass `(): action`.
         clicks = {(cell,): cell for cell, piece in enumerate(cells) if not piece}
         return BoardView(kind=BOARD, rows=SIZE, columns=SIZE, cells=cells, clicks=clicks)
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt8
 
+from selfplay.adapters.pgx_texts import Write, writer
 from selfplay.contract import brief
 from selfplay.errors import ConfigError, MissingExtraError, UnknownGameError
 from selfplay.game import Game, pytree
@@ -74,15 +75,17 @@ class PgxGame(Game[PgxState]):
     pgx draws at random which of its players begins; here player 0 does.
     """
 
-    def __init__(self, name: str, env: Any, max_plies: int) -> None:
+    def __init__(self, name: str, env: Any, max_plies: int, *, write: Write | None = None) -> None:
         """Wraps a pgx environment.
 
         Args:
             name: of the game here.
             env: the environment.
             max_plies: its longest match.
+            write: how its moves are written; by default as numbers.
         """
         self.name = name
+        self._write = write
         self.max_plies = max_plies
         self._env = env
         # The key decides nothing but who begins.
@@ -126,6 +129,10 @@ class PgxGame(Game[PgxState]):
         with jax.numpy_rank_promotion("allow"):
             return self._env.observe(self._unpacked(state)).astype(jnp.float32)
 
+    def action_to_string(self, state: PgxState, action: int) -> str:
+        """Returns UCI's "e2e4" in chess, "D4" or "pass" in Go, elsewhere the number."""
+        return str(action) if self._write is None else self._write(state.fields, action)
+
     def _packed(self, full: Any) -> PgxState:
         result = full.rewards[self._beginner].astype(jnp.float32)
         return PgxState(
@@ -142,6 +149,21 @@ class PgxGame(Game[PgxState]):
             legal_action_mask=self.legal_action_mask(state),
             truncated=jnp.bool_(False),
         )
+
+
+class PgxGo(PgxGame):
+    """Go from pgx.
+
+    Attributes:
+        size: side of the board.
+        komi: points for white.
+    """
+
+    def __init__(self, name: str, env: Any, max_plies: int, *, write: Write | None = None) -> None:
+        """Wraps pgx's Go; arguments as in `PgxGame`."""
+        super().__init__(name, env, max_plies, write=write)
+        self.size = int(env._game.size)
+        self.komi = float(env._game.komi)
 
 
 def make_pgx(identity: str, options: Mapping[str, object]) -> PgxGame:
@@ -177,7 +199,8 @@ def make_pgx(identity: str, options: Mapping[str, object]) -> PgxGame:
         # Go ends after twice as many moves as there are cells; hex fills them and may swap once.
         limit = env.size**2 + 1 if identity == "hex" else int(env._game.max_termination_steps)
     try:
-        return PgxGame(f"pgx_{identity}", env, limit)
+        kind = PgxGo if identity.startswith("go") else PgxGame
+        return kind(f"pgx_{identity}", env, limit, write=writer(identity, env))
     except Exception as error:
         # Some games of pgx take options that they do not work with.
         given = ", ".join(f"{name}={value!r}" for name, value in options.items())

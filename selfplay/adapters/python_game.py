@@ -5,8 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from selfplay.errors import IllegalActionError
-from selfplay.game import BoardView, Solution, Symmetry
+from selfplay.game import BoardView, Solution, Symmetry, named_action
 
 P = TypeVar("P")
 
@@ -103,20 +102,17 @@ class PythonGame(abc.ABC, Generic[P]):
         names = {
             self.action_to_string(state, action): action for action in self.legal_actions(state)
         }
-        wanted = text.strip().casefold()
-        for name, action in names.items():
-            if name.casefold() == wanted:
-                return action
-        raise IllegalActionError(
-            f"{text.strip()!r} is not a legal move here", hint=f"legal moves: {' '.join(names)}"
-        )
+        return named_action(names, text)
 
     def board(self, state: P) -> BoardView | None:
         """Returns the position for a graphical board, or None if the game has no cells."""
         return None
 
     def solve(self, state: P) -> Solution | None:
-        """Returns the exact solution of a position, or None if not known."""
+        """Returns the exact solution of a position, or None if not known.
+
+        What it is used for: see `selfplay.game.Game.solve`.
+        """
         return None
 
 

@@ -4,37 +4,67 @@ from selfplay.arena.agents import (
     Agent,
     Analysis,
     Analyst,
+    Follower,
+    Line,
     RandomAgent,
     SearchAgent,
     SolverAgent,
     analyse_one,
     mcts_agent,
 )
-from selfplay.arena.matches import Match, MatchTable, play_matches
+from selfplay.arena.engine_spec import EngineSpec, is_engine, parse_engine
+from selfplay.arena.engines import EngineAgent
+from selfplay.arena.matches import play_matches
+from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
 from selfplay.arena.openings import Opening, OpeningSet, random_openings
-from selfplay.arena.parsing import load_run_agent, load_weights, parse_agent
-from selfplay.arena.statistics import Interval, elo_from_score, score_interval, wilson_interval
+from selfplay.arena.parsing import load_run_agent, load_weights, parse_agent, parse_opponent
+from selfplay.arena.solved import SolvedPositions, has_solver, solve_positions
+from selfplay.arena.statistics import (
+    Interval,
+    SequentialTest,
+    elo_from_score,
+    score_interval,
+    sequential_test,
+    wilson_interval,
+)
+from selfplay.arena.table import Match, MatchTable
 
 __all__ = [
     "Agent",
     "Analysis",
     "Analyst",
+    "EngineAgent",
+    "EngineSpec",
+    "Follower",
     "Interval",
+    "Line",
     "Match",
     "MatchTable",
+    "Mistake",
+    "MistakeCount",
+    "MistakeTable",
     "Opening",
     "OpeningSet",
     "RandomAgent",
     "SearchAgent",
+    "SequentialTest",
+    "SolvedPositions",
     "SolverAgent",
     "analyse_one",
     "elo_from_score",
+    "has_solver",
+    "is_engine",
     "load_run_agent",
     "load_weights",
     "mcts_agent",
+    "measure_mistakes",
     "parse_agent",
+    "parse_engine",
+    "parse_opponent",
     "play_matches",
     "random_openings",
     "score_interval",
+    "sequential_test",
+    "solve_positions",
     "wilson_interval",
 ]

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -25,6 +26,8 @@ from selfplay.search.batches import fixed_batches, stack
 # On a CPU a batch costs what its rows cost, copies too, and half the matches wait for either agent.
 DEFAULT_BATCH_SIZE = 32
 PLAIN_MCTS = SearchConfig(algorithm="uct", puct_constant=1.4)
+RESIGN = -1
+"""What a `Follower` may answer instead of an action: it gives the match up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,35 @@ class Analyst(Agent, Protocol):
 
     def analyse(self, positions: Position[Any], *, key: Key[Array, ""]) -> list[Analysis]:
         """Returns the analysis of each of `n >= 1` positions, none over; consumes `key`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Line:
+    """How a match came to where it stands.
+
+    Attributes:
+        first: its first position, without a batch axis.
+        moves: who made each move since, 0 or 1, and how the game writes it.
+    """
+
+    first: Position[Any]
+    moves: tuple[tuple[int, str], ...]
+
+
+@runtime_checkable
+class Follower(Agent, Protocol):
+    """An agent that must be told the moves, such as a program that knows nothing of our states."""
+
+    def follow(
+        self, positions: Position[Any], lines: Sequence[Line], *, key: Key[Array, ""]
+    ) -> Int32[np.ndarray, " n"]:
+        """Returns a legal action or `RESIGN` for each of `n >= 1` positions; consumes `key`.
+
+        Args:
+            positions: none over.
+            lines: how each of them came about.
+            key: consumed.
+        """
 
 
 def analyse_one(agent: Analyst, position: Position[Any], *, key: Key[Array, ""]) -> Analysis:

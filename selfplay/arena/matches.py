@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
-from selfplay.arena.agents import Agent
+from selfplay.arena.agents import RESIGN, Agent, Follower, Line
 from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row, random_openings
-from selfplay.arena.statistics import Interval, elo_from_score, score_interval
+from selfplay.arena.table import Match, MatchTable
 from selfplay.arena.view import View, view
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
@@ -31,119 +31,6 @@ from selfplay.search.batches import take
 _DEFAULT_OPENING_PLIES = 4
 _CHANCE = 2**31 - 1
 _DRAWN = -2
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Match:
-    """One finished match.
-
-    Attributes:
-        opening: index of its opening in the set.
-        seat: which player the first agent was, 0 or 1.
-        start_key: key data of the start.
-        actions: every move, those of the opening first.
-        outcomes: the chance outcome that followed each move, -1 for none; empty in a game
-            without chance.
-        score: of the first agent: 1 won, 1/2 drawn, 0 lost.
-        result: of the first agent, in [-1, 1], as the game returns it.
-        truncated: whether the match was ended by `max_plies` alone.
-    """
-
-    opening: int
-    seat: int
-    start_key: tuple[int, int]
-    actions: tuple[int, ...]
-    outcomes: tuple[int, ...]
-    score: float
-    result: float
-    truncated: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MatchTable:
-    """The matches of two agents, seen by the first one.
-
-    Attributes:
-        game: name of the game.
-        agents: names of the two.
-        seed: of everything random.
-        opening_set: id of the openings.
-        matches: two in a row have the same opening, seats swapped.
-        distinct_matches: how many differ in the first position, in a move or in what chance did.
-        distinct_pairs: how many pairs do; only those count for the interval.
-    """
-
-    game: str
-    agents: tuple[str, str]
-    seed: int
-    opening_set: str
-    matches: tuple[Match, ...]
-    distinct_matches: int
-    distinct_pairs: int
-
-    @property
-    def wins(self) -> int:
-        """Returns how many matches the first agent won."""
-        return sum(match.score == 1 for match in self.matches)
-
-    @property
-    def draws(self) -> int:
-        """Returns how many matches nobody won."""
-        return sum(match.score == 0.5 for match in self.matches)
-
-    @property
-    def losses(self) -> int:
-        """Returns how many matches the first agent lost."""
-        return sum(match.score == 0 for match in self.matches)
-
-    @property
-    def score(self) -> float:
-        """Returns the first agent's mean score, in [0, 1]; a draw is one half."""
-        return (self.wins + self.draws / 2) / len(self.matches)
-
-    @property
-    def interval(self) -> Interval:
-        """Returns the 95 % interval of the score, by pairs of matches."""
-        scores = [match.score for match in self.matches]
-        pairs = [(one + two) / 2 for one, two in zip(scores[::2], scores[1::2], strict=True)]
-        return score_interval(pairs, distinct_pairs=self.distinct_pairs)
-
-    @property
-    def truncated(self) -> int:
-        """Returns how many matches were ended by `max_plies`."""
-        return sum(match.truncated for match in self.matches)
-
-    @property
-    def mean_plies(self) -> float:
-        """Returns the mean length of a match, opening included."""
-        return sum(len(match.actions) for match in self.matches) / len(self.matches)
-
-    def seat_score(self, seat: int) -> float:
-        """Returns the first agent's mean score as player `seat`."""
-        scores = [match.score for match in self.matches if match.seat == seat]
-        return sum(scores) / len(scores)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the document that `selfplay arena --json` prints."""
-        return {
-            "game": self.game,
-            "agents": list(self.agents),
-            "matches": len(self.matches),
-            "distinct_matches": self.distinct_matches,
-            "wins": self.wins,
-            "draws": self.draws,
-            "losses": self.losses,
-            "score": self.score,
-            "interval": list(self.interval),
-            # JSON has no infinity.
-            "elo": _finite(elo_from_score(self.score)),
-            "elo_interval": [_finite(elo_from_score(bound)) for bound in self.interval],
-            "score_by_seat": [self.seat_score(0), self.seat_score(1)],
-            "truncated": self.truncated,
-            "mean_plies": self.mean_plies,
-            "opening_set": self.opening_set,
-            "seed": self.seed,
-        }
 
 
 def play_matches(
@@ -200,7 +87,12 @@ def play_matches(
         )
     chosen = [index % len(openings.openings) for index in range(num_matches // 2)]
     key = jax.random.key(seed)
-    board = _Board(game, [openings.openings[index] for index in chosen for _ in range(2)], seed)
+    board = _Board(
+        game,
+        [openings.openings[index] for index in chosen for _ in range(2)],
+        seed,
+        follow=isinstance(agent_a, Follower) or isinstance(agent_b, Follower),
+    )
     # Row i belongs to pair i // 2; agent_a is player i % 2 in it.
     seats = np.arange(num_matches) % 2
     for turn in range(game.max_plies + 1):
@@ -226,6 +118,7 @@ def play_matches(
             score=(1 + int(np.sign(results[row]))) / 2,
             result=float(results[row]),
             truncated=bool(board.truncated[row]),
+            resigned=bool(board.resigned[row]),
         )
         for row in range(num_matches)
     )
@@ -246,10 +139,14 @@ def play_matches(
 class _Board:
     """All matches of a table, in step, on the host."""
 
-    def __init__(self, game: Game[Any], openings: Sequence[Opening], seed: int) -> None:
+    def __init__(
+        self, game: Game[Any], openings: Sequence[Opening], seed: int, *, follow: bool
+    ) -> None:
         self.openings = openings
         self.moves: list[list[int]] = [[] for _ in openings]
         self.outcomes: list[list[int]] = [[] for _ in openings]
+        self.resigned = np.zeros(len(openings), bool)
+        self._forfeits = np.zeros((len(openings), 2), np.float32)
         self._game = game
         # Far from the keys of the agents, which are made from the seed and the turn alone.
         self._chance_key = jax.random.fold_in(jax.random.key(seed), _CHANCE)
@@ -258,24 +155,38 @@ class _Board:
         key_data = np.array([opening.start_key for opening in openings], np.uint32)
         self._look(_begin(game, key_data))
         self.starts = [fingerprint_row(self._positions, row) for row in range(len(openings))]
+        # For agents that must be told the moves; without one none is put into words.
+        self._lines: list[Line] = []
+        if follow:
+            self._lines = [Line(first=self._row(row), moves=()) for row in range(len(openings))]
         self._follow_openings()
 
     def ask(self, agent: Agent, rows: np.ndarray, *, key: Key[Array, ""]) -> None:
         """Takes the agent's moves for these matches; refuses illegal ones."""
         if not rows.size:
             return
-        actions = np.asarray(agent.select(take(self._positions, rows), key=key))
+        positions = take(self._positions, rows)
+        if isinstance(agent, Follower):
+            lines = [self._lines[row] for row in rows.tolist()]
+            actions = np.asarray(agent.follow(positions, lines, key=key))
+        else:
+            actions = np.asarray(agent.select(positions, key=key))
         if actions.shape != rows.shape or not np.issubdtype(actions.dtype, np.integer):
             raise GameContractError(
                 f"agent {agent.name} answered {rows.size} positions with {actions.dtype} of shape "
                 f"{actions.shape}, but must return one integer each"
             )
         for row, action in zip(rows.tolist(), actions.tolist(), strict=True):
-            self._choose(row, action, f"agent {agent.name}")
+            if action == RESIGN and isinstance(agent, Follower):
+                self._resign(row)
+            else:
+                self._choose(row, action, f"agent {agent.name}")
 
     def play(self) -> None:
         """Plays the chosen moves in all matches that are not over."""
         playing = np.flatnonzero(~self.over).tolist()
+        if self._lines:
+            self._put_into_words(playing)
         key = jax.random.fold_in(self._chance_key, self._ply)
         seen, drawn = _advance(self._game, self._positions, self._actions, self._given(), key)
         outcomes = np.asarray(drawn.outcomes)
@@ -291,7 +202,29 @@ class _Board:
         self._ply += 1
         self._look(seen)
         self._actions = np.zeros_like(self._actions)
+        # A match that was given up is stepped on with the others, unseen: by legal moves too.
+        self._actions[self.resigned] = self._legal[self.resigned].argmax(axis=1)
         self._follow_openings()
+
+    def _row(self, row: int) -> Position[Any]:
+        # JAX arrays, as everywhere else: a game's texts may call its rules.
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[row], self._positions)
+        position: Position[Any] = jax.device_put(one)
+        return position
+
+    def _put_into_words(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            line, state = self._lines[row], self._row(row).state
+            text = self._game.action_to_string(state, int(self._actions[row]))
+            moves = (*line.moves, (int(self.movers[row]), text))
+            self._lines[row] = dataclasses.replace(line, moves=moves)
+
+    def _resign(self, row: int) -> None:
+        loser = int(self.movers[row])
+        self.resigned[row] = self.over[row] = True
+        self._forfeits[row] = (-1, 1) if loser == 0 else (1, -1)
+        self.returns[row] = self._forfeits[row]
+        self._actions[row] = self._legal[row].argmax()
 
     def _given(self) -> Int32[np.ndarray, " M"]:
         """Returns the outcome that each opening prescribes at this ply, -2 where it is drawn."""
@@ -310,12 +243,14 @@ class _Board:
         self._positions = seen.position
         self._legal: np.ndarray = np.asarray(seen.legal)
         self.movers: np.ndarray = np.asarray(seen.mover)
-        self.over: np.ndarray = np.asarray(seen.over)
-        self.truncated: np.ndarray = np.asarray(seen.truncated)
-        self.returns: np.ndarray = np.asarray(seen.returns)
+        self.over: np.ndarray = np.asarray(seen.over) | self.resigned
+        self.truncated: np.ndarray = np.asarray(seen.truncated) & ~self.resigned
+        self.returns: np.ndarray = np.where(
+            self.resigned[:, None], self._forfeits, np.asarray(seen.returns)
+        )
 
     def _follow_openings(self) -> None:
-        for row in np.flatnonzero(self.over).tolist():
+        for row in np.flatnonzero(self.over & ~self.resigned).tolist():
             if len(self.moves[row]) <= len(self.openings[row].actions):
                 raise ConfigError(
                     f"the opening {self.openings[row].actions} of {self._game.name} ends the match",
@@ -371,7 +306,3 @@ def _advance(
 
     pairs = jnp.arange(actions.shape[0], dtype=jnp.int32) // 2
     return jax.vmap(play)(positions, actions, given, pairs)
-
-
-def _finite(elo: float) -> float | None:
-    return elo if np.isfinite(elo) else None

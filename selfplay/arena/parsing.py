@@ -1,4 +1,4 @@
-"""From what a person types to an agent: "random", "mcts:200", "solver" or "RUN@UPDATE:64"."""
+"""From what a person types to an agent: "random", "mcts:200", "RUN@UPDATE:64", "gtp:gnugo"."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,15 @@ import jax
 
 from selfplay.arena.agents import (
     DEFAULT_BATCH_SIZE,
+    Agent,
     Analyst,
     RandomAgent,
     SearchAgent,
     SolverAgent,
     mcts_agent,
 )
+from selfplay.arena.engine_spec import is_engine, parse_engine
+from selfplay.arena.engines import EngineAgent
 from selfplay.errors import CheckpointError, ConfigError
 from selfplay.game import Game
 from selfplay.inference import make_inference
@@ -31,6 +34,30 @@ from selfplay.run import (
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
 
 
+def parse_opponent(
+    text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE, processes: int = 1
+) -> Agent:
+    """Returns the agent that `text` names, which may be an engine: a program that is started.
+
+    Kept apart from `parse_agent`, so that no settings of a run, which may come from anywhere, can
+    start a program.
+
+    Args:
+        text: "gtp:COMMAND" or "uci:COMMAND", or as in `parse_agent`.
+        game: the rules.
+        batch_size: positions searched at once.
+        processes: of an engine, side by side.
+
+    Raises:
+        ConfigError: the text names no agent, or one that cannot play this game.
+        RunError: the directory is no run.
+        CheckpointError: the run has no such checkpoint, or belongs to another game.
+    """
+    if is_engine(text):
+        return EngineAgent(game, parse_engine(text), processes=processes)
+    return parse_agent(text, game, batch_size=batch_size)
+
+
 def parse_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Analyst:
     """Returns the agent that `text` names.
 
@@ -46,6 +73,11 @@ def parse_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_S
         RunError: the directory is no run.
         CheckpointError: the run has no such checkpoint, or belongs to another game.
     """
+    if is_engine(text):
+        raise ConfigError(
+            f"agent is {text!r}, but an engine can neither analyse nor stand in settings",
+            hint="engines play in selfplay arena and selfplay play",
+        )
     if text == "random":
         return RandomAgent(game, batch_size=batch_size)
     if text == "solver":
@@ -92,7 +124,7 @@ def load_run_agent(
     config = run.config if settings is None else Config.from_dict(settings)
     network = build(game, config.network)
     weights = load_weights(checkpoints, update, network)
-    # What was calibrated in training is not at hand; and XLA's programs are kept between commands.
+    # What was calibrated in training is not at hand: int8 would compute in float32.
     kind = config.search.inference.replace("auto", "xla")
     inference = make_inference(game, network, config.network, kind)
     search = config.search.for_matches(simulations)

@@ -62,14 +62,7 @@ def score_interval(
     pairs = len(pair_scores)
     if pairs == 0:
         return Interval(low=0.0, high=1.0)
-    weights = [_PRIOR_COUNT] * len(_PAIR_SCORES)
-    for score in pair_scores:
-        weights[round(4 * score)] += 1
-    total = sum(weights)
-    smoothed = sum(w * s for w, s in zip(weights, _PAIR_SCORES, strict=True)) / total
-    variance = (
-        sum(w * (s - smoothed) ** 2 for w, s in zip(weights, _PAIR_SCORES, strict=True)) / total
-    )
+    smoothed, variance = _smoothed(pair_scores)
     independent = pairs if distinct_pairs is None else min(pairs, distinct_pairs)
     trials = independent * smoothed * (1 - smoothed) / variance
     return wilson_interval(math.fsum(pair_scores) / pairs, trials, z=z)
@@ -82,3 +75,70 @@ def elo_from_score(score: float) -> float:
     if score in (0, 1):
         return math.inf if score == 1 else -math.inf
     return 400 * math.log10(score / (1 - score))
+
+
+def score_from_elo(elo: float) -> float:
+    """Returns the score in [0, 1] that is expected at an Elo difference."""
+    return 1 / (1 + 10 ** (-elo / 400))
+
+
+class SequentialTest(NamedTuple):
+    """What a sequential test of two hypotheses says so far.
+
+    Attributes:
+        log_likelihood_ratio: of the high hypothesis over the low one.
+        bound: the test is over when the ratio leaves (-bound, bound).
+        verdict: "low" or "high" for the hypothesis accepted, or "open".
+    """
+
+    log_likelihood_ratio: float
+    bound: float
+    verdict: str
+
+
+def sequential_test(
+    pair_scores: Sequence[float], *, low_elo: float, high_elo: float, error: float = 0.05
+) -> SequentialTest:
+    """Returns the state of a test whether the difference is `low_elo` or `high_elo`.
+
+    Matches may be played until the verdict is no longer "open", however often one looks. It is
+    the generalised sequential probability ratio test in its normal approximation (Van den
+    Bergh, "A practical introduction to the GSPRT", 2020, section 2) over pairs of matches, whose
+    variance is that of `score_interval`.
+
+    Args:
+        pair_scores: mean score of the two matches of each pair, in [0, 1].
+        low_elo: difference in Elo of the low hypothesis, seen by the agent whose scores these
+            are.
+        high_elo: that of the high one.
+        error: probability of accepting the wrong one, for both, in (0, 1/2).
+
+    Raises:
+        ConfigError: the hypotheses are in the wrong order, or `error` is out of range.
+    """
+    if low_elo >= high_elo:
+        raise ConfigError(
+            f"low_elo is {low_elo:g}, but must be below high_elo, which is {high_elo:g}"
+        )
+    if not 0 < error < 0.5:
+        raise ConfigError(f"error is {error:g}, but must be between 0 and 0.5")
+    bound = math.log((1 - error) / error)
+    if not pair_scores:
+        return SequentialTest(log_likelihood_ratio=0.0, bound=bound, verdict="open")
+    low, high = score_from_elo(low_elo), score_from_elo(high_elo)
+    mean = math.fsum(pair_scores) / len(pair_scores)
+    _, variance = _smoothed(pair_scores)
+    ratio = len(pair_scores) * (high - low) * (2 * mean - low - high) / (2 * variance)
+    verdict = "high" if ratio >= bound else "low" if ratio <= -bound else "open"
+    return SequentialTest(log_likelihood_ratio=ratio, bound=bound, verdict=verdict)
+
+
+def _smoothed(pair_scores: Sequence[float]) -> tuple[float, float]:
+    """Returns mean and variance of the scores of pairs, one imagined pair included."""
+    weights = [_PRIOR_COUNT] * len(_PAIR_SCORES)
+    for score in pair_scores:
+        weights[round(4 * score)] += 1
+    total = sum(weights)
+    mean = sum(w * s for w, s in zip(weights, _PAIR_SCORES, strict=True)) / total
+    spread = sum(w * (s - mean) ** 2 for w, s in zip(weights, _PAIR_SCORES, strict=True))
+    return mean, spread / total

@@ -6,7 +6,9 @@ its matches are searched for what does not fit.
 """
 
 import dataclasses
+import statistics
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from selfplay.arena import MatchTable, parse_agent, play_matches
+from selfplay.arena import MatchTable, parse_agent, play_matches, score_interval
 from selfplay.check.evidence import Evidence, gather
 from selfplay.check.suspects import notes, suspects
 from selfplay.configuration import check_range
@@ -27,6 +29,9 @@ from selfplay.telemetry import Progress
 
 _OPPONENTS = ("random", "mcts:50")
 _MATCHES = 64
+# Where so many matches take so long, they are all: long matches of costly rules.
+_FIRST_MATCHES = 16
+_FIRST_SECONDS = 15.0
 _SIMULATIONS = 32
 # Boards of more cells than this get a narrower network: the minute must hold some updates.
 _MANY_CELLS = 100
@@ -149,7 +154,8 @@ def canary(
             updates in that time it may take up to four times as long.
         updates: train for so many updates instead; 0 for `minutes`.
         seed: decides everything random.
-        num_matches: afterwards against each opponent, even.
+        num_matches: afterwards against each opponent, even; fewer, but at least 16, where they
+            take long.
         opponents: who plays against the agent with search. The network alone plays random.
         settings: over those chosen for the size of the game.
         directory: of the run; by default one that is removed afterwards.
@@ -180,11 +186,12 @@ def canary(
     train(session.run, session.parts, listener, on_ready=listener.watch)
     records = _records(directory)
     say("playing matches")
-    tables = {("network", "random"): _table(game, f"{directory}:0", "random", num_matches, seed)}
-    for opponent in opponents:
-        table = _table(game, f"{directory}:{_SIMULATIONS}", opponent, num_matches, seed)
-        tables[("agent", opponent)] = table
-    scores = tuple(_score(agent, opponent, table) for (agent, opponent), table in tables.items())
+    meetings = [("network", f"{directory}:0", "random")]
+    meetings += [("agent", f"{directory}:{_SIMULATIONS}", opponent) for opponent in opponents]
+    scores = tuple(
+        _score(name, opponent, _tables(game, agent, opponent, num_matches, seed))
+        for name, agent, opponent in meetings
+    )
     evidence = gather(game, records)
     last = listener.last
     age = last.window_age_updates if last else None
@@ -274,27 +281,36 @@ def _records(directory: Path) -> list[MatchRecord]:
     return [record for file in files for record in read_matches(file)]
 
 
-def _table(game: Game[Any], agent: str, opponent: str, num_matches: int, seed: int) -> MatchTable:
-    batch = min(32, num_matches)
-    return play_matches(
-        game,
-        parse_agent(agent, game, batch_size=batch),
-        parse_agent(opponent, game, batch_size=batch),
-        num_matches=num_matches,
-        seed=seed,
-    )
+def _tables(
+    game: Game[Any], agent: str, opponent: str, num_matches: int, seed: int
+) -> list[MatchTable]:
+    """Returns what was played, in one table or two."""
+    first = min(_FIRST_MATCHES, num_matches)
+    agents = [parse_agent(text, game, batch_size=first) for text in (agent, opponent)]
+    begin = time.monotonic()
+    tables = [play_matches(game, *agents, num_matches=first, seed=seed)]
+    if num_matches > first and time.monotonic() - begin <= _FIRST_SECONDS:
+        tables.append(play_matches(game, *agents, num_matches=num_matches - first, seed=seed + 1))
+    return tables
 
 
-def _score(agent: str, opponent: str, table: MatchTable) -> Score:
-    low, high = table.interval
+def _score(agent: str, opponent: str, tables: Sequence[MatchTable]) -> Score:
+    pairs = [score for table in tables for score in table.pair_scores]
+    low, high = score_interval(pairs, distinct_pairs=sum(table.distinct_pairs for table in tables))
+    seats = [
+        statistics.fmean(
+            match.score for table in tables for match in table.matches if match.seat == seat
+        )
+        for seat in range(2)
+    ]
     return Score(
         agent=agent,
         opponent=opponent,
-        score=table.score,
+        score=statistics.fmean(pairs),
         low=low,
         high=high,
-        matches=len(table.matches),
-        by_seat=(table.seat_score(0), table.seat_score(1)),
+        matches=2 * len(pairs),
+        by_seat=(seats[0], seats[1]),
     )
 
 

@@ -162,7 +162,7 @@ def _side_by_side(left: str, right: str, width: int) -> list[str]:
 RULES: dict[str, tuple[str, str]] = {
     "contract": (
         "sizes, shapes and types are those of the contract, and JAX can trace every method",
-        "what the message names; see the table of methods in the documentation of Game",
+        "what the message names; help(selfplay.Game) says what each method takes and returns",
     ),
     "dtypes": (
         "a state has the same types from init to the end",

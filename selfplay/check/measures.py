@@ -122,8 +122,9 @@ def warnings_of(game: Game[Any], found: Mapping[str, Any], played: RandomMatches
         texts += _lopsided(played)
     if sum(found.get("compile_seconds", {}).values()) > _SLOW_COMPILE_SECONDS:
         texts.append(
-            f"compiling the rules takes {sum(found['compile_seconds'].values()):.0f} s, several "
-            "times over in a training: write loops as lax.fori_loop or array operations"
+            f"compiling the rules took {sum(found['compile_seconds'].values()):.0f} s, several "
+            "times over in a training: if nothing else kept the machine busy, write loops as "
+            "lax.fori_loop or array operations"
         )
     return texts
 

@@ -11,8 +11,12 @@ EXAMPLES = (
     "selfplay arena runs/connect_four mcts:1000",
     "selfplay arena runs/a@1200:64 runs/b --matches 200 --json",
     "selfplay arena mcts:200 random --game tic_tac_toe",
+    'selfplay arena runs/go "gtp:gnugo --mode gtp --chinese-rules --positional-superko"',
 )
-_HELP = "random, mcts:200 (plain tree search), solver, or RUN[@UPDATE][:simulations]."
+_HELP = (
+    "random, mcts:200 (plain tree search), solver, RUN[@UPDATE][:simulations], or a program: "
+    "gtp:COMMAND or uci:COMMAND."
+)
 
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help=_HELP, show_default=False)]
 
@@ -37,6 +41,14 @@ def arena(
             help="Random plies before the agents take over; by default 4, less in short games.",
         ),
     ] = None,
+    engines: Annotated[
+        int,
+        typer.Option(
+            "--engines",
+            metavar="N",
+            help="Processes of each gtp: or uci: program that think side by side.",
+        ),
+    ] = 1,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +58,7 @@ def arena(
     once from each seat.
     """
     from selfplay import startup
-    from selfplay.arena import parse_agent, play_matches
+    from selfplay.arena import parse_opponent, play_matches
     from selfplay.cli.targets import make_game, run_and_game, unknown_game
 
     startup.prepare()
@@ -60,8 +72,8 @@ def arena(
         game = found[1]
     result = play_matches(
         game,
-        parse_agent(first, game),
-        parse_agent(second, game),
+        parse_opponent(first, game, processes=engines),
+        parse_opponent(second, game, processes=engines),
         num_matches=num_matches,
         seed=seed,
         opening_plies=opening_plies,
@@ -92,6 +104,8 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if elo is not None and low is not None and high is not None:
         pairs.insert(2, ("Elo", f"{elo:+.0f} (95 % interval {low:+.0f} to {high:+.0f})"))
+    if result["resigned"]:
+        pairs.append(("resigned", f"{result['resigned']} matches were given up"))
     if result["truncated"]:
         pairs.append(("cut", f"{result['truncated']} matches ended by the limit of plies"))
     return pairs

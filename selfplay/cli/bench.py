@@ -52,7 +52,7 @@ def bench(
         loaded = opened.config.updated(
             read_settings(preset=preset, file=config, overrides=settings or ())
         )
-    startup.prepare()
+    startup.prepare(device_memory=startup.LOOP_MEMORY)
     game = make_game(game_name, option)
     result = measure(
         game, loaded, checkpoints=checkpoints, seconds=seconds,

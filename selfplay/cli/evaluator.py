@@ -38,7 +38,8 @@ def evaluator(
     """Rate a run's checkpoints as they come.
 
     Every new checkpoint, or the newest where they come faster, meets each of evaluation.opponents
-    and the checkpoint rated before it. Training does not wait. Ctrl-C or SIGTERM ends it.
+    and the checkpoint rated before it. If the game has a solver, mistakes are counted by ply.
+    Training does not wait. Ctrl-C or SIGTERM ends it.
     """
     from selfplay import startup
     from selfplay.run import read_settings
@@ -60,6 +61,7 @@ def evaluator(
         document: dict[str, Any] = {"run": run, "id": None, "ended": bounds.reason, "rated": []}
         if evaluator is not None:
             document |= {**evaluator.fields(), "id": evaluator.id, "rated": evaluator.rated}
+        document["mistakes"] = None if evaluator is None else evaluator.mistakes
         listeners.say(f"ended: {bounds.reason}, {len(document['rated'])} checkpoints rated")
     if as_json:
         say_json(document, indent=None if log_format == "json" else 1)

@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,26 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides everything random.")]
+_SEED = typer.Option("--seed", metavar="N", help="Decides everything random.")
+Seed = Annotated[int, _SEED]
+RunSeed = Annotated[int | None, _SEED]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", metavar="M", help="Planned length; by default no end."),
+]
+Updates = Annotated[
+    int | None,
+    typer.Option("--updates", metavar="N", help="Planned length in updates."),
+]
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--init-from",
+        metavar="RUN[@UPDATE]",
+        help="Begin a new run with the weights of that one, and nothing else of it.",
+        show_default=False,
+    ),
+]
 Simulations = Annotated[
     int | None,
     typer.Option(
@@ -59,6 +79,17 @@ Simulations = Annotated[
         show_default=False,
     ),
 ]
+
+
+def overrides(settings: Sequence[str] | None, asked: Mapping[str, int | float | None]) -> list[str]:
+    """Returns what `--set` and other options say of settings, as SECTION.KEY=VALUE.
+
+    Args:
+        settings: of `--set`.
+        asked: of options of their own, by setting; None where one was not given.
+    """
+    given = [f"{name}={value}" for name, value in asked.items() if value is not None]
+    return [*(settings or ()), *given]
 
 
 def examples(*lines: str) -> str:

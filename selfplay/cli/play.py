@@ -12,6 +12,7 @@ EXAMPLES = (
     "selfplay play runs/connect_four",
     "selfplay play runs/connect_four@1200 --side 1 --simulations 200",
     "selfplay play tic_tac_toe --opponent mcts:1000",
+    'selfplay play go_9x9 --opponent "gtp:gnugo --mode gtp --chinese-rules"',
 )
 _SIMULATIONS_WITHOUT_RUN = 200
 
@@ -31,7 +32,12 @@ def play(
     ] = "0",
     opponent: Annotated[
         str | None,
-        typer.Option("--opponent", metavar="AGENT", help="Who plays instead.", show_default=False),
+        typer.Option(
+            "--opponent",
+            metavar="AGENT",
+            help="Who plays instead; as in selfplay arena.",
+            show_default=False,
+        ),
     ] = None,
     simulations: Simulations = None,
     option: GameOptions = None,
@@ -44,7 +50,7 @@ def play(
     the board is on stderr and the finished match on stdout.
     """
     from selfplay import startup
-    from selfplay.cli.targets import make_game, run_agent, run_and_game
+    from selfplay.cli.targets import make_game, opponent_agent, run_and_game
     from selfplay.play import parse_people, play_in_terminal
 
     people = parse_people(side)
@@ -54,7 +60,7 @@ def play(
     if opponent is None and found is None:
         opponent = f"mcts:{_SIMULATIONS_WITHOUT_RUN if simulations is None else simulations}"
         simulations = None
-    agent = run_agent(opponent or target, game, simulations=simulations, batch_size=1)
+    agent = opponent_agent(opponent or target, game, simulations=simulations, batch_size=1)
     session = play_in_terminal(
         game,
         agent,

@@ -82,7 +82,17 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         score = words.percent_interval(one["score"], one["low"], one["high"])
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
-    return pairs
+    return pairs + _mistakes(document["mistakes"])
+
+
+def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns how often a checkpoint errs where perfect play is known."""
+    from selfplay.telemetry import mistake_rates, words
+
+    if record is None:
+        return []
+    share, *parts = words.mistakes(mistake_rates(record))
+    return [("mistakes", f"{share} at update {record['update']:,}"), ("", ", ".join(parts))]
 
 
 def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:

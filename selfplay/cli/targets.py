@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfplay.arena import parse_agent
-from selfplay.arena.agents import Analyst
+from selfplay.arena import is_engine, parse_agent, parse_opponent
+from selfplay.arena.agents import Agent, Analyst
 from selfplay.errors import ConfigError, RunError, SelfplayError, UnknownGameError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, parse_options
@@ -25,6 +25,8 @@ def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
 
 def named_run(text: str) -> str | None:
     """Returns the run in "RUN[@UPDATE][:simulations]", None if there is no such run."""
+    if is_engine(text):
+        return None
     run, _ = split_checkpoint_name(_without_simulations(text))
     return run if is_run(run) else None
 
@@ -62,10 +64,24 @@ def run_agent(text: str, game: Game[Any], *, simulations: int | None, batch_size
     return parse_agent(text, game, batch_size=batch_size)
 
 
+def opponent_agent(
+    text: str, game: Game[Any], *, simulations: int | None, batch_size: int
+) -> Agent:
+    """Returns any agent, an engine too; `simulations` overrules the text of a run."""
+    if not is_engine(text):
+        return run_agent(text, game, simulations=simulations, batch_size=batch_size)
+    if simulations is not None:
+        raise ConfigError(
+            f"--simulations is {simulations}, but {text} searches as it likes",
+            hint="how hard an engine thinks is said in its own text; see docs/engines.md",
+        )
+    return parse_opponent(text, game)
+
+
 def unknown_game(*agents: str) -> SelfplayError:
     """Returns the error for agents of which none is a run, so that nobody knows the game."""
     for text in agents:
-        if text.partition(":")[0] not in ("random", "mcts", "solver"):
+        if text.partition(":")[0] not in ("random", "mcts", "solver", "gtp", "uci"):
             place, _ = split_checkpoint_name(_without_simulations(text))
             try:
                 RunDirectory.open(place)

@@ -14,9 +14,14 @@ from selfplay.cli.options import (
     ConfigFile,
     GameName,
     GameOptions,
+    InitFrom,
     Json,
+    Minutes,
     Preset,
+    RunSeed,
     Settings,
+    Updates,
+    overrides,
 )
 from selfplay.cli.output import facts, say, say_json
 
@@ -26,15 +31,6 @@ if TYPE_CHECKING:
     from selfplay.processes.session import Session
     from selfplay.registry import GameSpec
 
-InitFrom = Annotated[
-    str | None,
-    typer.Option(
-        "--init-from",
-        metavar="RUN[@UPDATE]",
-        help="Begin a new run with the weights of that one, and nothing else of it.",
-        show_default=False,
-    ),
-]
 EXAMPLES = (
     "selfplay train connect_four --minutes 15",
     "selfplay train othello --option size=6 --run runs/small --preset quick",
@@ -53,21 +49,13 @@ def train(
             show_default=False,
         ),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option("--minutes", metavar="M", help="Planned length; by default no end."),
-    ] = None,
-    updates: Annotated[
-        int | None,
-        typer.Option("--updates", metavar="N", help="Planned length in updates."),
-    ] = None,
+    minutes: Minutes = None,
+    updates: Updates = None,
     simulations: Annotated[
         int | None,
         typer.Option("--simulations", metavar="N", help="Network evaluations per move."),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Decides everything random.")
-    ] = None,
+    seed: RunSeed = None,
     init_from: InitFrom = None,
     preset: Preset = "default",
     config: ConfigFile = None,
@@ -83,20 +71,19 @@ def train(
     Settings: those of the preset, then of the file, then of environment
     variables such as SELFPLAY_SEARCH__NUM_SIMULATIONS, then of --set and the other options.
     """
-    wanted = {
+    asked = {
         "trainer.minutes": minutes,
         "trainer.updates": updates,
         "trainer.seed": seed,
         "search.num_simulations": simulations,
     }
-    overrides = [f"{name}={value}" for name, value in wanted.items() if value is not None]
     run_training(
         game_name,
         option,
         run_path,
         preset=preset,
         config=config,
-        settings=[*(settings or ()), *overrides],
+        settings=overrides(settings, asked),
         monitoring=Monitoring(),
         as_json=as_json,
         init_from=init_from,
@@ -165,7 +152,7 @@ def run_training(
             log_format=monitoring.log_format,
         ) as monitor,
     ):
-        startup.prepare()
+        startup.prepare(device_memory=startup.LOOP_MEMORY if plays else startup.ROLE_MEMORY)
         peers()
 
         from selfplay.processes.loop import train as run_loop
@@ -293,9 +280,15 @@ def _reached(loop: "Loop", *, finished: bool) -> list[tuple[str, str]]:
         ),
         ("saved", f"checkpoint {loop.saved:,} in {loop.run.url}"),
     ]
+    if not loop.update:
+        pairs.append(("note", "no update was made, so this run has learnt nothing: train longer"))
     for index, one in enumerate(loop.strength.results.values()):
         text = f"{words.score(one)} against {one.opponent} at update {one.update:,}"
         pairs.append(("" if index else "strength", text))
+    if rates := loop.strength.mistakes.rates:
+        share, *parts = words.mistakes(rates)
+        text = f"{share} at update {rates[0].update:,}"
+        pairs += [("mistakes", text), ("", ", ".join(parts))]
     return pairs
 
 

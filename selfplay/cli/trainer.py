@@ -5,8 +5,19 @@ from typing import Annotated
 import typer
 
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
-from selfplay.cli.options import ConfigFile, GameOptions, Json, Preset, Settings
-from selfplay.cli.train import InitFrom, Monitoring, run_training
+from selfplay.cli.options import (
+    ConfigFile,
+    GameOptions,
+    InitFrom,
+    Json,
+    Minutes,
+    Preset,
+    RunSeed,
+    Settings,
+    Updates,
+    overrides,
+)
+from selfplay.cli.train import Monitoring, run_training
 
 EXAMPLES = (
     "selfplay trainer --run runs/connect_four --game connect_four",
@@ -35,17 +46,9 @@ def trainer(
             show_default=False,
         ),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option("--minutes", metavar="M", help="Planned length; by default no end."),
-    ] = None,
-    updates: Annotated[
-        int | None,
-        typer.Option("--updates", metavar="N", help="Planned length in updates."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Decides everything random.")
-    ] = None,
+    minutes: Minutes = None,
+    updates: Updates = None,
+    seed: RunSeed = None,
     idle_exit: Annotated[
         float,
         typer.Option(
@@ -96,15 +99,14 @@ def trainer(
         if coordinator is not None:
             join(coordinator, count=num_processes, index=process_id)
 
-    wanted = {"trainer.minutes": minutes, "trainer.updates": updates, "trainer.seed": seed}
-    overrides = [f"{name}={value}" for name, value in wanted.items() if value is not None]
+    asked = {"trainer.minutes": minutes, "trainer.updates": updates, "trainer.seed": seed}
     run_training(
         game_name,
         option,
         run,
         preset=preset,
         config=config,
-        settings=[*(settings or ()), *overrides],
+        settings=overrides(settings, asked),
         monitoring=Monitoring(port=metrics_port, host=metrics_host, log_format=log_format),
         as_json=as_json,
         plays=False,

@@ -77,7 +77,7 @@ def worker(
         host=metrics_host,
         log_format=log_format,
     ) as listeners:
-        startup.prepare(cpu_devices=devices)
+        startup.prepare(cpu_devices=devices, device_memory=startup.ROLE_MEMORY)
 
         from selfplay.processes.worker import WorkerOptions, work
 

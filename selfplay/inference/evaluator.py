@@ -1,6 +1,5 @@
-"""The network outside XLA, inside the same compiled search: ONNX Runtime behind a host callback."""
+"""The network outside XLA, inside the same compiled search: ONNX Runtime on the host."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax.experimental.buffer_callback import Buffer, ExecutionContext, buffer_callback
 from jaxtyping import Array, Bool, Int32, Key, PyTree
 
 from selfplay.game import Game
 from selfplay.inference.contract import Agreement, Counts, Ranges
 from selfplay.inference.graph import INPUT
+from selfplay.inference.host_call import call_host, enrol
 from selfplay.inference.model import Answer, Model, make_session
 from selfplay.inference.towers import POLICY, VALUE, build_graph
 from selfplay.networks import Network, NetworkConfig, Weights, expected_result
@@ -49,7 +48,6 @@ class OnnxInference:
         self._game = game
         self._network = network
         self._config = config
-        self._numbers = itertools.count()
         self._models: dict[int, Model] = {}
         self._weights: dict[int, HostWeights] = {}
         self._outcomes = 3 if config.value_head == "wdl" else 1
@@ -61,44 +59,24 @@ class OnnxInference:
         wanted = ~jax.vmap(self._game.is_terminal)(states)
         legal = jax.vmap(self._game.legal_action_mask)(states)
         batch = observations.shape[0]
-        # Not `jax.pure_callback`: what that does around the call costs as much as half a network.
-        call = buffer_callback(
-            self._answer,
-            (
-                jax.ShapeDtypeStruct((batch, self._game.num_actions), jnp.float32),
-                jax.ShapeDtypeStruct((batch, self._outcomes), jnp.float32),
-            ),
+        answer = (
+            jax.ShapeDtypeStruct((batch, self._game.num_actions), jnp.float32),
+            jax.ShapeDtypeStruct((batch, self._outcomes), jnp.float32),
         )
-        policy_logits, value_logits = call(params, observations, wanted, legal)
+        policy_logits, value_logits = call_host(params, answer, observations, wanted, legal)
         return Evaluation(policy_logits=policy_logits, value=expected_result(value_logits))
 
-    def _answer(
-        self,
-        _: ExecutionContext,
-        out: Any,
-        number: Buffer,
-        observations: Buffer,
-        wanted: Buffer,
-        legal: Buffer,
-    ) -> None:
-        """Fills the buffers `out`; called by XLA on the thread of the device that asks."""
-        model = self._models[int(np.asarray(number))]
-        answer = model(np.asarray(observations), np.asarray(wanted), np.asarray(legal))
-        for buffer, values in zip(out, answer, strict=True):
-            np.asarray(buffer)[...] = values
-
     def load(self, weights: Weights) -> Int32[Array, ""]:
-        """Returns the number under which the callback finds these weights."""
-        number = next(self._numbers)
-        self._weights[number] = {name: np.asarray(leaf) for name, leaf in weights.items()}
+        """Returns the number under which compiled programs find these weights."""
+        host = {name: np.asarray(leaf) for name, leaf in weights.items()}
         if self.ranges is not None:
-            graph = build_graph(
-                self._config, self._network.observation_shape, self._weights[number]
-            )
+            graph = build_graph(self._config, self._network.observation_shape, host)
             if len(self.ranges) != sum(graph.quantised.values()):
                 # Of a checkpoint that another version of selfplay wrote: measured anew.
                 self.ranges = None
-        self._models[number] = self._model(self._weights[number], self.ranges)
+        model = self._model(host, self.ranges)
+        number = enrol(model)
+        self._models[number], self._weights[number] = model, host
         return jnp.int32(number)
 
     def release(self, params: PyTree) -> None:

@@ -1,12 +1,12 @@
 """The learner: samples in, better weights out, in one compiled update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
 from selfplay.errors import ConfigError
@@ -34,8 +34,16 @@ class TrainState:
     update: Int32[Array, ""]
 
 
-Metrics = dict[str, Float32[Array, ""]]
+Metrics = dict[str, Float32[Array, "..."]]
 """Loss parts by name, "gradient_norm", and "finite": 1 if all of it and the new weights are."""
+
+_ALONG_BATCHES = PartitionSpec(None, *ALONG_BATCH)
+
+_MOST_UPDATES = 16
+"""In one call of the device: what starting it costs is little by then."""
+
+_SAMPLES_BYTES = 64e6
+"""Of the samples for the calls that wait; those of one more call are on the device."""
 
 
 class Learner:
@@ -71,21 +79,45 @@ class Learner:
             )
         self.optimizer = make_optimizer(config)
 
+        self._update = self._compiled_one(game)
+        self._updates = self._compiled_many(game)
+
+    # Compiled functions have names, which traces and the log of compilations show: the same one
+    # twice, because a process uses one of them.
+    def _compiled_one(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
         def update_weights(
             state: TrainState, samples: Any, rate: Array, keys: Array
         ) -> tuple[TrainState, Metrics]:
-            key = jax.random.wrap_key_data(keys[0])
-            return _update(game, network, config, self.optimizer, state, samples, rate, key)
+            return self._make(game, state, samples, rate, jax.random.wrap_key_data(keys[0]))
 
-        self._update: Callable[..., tuple[TrainState, Metrics]] = jax.jit(
-            per_device(
-                update_weights,
-                self.mesh,
-                in_specs=(REPLICATED, ALONG_BATCH, REPLICATED, ALONG_BATCH),
-                out_specs=REPLICATED,
-            ),
+        specs = (REPLICATED, ALONG_BATCH, REPLICATED, ALONG_BATCH)
+        return jax.jit(
+            per_device(update_weights, self.mesh, in_specs=specs, out_specs=REPLICATED),
             donate_argnums=0,
         )
+
+    def _compiled_many(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
+        def update_weights(
+            state: TrainState, samples: Any, rates: Array, count: Array, key_data: Array
+        ) -> tuple[TrainState, Metrics]:
+            key = jax.random.wrap_key_data(key_data)
+
+            def update(state: TrainState, samples: Any, rate: Array) -> tuple[TrainState, Metrics]:
+                keys = jax.random.split(jax.random.fold_in(key, state.update), self.mesh.size)
+                return self._make(game, state, samples, rate, keys[jax.lax.axis_index(AXIS)])
+
+            return _repeat(update, state, samples, rates, count)
+
+        specs = (REPLICATED, _ALONG_BATCHES, REPLICATED, REPLICATED, REPLICATED)
+        return jax.jit(
+            per_device(update_weights, self.mesh, in_specs=specs, out_specs=REPLICATED),
+            donate_argnums=0,
+        )
+
+    def _make(
+        self, game: Game[Any], state: TrainState, samples: Any, rate: Array, key: Array
+    ) -> tuple[TrainState, Metrics]:
+        return _update(game, self.network, self.config, self.optimizer, state, samples, rate, key)
 
     def init(self, *, key: Key[Array, ""]) -> TrainState:
         """Returns fresh weights and optimiser state; `key` is consumed."""
@@ -131,6 +163,58 @@ class Learner:
             rate = place(rate, self.mesh, REPLICATED)
         return self._update(state, samples, rate, keys)
 
+    def most_updates(self, samples: Any) -> int:
+        """Returns how many updates `updates` is to make in one call, by the size of a batch.
+
+        One on CPU cores: there XLA brings the convolutions of a backward pass into the form it has
+        fast code for only where they are not in a loop, and starting a call costs little.
+
+        Args:
+            samples: one batch of them.
+        """
+        return 1 if self.mesh.devices.flat[0].platform == "cpu" else _fitting(samples)
+
+    def calls_ahead(self, samples: Any) -> int:
+        """Returns how many calls of `updates` may wait for the device beside the last one.
+
+        Args:
+            samples: one batch of them.
+        """
+        return max(1, _fitting(samples) // self.most_updates(samples))
+
+    def updates(
+        self,
+        state: TrainState,
+        samples: Any,
+        *,
+        learning_rates: Sequence[float],
+        count: int,
+        key: Key[Array, ""],
+    ) -> tuple[TrainState, Metrics]:
+        """Makes several updates in one call of the device, and returns before they are made.
+
+        How many are made in a call changes nothing: two calls of one make, bit for bit, what one
+        call of two makes. One program does it for every `count`.
+
+        Args:
+            state: donated, do not use it again.
+            samples: a batch for each of `K` updates, leaves [K, B, ...]; only those of the first
+                `count` are looked at.
+            learning_rates: of each.
+            count: how many to make, in [1, K].
+            key: the same for every call; update number n draws its symmetries from
+                `fold_in(key, n)`.
+
+        Returns:
+            The new state, and what each update reports, leaves [K]; 0 from `count` on.
+        """
+        rates = jnp.array(learning_rates, jnp.float32)
+        arguments = (rates, jnp.int32(count), jax.random.key_data(key))
+        if jax.process_count() > 1:
+            samples = place(samples, self.mesh, _ALONG_BATCHES)
+            arguments = place(arguments, self.mesh, REPLICATED)
+        return self._updates(state, samples, *arguments)
+
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
     """Returns the optimiser at learning rate 1; the update is scaled by the rate afterwards.
@@ -172,6 +256,40 @@ def _matrices(weights: dict[str, Any]) -> dict[str, Any]:
         else None
         for (name, value), matrix in zip(weights.items(), _decayed(weights).values(), strict=True)
     }
+
+
+def _fitting(samples: Any) -> int:
+    """Returns for how many updates the samples may be on their way together."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(samples))
+    return max(1, min(_MOST_UPDATES, int(_SAMPLES_BYTES / max(size, 1))))
+
+
+def _repeat(
+    update: Callable[[TrainState, Any, Array], tuple[TrainState, Metrics]],
+    state: TrainState,
+    samples: Any,
+    rates: Float32[Array, " K"],
+    count: Int32[Array, ""],
+) -> tuple[TrainState, Metrics]:
+    """Makes the first `count` of `K` updates, one after the other; reports are leaves [K]."""
+
+    def batch(number: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf[number], samples)
+
+    if rates.shape == (1,):
+        state, report = update(state, batch(0), rates[0])
+        return state, {name: value[None] for name, value in report.items()}
+    _, report = jax.eval_shape(update, state, batch(0), rates[0])
+
+    def step(number: Array, carried: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+        state, reports = carried
+        state, report = update(state, batch(number), rates[number])
+        return state, {
+            name: values.at[number].set(report[name]) for name, values in reports.items()
+        }
+
+    nothing = {name: jnp.zeros(rates.shape, leaf.dtype) for name, leaf in report.items()}
+    return jax.lax.fori_loop(0, count, step, (state, nothing))
 
 
 def _update(

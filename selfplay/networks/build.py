@@ -67,7 +67,8 @@ def build(game: Game[Any], config: NetworkConfig, *, next_policy: bool = False) 
     called with the keywords `observation_shape`, `num_actions`, `auxiliary_shapes` (name to
     shape; "next_policy" among them if asked for), `config` and `rngs`; calling the object with
     observations [B, ...] must return a `Prediction`. It may hold `nnx.Param` variables only:
-    running statistics would make search and training see different functions.
+    running statistics would make search and training see different functions. The `dtype` of its
+    `config` is never "auto".
 
     Args:
         game: gives shapes of observation, actions and auxiliary targets.
@@ -77,6 +78,7 @@ def build(game: Game[Any], config: NetworkConfig, *, next_policy: bool = False) 
     Raises:
         ConfigError: the kind does not fit the observation, or the user's module is unusable.
     """
+    config = dataclasses.replace(config, dtype=compute_dtype(config))
     state = jax.eval_shape(game.init, jax.random.key(0))
     observation_shape = jax.eval_shape(game.observe, state).shape
     targets = jax.eval_shape(game.auxiliary_targets, state, state)
@@ -103,6 +105,13 @@ def build(game: Game[Any], config: NetworkConfig, *, next_policy: bool = False) 
     if config.module:
         _check_user_module(config.module, network, game.num_actions)
     return network
+
+
+def compute_dtype(config: NetworkConfig) -> str:
+    """Returns what activations are computed in, in this process: "float32" or "bfloat16"."""
+    if config.dtype != "auto":
+        return config.dtype
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -24,8 +24,9 @@ class NetworkConfig:
         norm: "none" (residual branches start at zero), or "layer" (over all channels of one
             cell). Neither keeps statistics, so search and training see the same function.
         value_head: "wdl" (win, draw, loss probabilities) or "scalar" (tanh).
-        dtype: "float32" or "bfloat16" for activations; weights and the last layers of policy and
-            value stay float32.
+        dtype: of activations, in play and in updates: "float32", "bfloat16", or "auto" for
+            bfloat16 on accelerators and float32 on CPU cores, which each process decides for
+            itself. Weights and the last layers of policy and value are always float32.
     """
 
     kind: str = "auto"
@@ -37,7 +38,7 @@ class NetworkConfig:
     global_pooling: bool = True
     norm: str = "none"
     value_head: str = "wdl"
-    dtype: str = "float32"
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("network.kind", self.kind, ("auto", "resnet", "mlp"))
@@ -46,4 +47,4 @@ class NetworkConfig:
         check_choice("network.block", self.block, ("basic", "bottleneck"))
         check_choice("network.norm", self.norm, ("none", "layer"))
         check_choice("network.value_head", self.value_head, ("wdl", "scalar"))
-        check_choice("network.dtype", self.dtype, ("float32", "bfloat16"))
+        check_choice("network.dtype", self.dtype, ("auto", "float32", "bfloat16"))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
+from selfplay.arena.agents import Line
 from selfplay.arena.view import View, view
 from selfplay.errors import IllegalActionError
 from selfplay.game import (
@@ -78,6 +79,18 @@ class LiveMatch:
         """Returns the result for player 0 and player 1, in [-1, 1]; final once it is over."""
         first, second = jax.device_get(self._views[-1].returns)
         return float(first), float(second)
+
+    @property
+    def line(self) -> Line:
+        """Returns the moves so far as the game writes them, for agents that must be told."""
+        moves = zip(self._views, self.actions, strict=False)
+        return Line(
+            first=self._views[0].position,
+            moves=tuple(
+                (int(seen.mover), self.game.action_to_string(seen.position.state, action))
+                for seen, action in moves
+            ),
+        )
 
     def players(self) -> list[int]:
         """Returns who made each move so far, then who is to move now."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from selfplay.arena.agents import Agent, Analysis, Analyst, analyse_one
+from selfplay.arena.agents import RESIGN, Agent, Analysis, Analyst, Follower, analyse_one
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
 from selfplay.game import Game
@@ -122,10 +122,8 @@ class _Table:
             self._say("type a move, or help; an estimate is an expected score, a draw counts half")
         while not match.over:
             self._show()
-            if match.player not in self._people:
-                self._agent_moves()
-                continue
-            ending = self._person_moves()
+            by_person = match.player in self._people
+            ending = self._person_moves() if by_person else self._agent_moves()
             if ending is not None:
                 return self._end(ending)
         self._show()
@@ -197,14 +195,13 @@ class _Table:
         self._say("there is no move of yours to take back")
         return False
 
-    def _agent_moves(self) -> None:
+    def _agent_moves(self) -> Ending | None:
+        """Makes the agent's move; returns an ending if it gives the match up."""
         match = self._match
         analysis = self._analysis()
-        if analysis is None:
-            positions = stack([match.position])
-            action = int(self._agent.select(positions, key=self._ply_key())[0])
-        else:
-            action = analysis.action
+        action = self._selected() if analysis is None else analysis.action
+        if action == RESIGN:
+            return "resigned"
         text = f"{self._agent.name} plays {match.name(action)} (#{action})"
         if analysis is None:
             self._say(text)
@@ -213,6 +210,14 @@ class _Table:
             self._table(analysis)
         match.play(action)
         self._say_roll()
+        return None
+
+    def _selected(self) -> int:
+        """Returns the choice of an agent that gives no reasons."""
+        positions = stack([self._match.position])
+        if isinstance(self._agent, Follower):
+            return int(self._agent.follow(positions, [self._match.line], key=self._ply_key())[0])
+        return int(self._agent.select(positions, key=self._ply_key())[0])
 
     def _hint(self) -> None:
         analysis = self._analysis()

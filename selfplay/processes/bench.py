@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from selfplay.arena import load_weights
 from selfplay.game import Game
+from selfplay.networks import compute_dtype
 from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
 from selfplay.processes.parts import Parts, make_parts
 from selfplay.processes.playing import Chunks
@@ -275,7 +276,8 @@ def _rate(call: Callable[[], None], seconds: float) -> float:
 
 def _network_name(config: Config) -> str:
     network = config.network
-    return network.module or f"{network.kind} {network.blocks}x{network.channels} {network.dtype}"
+    dtype = compute_dtype(network)
+    return network.module or f"{network.kind} {network.blocks}x{network.channels} {dtype}"
 
 
 def _peak_memory() -> int:

@@ -32,7 +32,8 @@ class Evaluator:
     """Rates checkpoints. Make it, call `work`, and it is done.
 
     Every new checkpoint, or the newest where they come faster than matches are played, meets each
-    of `evaluation.opponents` and an earlier checkpoint of the run: the one rated before it.
+    of `evaluation.opponents` and an earlier checkpoint of the run: the one rated before it. In a
+    game that has a solver its mistakes are counted first.
 
     Attributes:
         id: its name.
@@ -69,9 +70,10 @@ class Evaluator:
         self._monitor = listeners.monitor
         self._heart = Heart(run, listeners.monitor)
         self._meter = Meter()
-        self._strength = StrengthMeter(parts, run)
+        self._strength = StrengthMeter(parts, run, say=listeners.say)
         self._next_beat = 0.0
         self._newest = -1
+        self._mistakes_said = -1
         rated = [one.update for one in self._strength.results.values()]
         self._last = max(rated, default=-1)
 
@@ -124,6 +126,7 @@ class Evaluator:
                 return
             self._bounds.matches += result.matches
             self._meter.count(matches=result.matches)
+            self._say_mistakes(result.update)
             self._say(f"checkpoint {result.update:,}: {words.score(result)} against {opponent}")
         self.rated.append(published.update)
 
@@ -142,6 +145,17 @@ class Evaluator:
             stop=stop,
         )
 
+    def _say_mistakes(self, update: int) -> None:
+        rates = self._strength.mistakes.rates
+        if rates and rates[0].update == update != self._mistakes_said:
+            self._mistakes_said = update
+            self._say(f"checkpoint {update:,}: mistakes in {', '.join(words.mistakes(rates))}")
+
+    @property
+    def mistakes(self) -> dict[str, Any] | None:
+        """What the newest checkpoint did in solved positions, None if it was not asked."""
+        return self._strength.mistakes.newest
+
     def _earlier(self, update: int) -> list[str]:
         """Returns an earlier checkpoint to compare with: the last one rated that is still there."""
         available = [other for other in self.run.checkpoints.updates() if other < update]
@@ -154,7 +168,9 @@ class Evaluator:
             return
         self._next_beat = self._meter.elapsed + _BEAT_SECONDS
         self._meter.mark()
-        self._heart.beat(self.fields(), strength=tuple(self._strength.results.values()))
+        strength = tuple(self._strength.results.values())
+        mistakes = {one.plies: one.share for one in self._strength.mistakes.rates}
+        self._heart.beat(self.fields(), strength=strength, mistakes=mistakes)
 
     def fields(self) -> dict[str, Any]:
         """Returns a snapshot: counts since the start of this process, and rates at present."""

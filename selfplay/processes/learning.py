@@ -13,6 +13,7 @@ from selfplay.processes.cursor import Cursor
 from selfplay.processes.ledger import Ledger
 from selfplay.processes.parts import Parts
 from selfplay.records import MatchRecord
+from selfplay.replay import Samples
 from selfplay.run import RunDirectory
 
 UPDATES_AT_ONCE = 64
@@ -171,26 +172,66 @@ class Learning:
         Raises:
             NonFiniteError: a loss, gradient or weight is not finite.
         """
-        config, plan = self.config.learner, self.config.trainer
         first = self.update
-        reports: list[dict[str, Array]] = []
-        for update in range(first, first + count):
-            samples = self.window.sample(config.batch_size, seed=plan.seed, update=update)
-            self.rate = learning_rate(
+        calls: list[tuple[int, dict[str, Array]]] = []
+        done = 0
+        while done < count:
+            # While the device makes these updates, the samples for the next ones are drawn.
+            done += self._call(first + done, count - done, time_share, calls)
+        self._settle(
+            [
+                {name: values[number] for name, values in report.items()}
+                for made, report in jax.device_get(calls)
+                for number in range(made)
+            ]
+        )
+        self._ledger.learn(count, time_share)
+
+    def _call(
+        self,
+        first: int,
+        wanted: int,
+        time_share: float,
+        calls: list[tuple[int, dict[str, Array]]],
+    ) -> int:
+        """Has the device make some of the wanted updates; returns how many.
+
+        Adds that number and their reports, which are still to come, to `calls`.
+        """
+        config, plan, learner = self.config.learner, self.config.trainer, self.parts.learner
+
+        def batch(update: int) -> Samples:
+            return self.window.sample(config.batch_size, seed=plan.seed, update=update)
+
+        batches = [batch(first)]
+        most = learner.most_updates(batches[0])
+        count = min(wanted, most)
+        batches += [batch(update) for update in range(first + 1, first + count)]
+        rates = [
+            learning_rate(
                 config,
                 update=update,
                 progress=max(time_share, update / plan.updates if plan.updates else 0.0),
                 plateau_scale=self.cursor.plateau.scale,
             )
-            self.state, metrics = self.parts.learner.update(
-                self.state,
-                samples,
-                learning_rate=self.rate,
-                key=jax.random.fold_in(self._update_key, update),
-            )
-            reports.append(metrics)
-        self._settle(jax.device_get(reports))
-        self._ledger.learn(count, time_share)
+            for update in range(first, first + count)
+        ]
+        self.rate = rates[-1]
+        # Always as many, or another program would be compiled.
+        empty = [batches[0]] * (most - count)
+        self.state, reports = learner.updates(
+            self.state,
+            jax.tree.map(lambda *leaves: np.stack(leaves), *batches, *empty),
+            learning_rates=[*rates, *[0.0] * len(empty)],
+            count=count,
+            key=self._update_key,
+        )
+        calls.append((count, reports))
+        # Samples of a few calls are held, not of all of them.
+        settled = len(calls) - 1 - learner.calls_ahead(batches[0])
+        if settled >= 0:
+            jax.block_until_ready(calls[settled])
+        return count
 
     def _settle(self, reports: list[dict[str, Any]]) -> None:
         """Looks at what updates report; nothing bad gets further."""

@@ -5,49 +5,26 @@ clock, where a plan in minutes steers the learning rate). A run that was killed 
 as if nothing had happened; where other processes play, the ledger notes what came when.
 """
 
-import dataclasses
-import threading
 from collections.abc import Callable
-from typing import Any
 
-import jax
-
-from selfplay.errors import RunError
 from selfplay.learner import TrainState
+from selfplay.processes.account import Account
 from selfplay.processes.cursor import LOOP, Cursor
 from selfplay.processes.hunger import Hunger
 from selfplay.processes.intake import Intake
-from selfplay.processes.learning import UPDATES_AT_ONCE, Learning, run_keys
+from selfplay.processes.learning import Learning, run_keys
 from selfplay.processes.meter import Meter
+from selfplay.processes.outbox import store_own
+from selfplay.processes.pace import Pace
 from selfplay.processes.parts import Parts
 from selfplay.processes.peers import Peers
 from selfplay.processes.playing import Playing
 from selfplay.processes.reporting import Heart, News, RecentMatches
+from selfplay.processes.steps import Step, agree
 from selfplay.processes.strength import StrengthMeter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory
-from selfplay.telemetry import PHASES, Monitor, Progress, Reporter, make_reporter
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Step:
-    """What all processes of a trainer do next; see `Peers`.
-
-    Attributes:
-        save: whether to write a checkpoint first.
-        stop: whether to end then.
-        files: files of matches to take in, worker and number.
-        time_share: share of the planned time that has passed, in [0, 1].
-        update: how many updates the first process has made.
-        positions: how many positions it has taken in.
-    """
-
-    save: bool
-    stop: bool
-    files: list[list[Any]]
-    time_share: float
-    update: int
-    positions: int
+from selfplay.telemetry import Monitor, Progress, Reporter, make_reporter
 
 
 class Loop:
@@ -91,7 +68,6 @@ class Loop:
         self.peers = Peers()
         self.heart = Heart(run, monitor or Monitor(role="trainer", id=LOOP), self._say)
         self._idle_exit_seconds = idle_exit_seconds
-        self._stop = threading.Event()
         self._recent = RecentMatches()
         self._hunger = Hunger(self.meter, self._say_hungry)
         self._state = "starting"
@@ -107,12 +83,21 @@ class Loop:
                 say=self._say,
             )
         self._evaluates = plays and self.config.evaluation.enabled
-        self.strength = StrengthMeter(parts, run, enabled=self._evaluates)
+        self.strength = StrengthMeter(parts, run, enabled=self._evaluates, say=self._say)
         self._restore()
         self.intake = Intake(self.learning, self._say, own=LOOP if plays else None)
-        self._saved_iteration = self.cursor.iteration
-        self._saved_at = 0.0
-        self._earlier_seconds = self.cursor.elapsed_seconds
+        self._pace = Pace(self.learning, self.meter, plays=plays)
+        self._account = Account(
+            run=run,
+            parts=parts,
+            learning=self.learning,
+            pace=self._pace,
+            meter=self.meter,
+            intake=self.intake,
+            hunger=self._hunger,
+            recent=self._recent,
+            strength=self.strength,
+        )
 
     def _restore(self) -> None:
         newest = self.peers.agree(self.run.checkpoints.latest())
@@ -150,22 +135,20 @@ class Loop:
     @property
     def elapsed(self) -> float:
         """Seconds of training, over all sessions."""
-        return self._earlier_seconds + self.meter.elapsed
+        return self._pace.elapsed
 
     @property
     def planned_fraction(self) -> float | None:
         """Share of the planned length that is done, None if the run has no planned end."""
-        plan = self.config.trainer
-        parts = []
-        if plan.minutes:
-            parts.append(self.elapsed / (60 * plan.minutes))
-        if plan.updates:
-            parts.append(self.update / plan.updates)
-        return min(1.0, max(parts)) if parts else None
+        return self._pace.planned_fraction
+
+    @property
+    def _trains(self) -> bool:
+        return self._state == "training"
 
     def stop(self) -> None:
         """Asks `train` to save and return after what it is doing now."""
-        self._stop.set()
+        self._pace.stopped.set()
 
     def train(self) -> None:
         """Trains until the plan is fulfilled or `stop` is called, then saves.
@@ -186,7 +169,7 @@ class Loop:
                 if step.stop:
                     break
                 self._take_in(step)
-                due = self._updates_due()
+                due = self._pace.updates_due(training=self._trains)
                 if due:
                     self._learn(due, step.time_share)
                 elif self.playing is not None:
@@ -197,45 +180,26 @@ class Loop:
                 self.meter.mark()
                 progress = self.progress()
                 if news is not None:
-                    news.tell(progress, self.meter, suspends=self._suspends())
+                    suspends = self._pace.suspends(training=self._trains)
+                    news.tell(progress, self.meter, suspends=suspends)
             progress = self.progress()
         finally:
             # Not a fresh one: after a failure in the middle of an update there is no state to ask.
             if news is not None:
                 news.close(progress)
 
-    def _next_step(self) -> _Step:
+    def _next_step(self) -> Step:
         """Returns what to do, the same in every process of this trainer."""
-        stop = self._stop.is_set() or (self.planned_fraction or 0.0) >= 1.0 or self._idle()
-        step = _Step(
-            save=self._save_due(stop),
+        stop = self._pace.over or self._idle()
+        step = Step(
+            save=self._pace.save_due(last=stop),
             stop=stop,
             files=[] if stop else [list(file) for file in self._new_files()],
-            time_share=self._time_share(),
+            time_share=self._pace.time_share,
             update=self.update,
             positions=self.cursor.positions,
         )
-        agreed = _Step(**self.peers.agree(dataclasses.asdict(step)))
-        if (agreed.update, agreed.positions) != (self.update, self.cursor.positions):
-            raise RunError(
-                f"process {self.peers.index} of the trainer is at update {self.update} with "
-                f"{self.cursor.positions} positions, but the first one at {agreed.update} with "
-                f"{agreed.positions}",
-                hint="all must see the same files at once; start them again",
-            )
-        return agreed
-
-    def _save_due(self, stop: bool) -> bool:
-        if self.saved is None:
-            return True
-        if stop:
-            return (self.update, self.cursor.iteration) != (self.saved, self._saved_iteration)
-        since = self.meter.elapsed - self._saved_at
-        return self.config.trainer.checkpoint_due(self.update, since) and self.update != self.saved
-
-    def _time_share(self) -> float:
-        minutes = self.config.trainer.minutes
-        return min(1.0, self.elapsed / (60 * minutes)) if minutes else 0.0
+        return agree(step, self.peers)
 
     def _idle(self) -> bool:
         limit = self._idle_exit_seconds
@@ -246,7 +210,7 @@ class Loop:
             return []
         return self.intake.look(now=self._hunger.waits)
 
-    def _take_in(self, step: _Step) -> None:
+    def _take_in(self, step: Step) -> None:
         for worker, sequence in step.files:
             matches = self.intake.take(str(worker), int(sequence))
             self._recent.add(matches)
@@ -254,24 +218,6 @@ class Loop:
             self.meter.count(matches=len(matches), positions=positions)
         if step.files:
             self._hunger.feed()
-
-    def _updates_due(self) -> int:
-        due = self.learning.updates_due()
-        if self.config.trainer.suspend_workers and self.playing is None and due:
-            # In bursts: workers cannot rest for every single update.
-            plan = self.config.trainer
-            ends = bool(plan.updates) and self.update + due >= plan.updates
-            if not self._suspends() and not ends and due < UPDATES_AT_ONCE:
-                return 0
-        return due
-
-    def _suspends(self) -> bool:
-        """Returns whether workers are to rest while updates are made."""
-        plan = self.config.trainer
-        if not plan.suspend_workers or self.playing is not None:
-            return False
-        due = self.learning.updates_due()
-        return due >= UPDATES_AT_ONCE or (self._state == "training" and due > 0)
 
     def _play(self, playing: Playing) -> None:
         """Plays one chunk in every match; stores and takes in the matches that ended."""
@@ -282,33 +228,22 @@ class Loop:
             finished = playing.chunk(
                 self.state.average, update=self.update, sequence=cursor.sequence
             )
-        # The first chunk of a session compiles a search, as the first evaluation will.
-        self.strength.expect(self.meter.elapsed - begin)
-        cursor.iteration = playing.iteration
-        self.meter.count(simulations=playing.simulations)
-        if not finished:
-            return
-        if not self.run.matches.put(LOOP, cursor.sequence, finished):
-            finished = self._store_elsewhere(finished)
-        positions = self.learning.take_in(LOOP, cursor.sequence, finished)
-        cursor.sequence += 1
-        self._recent.add(finished)
-        self.meter.count(matches=len(finished), positions=positions)
+            # The first chunk of a session compiles a search, as the first evaluation will.
+            self.strength.expect(self.meter.elapsed - begin)
+            cursor.iteration = playing.iteration
+            self.meter.count(simulations=playing.simulations)
+            if finished:
+                self._keep(finished)
+            playing.wait()
 
-    def _store_elsewhere(self, finished: list[MatchRecord]) -> list[MatchRecord]:
-        """Stores matches whose number is taken by others, which happens after a kill.
-
-        The files beyond the checkpoint are finished matches too: they stay, but are not trained
-        on, because this session's own matches take their place.
-        """
+    def _keep(self, finished: list[MatchRecord]) -> None:
+        """Stores and takes in matches that ended; meanwhile an accelerator plays on."""
         cursor = self.cursor
-        cursor.sequence = self.run.matches.next_sequence(LOOP)
-        renamed = [
-            dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
-            for index, match in enumerate(finished)
-        ]
-        self.run.matches.put(LOOP, cursor.sequence, renamed)
-        return renamed
+        stored = store_own(self.run.matches, cursor, finished)
+        positions = self.learning.take_in(LOOP, cursor.sequence, stored)
+        cursor.sequence += 1
+        self._recent.add(stored)
+        self.meter.count(matches=len(stored), positions=positions)
 
     def _learn(self, count: int, time_share: float) -> None:
         """Makes `count` updates."""
@@ -320,7 +255,7 @@ class Loop:
     def _wait(self) -> None:
         """Waits for matches of workers."""
         self._state = "waiting for matches"
-        self._hunger.wait(self._stop)
+        self._hunger.wait(self._pace.stopped)
 
     def _say_hungry(self) -> None:
         command = f"selfplay worker --run {self.run.url}"
@@ -333,7 +268,7 @@ class Loop:
     def _evaluate_if_due(self) -> None:
         """Plays a few matches when the share of time allows it."""
         config = self.config.evaluation
-        if not self._evaluates or self._stop.is_set() or self.update == 0:
+        if not self._evaluates or self._pace.stopped.is_set() or self.update == 0:
             return
         if self.elapsed < config.first_seconds:
             return
@@ -346,7 +281,7 @@ class Loop:
                 self.state.average,
                 update=self.update,
                 elapsed_seconds=self.elapsed,
-                stop=self._stop.is_set,
+                stop=self._pace.stopped.is_set,
             )
 
     def _save(self) -> None:
@@ -363,52 +298,11 @@ class Loop:
             self.learning.saved = self.update
         if not self._evaluates:
             self.strength.reread()
-        self._saved_iteration = cursor.iteration
-        self._saved_at = self.meter.elapsed
+        self._pace.saved()
 
     def progress(self) -> Progress:
         """Returns a snapshot for the screen."""
-        fraction = self.planned_fraction
-        cursor, learning, counts = self.cursor, self.learning, self.intake.counts
-        losses = dict(learning.losses)
-        gradient_norm = losses.pop("gradient_norm", None)
-        batch = self.config.learner.batch_size
-        played_by = counts.last_checkpoints.values()
-        return Progress(
-            game=self.parts.game.name,
-            run=self.run.url,
-            update=self.update,
-            elapsed_seconds=self.elapsed,
-            planned_fraction=fraction,
-            eta_seconds=self.elapsed * (1 / fraction - 1) if fraction else None,
-            matches=cursor.matches,
-            positions=cursor.positions,
-            matches_per_second=self.meter.rate("matches"),
-            positions_per_second=self.meter.rate("positions"),
-            simulations_per_second=self.meter.rate("simulations"),
-            updates_per_second=self.meter.rate("updates"),
-            losses=losses,
-            learning_rate=learning.rate if losses else None,
-            gradient_norm=gradient_norm,
-            reuse=self.update * batch / cursor.positions if cursor.positions else None,
-            window_positions=learning.window.size,
-            window_age_updates=int(learning.window.mean_age(self.update)),
-            mean_length=self._recent.mean_length,
-            results=self._recent.results,
-            phases=self.meter.shares(PHASES),
-            strength=tuple(self.strength.results.values()),
-            last_checkpoint=self.saved,
-            checkpoint_age_seconds=self.meter.elapsed - self._saved_at,
-            state=self._state,
-            waiting_seconds=self._hunger.waited,
-            starved_seconds=self._hunger.seconds,
-            backlog_positions=learning.backlog,
-            left_out=dict(cursor.left_out),
-            damaged_files=cursor.damaged_files,
-            data_age_seconds=self.intake.data_age,
-            staleness_updates=max(0, self.update - min(played_by)) if played_by else None,
-            device=f"{self.parts.mesh.size} x {jax.devices()[0].platform}",
-        )
+        return self._account.progress(self._state)
 
 
 def train(

@@ -1,9 +1,12 @@
-"""Where a worker's finished matches go."""
+"""Where finished matches go: those of a worker, and those that a trainer plays itself."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from selfplay.processes.cursor import LOOP, Cursor
 from selfplay.records import MatchRecord
+from selfplay.run import MatchFiles
 
 
 @runtime_checkable
@@ -51,3 +54,28 @@ class Nowhere:
     def close(self, seconds: float) -> bool:
         """Returns True: there is nothing to store."""
         return True
+
+
+def store_own(
+    files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord]
+) -> Sequence[MatchRecord]:
+    """Stores matches of the one-process loop, and returns them as they are stored.
+
+    After a kill the number of their file may be taken. The files beyond the checkpoint are
+    finished matches too: they stay, but are not trained on, because this session's own matches
+    take their place, under the next free number.
+
+    Args:
+        files: of the run.
+        cursor: its `sequence` is the number of the file, and becomes the one that is free.
+        finished: at least one match.
+    """
+    if files.put(LOOP, cursor.sequence, finished):
+        return finished
+    cursor.sequence = files.next_sequence(LOOP)
+    renamed = [
+        dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
+        for index, match in enumerate(finished)
+    ]
+    files.put(LOOP, cursor.sequence, renamed)
+    return renamed

@@ -40,7 +40,7 @@ _BASE_BYTES = 600e6
 _USABLE_SHARE = 0.9
 
 _SELF_PLAY_SHARE = 0.5
-"""Of an accelerator's memory: a worker and a trainer may share one."""
+"""Of what this process may take of an accelerator: no plan knows all that programs need."""
 
 _FEWEST_ACCELERATOR_MATCHES = 64
 _MOST_ACCELERATOR_MATCHES = 1024

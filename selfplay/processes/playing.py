@@ -2,8 +2,9 @@
 
 import operator
 import sys
+import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -59,6 +60,11 @@ class Chunks:
             version: names them: what was loaded last under that name is used again; None to load
                 them anew.
         """
+        plies: PliesLike = jax.device_get(self.begin(weights, version=version))
+        return plies
+
+    def begin(self, weights: PyTree, *, version: int | None = None) -> Any:
+        """Does as `play`, but returns at once: `Plies` that are still being played."""
         if self.trace is not None:
             self.trace.step()
         if self._loaded is None or version is None or self._loaded[0] != version:
@@ -67,9 +73,12 @@ class Chunks:
         key = jax.random.fold_in(self._play_key, self.iteration)
         player = self.parts.player
         self.matches, plies = player.play(self._loaded[1], self.matches, key=key)
-        on_host: PliesLike = jax.device_get(plies)
         self.iteration += 1
-        return on_host
+        return plies
+
+    def wait(self) -> None:
+        """Returns once nothing is being played on the devices."""
+        jax.block_until_ready(self.matches)
 
     def calibrate(self) -> Agreement | None:
         """Measures what an integer network needs to know, on what the loaded weights have seen.
@@ -84,6 +93,9 @@ class Chunks:
     def unload(self) -> None:
         """Gives the loaded weights back: the next chunk loads some, whatever their version."""
         if self._loaded is not None:
+            if self.parts.inference.kind != "xla":
+                # What is being played may still ask for them.
+                self.wait()
             self._counts = self.counts
             self.parts.inference.release(self._loaded[1])
         self._loaded = None
@@ -104,8 +116,18 @@ class Chunks:
         return player.num_matches * player.config.plies_per_chunk * per_ply
 
 
+class _Chunk(NamedTuple):
+    """What was played, or is still being played, with the weights of an update."""
+
+    plies: PliesLike
+    update: int
+
+
 class Playing(Chunks):
     """Plays matches with whatever weights it is given; every process that plays has one.
+
+    On an accelerator it is one chunk ahead: while the host sorts out and stores what was played,
+    the device plays on. On CPU cores both would want the same cores.
 
     Attributes:
         collector: the plies of the matches in progress.
@@ -120,6 +142,7 @@ class Playing(Chunks):
         start_key: Key[Array, ""],
         play_key: Key[Array, ""],
         say: Callable[[str], None] = lambda text: None,
+        ahead: bool | None = None,
     ) -> None:
         """Starts all matches at their first position.
 
@@ -129,16 +152,24 @@ class Playing(Chunks):
             start_key: decides how the first matches start; consumed.
             play_key: decides the rest; consumed.
             say: is told how well an integer network agrees with the float one.
+            ahead: whether the next chunk is begun before the last one is looked at; None for
+                wherever that pays.
         """
         super().__init__(parts, start_key=start_key, play_key=play_key)
         self._say = say
         self._start_key = start_key
         self.collector = MatchCollector(provenance, parts.player.num_matches)
-        self._calibrate_at = 0
+        self._calibrate_at = 0 if parts.inference.kind == "onnx-int8" else _NEVER
+        on_cpu = parts.mesh.devices.flat[0].platform == "cpu"
+        self._plays_ahead = not on_cpu if ahead is None else ahead
+        self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
 
     def chunk(self, weights: PyTree, *, update: int, sequence: int) -> list[MatchRecord]:
         """Plays a chunk in every match and returns those that ended.
+
+        One chunk ahead, it returns those that ended in the chunk before, while this one is being
+        played: none the first time.
 
         Args:
             weights: for the evaluator; they may differ from call to call.
@@ -146,17 +177,33 @@ class Playing(Chunks):
             sequence: of the file the finished matches will be written to.
         """
         due = update >= self._calibrate_at
+        if self._begun is not None and (due or not self._plays_ahead):
+            return self.rest(sequence=sequence)
         # A calibration sees the positions of one chunk, whatever this process played before.
-        plies = self.play(weights, version=None if due else update)
+        chunk = _Chunk(self.begin(weights, version=None if due else update), update)
+        if self._plays_ahead and not due:
+            before, self._begun = self._begun, chunk
+            return [] if before is None else self._collect(before, sequence)
+        finished = self._collect(chunk, sequence)
         if due:
             self._calibrate(update)
-        return self.collector.add(plies, checkpoint=update, sequence=sequence)
+        return finished
+
+    def rest(self, *, sequence: int) -> list[MatchRecord]:
+        """Returns the matches that ended in the chunk that was begun, and begins no other.
+
+        Args:
+            sequence: of the file they will be written to.
+        """
+        before, self._begun = self._begun, None
+        return [] if before is None else self._collect(before, sequence)
+
+    def _collect(self, chunk: _Chunk, sequence: int) -> list[MatchRecord]:
+        plies: PliesLike = jax.device_get(chunk.plies)
+        return self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
 
     def _calibrate(self, update: int) -> None:
         """Measures what an integer network needs to know, again and again as the network learns."""
-        if self.parts.inference.kind != "onnx-int8":
-            self._calibrate_at = _NEVER
-            return
         found = self.calibrate()
         if found is None:
             return
@@ -183,6 +230,10 @@ class Playing(Chunks):
         """Returns everything that changes, for a checkpoint."""
         collector: PyTree = self.collector.state()
         ranges = self.parts.inference.ranges
+        begun: PyTree = {}
+        if self._begun is not None:
+            plies = dict(vars(jax.device_get(self._begun.plies)))
+            begun = {"begun": {"update": np.int64(self._begun.update), "plies": plies}}
         return {
             "matches": jax.device_get(self.matches),
             "self_play": {
@@ -190,6 +241,7 @@ class Playing(Chunks):
                 "collector": collector,
                 "calibrate_at": np.int64(self._calibrate_at),
                 "ranges": np.zeros((0, 2), np.float32) if ranges is None else ranges,
+                **begun,
             },
         }
 
@@ -205,7 +257,8 @@ class Playing(Chunks):
         player = self.parts.player
         problem = ""
         if "self_play" not in checkpoints.metadata(update)["items"]:
-            problem = f"checkpoint {update} is of a trainer that did not play: matches start anew"
+            # Of a trainer that others play for, or what a run begins with.
+            problem = f"checkpoint {update} holds no matches in progress: new ones begin"
         else:
             stored = checkpoints.load(update, "self_play")
             if len(stored.get("ranges", ())):
@@ -218,6 +271,10 @@ class Playing(Chunks):
                     checkpoints.load(update, "matches", self.matches),
                 )
                 self.collector.restore(stored["collector"])
+                if "begun" in stored:
+                    begun = stored["begun"]
+                    plies = types.SimpleNamespace(**begun["plies"])
+                    self._begun = _Chunk(plies, int(begun["update"]))
                 return ""
             problem = (
                 f"{player.num_matches} matches are played at once now, not "

@@ -140,7 +140,8 @@ class News:
             fields["checkpoint"] = fields["newest_checkpoint"] = progress.last_checkpoint
             fields |= {f"{reason}_matches": count for reason, count in progress.left_out.items()}
             fields["suspends"] = suspends
-            self._heart.beat(fields, strength=progress.strength)
+            mistakes = {one.plies: one.share for one in progress.mistakes}
+            self._heart.beat(fields, strength=progress.strength, mistakes=mistakes)
             self._next_beat = now + _HEARTBEAT_SECONDS
         if now >= self._next_point and progress.losses:
             with storage_errors(self._run.tensorboard_path):

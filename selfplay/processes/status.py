@@ -6,7 +6,13 @@ import time
 from typing import Any
 
 from selfplay.errors import CheckpointError, RunError
-from selfplay.run import Heartbeat, RunDirectory, read_evaluations, read_heartbeats
+from selfplay.run import (
+    Heartbeat,
+    RunDirectory,
+    read_evaluations,
+    read_heartbeats,
+    read_mistakes,
+)
 from selfplay.run.store import Place
 
 _LITTLE_SPACE_BYTES = 500e6
@@ -23,7 +29,8 @@ def run_status(place: Place) -> dict[str, Any]:
     `matches` and `positions` taken in, `reuse`, `elapsed_seconds` of training, `plan` (minutes and
     updates, 0 for none), newest `checkpoint` and its `checkpoint_age_seconds`, `left_out` matches
     by reason, `damaged_files`, `processes` (`role`, `id`, `alive`, `state`, `checkpoint`,
-    `matches_per_second`, `seconds_ago`, ...), newest `strength` against each opponent, and
+    `matches_per_second`, `seconds_ago`, ...), newest `strength` against each opponent,
+    `mistakes` of the newest checkpoint that was measured (None in a game without a solver), and
     `problems`: texts, none if all is well. What a process says of itself is there too: of a
     trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
     `staleness_updates` and more.
@@ -64,6 +71,7 @@ def run_status(place: Place) -> dict[str, Any]:
         "damaged_files": cursor.get("damaged_files", 0),
         "processes": [_process(beat) for beat in beats],
         "strength": _strength(run, problems),
+        "mistakes": _mistakes(run, problems),
         "problems": problems,
     }
 
@@ -169,3 +177,13 @@ def _strength(run: RunDirectory, problems: list[str]) -> list[dict[str, Any]]:
         return []
     keys = ("opponent", "score", "low", "high", "update", "matches", "distinct_matches")
     return [{key: row[key] for key in keys if key in row} for row in newest.values()]
+
+
+def _mistakes(run: RunDirectory, problems: list[str]) -> dict[str, Any] | None:
+    """Returns the newest measurement in solved positions."""
+    try:
+        records = read_mistakes(run.store)
+    except RunError as error:
+        problems.append(f"{error}; {error.hint}")
+        return None
+    return records[-1] if records else None

@@ -1,4 +1,7 @@
-"""Evaluation of a run's checkpoints: short matches against fixed opponents and earlier selves."""
+"""Evaluation of a run's checkpoints: short matches against fixed opponents and earlier selves.
+
+In a game that has a solver their mistakes are counted, too.
+"""
 
 import contextlib
 import dataclasses
@@ -11,6 +14,7 @@ from jaxtyping import PyTree
 from selfplay.arena import Agent, SearchAgent, load_weights, parse_agent, play_matches
 from selfplay.errors import RunError
 from selfplay.networks import Weights
+from selfplay.processes.mistakes import MistakeMeter
 from selfplay.processes.parts import Parts
 from selfplay.run import RunDirectory, append_evaluation, read_evaluations
 from selfplay.telemetry import Strength
@@ -25,15 +29,24 @@ class StrengthMeter:
 
     Attributes:
         results: by opponent.
+        mistakes: of the checkpoints, if the game has a solver.
     """
 
-    def __init__(self, parts: Parts, run: RunDirectory, *, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        run: RunDirectory,
+        *,
+        enabled: bool = True,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Reads earlier results of the run, if any.
 
         Args:
             parts: made from the run's game and config.
             run: gets the results.
             enabled: whether any matches will be played; else it only knows earlier results.
+            say: is told what people should know at once.
 
         Raises:
             ConfigError: an opponent in the settings is no agent.
@@ -51,10 +64,15 @@ class StrengthMeter:
         self._seconds: dict[str, float] = {}
         self._guess = 0.0
         self.results: dict[str, Strength] = {}
-        self.reread()
+        self.mistakes = MistakeMeter(parts.game, run, self._config, enabled=enabled, say=say)
+        self._read_results()
 
     def reread(self) -> None:
         """Takes in results that other processes have stored."""
+        self._read_results()
+        self.mistakes.reread()
+
+    def _read_results(self) -> None:
         # A damaged file is no reason not to train: `selfplay status` tells of it.
         with contextlib.suppress(RunError):
             self.results = {
@@ -90,6 +108,8 @@ class StrengthMeter:
     ) -> Strength | None:
         """Plays one opponent, stores the matches in the run and returns the result.
 
+        The first time it is given a checkpoint it counts the mistakes before that.
+
         Args:
             weights: of the player.
             update: the number of updates behind them; also the seed of the openings.
@@ -105,17 +125,29 @@ class StrengthMeter:
         if name is None:
             name = self._next_opponent
             self._turn += 1
-        begin = time.monotonic()
         loaded: list[PyTree] = []
+        facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
 
-        def go_on(finished: int, total: int) -> None:
+        def go_on(*_: int) -> None:
             if stop():
                 raise _StoppedError
 
         try:
+            # Once for all: not part of what an evaluation is expected to take.
+            self.mistakes.prepare(go_on)
+            begin = time.monotonic()
+            player = self._player(weights, update, loaded)
+            if self.mistakes.due(update):
+                self.mistakes.measure(
+                    player,
+                    update=update,
+                    batch_size=self._config.matches // 2,
+                    facts=facts,
+                    progress=go_on,
+                )
             table = play_matches(
                 self._parts.game,
-                self._player(weights, update, loaded),
+                player,
                 self._opponent(name, loaded),
                 num_matches=self._config.matches,
                 seed=update,
@@ -132,8 +164,7 @@ class StrengthMeter:
             "update": update,
             "low": table.interval.low,
             "high": table.interval.high,
-            "simulations": self._simulations,
-            "elapsed_seconds": elapsed_seconds,
+            **facts,
         }
         append_evaluation(
             self._run.store, summary, [dataclasses.asdict(match) for match in table.matches]

@@ -29,6 +29,7 @@ from selfplay.processes.plan import choose_matches
 from selfplay.processes.playing import Playing
 from selfplay.processes.reporting import Heart, RecentMatches
 from selfplay.processes.trace import traced
+from selfplay.records import MatchRecord
 from selfplay.run import Config, RunDirectory, UploadQueue, settings_hash
 from selfplay.run.config import WORKER_KEYS
 from selfplay.telemetry import words
@@ -149,6 +150,7 @@ class Worker:
                 self._take_up()
                 state = self._reason_to_rest()
                 if state:
+                    self._finish_begun()
                     begin = self._meter.elapsed
                     self.bounds.sleep(_REST_SECONDS)
                     self._rested += self._meter.elapsed - begin
@@ -157,6 +159,7 @@ class Worker:
                     self._play()
                 self._meter.mark()
                 self._tell(state)
+            self._finish_begun()
         finally:
             self._follower.close()
             self._monitor.state("leaving", ready=False)
@@ -220,6 +223,13 @@ class Worker:
         self._fit_chunks(self._meter.elapsed - begin)
         self._simulations += self.playing.simulations
         self._meter.count(simulations=self.playing.simulations)
+        self._hand_on(finished)
+
+    def _finish_begun(self) -> None:
+        """Hands on what ended in a chunk that was begun ahead; begins no other."""
+        self._hand_on(self.playing.rest(sequence=self._outbox.next_sequence))
+
+    def _hand_on(self, finished: list[MatchRecord]) -> None:
         if finished:
             self._outbox.add(finished)
             positions = sum(match.plies for match in finished)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         write_heartbeat,
     )
     from selfplay.run.matches import MatchFiles
+    from selfplay.run.mistakes import append_mistakes, read_mistake_moves, read_mistakes
     from selfplay.run.names import (
         find_checkpoint,
         is_run,
@@ -54,6 +55,7 @@ __all__ = [
     "TrainerConfig",
     "UploadQueue",
     "append_evaluation",
+    "append_mistakes",
     "atomic_write",
     "check_disk_space",
     "clone_run",
@@ -67,6 +69,8 @@ __all__ = [
     "read_evaluation_matches",
     "read_evaluations",
     "read_heartbeats",
+    "read_mistake_moves",
+    "read_mistakes",
     "read_settings",
     "remove_heartbeat",
     "settings_hash",
@@ -87,6 +91,7 @@ _HOMES = {
     "directory": "RunDirectory",
     "heartbeats": "Heartbeat read_heartbeats remove_heartbeat store_clock_offset write_heartbeat",
     "matches": "MatchFiles",
+    "mistakes": "append_mistakes read_mistake_moves read_mistakes",
     "names": "find_checkpoint is_run open_checkpoints split_checkpoint_name",
     "presets": "PRESETS",
     "ratings": "append_evaluation read_evaluation_matches read_evaluations",

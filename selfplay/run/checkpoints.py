@@ -1,11 +1,14 @@
-"""The checkpoints of a run: written whole or not at all, checked when read."""
+"""The checkpoints of a run: written whole or not at all, checked when read.
 
+This is what they have in common wherever they lie; see `directory_checkpoints` and
+`remote_checkpoints`.
+"""
+
+import abc
 import contextlib
 import datetime
 import importlib.metadata
 import json
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,62 +18,39 @@ from typing import Any
 from jaxtyping import PyTree
 
 from selfplay.errors import CheckpointError
-from selfplay.run.directory_store import DirectoryStore
-from selfplay.run.manifest import (
-    MANIFEST,
-    encode_manifest,
-    item_files,
-    read_manifest,
-    read_verified,
-    write_manifest,
-)
-from selfplay.run.storage import (
-    TEMPORARY_PREFIX,
-    process_exists,
-    process_space,
-    storage_errors,
-    sync_directory,
-    sync_tree,
-)
+from selfplay.run.manifest import encode_manifest, item_files, write_manifest
+from selfplay.run.storage import storage_errors, sync_tree
 from selfplay.run.store import Listener
 from selfplay.run.trees import into, nest, read_tree, write_tree
 
-WEIGHTS = "weights"
-TRAIN_STATE = "train_state"
 FOLDER = "checkpoints"
-
 METADATA = "metadata.json"
-_REMOVED_PREFIX = ".old-"
-_FOREIGN_STALE_SECONDS = 3600.0
 
 ReadFiles = Callable[[Sequence[str]], dict[str, bytes]]
 """Takes names of files of one checkpoint, returns their verified contents."""
 
 
-class Checkpoints:
-    """The checkpoints under `RUN/checkpoints`, one directory per update.
+class Checkpoints(abc.ABC):
+    """The checkpoints of a run; `open_checkpoints` gives those of a run by its name.
 
     There is one writer at a time (see `RunDirectory.lock`) and any number of readers.
 
     Attributes:
-        run_path: the run directory.
-        path: where the checkpoints lie.
         url: what to call the run in messages.
     """
 
-    def __init__(self, run_path: Path, *, stamp: Callable[[], Mapping[str, Any]] = dict) -> None:
+    def __init__(self, url: str, *, stamp: Callable[[], Mapping[str, Any]] = dict) -> None:
         """Looks at the checkpoints of a run; touches nothing.
 
         Args:
-            run_path: the run directory.
+            url: what to call the run in messages.
             stamp: returns metadata that every checkpoint gets (the game, its rules, the config).
         """
-        self.run_path = run_path
-        self.path = run_path / FOLDER
-        self.url = str(run_path)
-        self._listener: Listener | None = None
+        self.url = url
         self._stamp = stamp
+        self._listener: Listener | None = None
 
+    @abc.abstractmethod
     def save(
         self, update: int, items: Mapping[str, PyTree], *, metadata: Mapping[str, Any] | None = None
     ) -> str:
@@ -86,25 +66,9 @@ class Checkpoints:
             Where it lies.
 
         Raises:
-            StorageError: the disk is full or refuses the write; the older checkpoints stay.
+            StorageError: the disk or the store is full, cannot be reached or refuses the write;
+                the older checkpoints stay.
         """
-        self.recover()
-        final = self.path / str(update)
-        name = f"{TEMPORARY_PREFIX}{update}-{process_space()}-{os.getpid()}"
-        temporary = self.path / name
-        with storage_errors(final):
-            temporary.mkdir(parents=True)
-            try:
-                self._write(temporary, update, items, metadata or {})
-                if final.exists():
-                    # A kill between these two renames loses nothing: see `recover`.
-                    shutil.rmtree(self._set_aside(update))
-                temporary.rename(final)
-                sync_directory(self.path)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
-        return str(final)
 
     def _write(
         self,
@@ -131,15 +95,9 @@ class Checkpoints:
         sync_tree(directory)
         write_manifest(directory, trees)
 
+    @abc.abstractmethod
     def updates(self) -> list[int]:
         """Returns the updates of the complete checkpoints, ascending."""
-        if not self.path.is_dir():
-            return []
-        return sorted(
-            int(entry.name)
-            for entry in self.path.iterdir()
-            if entry.name.isdecimal() and (entry / MANIFEST).is_file()
-        )
 
     def latest(self) -> int | None:
         """Returns the newest complete checkpoint, or None before the first."""
@@ -170,9 +128,6 @@ class Checkpoints:
         newest = self.latest()
         known = -1 if update is None else update
         return newest if newest is not None and newest > known else None
-
-    def _listen(self) -> Listener:
-        return Listener(DirectoryStore.poll_seconds)
 
     def load(self, update: int, item: str, target: PyTree | None = None) -> Any:
         """Returns one item of a checkpoint, every byte of it checked.
@@ -272,15 +227,12 @@ class Checkpoints:
         found: str = self._checked(update, read)
         return found
 
+    @abc.abstractmethod
     def published_at(self, update: int) -> float | None:
         """Returns when a checkpoint was complete, in seconds since 1970 by the clock of the store.
 
         None if there is no such checkpoint, or the store does not tell times.
         """
-        try:
-            return (self.path / str(update) / MANIFEST).stat().st_mtime
-        except OSError:
-            return None
 
     def check_game(self, update: int, *, game: str, fingerprint: str) -> None:
         """Raises `CheckpointError` unless the checkpoint was written for these rules.
@@ -320,57 +272,29 @@ class Checkpoints:
             self._remove(update)
         return removed
 
+    @abc.abstractmethod
     def recover(self) -> None:
-        """Clears away what a killed writer left behind. For the writer only.
+        """Clears away what a killed writer left behind. For the writer only."""
 
-        A checkpoint that was complete but for its last renaming gets its name.
-        """
-        if not self.path.is_dir():
-            return
-        with storage_errors(self.path):
-            for entry in list(self.path.iterdir()):
-                if entry.name.startswith(_REMOVED_PREFIX):
-                    shutil.rmtree(entry, ignore_errors=True)
-                elif entry.name.startswith(TEMPORARY_PREFIX) and _is_stale(entry):
-                    self._finish(entry)
-
+    @abc.abstractmethod
     def _open(self, update: int) -> tuple[dict[str, Any], ReadFiles]:
         """Returns the manifest of a checkpoint, and what gives verified contents by name."""
-        directory = self.path / str(update)
-        manifest = read_manifest(directory)
-        return manifest, lambda names: {
-            name: read_verified(directory, manifest, name) for name in names
-        }
 
+    @abc.abstractmethod
     def _remove(self, update: int) -> None:
-        with storage_errors(self.path):
-            shutil.rmtree(self._set_aside(update))
+        """Removes a checkpoint; nobody ever takes what is left of it for one."""
 
+    @abc.abstractmethod
     def _is_there(self, update: int) -> bool:
-        return (self.path / str(update)).is_dir()
+        """Returns whether there is a checkpoint of that update, damaged or not."""
 
+    @abc.abstractmethod
     def _label(self, update: int) -> str:
-        return str(self.path / str(update))
+        """Returns what to call a checkpoint in messages."""
 
-    def _finish(self, stale: Path) -> None:
-        final = self.path / stale.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
-        try:
-            manifest = read_manifest(stale)
-            for name in manifest["files"]:
-                read_verified(stale, manifest, name)
-            complete = final.name.isdecimal() and not final.exists()
-        except CheckpointError:
-            complete = False
-        if complete:
-            stale.rename(final)
-        else:
-            shutil.rmtree(stale, ignore_errors=True)
-
-    def _set_aside(self, update: int) -> Path:
-        """Takes a checkpoint's name away in one step, so that nobody meets half of it."""
-        aside = self.path / f"{_REMOVED_PREFIX}{update}-{os.getpid()}-{time.time_ns()}"
-        (self.path / str(update)).rename(aside)
-        return aside
+    @abc.abstractmethod
+    def _listen(self) -> Listener:
+        """Returns what wakes up whoever waits for a new checkpoint."""
 
     def _checked(self, update: int, read: Callable[[], Any]) -> Any:
         """Returns `read()`; if it fails, names the checkpoints that could be used instead."""
@@ -406,18 +330,3 @@ def _copy(files: ReadFiles, names: Sequence[str]) -> Iterator[Path]:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
         yield Path(folder)
-
-
-def _is_stale(temporary: Path) -> bool:
-    """Returns whether the writer of a temporary directory is gone.
-
-    This process itself writes one checkpoint at a time and clears up before it begins, so its own
-    id on a directory belonged to an earlier life (in a container every life has the same id).
-    """
-    space, _, pid = temporary.name.rpartition("-")
-    if space.endswith(f"-{process_space()}") and pid.isdecimal():
-        return int(pid) == os.getpid() or not process_exists(int(pid))
-    try:
-        return time.time() - temporary.stat().st_mtime > _FOREIGN_STALE_SECONDS
-    except OSError:
-        return False

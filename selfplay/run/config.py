@@ -88,6 +88,10 @@ class EvaluationConfig:
         simulations: of our own search, at least 2; 0 for `search.num_simulations`.
         share: at most this share of the wall time goes into evaluation, in (0, 1].
         first_seconds: the first evaluation starts this many seconds into training, at least 0.
+        mistake_positions: in a game with `solve`, every evaluation also counts mistakes in so
+            many positions of random matches, at least 0; 0 does not.
+        solver_seconds: after this many seconds no further one of those positions is solved,
+            above 0. Late ones come first; all is done once in the life of a process.
     """
 
     enabled: bool = True
@@ -96,8 +100,15 @@ class EvaluationConfig:
     simulations: int = 0
     share: float = 0.1
     first_seconds: float = 20.0
+    mistake_positions: int = 256
+    solver_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.enabled and not self.opponents:
+            raise ConfigError(
+                "evaluation.opponents is empty, but must name an agent",
+                hint="evaluation.enabled=false plays no matches",
+            )
         check_range("evaluation.matches", self.matches, low=2)
         if self.matches % 2:
             raise ConfigError(
@@ -108,6 +119,8 @@ class EvaluationConfig:
             check_range("evaluation.simulations", self.simulations, low=2)
         check_range("evaluation.share", self.share, above=0, high=1)
         check_range("evaluation.first_seconds", self.first_seconds, low=0)
+        check_range("evaluation.mistake_positions", self.mistake_positions, low=0)
+        check_range("evaluation.solver_seconds", self.solver_seconds, above=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

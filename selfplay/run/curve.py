@@ -4,6 +4,7 @@ from pathlib import Path
 
 from selfplay.errors import RunError
 from selfplay.run.directory import RunDirectory
+from selfplay.run.mistakes import read_mistakes
 from selfplay.run.ratings import read_evaluations
 from selfplay.run.store import Place
 from selfplay.telemetry.plots import plot_training
@@ -11,7 +12,7 @@ from selfplay.telemetry.tensorboard import read_scalars
 
 
 def training_curve(run_path: Place, output: Path) -> None:
-    """Draws strength and losses over the course of a run.
+    """Draws strength, mistakes where a solver counts them, and losses over the course of a run.
 
     Args:
         run_path: the run directory.
@@ -23,8 +24,9 @@ def training_curve(run_path: Place, output: Path) -> None:
     """
     run = RunDirectory.open(run_path)
     evaluations = read_evaluations(run.store)
+    mistakes = read_mistakes(run.store)
     run.fetch_files("tensorboard")
     scalars = read_scalars(run.tensorboard_path)
-    if not evaluations and not scalars:
+    if not evaluations and not mistakes and not scalars:
         raise RunError(f"{run.url} has nothing to draw yet", hint="train it for a minute first")
-    plot_training(evaluations, scalars, output, title=run.game_name)
+    plot_training(evaluations, scalars, output, title=run.game_name, mistakes=mistakes)

@@ -2,8 +2,6 @@
 
 import contextlib
 import datetime
-import errno
-import fcntl
 import functools
 import os
 import tomllib
@@ -13,12 +11,14 @@ from typing import Any
 
 import tomli_w
 
-from selfplay.errors import ConfigError, RunError, StorageError
+from selfplay.errors import ConfigError, RunError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, fingerprint
 from selfplay.run.checkpoints import Checkpoints, software_version
 from selfplay.run.config import Config, settings_hash
+from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 from selfplay.run.directory_store import DirectoryStore
+from selfplay.run.file_lock import LOCK_FILE, hold_file
 from selfplay.run.lease import Lease
 from selfplay.run.matches import MatchFiles
 from selfplay.run.names import RUN_FILE, is_run, no_run
@@ -28,7 +28,6 @@ from selfplay.run.storage import TEMPORARY_PREFIX, storage_errors
 from selfplay.run.store import Place, Store, open_store
 
 FORMAT = 1
-_LOCK_FILE = "run.lock"
 _SUBDIRECTORIES = ("checkpoints", "matches", "heartbeats", "ratings", "tensorboard")
 _COMMENT = """\
 # Written by selfplay when this run was created, and not changed since.
@@ -212,7 +211,7 @@ class RunDirectory:
     def checkpoints(self) -> Checkpoints:
         """Its checkpoints; each one saved gets the game, its rules and the config in force."""
         if self.store.path is not None:
-            return Checkpoints(self.store.path, stamp=self._stamp)
+            return DirectoryCheckpoints(self.store.path, stamp=self._stamp)
         return RemoteCheckpoints(self.store, stamp=self._stamp, guard=self._check_lease)
 
     @functools.cached_property
@@ -288,7 +287,7 @@ class RunDirectory:
         Raises:
             RunError: another process holds it.
         """
-        held = self._hold_file() if self.store.path is not None else self._hold_lease(on_wait)
+        held = hold_file(self.path) if self.store.path is not None else self._hold_lease(on_wait)
         with held:
             if isinstance(self.store, DirectoryStore):
                 for folder in _SUBDIRECTORIES:
@@ -336,33 +335,6 @@ class RunDirectory:
         if self._lease is not None:
             self._lease.check()
 
-    @contextlib.contextmanager
-    def _hold_file(self) -> Iterator[None]:
-        file = self.path / _LOCK_FILE
-        with storage_errors(file):
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise StorageError(
-                        f"{file} cannot be locked: {error.strerror}",
-                        hint="put the run on a file system that has file locks",
-                    ) from error
-                holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip()
-                raise RunError(
-                    f"another process{f' (pid {holder})' if holder else ''} is training "
-                    f"{self.path}",
-                    hint="wait until it ends, stop it, or choose another --run",
-                ) from None
-            with storage_errors(file):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(descriptor)
-
     def _make_subdirectories(self) -> None:
         with storage_errors(self.path):
             for name in _SUBDIRECTORIES:
@@ -386,7 +358,7 @@ def check_vacant(store: Store) -> None:
             foreign = [
                 name
                 for name in sorted(os.listdir(store.path))
-                if not name.startswith(TEMPORARY_PREFIX) and name != _LOCK_FILE
+                if not name.startswith(TEMPORARY_PREFIX) and name != LOCK_FILE
             ]
     if foreign:
         raise RunError(

@@ -26,9 +26,9 @@ def open_checkpoints(place: Place | Store) -> "Checkpoints":
     """Returns the checkpoints of a run, to read them."""
     path = place.path if isinstance(place, Store) else local_path(place)
     if path is not None:
-        from selfplay.run.checkpoints import Checkpoints
+        from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 
-        return Checkpoints(path)
+        return DirectoryCheckpoints(path)
     from selfplay.run.remote_checkpoints import RemoteCheckpoints
 
     return RemoteCheckpoints(open_store(place))

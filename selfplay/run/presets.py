@@ -14,13 +14,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "trainer": {"checkpoint_seconds": 10.0},
         "evaluation": {"opponents": ("random",), "matches": 8, "first_seconds": 5.0},
     },
-    # For one large GPU and hours: big batches, bfloat16 activations, a long memory.
+    # For one large GPU and hours: big batches, a long memory.
     "large": {
         "network": {
             "blocks": 10,
             "channels": 128,
             "squeeze_excitation": True,
-            "dtype": "bfloat16",
         },
         "search": {"num_simulations": 64},
         "rollout": {"matches_per_device": 1024, "plies_per_chunk": 16},

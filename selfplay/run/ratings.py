@@ -36,15 +36,22 @@ def append_evaluation(
         StorageError: the disk is full or refuses the write.
     """
     content = [dict(evaluation), *map(dict, matches)]
-    # The times of a repetition differ, its result does not.
-    identity = [{k: v for k, v in line.items() if "second" not in k} for line in content]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    digest = result_digest(content)
     opponent = re.sub(r"[^A-Za-z0-9.]+", "-", str(evaluation["opponent"])).strip("-.")[-40:]
     name = f"{FOLDER}/{int(evaluation['update']):08d}-{opponent}-{digest}.jsonl"
     content[0] = {**content[0], "time": time.time()}
     text = "".join(json.dumps(line) + "\n" for line in content)
     open_store(run).write_new(name, text.encode())
     return name
+
+
+def result_digest(content: Sequence[Mapping[str, Any]]) -> str:
+    """Returns 12 hex digits that name a result.
+
+    The times of a repetition differ, its result does not: what is measured in seconds is left out.
+    """
+    identity = [{k: v for k, v in line.items() if "second" not in k} for line in content]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_evaluations(run: Place | Store) -> list[dict[str, Any]]:

@@ -42,8 +42,7 @@ class RemoteCheckpoints(Checkpoints):
             guard: raises if this process may no longer publish; called right before the manifest
                 is written.
         """
-        super().__init__(Path(tempfile.gettempdir()), stamp=stamp)
-        self.url = store.url
+        super().__init__(store.url, stamp=stamp)
         self._store = store
         self._guard = guard
 

@@ -1,13 +1,14 @@
 """Telling people how training goes: a live screen, plain logs, TensorBoard, pictures."""
 
 from selfplay.telemetry.monitor import Health, Monitor
-from selfplay.telemetry.progress import PHASES, Progress, Strength
+from selfplay.telemetry.progress import PHASES, MistakeRate, Progress, Strength, mistake_rates
 from selfplay.telemetry.screen import PlainReporter, Reporter, ScreenReporter, make_reporter
 from selfplay.telemetry.tensorboard import Point, TensorBoardWriter, read_scalars
 
 __all__ = [
     "PHASES",
     "Health",
+    "MistakeRate",
     "Monitor",
     "PlainReporter",
     "Point",
@@ -17,5 +18,6 @@ __all__ = [
     "Strength",
     "TensorBoardWriter",
     "make_reporter",
+    "mistake_rates",
     "read_scalars",
 ]

@@ -200,6 +200,14 @@ METRICS: dict[str, Metric] = dict(
             "newest result against each opponent; a draw counts one half",
             label="opponent",
         ),
+        _metric(
+            "mistakes_ratio",
+            "mistakes",
+            "share in [0, 1]",
+            "TE",
+            "of solved positions in which the newest measured checkpoint errs: all, or by plies",
+            label="plies",
+        ),
     )
 )
 """Every metric that selfplay itself defines, by name."""

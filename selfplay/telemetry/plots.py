@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfplay.errors import MissingExtraError
+from selfplay.telemetry.progress import mistake_rates
 from selfplay.telemetry.tensorboard import Point
 
 _LOSSES_SHOWN = 6
@@ -17,8 +18,11 @@ def plot_training(
     output: Path,
     *,
     title: str,
+    mistakes: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Draws strength with its 95 % intervals above, losses below, over training time.
+
+    Where mistakes against perfect play were counted they come in between.
 
     Args:
         evaluations: with "update", "opponent", "score", "low", "high" and, if known,
@@ -26,6 +30,7 @@ def plot_training(
         scalars: as `read_scalars` returns them.
         output: the picture to write; its ending chooses the format.
         title: what was trained.
+        mistakes: as `read_mistakes` returns them.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -39,12 +44,14 @@ def plot_training(
         ) from None
 
     # No pyplot: it keeps global state and looks for a display.
-    figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
+    heights = (3, 2, 2) if mistakes else (3, 2)
+    figure = Figure(figsize=(8, 1.2 * sum(heights)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    above, *between, below = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
 
     minutes_at = {point.step: point.value / 60 for point in scalars.get("time/elapsed_seconds", ())}
-    by_time = bool(minutes_at) or any("elapsed_seconds" in one for one in evaluations)
+    rows = (*evaluations, *mistakes)
+    by_time = bool(minutes_at) or any("elapsed_seconds" in one for one in rows)
 
     by_opponent: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for one in evaluations:
@@ -58,6 +65,10 @@ def plot_training(
     above.set_ylim(-2, 102)
     above.set_title(f"{title}: strength during training", loc="left")
 
+    for axes in between:
+        x = [_minutes(one, minutes_at) if by_time else one["update"] for one in mistakes]
+        _draw_mistakes(axes, x, mistakes)
+
     names = sorted(name for name in scalars if name.startswith("loss/"))
     names.sort(key=lambda name: name != "loss/total")
     for name in names[:_LOSSES_SHOWN]:
@@ -67,11 +78,33 @@ def plot_training(
         below.plot(x, [point.value for point in points], linewidth=1, label=label)
     below.set_ylabel("loss, nats")
     below.set_xlabel("training time, minutes" if by_time else "updates")
-    for axes in (above, below):
+    for axes in (above, *between, below):
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small", loc="best")
     figure.savefig(output)
+
+
+def _draw_mistakes(axes: Any, x: Sequence[float], records: Sequence[Mapping[str, Any]]) -> None:
+    """Draws mistakes over all plies with their interval, by phases, and without search."""
+    share, low, high = ([100 * one[k] for one in records] for k in ("share", "low", "high"))
+    (line,) = axes.plot(x, share, marker="o", markersize=3, label="all plies")
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    raw = [
+        (at, 100 * one["raw_share"])
+        for at, one in zip(x, records, strict=True)
+        if one["raw_share"] is not None
+    ]
+    if raw:
+        axes.plot(*zip(*raw, strict=True), linestyle=":", label="without search")
+    phases: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for at, one in zip(x, records, strict=True):
+        for rate in mistake_rates(one)[1:]:
+            phases[rate.plies].append((at, 100 * rate.share))
+    for plies, points in phases.items():
+        axes.plot(*zip(*points, strict=True), linewidth=1, label=f"plies {plies}")
+    axes.set_ylabel("mistakes, %")
+    axes.set_ylim(bottom=0)
 
 
 def _minutes(evaluation: Mapping[str, Any], minutes_at: Mapping[int, float]) -> float:

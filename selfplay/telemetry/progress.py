@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 PHASES = ("play", "train", "evaluate", "other")
 
@@ -25,6 +26,31 @@ class Strength:
     high: float
     update: int
     matches: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MistakeRate:
+    """In what share of solved positions a checkpoint makes the result worse.
+
+    Attributes:
+        plies: of the positions: "all", or the first and the last, such as "0-2".
+        share: of positions with a mistake, in [0, 1].
+        low: lower end of the 95 % interval of `share`.
+        high: upper end of it.
+        raw_share: of the network's likeliest move, without search; None if not known.
+        random_share: of random moves.
+        positions: how many they are.
+        update: of the checkpoint that was asked.
+    """
+
+    plies: str
+    share: float
+    low: float
+    high: float
+    raw_share: float | None
+    random_share: float
+    positions: int
+    update: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +80,7 @@ class Progress:
         results: shares of recent matches: "first" and "second" player wins, "draw".
         phases: shares of the wall time spent in `PHASES`.
         strength: the latest result against each opponent.
+        mistakes: the latest in solved positions: "all" first, then by plies.
         last_checkpoint: its update.
         checkpoint_age_seconds: since it was published.
         state: what the process does, such as "training" or "waiting for matches".
@@ -90,6 +117,7 @@ class Progress:
     results: Mapping[str, float] = dataclasses.field(default_factory=dict)
     phases: Mapping[str, float] = dataclasses.field(default_factory=dict)
     strength: Sequence[Strength] = ()
+    mistakes: Sequence[MistakeRate] = ()
     last_checkpoint: int | None = None
     checkpoint_age_seconds: float | None = None
     state: str = ""
@@ -101,3 +129,28 @@ class Progress:
     data_age_seconds: float | None = None
     staleness_updates: int | None = None
     device: str = ""
+
+
+def mistake_rates(record: Mapping[str, Any]) -> tuple[MistakeRate, ...]:
+    """Returns what a stored record of mistakes says: over all plies, then by phases."""
+
+    def rate(count: Mapping[str, Any], plies: str) -> MistakeRate:
+        return MistakeRate(
+            plies=plies,
+            share=count["share"],
+            low=count["low"],
+            high=count["high"],
+            raw_share=count["raw_share"],
+            random_share=count["random_share"],
+            positions=count["positions"],
+            update=record["update"],
+        )
+
+    return (
+        rate(record, "all"),
+        *(rate(phase, _span(phase["first_ply"], phase["last_ply"])) for phase in record["phases"]),
+    )
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"

@@ -136,6 +136,7 @@ def plain_line(progress: Progress) -> str:
     parts += words.replay_parts(progress)
     parts += words.worker_parts(progress)
     parts += [f"{one.opponent} {words.score(one)}" for one in progress.strength]
+    parts += [f"mistakes {text}" for text in words.mistakes(progress.mistakes)[:1]]
     return " | ".join(parts)
 
 
@@ -161,6 +162,8 @@ def render(progress: Progress) -> RenderableType:
         ]
         grid.add_row("time", _Parts(shares))
     grid.add_row("strength", _strength(progress))
+    if mistakes := words.mistakes(progress.mistakes):
+        grid.add_row("mistakes", _Parts(mistakes[:1], mistakes[1:]))
     saved = (
         "no checkpoint yet"
         if progress.last_checkpoint is None

@@ -43,6 +43,10 @@ SCALAR_GROUPS: dict[str, str] = {
     "strength/OPPONENT": "score in [0, 1] against an opponent, at the update that played",
     "strength_low/OPPONENT": "lower end of its 95 % interval",
     "strength_high/OPPONENT": "upper end of it",
+    "mistakes/PLIES": "share of solved positions with a mistake: all, or by plies, such as 0-2",
+    "mistakes_low/PLIES": "lower end of its 95 % interval",
+    "mistakes_high/PLIES": "upper end of it",
+    "mistakes_raw/PLIES": "the same of the network's likeliest move, without search",
 }
 """Families of scalars, one per name."""
 
@@ -78,6 +82,7 @@ class TensorBoardWriter:
         )
         self._last_update = -1
         self._strength: set[tuple[str, int]] = set()
+        self._mistakes_update = -1
         if resume_at is not None:
             # Steps from this one on were written by a session that lost them.
             start = SessionLog(status=SessionLog.START)
@@ -101,7 +106,20 @@ class TensorBoardWriter:
                 self._scalar(f"strength/{one.opponent}", one.score, one.update)
                 self._scalar(f"strength_low/{one.opponent}", one.low, one.update)
                 self._scalar(f"strength_high/{one.opponent}", one.high, one.update)
+        self._write_mistakes(progress)
         self._writer.flush()
+
+    def _write_mistakes(self, progress: Progress) -> None:
+        newest = max((one.update for one in progress.mistakes), default=-1)
+        if newest <= self._mistakes_update:
+            return
+        self._mistakes_update = newest
+        for one in progress.mistakes:
+            self._scalar(f"mistakes/{one.plies}", one.share, one.update)
+            self._scalar(f"mistakes_low/{one.plies}", one.low, one.update)
+            self._scalar(f"mistakes_high/{one.plies}", one.high, one.update)
+            if one.raw_share is not None:
+                self._scalar(f"mistakes_raw/{one.plies}", one.raw_share, one.update)
 
     def close(self) -> None:
         """Closes the file, also where the disk refuses the last of it."""

@@ -1,6 +1,8 @@
 """Numbers as people read them, each with its unit."""
 
-from selfplay.telemetry.progress import Progress, Strength
+from collections.abc import Sequence
+
+from selfplay.telemetry.progress import MistakeRate, Progress, Strength
 
 
 def duration(seconds: float) -> str:
@@ -105,6 +107,23 @@ def worker_parts(progress: Progress) -> list[str]:
 def score(strength: Strength) -> str:
     """Returns such as "98.4 % (95 % interval 93.0-99.8 %)"."""
     return percent_interval(strength.score, strength.low, strength.high)
+
+
+def mistakes(rates: Sequence[MistakeRate]) -> list[str]:
+    """Returns what one measurement of mistakes says, all plies first; empty if there is none.
+
+    Such as "3.1 % (95 % interval 1.5-6.1 %) of 256 solved positions", "plies 0-2 0.0 %", ...,
+    "raw network 8.2 %", "random moves 31.0 %".
+    """
+    if not rates:
+        return []
+    whole, *phases = rates
+    share = percent_interval(whole.share, whole.low, whole.high)
+    parts = [f"{share} of {whole.positions:,} solved positions"]
+    parts += [f"plies {one.plies} {100 * one.share:.1f} %" for one in phases]
+    if whole.raw_share is not None:
+        parts.append(f"raw network {100 * whole.raw_share:.1f} %")
+    return [*parts, f"random moves {100 * whole.random_share:.1f} %"]
 
 
 def percent_interval(score: float, low: float, high: float) -> str:

@@ -101,6 +101,17 @@ def test_a_state_is_rebuilt_from_its_moves_alone(game: HostedGame) -> None:
         assert stranger.render(one) == game.render(one)
 
 
+def test_moves_are_read_in_capitals_too_and_refused_with_the_legal_ones() -> None:
+    rules = Clobber(rows=ROWS, columns=COLUMNS)
+    state = rules.initial_state(random.Random(0))
+    names = {rules.action_to_string(state, action): action for action in rules.legal_actions(state)}
+    for name, action in names.items():
+        assert rules.string_to_action(state, f" {name.upper()} ") == action
+    with pytest.raises(IllegalActionError, match="'z9' is not a legal move here") as caught:
+        rules.string_to_action(state, "z9")
+    assert caught.value.hint == f"legal moves: {' '.join(names)}"
+
+
 def test_forgetting_changes_nothing() -> None:
     small, large = HostTree(Race(), capacity=4), HostTree(Race(), capacity=1000)
     draw = random.Random(1)
@@ -224,12 +235,23 @@ def mutating(self: Race, state: list[int], action: int) -> list[int]:
     return state
 
 
+def emptying(self: Race, state: list[int], action: int) -> list[int]:
+    player = state.pop()  # a second call with this state fails, and so does current_player
+    state[player] += action
+    return [*state, 1 - player]
+
+
 NUMBERS = itertools.count()
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"apply": mutating},
         r"apply\(state, \d\) changes the state it was given: afterwards \w+\(state\) answers "
         "otherwise; copy the state first",
+        "in the first position",
+    ),
+    (
+        {"apply": emptying},
+        r"apply\(state, \d\) changes the state it was given: afterwards \w+\(state\) answers ",
         "in the first position",
     ),
     (

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.check.canary import Score, _verdict, canary
+from selfplay.check.canary import Score, _score, _tables, _verdict, canary
 from selfplay.check.evidence import Evidence
 from selfplay.check.guess import Guesses
 from selfplay.check.suspects import notes, suspects
 from selfplay.errors import ConfigError
-from selfplay.registry import GameSpec
+from selfplay.registry import GameSpec, make
 
 BROKEN = Path(__file__).parent / "broken" / "learning.py"
 
@@ -187,6 +187,18 @@ def test_a_training_from_beginning_to_end(tmp_path: Path) -> None:
     assert result.verdict in ("learned", "learning", "undecided")
     assert result.to_dict()["learned"] == result.learned
     assert result.facts()[-1][0] == "verdict"
+
+
+@pytest.mark.parametrize(("seconds", "matches"), [(-1.0, 16), (1e9, 20)])
+def test_matches_that_take_long_are_fewer(
+    seconds: float, matches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfplay.check.canary._FIRST_SECONDS", seconds)
+    tables = _tables(make("tic_tac_toe"), "random", "random", 20, 0)
+    score = _score("network", "random", tables)
+    assert score.matches == matches
+    assert score.score == pytest.approx(sum(score.by_seat) / 2)
+    assert score.low < score.score < score.high
 
 
 def test_a_time_of_nothing_is_refused() -> None:

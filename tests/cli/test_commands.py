@@ -158,6 +158,10 @@ def test_status(invoke: Invoke, trained: Path) -> None:
     assert (status["processes"], status["problems"]) == ([], [])
     text = invoke("status", trained).stdout
     assert "8 updates planned" in text and "against random" in text
+    mistakes = status["mistakes"]
+    assert mistakes["positions"] == sum(count["positions"] for count in mistakes["by_ply"]) > 200
+    assert f"solved positions at update {mistakes['update']}" in text
+    assert "plies 0-2 " in text and "random moves" in text
 
 
 def test_status_names_a_process_that_died(invoke: Invoke, own_run: Path) -> None:

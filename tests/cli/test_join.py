@@ -36,7 +36,9 @@ def test_a_worker_fills_a_run_and_a_trainer_learns_from_it(invoke: Invoke, own_r
         "--set", "evaluation.opponents=random", "--set", "evaluation.matches=2",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["evaluation_matches"] == 2
+    document = json.loads(result.stdout)
+    assert document["evaluation_matches"] == 2
+    assert document["mistakes"]["update"] == 10
 
 
 @pytest.mark.parametrize("document", [(), ("--json",)])

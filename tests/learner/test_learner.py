@@ -324,6 +324,25 @@ def test_the_update_is_compiled_once(compilations: Compilations) -> None:
     assert compiled == []
 
 
+def test_updates_in_bfloat16_change_weights_in_float32() -> None:
+    network = dataclasses.replace(TINY, dtype="bfloat16", channels=64)
+    rough = make_learner(PLAIN, "tic_tac_toe", network)
+    exact = make_learner(PLAIN, "tic_tac_toe", dataclasses.replace(network, dtype="float32"))
+    begin = jax.device_get(start(exact).weights)
+    samples = batch("tic_tac_toe")
+    # So small a step would be lost in weights of eight bits.
+    wanted, (full,) = weights_after(exact, samples, rate=1e-4)
+    found, (half,) = weights_after(rough, samples, rate=1e-4)
+    assert half["gradient_norm"] != full["gradient_norm"]
+    assert half["total"] == pytest.approx(full["total"], rel=0.02)
+    for name, weight in begin.items():
+        assert found[name].dtype == np.float32
+        step, right = found[name] - weight, wanted[name] - weight
+        scale = float(np.abs(right).max())
+        assert 0 < scale < 2**-9 * np.abs(weight).max()
+        np.testing.assert_allclose(step, right, atol=0.1 * scale, err_msg=name)
+
+
 @pytest.mark.parametrize("head", ["wdl", "scalar"])
 @pytest.mark.parametrize("value_loss", ["cross_entropy", "mse", "huber"])
 def test_every_value_loss_learns_values(value_loss: str, head: str) -> None:

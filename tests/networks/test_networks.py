@@ -204,6 +204,34 @@ def test_bfloat16_is_close_to_float32(game: Game[Any]) -> None:
     assert not np.array_equal(a.policy_logits, b.policy_logits)
 
 
+@pytest.mark.parametrize("kind", ["resnet", "mlp"])
+@pytest.mark.parametrize(
+    ("backend", "asked", "dtype"),
+    [
+        ("cpu", "auto", "float32"),
+        ("gpu", "auto", "bfloat16"),
+        ("tpu", "auto", "bfloat16"),
+        ("gpu", "float32", "float32"),
+        ("cpu", "bfloat16", "bfloat16"),
+    ],
+)
+def test_accelerators_compute_in_bfloat16_and_cores_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+    game: Game[Any],
+    backend: str,
+    asked: str,
+    dtype: str,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    network = build(game, NetworkConfig(kind=kind, blocks=1, channels=8, dtype=asked))
+    weights = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
+    assert all(leaf.dtype == jnp.float32 for leaf in weights.values())
+    shape = jax.ShapeDtypeStruct((2, *network.observation_shape), jnp.float32)
+    program = str(jax.make_jaxpr(network.apply)(weights, shape))
+    assert ("bf16" in program) == (dtype == "bfloat16")
+
+
 def test_a_row_does_not_depend_on_the_others(game: Game[Any]) -> None:
     network = build(game, NetworkConfig(blocks=2, channels=8, norm="layer"))
     weights, seen = shaken(network), observations(game, 4)

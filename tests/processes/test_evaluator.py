@@ -13,7 +13,14 @@ from selfplay.processes.evaluator import Evaluator, EvaluatorOptions, evaluate
 from selfplay.run import RunDirectory, read_evaluations, read_heartbeats
 from tests.processes.runs import make_run, tiny_parts, train_all
 
-SETTINGS = {"evaluation": {"opponents": ("random",), "matches": 4, "simulations": 2}}
+SETTINGS = {
+    "evaluation": {
+        "opponents": ("random",),
+        "matches": 4,
+        "simulations": 2,
+        "mistake_positions": 20,
+    }
+}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from selfplay.records import read_matches
-from selfplay.run import Checkpoints
+from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("killed.py")
@@ -55,7 +55,7 @@ class Trainers:
         if kill_after is not None:
             if reached is not None:
                 heard.append(self._listen())
-                wait_for(Checkpoints(path), reached)
+                wait_for(DirectoryCheckpoints(path), reached)
             time.sleep(kill_after)
             # It may have ended by itself meanwhile; nobody else gets its number so soon.
             with suppress(ProcessLookupError):
@@ -66,7 +66,7 @@ class Trainers:
         return "end" in heard
 
 
-def wait_for(checkpoints: Checkpoints, update: int) -> None:
+def wait_for(checkpoints: DirectoryCheckpoints, update: int) -> None:
     """Waits until a checkpoint of `update` or later is there."""
     deadline = time.monotonic() + 120
     while (checkpoints.latest() or 0) < update:
@@ -89,7 +89,7 @@ def trainers(updates: int) -> Iterator[Trainers]:
 
 def content(run: Path, update: int) -> dict[str, Any]:
     """Returns a checkpoint without its times."""
-    checkpoints = Checkpoints(run)
+    checkpoints = DirectoryCheckpoints(run)
     metadata = checkpoints.metadata(update)
     cursor = metadata["cursor"]
     del cursor["elapsed_seconds"]
@@ -113,7 +113,7 @@ def check(path: Path, *, updates: int, kills: int) -> None:
         # A generous guess of the time from a checkpoint to the next: most of a short run is start.
         stage = seconds * CHECKPOINT_UPDATES / updates / 2
         run = path / "killed"
-        checkpoints = Checkpoints(run)
+        checkpoints = DirectoryCheckpoints(run)
         newest, ended, restarts = -1, False, set()
         stored: dict[str, bytes] = {}
         made = 0

@@ -254,9 +254,9 @@ def test_evaluation_keeps_to_its_share_of_the_time(
         {"evaluation": {"enabled": True, "share": 0.1, "first_seconds": 20.0}},
     )
     run, parts = make_run(tmp_path / "run", parts, updates=200)
-    loop = Loop(run, parts, Listener())
     clock = Clock()
-    loop.meter = Meter(clock=clock)
+    monkeypatch.setattr("selfplay.processes.loop.Meter", lambda: Meter(clock=clock))
+    loop = Loop(run, parts, Listener())
     begun: list[float] = []
     costs = iter([9.0] + [4.0] * 1000)
 

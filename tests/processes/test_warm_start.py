@@ -17,7 +17,7 @@ from selfplay.processes.session import Session, open_session
 from selfplay.processes.status import run_status
 from selfplay.run import RunDirectory, clone_run, is_run
 from tests.processes.conftest import _shared_parts
-from tests.processes.runs import SETTINGS, SPEC, make_run, tiny_parts, train_all
+from tests.processes.runs import SETTINGS, SPEC, Listener, make_run, tiny_parts, train_all
 
 ASKED = {section: values for section, values in SETTINGS.items() if section != "network"}
 
@@ -81,7 +81,9 @@ def test_a_run_begins_with_the_weights_alone(source: Path, tmp_path: Path) -> No
     assert origin["checkpoint_sha256"] in (source / "checkpoints/8/manifest.json").read_text()
     assert run_status(run.path)["origin"] == origin
     # It trains to its own plan, and is made again from its records and those weights.
-    loop = train_all(run, session.parts)
+    listener = Listener()
+    loop = train_all(run, session.parts, listener)
+    assert "checkpoint 0 holds no matches in progress: new ones begin" in listener.messages
     assert loop.update == SETTINGS["trainer"]["updates"]
     assert 0 in run.checkpoints.updates()
     assert_equal(rerun(run, loop.update).state, train_state(run, loop.update, session))

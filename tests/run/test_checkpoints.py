@@ -17,7 +17,8 @@ from jaxtyping import Array, Float32
 
 from selfplay.errors import CheckpointError, RunError, StorageError
 from selfplay.game import pytree
-from selfplay.run import Checkpoints, find_checkpoint, split_checkpoint_name
+from selfplay.run import find_checkpoint, split_checkpoint_name
+from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 from selfplay.run.storage import process_space
 from selfplay.run.trees import flatten
 
@@ -72,22 +73,24 @@ def assert_same(left: Any, right: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
-    checkpoints = Checkpoints(tmp_path_factory.mktemp("full"))
+def full(tmp_path_factory: pytest.TempPathFactory) -> DirectoryCheckpoints:
+    checkpoints = DirectoryCheckpoints(tmp_path_factory.mktemp("full"))
     checkpoints.save(7, {"train_state": everything(), "single": np.arange(3), "empty": {}})
     return checkpoints
 
 
 @pytest.fixture
-def checkpoints(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path, stamp=lambda: {"game": "connect_four", "fingerprint": "ab"})
+def checkpoints(tmp_path: Path) -> DirectoryCheckpoints:
+    return DirectoryCheckpoints(
+        tmp_path, stamp=lambda: {"game": "connect_four", "fingerprint": "ab"}
+    )
 
 
-def test_everything_comes_back(full: Checkpoints) -> None:
+def test_everything_comes_back(full: DirectoryCheckpoints) -> None:
     assert_same(full.load(7, "train_state", everything()), everything())
 
 
-def test_shapes_alone_are_target_enough(full: Checkpoints) -> None:
+def test_shapes_alone_are_target_enough(full: DirectoryCheckpoints) -> None:
     target = jax.eval_shape(lambda: {k: everything()[k] for k in ("weights", "batched", "key")})
     whole = everything()
     target = {**whole, **target}
@@ -95,7 +98,7 @@ def test_shapes_alone_are_target_enough(full: Checkpoints) -> None:
     assert_same(restored, whole)
 
 
-def test_restores_onto_any_sharding(full: Checkpoints) -> None:
+def test_restores_onto_any_sharding(full: DirectoryCheckpoints) -> None:
     mesh = jax.sharding.Mesh(jax.devices(), ("d",))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("d"))
     whole = everything()
@@ -107,14 +110,14 @@ def test_restores_onto_any_sharding(full: Checkpoints) -> None:
     np.testing.assert_array_equal(restored["batched"].left, whole["batched"].left)
 
 
-def test_sharded_arrays_are_saved(checkpoints: Checkpoints) -> None:
+def test_sharded_arrays_are_saved(checkpoints: DirectoryCheckpoints) -> None:
     mesh = jax.sharding.Mesh(jax.devices(), ("d",))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("d"))
     checkpoints.save(1, {"a": jax.device_put(jnp.arange(4), spread)})
     np.testing.assert_array_equal(checkpoints.load(1, "a"), np.arange(4))
 
 
-def test_without_target_numpy_comes_back(full: Checkpoints) -> None:
+def test_without_target_numpy_comes_back(full: DirectoryCheckpoints) -> None:
     tree = full.load(7, "train_state")
     assert type(tree["weights"]["tower.0"]["kernel"]) is np.ndarray
     assert tree["int64"].dtype == np.int64
@@ -128,7 +131,7 @@ def test_without_target_numpy_comes_back(full: Checkpoints) -> None:
     assert draw == jax.random.normal(jax.random.key(3), ())
 
 
-def test_a_mismatch_is_named(full: Checkpoints) -> None:
+def test_a_mismatch_is_named(full: DirectoryCheckpoints) -> None:
     whole = everything()
     kernel = {**whole, "weights": {**whole["weights"], "tower.0": {"kernel": jnp.zeros((2, 4))}}}
     with pytest.raises(
@@ -151,7 +154,7 @@ def test_ambiguous_names_are_our_own_fault() -> None:
         flatten({"a.b": 1, "a": {"b": 2}})
 
 
-def test_plain_orbax_reads_the_weights(full: Checkpoints) -> None:
+def test_plain_orbax_reads_the_weights(full: DirectoryCheckpoints) -> None:
     """The format is public: nothing of selfplay is needed to get the numbers out."""
     import orbax.checkpoint as ocp
 
@@ -160,7 +163,7 @@ def test_plain_orbax_reads_the_weights(full: Checkpoints) -> None:
     np.testing.assert_array_equal(tree["weights"]["tower.0"]["kernel"], [[0, 1, 2], [3, 4, 5]])
 
 
-def test_metadata(checkpoints: Checkpoints) -> None:
+def test_metadata(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(3, small(), metadata={"positions": 10, "network": {"blocks": 2}})
     metadata = checkpoints.metadata(3)
     assert (metadata["update"], metadata["game"], metadata["positions"]) == (3, "connect_four", 10)
@@ -168,7 +171,7 @@ def test_metadata(checkpoints: Checkpoints) -> None:
     assert {"time", "selfplay", "fingerprint"} <= metadata.keys()
 
 
-def test_updates_latest_and_pruning(checkpoints: Checkpoints) -> None:
+def test_updates_latest_and_pruning(checkpoints: DirectoryCheckpoints) -> None:
     assert checkpoints.updates() == []
     assert checkpoints.latest() is None
     assert checkpoints.load_latest("weights") is None
@@ -186,7 +189,7 @@ def test_updates_latest_and_pruning(checkpoints: Checkpoints) -> None:
     assert os.listdir(checkpoints.path) == ["100"]
 
 
-def test_the_same_update_is_replaced(checkpoints: Checkpoints) -> None:
+def test_the_same_update_is_replaced(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(5, small(1))
     checkpoints.save(5, small(2))
     np.testing.assert_array_equal(checkpoints.load(5, "weights")["w"], [2, 2, 2])
@@ -248,7 +251,7 @@ def newer_format(directory: Path) -> None:
         (shutil.rmtree, "has no checkpoint 2"),
     ],
 )
-def test_damage_is_named(checkpoints: Checkpoints, damage: Any, message: str) -> None:
+def test_damage_is_named(checkpoints: DirectoryCheckpoints, damage: Any, message: str) -> None:
     checkpoints.save(1, small(1))
     checkpoints.save(2, small(2))
     damage(checkpoints.path / "2")
@@ -256,12 +259,12 @@ def test_damage_is_named(checkpoints: Checkpoints, damage: Any, message: str) ->
         checkpoints.load(2, "weights")
     if damage is not newer_format:
         assert caught.value.hint == (
-            f"use {checkpoints.run_path}@UPDATE; other complete checkpoints are: 1"
+            f"use {checkpoints.url}@UPDATE; other complete checkpoints are: 1"
         )
     np.testing.assert_array_equal(checkpoints.load(1, "weights")["w"], [1, 1, 1])
 
 
-def test_damaged_metadata(checkpoints: Checkpoints) -> None:
+def test_damaged_metadata(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(1, small())
     file = checkpoints.path / "1" / "metadata.json"
     file.write_text(file.read_text().replace("connect_four", "connect_five"))
@@ -272,7 +275,7 @@ def test_damaged_metadata(checkpoints: Checkpoints) -> None:
     checkpoints.load(1, "weights")
 
 
-def test_damage_of_the_newest_is_not_passed_over(checkpoints: Checkpoints) -> None:
+def test_damage_of_the_newest_is_not_passed_over(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(1, small())
     alter(checkpoints.path / "1")
     with pytest.raises(CheckpointError, match="was altered"):
@@ -280,31 +283,31 @@ def test_damage_of_the_newest_is_not_passed_over(checkpoints: Checkpoints) -> No
 
 
 def test_loading_the_newest_survives_pruning(
-    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+    checkpoints: DirectoryCheckpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints.save(1, small(1))
-    real = Checkpoints.latest
+    real = DirectoryCheckpoints.latest
 
-    def overtaken(self: Checkpoints) -> int | None:
+    def overtaken(self: DirectoryCheckpoints) -> int | None:
         found = real(self)
         if found == 1:
             self.save(2, small(2))
             self.prune(keep_last=1)
         return found
 
-    monkeypatch.setattr(Checkpoints, "latest", overtaken)
+    monkeypatch.setattr(DirectoryCheckpoints, "latest", overtaken)
     latest = checkpoints.load_latest("weights")
     assert latest is not None
     assert latest[0] == 2
 
 
-def test_wrong_game(checkpoints: Checkpoints) -> None:
+def test_wrong_game(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(12, small())
     checkpoints.check_game(12, game="connect_four", fingerprint="ab")
     with pytest.raises(CheckpointError) as caught:
         checkpoints.check_game(12, game="hex", fingerprint="ab")
     assert str(caught.value) == (
-        f"checkpoint {checkpoints.run_path}/12 was written for connect_four, but the game is hex"
+        f"checkpoint {checkpoints.url}/12 was written for connect_four, but the game is hex"
     )
     with pytest.raises(CheckpointError, match=r"other rules \(fingerprint ab, now cd\)"):
         checkpoints.check_game(12, game="connect_four", fingerprint="cd")
@@ -312,7 +315,7 @@ def test_wrong_game(checkpoints: Checkpoints) -> None:
 
 @pytest.mark.parametrize("call", ["os.posix_fallocate", "os.fsync", "pathlib.Path.rename"])
 def test_full_disk_loses_nothing(
-    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, call: str
+    checkpoints: DirectoryCheckpoints, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -328,7 +331,9 @@ def test_full_disk_loses_nothing(
     assert checkpoints.updates() == [1, 2]
 
 
-def test_full_disk_inside_orbax(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_inside_orbax(
+    checkpoints: DirectoryCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import orbax.checkpoint as ocp
 
     def full(*args: object, **kwargs: object) -> None:
@@ -340,7 +345,7 @@ def test_full_disk_inside_orbax(checkpoints: Checkpoints, monkeypatch: pytest.Mo
     assert os.listdir(checkpoints.path) == []
 
 
-def test_what_a_killed_writer_left(checkpoints: Checkpoints) -> None:
+def test_what_a_killed_writer_left(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(1, small())
     dead = f"{process_space()}-{2**22 + 1}"
     here = checkpoints.path
@@ -362,7 +367,7 @@ def test_what_a_killed_writer_left(checkpoints: Checkpoints) -> None:
     assert set(os.listdir(here)) == {"1", "7", ".tmp-4-elsewhere.1-77", living}
 
 
-def test_an_incomplete_leftover_is_not_taken(checkpoints: Checkpoints) -> None:
+def test_an_incomplete_leftover_is_not_taken(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(1, small())
     stale = checkpoints.path / f".tmp-2-{process_space()}-{2**22 + 1}"
     shutil.copytree(checkpoints.path / "1", stale)
@@ -373,7 +378,7 @@ def test_an_incomplete_leftover_is_not_taken(checkpoints: Checkpoints) -> None:
 
 def test_finding_a_checkpoint_by_name(tmp_path: Path) -> None:
     run = tmp_path / "r@1"
-    checkpoints = Checkpoints(run)
+    checkpoints = DirectoryCheckpoints(run)
     with pytest.raises(RunError, match="r@1 does not exist"):
         find_checkpoint(f"{run}@3")
     run.mkdir()

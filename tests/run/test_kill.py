@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selfplay.run import Checkpoints
+from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 
 KILLS = 20
 
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint
 
-from selfplay.run import Checkpoints
+from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 
 
 def write(checkpoints):
@@ -42,13 +42,13 @@ def write(checkpoints):
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        write(Checkpoints(Path(sys.argv[1])))
+        write(DirectoryCheckpoints(Path(sys.argv[1])))
     os.waitpid(child, 0)
     print("gone", flush=True)
 """
 
 
-def check(checkpoints: Checkpoints) -> int:
+def check(checkpoints: DirectoryCheckpoints) -> int:
     """Loads every checkpoint and returns the newest update."""
     for update in checkpoints.updates():
         weights = checkpoints.load(update, "weights")
@@ -57,12 +57,12 @@ def check(checkpoints: Checkpoints) -> int:
     return checkpoints.latest() or 0
 
 
-def newest_written(checkpoints: Checkpoints) -> int:
+def newest_written(checkpoints: DirectoryCheckpoints) -> int:
     return checkpoints.latest() or 0
 
 
 def test_killed_writers_leave_complete_checkpoints(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = DirectoryCheckpoints(tmp_path)
     pause = random.Random(0)
     newest = interrupted = 0
     with subprocess.Popen(

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from selfplay.errors import RunError
-from selfplay.run import append_evaluation, read_evaluation_matches, read_evaluations
+from selfplay.run import (
+    append_evaluation,
+    append_mistakes,
+    read_evaluation_matches,
+    read_evaluations,
+    read_mistake_moves,
+    read_mistakes,
+)
 
 
 def test_append_and_read(tmp_path: Path) -> None:
@@ -47,3 +54,29 @@ def test_damage_is_named(tmp_path: Path, text: str) -> None:
 
 def test_none(tmp_path: Path) -> None:
     assert read_evaluations(tmp_path) == []
+
+
+def test_mistakes_lie_beside_the_evaluations(tmp_path: Path) -> None:
+    assert read_mistakes(tmp_path) == [] == read_mistake_moves(tmp_path)
+    append_evaluation(tmp_path, {"update": 20, "opponent": "mistakes", "score": 0.75})
+    record = {"update": 20, "share": 0.1, "positions": 60, "phases": [], "by_ply": []}
+    made = [{"ply": 1, "actions": [4], "action": 1, "best": [0, 2]}]
+    name = append_mistakes(tmp_path, {**record, "elapsed_seconds": 10.0}, made)
+    # A repetition takes another time, but is the same.
+    assert append_mistakes(tmp_path, {**record, "elapsed_seconds": 11.0}, made) == name
+    append_mistakes(tmp_path, {**record, "update": 3})
+    assert (tmp_path / name).parent == tmp_path / "ratings"
+    first, second = read_mistakes(tmp_path)
+    assert (first["update"], second["update"], second["share"]) == (3, 20, 0.1)
+    assert "made" not in second and second["elapsed_seconds"] == 10.0
+    assert read_mistake_moves(tmp_path) == [{"update": 20, **made[0]}]
+    # Neither is taken for the other.
+    assert [row["opponent"] for row in read_evaluations(tmp_path)] == ["mistakes"]
+
+
+def test_damaged_mistakes_are_named(tmp_path: Path) -> None:
+    file = tmp_path / append_mistakes(tmp_path, {"update": 1, "phases": []})
+    for text in ("", "{", "[]", '{"update": 1}'):
+        file.write_text(text)
+        with pytest.raises(RunError, match=f"{file} is damaged"):
+            read_mistakes(tmp_path)

@@ -158,7 +158,7 @@ def test_a_search_that_does_not_see_the_cut_fails(monkeypatch: pytest.MonkeyPatc
     def blind(game: Game[Any], position: Position[Any]) -> Any:
         return game.is_terminal(position.state)
 
-    monkeypatch.setattr(importlib.import_module("selfplay.game"), "is_over", blind)
+    monkeypatch.setattr(importlib.import_module("selfplay.game.transition"), "is_over", blind)
     monkeypatch.setattr(SEARCH, "is_over", blind)
     answers = known_answers(algorithms=["puct"], problem_sets=[coins_problems()])
     assert sum(not answer.right for answer in answers) >= 3

@@ -1,6 +1,6 @@
 """A snapshot with every number known."""
 
-from selfplay.telemetry import Progress, Strength
+from selfplay.telemetry import MistakeRate, Progress, Strength
 
 FULL = Progress(
     game="connect_four",
@@ -27,6 +27,19 @@ FULL = Progress(
     strength=(
         Strength(opponent="random", score=1.0, low=0.89, high=1.0, update=1100, matches=32),
         Strength(opponent="mcts:100", score=0.844, low=0.682, high=0.93, update=1100, matches=32),
+    ),
+    mistakes=tuple(
+        MistakeRate(
+            plies=plies,
+            share=share,
+            low=share - 0.01,
+            high=share + 0.02,
+            raw_share=2 * share,
+            random_share=0.41,
+            positions=256,
+            update=1100,
+        )
+        for plies, share in (("all", 0.031), ("0-13", 0.012), ("14-27", 0.053))
     ),
     last_checkpoint=1150,
     state="training",

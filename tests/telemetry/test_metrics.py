@@ -84,6 +84,7 @@ def test_the_page_is_what_the_snapshot_says() -> None:
 def test_every_metric_can_be_had() -> None:
     labelled = {"losses": {"total": 1.0}, "results": {"draw": 1.0}, "phases": {"play": 1.0}}
     fields = {metric.field: 1 for metric in METRICS.values()} | labelled
+    fields["mistakes"] = {"all": 0.031, "0-13": 0.012}
     fields["strength"] = [{"opponent": "random", "score": 0.5}]
     assert {name for name, _ in samples(fields)} == METRICS.keys() | {INFO}
 

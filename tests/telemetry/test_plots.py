@@ -51,6 +51,24 @@ def test_words_and_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert words in text
     plot_training(EVALUATIONS, {}, output, title="connect_four")
     assert ">updates<" in output.read_text()
+    assert "mistakes" not in output.read_text()
+
+
+def test_mistakes_have_a_part_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "curve.svg"
+    monkeypatch.setitem(__import__("matplotlib").rcParams, "svg.fonttype", "none")
+    count = {"share": 0.1, "low": 0.05, "high": 0.2, "random_share": 0.4, "positions": 60}
+    mistakes: list[dict[str, Any]] = [
+        {**count, "update": update, "raw_share": raw,
+         "phases": [{**count, "raw_share": raw, "first_ply": 0, "last_ply": 4},
+                    {**count, "raw_share": raw, "first_ply": 5, "last_ply": 5}]}
+        for update, raw in ((10, None), (20, 0.3))
+    ]  # fmt: skip
+    for evaluations in (EVALUATIONS, []):
+        plot_training(evaluations, SCALARS, output, title="tic_tac_toe", mistakes=mistakes)
+        text = output.read_text()
+        for words in ("mistakes, %", "all plies", "plies 0-4", "plies 5<", "without search"):
+            assert words in text
 
 
 def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

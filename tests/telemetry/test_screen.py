@@ -20,6 +20,8 @@ EVERY_NUMBER = (
     "640 updates old on average", "reuse 3.98 samples/position", "play 61 %", "train 32 %",
     "evaluate 5 %", "other 2 %",
     "100.0 % (95 % interval 89.0-100.0 %)", "84.4 % (95 % interval 68.2-93.0 %)", "update 1,100",
+    "3.1 % (95 % interval 2.1-5.1 %) of 256 solved positions", "plies 0-13 1.2 %",
+    "plies 14-27 5.3 %", "raw network 6.2 %", "random moves 41.0 %",
     "checkpoint 1,150", "2 x cpu", "connect_four in runs/connect_four",
 )  # fmt: skip
 
@@ -76,7 +78,8 @@ def test_plain_line() -> None:
         "newest matches 4 s old | weights at most 64 updates behind | 7 stale matches left out | "
         "1 damaged files set aside | "
         "random 100.0 % (95 % interval 89.0-100.0 %) | "
-        "mcts:100 84.4 % (95 % interval 68.2-93.0 %)"
+        "mcts:100 84.4 % (95 % interval 68.2-93.0 %) | "
+        "mistakes 3.1 % (95 % interval 2.1-5.1 %) of 256 solved positions"
     )
 
 

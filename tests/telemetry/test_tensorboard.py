@@ -33,6 +33,9 @@ def test_every_number_has_its_documented_name(tmp_path: Path) -> None:
     # A result belongs to the update that played, not to the one at which it became known.
     strength = scalars["strength/mcts:100"][0]
     assert (strength.step, strength.value) == (1100, pytest.approx(0.844))
+    mistakes = scalars["mistakes/14-27"][0]
+    assert (mistakes.step, mistakes.value) == (1100, pytest.approx(0.053))
+    assert scalars["mistakes_raw/all"][0].value == pytest.approx(0.062)
 
 
 def test_names_are_documented() -> None:
@@ -51,6 +54,7 @@ def test_one_value_per_update(tmp_path: Path) -> None:
     events = next(tmp_path.iterdir()).read_bytes()
     assert events.count(b"rollout/matches") == 3
     assert events.count(b"strength/random") == 1
+    assert events.count(b"mistakes/all") == 1
 
 
 def test_resuming_replaces_what_was_lost(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""The contract between a game and selfplay: what a user writes, and the little built on it.
+
+A game is a set of pure JAX functions of one small state. There is no batch axis, no seat swap,
+no canonical form, no value sign and no auto-reset in it: the framework does all of that.
+"""
+
+from selfplay.game.chance import (
+    ChanceGame,
+    draw_outcome,
+    is_possible_outcome,
+    outcome_probabilities,
+    pick_outcome,
+)
+from selfplay.game.position import Position, is_over, is_truncated, start
+from selfplay.game.pytrees import pytree
+from selfplay.game.rules import BoardView, Game, Solution, Symmetry, legal_actions
+from selfplay.game.text import named_action
+from selfplay.game.transition import Transition, advance
+
+__all__ = [
+    "BoardView",
+    "ChanceGame",
+    "Game",
+    "Position",
+    "Solution",
+    "Symmetry",
+    "Transition",
+    "advance",
+    "draw_outcome",
+    "is_over",
+    "is_possible_outcome",
+    "is_truncated",
+    "legal_actions",
+    "named_action",
+    "outcome_probabilities",
+    "pick_outcome",
+    "pytree",
+    "start",
+]

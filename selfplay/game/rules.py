@@ -1,0 +1,184 @@
+"""What a user writes of a game: its rules, and what may be said of them besides."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Literal, TypeVar
+
+import jax
+from jaxtyping import Array, Bool, Float32, Int32, Key
+
+from selfplay.game.text import named_action
+
+S = TypeVar("S")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Symmetry(Generic[S]):
+    """A relabelling of a game that changes nothing: a mirror, a rotation, a swap of colours.
+
+    The whole law is `step(map_state(s), permutation[a]) == map_state(step(s, a))` for every
+    legal action `a`. Observations, policies and auxiliary targets follow from it.
+
+    Attributes:
+        name: for messages, such as "mirror".
+        map_state: maps one (unbatched) state to its image.
+        permutation: `num_actions` integers; entry `a` is the image of action `a`.
+        outcome_permutation: in a `ChanceGame`, likewise for outcomes; None where each outcome is
+            its own image. `resolve(map_state(s), outcome_permutation[o])` must be
+            `map_state(resolve(s, o))`, and both outcomes must be equally likely.
+    """
+
+    name: str
+    map_state: Callable[[S], S]
+    permutation: Sequence[int]
+    outcome_permutation: Sequence[int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BoardView:
+    """What a generic board shows of one position; built on the host, never under `jit`.
+
+    Attributes:
+        kind: how the cells are laid out; of hexagons every second row, from the second on, lies
+            half a cell to the right.
+        rows: number of rows.
+        columns: number of columns.
+        cells: `rows * columns` piece names, row by row from the top; "" is empty, "void" is no
+            cell at all. A name that is no known piece, such as a number, is shown as text.
+        clicks: which clicks mean which action: a tuple of cell indices, in the order they are
+            clicked, to an action number. The empty tuple is a move without a cell, such as a
+            pass: a button.
+    """
+
+    kind: Literal["square", "hex"]
+    rows: int
+    columns: int
+    cells: Sequence[str]
+    clicks: Mapping[tuple[int, ...], int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The exact value of a position and the actions that keep it.
+
+    Attributes:
+        value: the result under perfect play, in [-1, 1], for the player to move.
+        actions: every action that reaches it.
+    """
+
+    value: float
+    actions: Sequence[int]
+
+
+class Game(abc.ABC, Generic[S]):
+    """The rules of a two-player zero-sum game of perfect information.
+
+    Subclass it, set the class attributes (or set them in `__init__` from constructor options)
+    and write the seven methods below. A state is any pytree of arrays, best declared with
+    `selfplay.pytree`. Keep it small: one is stored in every node of every search tree. It needs
+    no observation, no legal mask, and no history beyond what the rules ask for.
+
+    Every method must be traceable by JAX: no Python `if` on array values, fixed shapes.
+
+    Attributes:
+        name: a short lower-case identifier.
+        version: raise it when the rules or the observation change.
+        num_actions: size `A` of the action space; actions are 0 ... A - 1.
+        max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
+        history_planes: last-axis indices of `observe` that only repeat the past; the learner may
+            zero them in a share of its samples (`learner.history_dropout`).
+    """
+
+    name: str
+    version: int = 1
+    num_actions: int
+    max_plies: int
+    history_planes: tuple[int, ...] = ()
+
+    @abc.abstractmethod
+    def init(self, key: Key[Array, ""]) -> S:
+        """Returns the first position; `key` is for random starts, ignore it otherwise."""
+
+    @abc.abstractmethod
+    def step(self, state: S, action: Int32[Array, ""]) -> S:
+        """Returns the position after `action`, which is legal in `state`, which is not terminal."""
+
+    @abc.abstractmethod
+    def current_player(self, state: S) -> Int32[Array, ""]:
+        """Returns who is to move, 0 or 1. The same player may move twice in a row."""
+
+    @abc.abstractmethod
+    def legal_action_mask(self, state: S) -> Bool[Array, " A"]:
+        """Returns which actions are legal (True) for the player to move."""
+
+    @abc.abstractmethod
+    def is_terminal(self, state: S) -> Bool[Array, ""]:
+        """Returns whether the match is over."""
+
+    @abc.abstractmethod
+    def returns(self, state: S) -> Float32[Array, "2"]:
+        """Returns the result for player 0 and player 1, in [-1, 1], summing to 0.
+
+        Must be defined for any state, because a match that reaches `max_plies` is scored by it.
+        """
+
+    @abc.abstractmethod
+    def observe(self, state: S) -> Array:
+        """Returns what the player to move sees, from that player's side.
+
+        Shape [height, width, planes] for a board, or [features].
+        """
+
+    def symmetries(self) -> Sequence[Symmetry[S]]:
+        """Returns the symmetries of the game, the identity left out."""
+        return ()
+
+    def auxiliary_targets(self, state: S, final_state: S) -> dict[str, Array]:
+        """Returns what else a network should predict at `state`, from the end of the match.
+
+        Named float arrays in [-1, 1] seen by the player to move at `state`: ownership of cells,
+        a score. An extra head is built and trained for each.
+        """
+        return {}
+
+    def render(self, state: S) -> str:
+        """Returns the position as text for a terminal."""
+        return "\n".join(
+            f"{jax.tree_util.keystr(path)} = {leaf}"
+            for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+        )
+
+    def action_to_string(self, state: S, action: int) -> str:
+        """Returns how a person writes `action` in this position."""
+        return str(action)
+
+    def string_to_action(self, state: S, text: str) -> int:
+        """Returns the legal action a person means by `text`; the inverse of `action_to_string`.
+
+        Raises:
+            IllegalActionError: no legal action is written like that.
+        """
+        names = {
+            self.action_to_string(state, action): action for action in legal_actions(self, state)
+        }
+        return named_action(names, text)
+
+    def board(self, state: S) -> BoardView | None:
+        """Returns the position for a graphical board, or None if the game has no cells."""
+        return None
+
+    def solve(self, state: S) -> Solution | None:
+        """Returns the exact solution of a position, on the host, or None if not known.
+
+        It is the agent `solver`, `selfplay check` compares it with brute force, and every
+        evaluation of a run counts by it how often a checkpoint makes its result worse, by ply.
+        """
+        return None
+
+
+def legal_actions(game: Game[S], state: S) -> list[int]:
+    """Returns the legal actions of one position as a list, on the host."""
+    # A list and not `jnp.flatnonzero`, which compiles anew for every number of legal actions.
+    mask = game.legal_action_mask(state).tolist()
+    return [action for action, legal in enumerate(mask) if legal]

@@ -1,0 +1,22 @@
+"""selfplay train: what it says at the end."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfplay.cli.train import _reached
+
+
+@pytest.mark.parametrize("update", [0, 3])
+def test_a_run_without_an_update_is_said_to_have_learnt_nothing(update: int) -> None:
+    loop: Any = SimpleNamespace(
+        elapsed=5.0,
+        update=update,
+        saved=update,
+        run=SimpleNamespace(url="runs/a"),
+        strength=SimpleNamespace(results={}, mistakes=SimpleNamespace(rates=())),
+    )
+    text = " ".join(" ".join(pair) for pair in _reached(loop, finished=True))
+    assert f"at update {update}" in text
+    assert ("this run has learnt nothing" in text) == (update == 0)

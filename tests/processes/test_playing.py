@@ -1,0 +1,174 @@
+"""One chunk ahead: the device plays on while the host sorts out what it played before."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from selfplay.learner import Learner
+from selfplay.processes import playing as playing_module
+from selfplay.processes.loop import Loop
+from selfplay.processes.playing import Playing
+from selfplay.records import MatchRecord
+from selfplay.run import RunDirectory
+from tests.processes.conftest import MakeRun
+from tests.processes.runs import (
+    Listener,
+    assert_same,
+    everything,
+    make_run,
+    match_files,
+    tiny_parts,
+    train_all,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """Returns a run with nothing in it."""
+    return make_run(tmp_path_factory.mktemp("playing") / "run", tiny_parts())[0]
+
+
+def begin(run: RunDirectory, *, ahead: bool | None) -> Playing:
+    parts = tiny_parts()
+    return Playing(
+        parts,
+        parts.provenance(run, "w"),
+        start_key=jax.random.key(1),
+        play_key=jax.random.key(2),
+        ahead=ahead,
+    )
+
+
+def weights() -> Any:
+    return tiny_parts().learner.init(key=jax.random.key(0)).weights
+
+
+def moves(matches: list[MatchRecord]) -> list[tuple[int, ...]]:
+    return [tuple(match.actions.tolist()) for match in matches]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "order"),
+    [
+        # On CPU cores the host's work and the next chunk would want the same cores.
+        (None, ["begin 0", "look 0", "begin 1", "look 1", "begin 2", "look 2"]),
+        (True, ["begin 0", "begin 1", "look 0", "begin 2", "look 1"]),
+    ],
+)
+def test_the_next_chunk_is_begun_before_the_last_one_is_looked_at(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, ahead: bool | None, order: list[str]
+) -> None:
+    playing = begin(run, ahead=ahead)
+    seen: list[str] = []
+    begins, looks = playing.begin, playing.collector.add
+
+    def begun(*args: Any, **keywords: Any) -> Any:
+        seen.append(f"begin {playing.iteration}")
+        return begins(*args, **keywords)
+
+    def looked(plies: Any, *, checkpoint: int, sequence: int) -> list[MatchRecord]:
+        seen.append(f"look {checkpoint}")
+        assert isinstance(plies.actions, np.ndarray)
+        return looks(plies, checkpoint=checkpoint, sequence=sequence)
+
+    monkeypatch.setattr(playing, "begin", begun)
+    monkeypatch.setattr(playing.collector, "add", looked)
+    for number in range(3):
+        playing.chunk(weights(), update=number, sequence=number)
+    assert seen == order
+
+
+def test_the_same_matches_are_played_one_chunk_later(run: RunDirectory) -> None:
+    usual, ahead = begin(run, ahead=False), begin(run, ahead=True)
+    wanted = [moves(usual.chunk(weights(), update=0, sequence=n)) for n in range(5)]
+    found = [moves(ahead.chunk(weights(), update=0, sequence=n)) for n in range(5)]
+    assert found == [[], *wanted[:4]]
+    assert sum(map(len, wanted)) > 8
+    # Nothing is lost where it pauses, and it goes on from there.
+    assert moves(ahead.rest(sequence=5)) == wanted[4]
+    assert ahead.rest(sequence=5) == []
+    following = moves(usual.chunk(weights(), update=0, sequence=5))
+    assert ahead.chunk(weights(), update=0, sequence=5) == []
+    assert moves(ahead.rest(sequence=6)) == following
+
+
+def test_records_say_which_weights_played_them(run: RunDirectory) -> None:
+    playing = begin(run, ahead=True)
+    for update in range(6):
+        for match in playing.chunk(weights(), update=update, sequence=update):
+            # What is returned with update n was played with n - 1, and ended then.
+            assert match.last_checkpoint == update - 1
+            assert match.first_checkpoint >= 0
+
+
+@pytest.fixture
+def accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every loop play ahead and make several updates a call, as on an accelerator."""
+    monkeypatch.setattr(Learner, "most_updates", lambda self, samples: 4)
+    original = Playing.__init__
+
+    def init(self: Playing, *args: Any, **keywords: Any) -> None:
+        original(self, *args, **{**keywords, "ahead": True})
+
+    monkeypatch.setattr(playing_module.Playing, "__init__", init)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_two_and_two_are_four_on_an_accelerator(new_run: MakeRun) -> None:
+    whole = train_all(*new_run("whole", updates=24))
+    run, parts = new_run("parts", updates=24)
+    for updates in (5, 13, 24):
+        run, parts = new_run("parts", updates=updates)
+        last = train_all(run, parts)
+    assert_same(everything(last), everything(whole))
+    assert match_files(run) == match_files(new_run("whole")[0])
+    assert whole.cursor.iteration == last.cursor.iteration
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_a_chunk_that_was_begun_is_in_the_checkpoint(new_run: MakeRun) -> None:
+    run, parts = new_run(updates=8)
+    loop = train_all(run, parts)
+    again = Loop(run, parts, Listener())
+    assert loop.playing is not None
+    assert again.playing is not None
+    wanted = moves(loop.playing.rest(sequence=99))
+    assert moves(again.playing.rest(sequence=99)) == wanted
+    # Saved again before anything is played, it is still there.
+    other = Loop(run, parts, Listener())
+    assert other.playing is not None
+    held, first = other.playing.items()["self_play"], run.checkpoints.load(8, "self_play")
+    jax.tree.map(np.testing.assert_array_equal, held, first)
+    assert "begun" in held
+
+
+def test_a_worker_stores_the_chunk_it_had_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfplay.processes.bounds import Bounds
+    from selfplay.processes.worker import WorkerOptions, work
+
+    train_all(*make_run(tmp_path / "run", tiny_parts(), updates=4, checkpoint_updates=4))
+    stored = {}
+    for ahead in (False, True):
+        original = Playing.__init__
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                playing_module.Playing,
+                "__init__",
+                lambda self, *a, original=original, ahead=ahead, **k: original(
+                    self, *a, **{**k, "ahead": ahead}
+                ),
+            )
+            options = WorkerOptions(id=f"w{ahead}", seed=3, jitter_seconds=0.0)
+            worker = work(str(tmp_path / "run"), options, Bounds(max_matches=20))
+        assert worker is not None
+        found = RunDirectory.open(tmp_path / "run").matches
+        numbers = range(found.next_sequence(f"w{ahead}"))
+        stored[ahead] = sum(len(found.get(f"w{ahead}", number)) for number in numbers)
+        # Every chunk that was played was stored: what ended in the last one as well.
+        assert worker.bounds.matches == stored[ahead] >= 20
+        assert worker.playing.rest(sequence=0) == []
