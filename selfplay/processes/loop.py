@@ -82,7 +82,8 @@ class Loop:
                 play_key=keys.play,
                 say=self._say,
             )
-        self._evaluates = plays and self.config.evaluation.enabled
+        evaluation = self.config.evaluation
+        self._evaluates = plays and evaluation.enabled and bool(evaluation.opponents)
         self.strength = StrengthMeter(parts, run, enabled=self._evaluates, say=self._say)
         self._restore()
         self.intake = Intake(self.learning, self._say, own=LOOP if plays else None)

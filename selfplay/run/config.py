@@ -82,7 +82,8 @@ class EvaluationConfig:
     Attributes:
         enabled: whether it is measured at all.
         opponents: agents to play against: "random", "mcts:N" (plain tree search with N
-            simulations), "solver" or another run, "RUN@UPDATE".
+            simulations), "solver" or another run, "RUN@UPDATE". With none only an evaluator plays,
+            against earlier checkpoints.
         matches: per opponent and evaluation, at least 2 and even, because every opening is
             played once from each seat.
         simulations: of our own search, at least 2; 0 for `search.num_simulations`.
@@ -104,11 +105,6 @@ class EvaluationConfig:
     solver_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.enabled and not self.opponents:
-            raise ConfigError(
-                "evaluation.opponents is empty, but must name an agent",
-                hint="evaluation.enabled=false plays no matches",
-            )
         check_range("evaluation.matches", self.matches, low=2)
         if self.matches % 2:
             raise ConfigError(

@@ -317,6 +317,14 @@ def test_strength_is_measured_and_stored(tmp_path: Path) -> None:
     assert listener.progress[-1].strength[0].opponent == "random"
 
 
+def test_without_opponents_nothing_is_evaluated(tmp_path: Path) -> None:
+    settings = {"enabled": True, "opponents": (), "first_seconds": 0.0, "share": 1.0}
+    parts = with_settings(tiny_parts(), {"evaluation": settings})
+    run, parts = make_run(tmp_path / "run", parts, updates=3)
+    assert train_all(run, parts).update == 3
+    assert read_evaluations(run.path) == []
+
+
 def test_evaluation_changes_nothing_in_training(tmp_path: Path) -> None:
     settings = {
         "enabled": True, "opponents": ("random",), "matches": 2, "simulations": 2,

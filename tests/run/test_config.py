@@ -103,7 +103,6 @@ def test_unknown_names_are_refused(settings: dict[str, Any], message: str, hint:
         ("trainer", "updates", -1, "at least 0"),
         ("evaluation", "matches", 0, "at least 2"),
         ("evaluation", "matches", 3, "must be even"),
-        ("evaluation", "opponents", (), "must name an agent"),
         ("evaluation", "simulations", 1, "at least 2"),
         ("evaluation", "share", 0.0, "above 0"),
         ("evaluation", "first_seconds", -1.0, "at least 0"),
