@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+_UPLOAD = "multipart/related"
+
 
 @contextlib.contextmanager
 def gcs_emulator(bucket: str) -> Iterator[str]:
@@ -26,10 +28,12 @@ def gcs_emulator(bucket: str) -> Iterator[str]:
 
 
 def _keep_promises(module: Any) -> None:
-    """Makes the emulator keep two promises of the real service that stores build upon.
+    """Makes the emulator keep three promises of the real service that stores build upon.
 
-    A body that is cut short, because its sender was killed, is no object; and a condition
-    "if there is none yet" is checked. It answers one request at a time, so nobody comes in between.
+    A body that is cut short, because its sender was killed, is no object; an object ends as it was
+    sent, also in a carriage return, which the emulator takes for a part of the end of the line that
+    follows; and a condition "if there is none yet" is checked. It answers one request at a time, so
+    nobody comes in between.
     """
     read = module._read_raw_data
     insert = module.objects.insert
@@ -38,6 +42,9 @@ def _keep_promises(module: Any) -> None:
         data = read(handler)
         if data is not None and len(data) < int(handler.headers.get("Content-Length") or 0):
             raise ConnectionError("the body was cut short")
+        if data is not None and handler.headers.get("Content-Type", "").startswith(_UPLOAD):
+            content, mark, end = data.rpartition(b"\n--")
+            return content + b"\r" + mark + end
         return data
 
     def insert_if_absent(request: Any, response: Any, storage: Any, **more: Any) -> None:

@@ -31,6 +31,12 @@ def test_blobs_come_back(store: Store) -> None:
     assert store.read("a/b/file.bin") == b"new"
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n", b"\n--", b"\x00", b" "])
+def test_a_blob_ends_as_it_was_written(store: Store, end: bytes) -> None:
+    store.write("blob", b"\r\n content" + end)
+    assert store.read("blob") == b"\r\n content" + end
+
+
 # The client of Google's storage hands it to aiohttp as bytes, and nobody can do otherwise.
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 def test_a_large_blob(store: Store) -> None:
