@@ -45,6 +45,7 @@ class OnnxInference:
         """
         self.kind = "onnx-int8" if int8 else "onnx"
         self.ranges: Ranges | None = None
+        self._fitting: Ranges | None = None
         self._game = game
         self._network = network
         self._config = config
@@ -69,11 +70,12 @@ class OnnxInference:
     def load(self, weights: Weights) -> Int32[Array, ""]:
         """Returns the number under which compiled programs find these weights."""
         host = {name: np.asarray(leaf) for name, leaf in weights.items()}
-        if self.ranges is not None:
+        if self.ranges is not None and self.ranges is not self._fitting:
             graph = build_graph(self._config, self._network.observation_shape, host)
             if len(self.ranges) != sum(graph.quantised.values()):
                 # Of a checkpoint that another version of selfplay wrote: measured anew.
                 self.ranges = None
+            self._fitting = self.ranges
         model = self._model(host, self.ranges)
         number = enrol(model)
         self._models[number], self._weights[number] = model, host
