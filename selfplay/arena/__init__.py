@@ -17,7 +17,7 @@ from selfplay.arena.engines import EngineAgent
 from selfplay.arena.matches import play_matches
 from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
 from selfplay.arena.openings import Opening, OpeningSet, random_openings
-from selfplay.arena.parsing import load_run_agent, load_weights, parse_agent, parse_opponent
+from selfplay.arena.parsing import load_run_agent, parse_agent, parse_opponent
 from selfplay.arena.solved import SolvedPositions, has_solver, solve_positions
 from selfplay.arena.statistics import (
     Interval,
@@ -27,6 +27,7 @@ from selfplay.arena.statistics import (
     sequential_test,
     wilson_interval,
 )
+from selfplay.arena.stored import StoredNetwork, load_network, load_weights
 from selfplay.arena.table import Match, MatchTable
 
 __all__ = [
@@ -50,10 +51,12 @@ __all__ = [
     "SequentialTest",
     "SolvedPositions",
     "SolverAgent",
+    "StoredNetwork",
     "analyse_one",
     "elo_from_score",
     "has_solver",
     "is_engine",
+    "load_network",
     "load_run_agent",
     "load_weights",
     "mcts_agent",

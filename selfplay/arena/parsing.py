@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from selfplay.arena.agents import (
     DEFAULT_BATCH_SIZE,
     Agent,
@@ -17,19 +15,11 @@ from selfplay.arena.agents import (
 )
 from selfplay.arena.engine_spec import is_engine, parse_engine
 from selfplay.arena.engines import EngineAgent
-from selfplay.errors import CheckpointError, ConfigError
+from selfplay.arena.stored import load_network
+from selfplay.errors import ConfigError
 from selfplay.game import Game
 from selfplay.inference import make_inference
-from selfplay.networks import Network, Weights, build
-from selfplay.registry import fingerprint
-from selfplay.run import (
-    Checkpoints,
-    Config,
-    RunDirectory,
-    find_checkpoint,
-    is_remote,
-    split_checkpoint_name,
-)
+from selfplay.run import is_remote, split_checkpoint_name
 
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
 
@@ -113,48 +103,20 @@ def load_run_agent(
         CheckpointError: there is no such checkpoint, it is damaged, or of another game.
     """
     name, simulations = _split_simulations(text)
-    place, update = find_checkpoint(name)
-    run = RunDirectory.open(place)
-    checkpoints = run.checkpoints
-    if game is None:
-        game = run.make_game()
-    checkpoints.check_game(update, game=game.name, fingerprint=fingerprint(game))
-    # The settings in force when it was written; those of the run may have been overridden.
-    settings = checkpoints.metadata(update).get("config")
-    config = run.config if settings is None else Config.from_dict(settings)
-    network = build(game, config.network)
-    weights = load_weights(checkpoints, update, network)
+    stored = load_network(name, game=game)
+    game, config = stored.game, stored.config
     # What was calibrated in training is not at hand: int8 would compute in float32.
     kind = config.search.inference.replace("auto", "xla")
-    inference = make_inference(game, network, config.network, kind)
+    inference = make_inference(game, stored.network, config.network, kind)
     search = config.search.for_matches(simulations)
     return SearchAgent(
-        f"{run.url}@{update}:{search.num_simulations}",
+        f"{stored.url}@{stored.update}:{search.num_simulations}",
         game,
         inference.evaluate,
-        inference.load(weights),
+        inference.load(stored.weights),
         search,
         batch_size=batch_size,
     )
-
-
-def load_weights(checkpoints: Checkpoints, update: int, network: Network) -> Weights:
-    """Returns the weights of a checkpoint that `network` needs; other heads are left out.
-
-    Raises:
-        CheckpointError: the checkpoint is missing or damaged, or of another network.
-    """
-    stored = checkpoints.load(update, "weights")
-    wanted = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
-    for name, shape in wanted.items():
-        found = stored.get(name)
-        if found is None or found.shape != shape.shape:
-            raise CheckpointError(
-                f"checkpoint {update} of {checkpoints.url} has {name} as "
-                f"{None if found is None else found.shape}, but its network needs {shape.shape}",
-                hint="it was written with other network settings, or the game has changed",
-            )
-    return jax.device_put({name: stored[name] for name in wanted})
 
 
 def _split_simulations(text: str) -> tuple[str, int | None]:

@@ -13,6 +13,7 @@ from selfplay.cli import (
     curve,
     doctor,
     evaluator,
+    export,
     games,
     health,
     matches,
@@ -69,7 +70,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, analyze, matches, arena, curve, bench, tune, doctor),
+    *(play, analyze, matches, arena, curve, export, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))

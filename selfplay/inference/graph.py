@@ -161,9 +161,23 @@ class Graph:
             axis=0,
         )
 
-    def serialise(self, observation_shape: Sequence[int], outputs: Sequence[str]) -> bytes:
-        """Returns the model: `INPUT` [batch, *observation_shape] in, `outputs` out."""
-        value = helper.make_tensor_value_info
+    def serialise(
+        self,
+        observation_shape: Sequence[int],
+        outputs: Sequence[str],
+        *,
+        output_shapes: Mapping[str, Sequence[int]] | None = None,
+        facts: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Returns the model: `INPUT` [batch, *observation_shape] in, `outputs` out.
+
+        Args:
+            observation_shape: of one observation.
+            outputs: names of what the model returns.
+            output_shapes: of one row of them, for whoever reads the file; what computes needs none.
+            facts: stored beside, as the model's metadata.
+        """
+        value, shapes = helper.make_tensor_value_info, output_shapes or {}
         # ONNX Runtime would compute what nobody asks for, too.
         nodes, wanted = [], set(outputs)
         for node in reversed(self._nodes):
@@ -174,12 +188,16 @@ class Graph:
             nodes[::-1],
             "selfplay",
             [value(INPUT, TensorProto.FLOAT, ["batch", *observation_shape])],
-            [value(name, TensorProto.FLOAT, None) for name in outputs],
+            [
+                value(name, TensorProto.FLOAT, ["batch", *shapes[name]] if name in shapes else None)
+                for name in outputs
+            ],
             [constant for name, constant in self._constants.items() if name in wanted],
         )
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
         )
+        helper.set_model_props(model, dict(facts or {}))
         return bytes(model.SerializeToString())
 
 

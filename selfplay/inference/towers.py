@@ -10,6 +10,7 @@ from selfplay.networks import NetworkConfig
 
 POLICY = "policy_logits"
 VALUE = "value_logits"
+RESULT = "value"
 
 
 def build_graph(
@@ -35,6 +36,17 @@ def build_graph(
     hidden = graph.add("Relu", graph.linear(value, "heads/value_hidden"))
     graph.add("Identity", graph.linear(hidden, "heads/value"), name=VALUE)
     return graph
+
+
+def add_result(graph: Graph, config: NetworkConfig) -> None:
+    """Adds `RESULT` [B], as `selfplay.networks.expected_result` has it."""
+    if config.value_head == "scalar":
+        column = graph.add("Tanh", VALUE)
+    else:
+        signs = np.array([[1], [0], [-1]], np.float32)
+        chances = graph.add("Softmax", VALUE, axis=-1)
+        column = graph.add("MatMul", chances, graph.constant("signs", signs))
+    graph.add("Reshape", column, graph.constant("one_axis", np.array([-1])), name=RESULT)
 
 
 def _tower(

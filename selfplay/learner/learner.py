@@ -79,24 +79,10 @@ class Learner:
             )
         self.optimizer = make_optimizer(config)
 
-        self._update = self._compiled_one(game)
-        self._updates = self._compiled_many(game)
+        self._updates = self._compiled(game)
 
-    # Compiled functions have names, which traces and the log of compilations show: the same one
-    # twice, because a process uses one of them.
-    def _compiled_one(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
-        def update_weights(
-            state: TrainState, samples: Any, rate: Array, keys: Array
-        ) -> tuple[TrainState, Metrics]:
-            return self._make(game, state, samples, rate, jax.random.wrap_key_data(keys[0]))
-
-        specs = (REPLICATED, ALONG_BATCH, REPLICATED, ALONG_BATCH)
-        return jax.jit(
-            per_device(update_weights, self.mesh, in_specs=specs, out_specs=REPLICATED),
-            donate_argnums=0,
-        )
-
-    def _compiled_many(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
+    def _compiled(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
+        # Its name is what traces and the log of compilations show.
         def update_weights(
             state: TrainState, samples: Any, rates: Array, count: Array, key_data: Array
         ) -> tuple[TrainState, Metrics]:
@@ -104,7 +90,17 @@ class Learner:
 
             def update(state: TrainState, samples: Any, rate: Array) -> tuple[TrainState, Metrics]:
                 keys = jax.random.split(jax.random.fold_in(key, state.update), self.mesh.size)
-                return self._make(game, state, samples, rate, keys[jax.lax.axis_index(AXIS)])
+                device_key = keys[jax.lax.axis_index(AXIS)]
+                return _update(
+                    game,
+                    self.network,
+                    self.config,
+                    self.optimizer,
+                    state,
+                    samples,
+                    rate,
+                    device_key,
+                )
 
             return _repeat(update, state, samples, rates, count)
 
@@ -113,11 +109,6 @@ class Learner:
             per_device(update_weights, self.mesh, in_specs=specs, out_specs=REPLICATED),
             donate_argnums=0,
         )
-
-    def _make(
-        self, game: Game[Any], state: TrainState, samples: Any, rate: Array, key: Array
-    ) -> tuple[TrainState, Metrics]:
-        return _update(game, self.network, self.config, self.optimizer, state, samples, rate, key)
 
     def init(self, *, key: Key[Array, ""]) -> TrainState:
         """Returns fresh weights and optimiser state; `key` is consumed."""
@@ -148,20 +139,23 @@ class Learner:
     def update(
         self, state: TrainState, samples: Any, *, learning_rate: float, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
-        """Makes one update.
+        """Makes one update, as `updates` does.
 
         Args:
             state: donated, do not use it again.
             samples: `selfplay.replay.Samples` of `batch_size` positions.
             learning_rate: of this update.
-            key: consumed; chooses symmetries.
+            key: may be the same for every update: number n draws its symmetries from
+                `fold_in(key, n)`.
+
+        Returns:
+            The new state, and what the update reports.
         """
-        keys = jax.random.key_data(jax.random.split(key, self.mesh.size))
-        rate = jnp.float32(learning_rate)
-        if jax.process_count() > 1:
-            samples, keys = place((samples, keys), self.mesh, ALONG_BATCH)
-            rate = place(rate, self.mesh, REPLICATED)
-        return self._update(state, samples, rate, keys)
+        batches = jax.tree.map(lambda leaf: leaf[None], samples)
+        state, reports = self.updates(
+            state, batches, learning_rates=[learning_rate], count=1, key=key
+        )
+        return state, {name: values[0] for name, values in reports.items()}
 
     def most_updates(self, samples: Any) -> int:
         """Returns how many updates `updates` is to make in one call, by the size of a batch.

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from selfplay.arena import load_weights
@@ -21,6 +22,7 @@ from selfplay.processes.playing import Chunks
 from selfplay.processes.trace import TRACED_CHUNKS, Trace
 from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.records.collect import PliesLike
+from selfplay.replay import Samples
 from selfplay.run import Checkpoints, Config, settings_hash
 
 FORWARD_BATCHES = (16, 32, 64, 128, 256)
@@ -83,7 +85,7 @@ def bench(
                 **player.measure(share),
                 "alone": alone.rate(share / 2),
                 "together": together.rate(share / 2),
-                "updates": _rate(update, share / 2),
+                "updates": update.per_call * _rate(update, share / 2),
             }
         )
     if trace is not None:
@@ -239,7 +241,11 @@ def _best_forward(parts: Parts, weights: Any, seconds: float) -> tuple[_Forward,
 
 
 class _Updater:
-    """Updates on positions that self-play has just made, sampling included."""
+    """Updates on positions that self-play has just made, sampling included.
+
+    Attributes:
+        per_call: how many are made in one call of the device, as in training.
+    """
 
     def __init__(self, parts: Parts, matches: list[MatchRecord]) -> None:
         self._window = parts.window()
@@ -247,19 +253,23 @@ class _Updater:
         self._parts = parts
         self._state = parts.learner.init(key=jax.random.key(3))
         self._updates = 0
+        self.per_call = parts.learner.most_updates(self._sample(0))
         self()
         self()
 
+    def _sample(self, update: int) -> Samples:
+        return self._window.sample(self._parts.config.learner.batch_size, seed=0, update=update)
+
     def __call__(self) -> None:
-        """Makes one update and waits for it."""
-        config = self._parts.config.learner
-        samples = self._window.sample(config.batch_size, seed=0, update=self._updates)
-        self._updates += 1
-        self._state, metrics = self._parts.learner.update(
+        """Makes the updates of one call and waits for them."""
+        batches = [self._sample(self._updates + number) for number in range(self.per_call)]
+        self._updates += self.per_call
+        self._state, metrics = self._parts.learner.updates(
             self._state,
-            samples,
-            learning_rate=config.learning_rate,
-            key=jax.random.key(self._updates),
+            jax.tree.map(lambda *leaves: np.stack(leaves), *batches),
+            learning_rates=[self._parts.config.learner.learning_rate] * self.per_call,
+            count=self.per_call,
+            key=jax.random.key(4),
         )
         jax.block_until_ready(metrics)
 

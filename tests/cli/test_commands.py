@@ -6,13 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from jax import export
 
+from selfplay.arena import load_network
 from selfplay.cli import group
 from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
-    "games train status play analyze matches arena curve bench doctor".split()  # noqa: SIM905
+    "games train status play analyze matches arena curve export bench doctor".split()  # noqa: SIM905
 )
 
 
@@ -115,6 +118,16 @@ def test_a_network_of_another_size_and_a_users_own_train_alike(
         text = " ".join(result.stderr.split())
         weights |= set(re.findall(r"network of ([\d,]+) weights", text))
     assert len(weights) == 2
+    file = tmp_path / "own.stablehlo"
+    assert invoke("export", tmp_path / "own", file).exit_code == 0
+    logits, value = export.deserialize(bytearray(file.read_bytes())).call(np.ones((3, 3, 3, 2)))
+    assert (logits.shape, value.shape) == ((3, 9), (3,))
+    result = invoke("export", tmp_path / "own", tmp_path / "own.onnx")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: network.module {module}:Own is a module of your own, which cannot be written as "
+        "ONNX\n\nhint: write FILE.stablehlo\n"
+    )
 
 
 def test_train_prints_one_document(invoke: Invoke, own_run: Path) -> None:
@@ -306,6 +319,33 @@ def test_doctor(invoke: Invoke) -> None:
     assert result.exit_code == 0
     assert "2 x cpu" in result.stdout
     assert ("problem: " in result.stdout) != ("no problems found" in result.stdout)
+
+
+@pytest.mark.parametrize("form", ["onnx", "stablehlo"])
+def test_export(invoke: Invoke, trained: Path, tmp_path: Path, form: str) -> None:
+    file = tmp_path / "new" / f"network.{form}"
+    result = invoke("export", f"{trained}@4", file, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    written = file.read_bytes()
+    assert document == {
+        "file": str(file), "format": form, "bytes": len(written), "game": "tic_tac_toe",
+        "run": str(trained), "update": 4, "observation_shape": [3, 3, 2], "actions": 9,
+    }  # fmt: skip
+    arrays = load_network(f"{trained}@4").weights
+    # The weights once, and no optimiser beside them.
+    assert 0.9 < len(written) / (4 * sum(leaf.size for leaf in arrays.values())) < 2.5
+    again = invoke("export", trained, file)
+    assert (again.exit_code, file.read_bytes()) == (2, written)
+    assert again.stderr == (
+        f"error: {file} exists already\n\nhint: choose another name, or remove it\n"
+    )
+    other = invoke("export", trained, tmp_path / "newer.onnx")
+    assert "policy_logits [batch, 9], value [batch]" in other.stdout
+    assert (tmp_path / "newer.onnx").read_bytes() != written
+    wrong = invoke("export", trained, tmp_path / "network.pt")
+    assert wrong.exit_code == 2
+    assert "hint: write FILE.onnx or FILE.stablehlo\n" in wrong.stderr
 
 
 def test_every_command_is_documented() -> None:
