@@ -6,60 +6,55 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array
 
 from selfplay.errors import SelfplayError
+from selfplay.host_call import call_host, enrol
 
 # JAX prints the whole traceback of a callback; what a user's game did wrong is said in two lines.
 logging.getLogger("jax._src.callback").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], SelfplayError))
 )
 
-HostFunction = Callable[..., Sequence[np.ndarray]]
+Answer = Callable[..., Sequence[np.ndarray]]
 """Arrays [B, ...] in, arrays [B, ...] out."""
 
 
-def call_host(
-    function: HostFunction, outputs: Sequence[jax.ShapeDtypeStruct], *arguments: Array
-) -> list[Array]:
-    """Calls `function` on the host, once for everything that `jax.vmap` put side by side.
+class HostQuestion:
+    """A function on the host that compiled programs call, once for all that `jax.vmap` puts in."""
 
-    Args:
-        function: given NumPy arrays with one batch axis in front; returns as many as `outputs`,
-            with the same axis in front.
-        outputs: shapes and types of one result, without a batch axis.
-        arguments: of one call, without a batch axis.
-    """
-    ranks = [argument.ndim for argument in arguments]
+    def __init__(self, function: Answer, outputs: Sequence[jax.ShapeDtypeStruct]) -> None:
+        """Makes it known to programs, for as long as this object lives.
 
-    def flattened(values: Sequence[Any]) -> tuple[list[np.ndarray], tuple[int, ...]]:
+        Args:
+            function: given NumPy arrays with one batch axis in front, which it must not change;
+                returns as many as `outputs`, with the same axis in front.
+            outputs: shapes and types of one result, without a batch axis.
+        """
+        self._function = function
+        self._outputs = list(outputs)
+        # Programs hold the number alone, and numbers keep nothing alive.
+        self._call = self._answer
+        self._number = enrol(self._call)
+
+    def __call__(self, *arguments: Array) -> list[Array]:
+        """Returns the results for the arguments of one call, of which the first is a scalar."""
+        if jax.default_backend() == "cpu":
+            # Works on the program's own memory. `jax.pure_callback` copies every argument through
+            # the threads that are busy with the program: slower by far, and above 100 KiB it can
+            # wait for itself forever.
+            # Not awaited: what a user's game did wrong is said once, in two lines.
+            return list(call_host(self._number, self._outputs, *arguments, awaited=False))
+        return list(
+            jax.pure_callback(self._call, self._outputs, *arguments, vmap_method="broadcast_all")
+        )
+
+    def _answer(self, *values: Any) -> list[np.ndarray]:
+        """Puts whatever batch axes there are into one, and the results back into them."""
         arrays = [np.asarray(value) for value in values]
-        batch = arrays[0].shape[: arrays[0].ndim - ranks[0]]
-        return [
-            array.reshape(-1, *array.shape[len(batch) :]) if batch else array[None]
-            for array in arrays
-        ], batch
-
-    if jax.default_backend() == "cpu":
-        # Works on the program's own memory. `jax.pure_callback` copies every argument through the
-        # threads that are busy with the program: slower by far, and above 100 KiB it can wait
-        # for itself forever.
-        def in_place(context: object, out: Sequence[Any], *values: Any) -> None:
-            del context
-            arrays, _ = flattened(values)
-            for target, found in zip(out, function(*arrays), strict=True):
-                view = np.asarray(target)
-                view[...] = found.reshape(view.shape)
-
-        found = buffer_callback(in_place, list(outputs), vmap_method="broadcast_all")(*arguments)
-        return list(found)
-
-    def copied(*values: Any) -> list[np.ndarray]:
-        arrays, batch = flattened(values)
+        batch = arrays[0].shape
+        found = self._function(*(array.reshape(-1, *array.shape[len(batch) :]) for array in arrays))
         return [
             result.reshape((*batch, *output.shape)).astype(output.dtype)
-            for result, output in zip(function(*arrays), outputs, strict=True)
+            for result, output in zip(found, self._outputs, strict=True)
         ]
-
-    return list(jax.pure_callback(copied, list(outputs), *arguments, vmap_method="broadcast_all"))

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int, Int8, Int32, Key, UInt8, UInt32
 
-from selfplay.adapters.callbacks import call_host
+from selfplay.adapters.callbacks import HostQuestion
 from selfplay.adapters.origin import Origin, origin_of
 from selfplay.adapters.pool import FEWEST_CORES, PATIENCE, Pool, wanted_processes
 from selfplay.adapters.probe import probe
@@ -88,20 +88,20 @@ class HostedGame(Game[HostedState]):
         self._turns = Turns(self._tree.symmetries, self.num_actions, self._tree.outcomes)
         self._rows = HostRows(self._tree)
         self._answers = self._rows if origin is None else _shared(self._rows, origin)
-
-    def _ask(self, question: str, *arguments: Array) -> list[Array]:
-        """Returns what the host says, for one position or for as many as `jax.vmap` makes it."""
-        answer = [
-            jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in self._rows.gives[question]
-        ]
-        return call_host(functools.partial(self._answers.ask, question), answer, *arguments)
+        self._ask = {
+            question: HostQuestion(
+                functools.partial(self._answers.ask, question),
+                [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds],
+            )
+            for question, kinds in self._rows.gives.items()
+        }
 
     def init(self, key: Key[Array, ""]) -> HostedState:
         """Returns the first position; `key` decides a random start."""
         start = jnp.uint32(0)
         if self._tree.random_start:
             start = jax.random.bits(key, dtype=jnp.uint32)
-        legal, player, terminal, result = self._ask("init", start)
+        legal, player, terminal, result = self._ask["init"](start)
         return HostedState(
             start=start,
             length=jnp.int32(0),
@@ -121,7 +121,7 @@ class HostedGame(Game[HostedState]):
         known = (action >= 0) & (action < self.num_actions) & (state.length < self._longest)
         played = known & (bit & 1).astype(jnp.bool_) & ~state.terminal
         entry = self._turns.back(state.view, action)
-        answer = self._ask("step", state.start, state.length, state.moves, entry, played)
+        answer = self._ask["step"](state.start, state.length, state.moves, entry, played)
         return self._grown(state, entry, played, answer)
 
     def _grown(
@@ -164,7 +164,7 @@ class HostedGame(Game[HostedState]):
 
     def observe(self, state: HostedState) -> Float32[Array, "..."]:
         """Returns what the player to move sees; zeros where nobody moves."""
-        (seen,) = self._ask("observe", state.start, state.length, state.moves, state.view)
+        (seen,) = self._ask["observe"](state.start, state.length, state.moves, state.view)
         return seen
 
     def symmetries(self) -> Sequence[Symmetry[HostedState]]:
@@ -185,8 +185,7 @@ class HostedGame(Game[HostedState]):
         """Returns what the user's game wants to be predicted, from the end of the match."""
         if not self._rows.targets:
             return {}
-        told = self._ask(
-            "auxiliary",
+        told = self._ask["auxiliary"](
             state.start,
             state.length,
             state.moves,
@@ -242,7 +241,7 @@ class HostedChanceGame(HostedGame, ChanceGame[HostedState]):
     def chance_probabilities(self, state: HostedState) -> Float32[Array, " C"]:
         """Returns how likely each outcome is; zeros where nothing is to be drawn."""
         asked = self.is_chance(state)
-        (likely,) = self._ask("chance", state.start, state.length, state.moves, asked)
+        (likely,) = self._ask["chance"](state.start, state.length, state.moves, asked)
         return self._turns.chances(state.view, likely)
 
     def resolve(self, state: HostedState, outcome: Int32[Array, ""]) -> HostedState:
@@ -250,7 +249,7 @@ class HostedChanceGame(HostedGame, ChanceGame[HostedState]):
         known = (outcome >= 0) & (outcome < self.num_outcomes)
         asked = known & self.is_chance(state)
         entry = self._turns.outcome_back(state.view, outcome)
-        drawn, *answer = self._ask("resolve", state.start, state.length, state.moves, entry, asked)
+        drawn, *answer = self._ask["resolve"](state.start, state.length, state.moves, entry, asked)
         return self._grown(state, entry, drawn, answer)
 
     def outcome_to_string(self, state: HostedState, outcome: int) -> str:

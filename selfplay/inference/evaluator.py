@@ -10,9 +10,9 @@ import numpy.typing as npt
 from jaxtyping import Array, Bool, Int32, Key, PyTree
 
 from selfplay.game import Game
+from selfplay.host_call import call_host, enrol
 from selfplay.inference.contract import Agreement, Counts, Ranges
 from selfplay.inference.graph import INPUT
-from selfplay.inference.host_call import call_host, enrol
 from selfplay.inference.model import Answer, Model, make_session
 from selfplay.inference.towers import POLICY, VALUE, build_graph
 from selfplay.networks import Network, NetworkConfig, Weights, expected_result

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax.experimental.buffer_callback import buffer_callback
@@ -55,25 +56,34 @@ def enrol(function: HostFunction) -> int:
 
 
 def call_host(
-    number: Int32[Array, ""], results: Sequence[jax.ShapeDtypeStruct], *arguments: Array
+    number: int | Int32[Array, ""],
+    results: Sequence[jax.ShapeDtypeStruct],
+    *arguments: Array,
+    awaited: bool = True,
 ) -> tuple[Array, ...]:
     """Calls a function on the host from a program for CPU devices.
 
     What the function raises ends the program with a `jax.errors.JaxRuntimeError`, in whose message
-    the traceback is.
+    the traceback is. `jax.vmap` makes one call of it, in which every argument and every result has
+    the batch axis in front.
 
     Args:
-        number: of the function, from `enrol`.
+        number: of the function, from `enrol`. One that is not an argument of the program is part
+            of its text: then another process finds the program on disk if it enrols the same
+            functions in the same order.
         results: shapes and types of what it returns.
         arguments: what it is given; booleans, integers or floats.
+        awaited: whether the end of the process waits for the program; if what the function raised
+            has ended it, that is reported then once more.
     """
     # There is no side effect. But JAX waits at the end of the process for programs that have one;
     # others it takes down with the interpreter's lock in hand, while they wait for that lock.
+    ways: dict[str, Any] = {"has_side_effect": awaited, "vmap_method": "broadcast_all"}
     if cacheable():
-        call = jax.ffi.ffi_call(_TARGET, tuple(results), has_side_effect=True)
+        call = jax.ffi.ffi_call(_TARGET, tuple(results), **ways)
     else:
-        call = buffer_callback(_fill, tuple(results), has_side_effect=True)
-    return tuple(call(number, *arguments))
+        call = buffer_callback(_fill, tuple(results), **ways)
+    return tuple(call(jnp.int32(number), *arguments))
 
 
 @functools.cache
@@ -112,15 +122,18 @@ def _try() -> None:
 def _fill(_: Any, out: Sequence[Any], number: Any, *arguments: Any) -> None:
     """Is for `buffer_callback` what the handler is for XLA."""
     _answer(
-        int(np.asarray(number)),
+        np.asarray(number),
         [np.asarray(buffer) for buffer in arguments],
         [np.asarray(buffer) for buffer in out],
     )
 
 
-def _answer(number: int, arguments: list[npt.NDArray[Any]], out: list[npt.NDArray[Any]]) -> None:
-    """Writes to `out` what function `number` says."""
-    for target, values in zip(out, _functions[number](*arguments), strict=True):
+def _answer(
+    number: npt.NDArray[np.int32], arguments: list[npt.NDArray[Any]], out: list[npt.NDArray[Any]]
+) -> None:
+    """Writes to `out` what function `number` says, which may have been repeated by `jax.vmap`."""
+    function = _functions[int(number.flat[0])]
+    for target, values in zip(out, function(*arguments), strict=True):
         target[...] = values
 
 
@@ -234,7 +247,7 @@ def _handle(address: int) -> int | None:
             _introduce(frame)
             return None
         number, *arguments = _arrays(frame.arguments, writeable=False)
-        _answer(int(number), arguments, _arrays(frame.results, writeable=True))
+        _answer(number, arguments, _arrays(frame.results, writeable=True))
         return None
     except BaseException:
         message = traceback.format_exc().encode()
