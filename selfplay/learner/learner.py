@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
@@ -309,9 +310,11 @@ def _update(
         cut = jax.tree.map(
             lambda leaf: leaf.reshape(config.micro_batches, -1, *leaf.shape[1:]), targets
         )
-        pieces = jax.lax.map(lambda part: jax.grad(loss, has_aux=True)(state.weights, part), cut)
-        gradient, parts = jax.tree.map(lambda leaf: leaf.mean(axis=0), pieces)
-    gradient, parts = jax.lax.pmean((gradient, parts), AXIS)
+        found = jax.lax.map(lambda part: jax.grad(loss, has_aux=True)(state.weights, part), cut)
+        gradient, parts = jax.tree.map(lambda leaf: leaf.mean(axis=0), found)
+    # In one piece: devices wait for each other once, not for each weight.
+    pieces, apart = ravel_pytree((gradient, parts))
+    gradient, parts = apart(jax.lax.pmean(pieces, AXIS))
     step, optimizer_state = optimizer.update(gradient, state.optimizer, state.weights)
     weights = jax.tree.map(lambda weight, change: weight + rate * change, state.weights, step)
     # Early weights are poor: the average forgets them quickly at first.

@@ -238,7 +238,7 @@ class Loop:
             playing.wait()
 
     def _keep(self, finished: list[MatchRecord]) -> None:
-        """Stores and takes in matches that ended; meanwhile an accelerator plays on."""
+        """Stores and takes in matches that ended; meanwhile the devices play on."""
         cursor = self.cursor
         stored = store_own(self.run.matches, cursor, finished)
         positions = self.learning.take_in(LOOP, cursor.sequence, stored)

@@ -10,7 +10,7 @@ from selfplay.inference import Inference, make_inference
 from selfplay.learner import Learner
 from selfplay.networks import Network, build
 from selfplay.parallel import local_mesh
-from selfplay.processes.plan import choose_matches
+from selfplay.processes.plan import choose_matches, choose_plies
 from selfplay.records import Provenance
 from selfplay.replay import ReplayWindow
 from selfplay.rollout import SelfPlayer
@@ -80,7 +80,9 @@ def make_parts(
     network = build(game, config.network, next_policy=config.learner.next_policy_weight > 0)
     inference = make_inference(game, network, config.network, config.search.inference)
     count = choose_matches(game, network, config).count
-    rollout = dataclasses.replace(config.rollout, matches_per_device=count)
+    chosen = config.updated({"rollout": {"matches_per_device": count}})
+    plies = choose_plies(network, chosen, inference.kind)
+    rollout = dataclasses.replace(chosen.rollout, plies_per_chunk=plies)
     player = SelfPlayer(game, inference.evaluate, config.search, rollout, mesh=mesh)
     return Parts(
         game=game,

@@ -11,9 +11,10 @@ from jaxtyping import PyTree
 
 from selfplay.errors import ConfigError
 from selfplay.game import ChanceGame, Game
+from selfplay.inference import multiplications
 from selfplay.learner import LearnerConfig
 from selfplay.networks import Network, NetworkConfig
-from selfplay.rollout.config import CPU_MATCHES
+from selfplay.rollout.config import CHUNK_PLIES, CPU_MATCHES
 from selfplay.run import Config
 
 _NODE_BYTES = 20
@@ -46,6 +47,10 @@ _FEWEST_ACCELERATOR_MATCHES = 64
 _MOST_ACCELERATOR_MATCHES = 1024
 _ACCELERATOR_MATCHES = 256
 """Where an accelerator does not say how much memory it has."""
+
+_MOST_PLIES = 32
+_CHUNK_MULTIPLICATIONS = 2.5e11
+"""Of the network on one device in one chunk, where it may be long: a second or two in integers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,6 +185,26 @@ def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchCh
         count=count,
         reason=f"{_size(match)} each on a {platform} with {_size(capacity)}, {limit}",
     )
+
+
+def choose_plies(network: Network, config: Config, kind: str) -> int:
+    """Returns how many plies a chunk plays: as set, or what suits what computes the network.
+
+    ONNX Runtime computes no position twice with the same weights, and what a search asks for the
+    next one asks again: a chunk of 32 plies computes a tenth less than four of 8, and loads new
+    weights once. It is so long only where it is over soon, for new weights come with the next.
+
+    Args:
+        network: what `config` describes.
+        config: the settings, with the number of matches that was chosen.
+        kind: "xla", "onnx" or "onnx-int8".
+    """
+    rollout = config.rollout
+    if rollout.plies_per_chunk or kind == "xla":
+        return rollout.plies_per_chunk or CHUNK_PLIES
+    ply = rollout.matches_per_device * config.search.num_simulations * multiplications(network)
+    fitting = max(1, int(_CHUNK_MULTIPLICATIONS / max(ply, 1)))
+    return min(max(CHUNK_PLIES, 2 ** (fitting.bit_length() - 1)), _MOST_PLIES)
 
 
 def tree_bytes(

@@ -126,8 +126,7 @@ class _Chunk(NamedTuple):
 class Playing(Chunks):
     """Plays matches with whatever weights it is given; every process that plays has one.
 
-    On an accelerator it is one chunk ahead: while the host sorts out and stores what was played,
-    the device plays on. On CPU cores both would want the same cores.
+    It is one chunk ahead: while the host sorts out and stores what was played, the devices play on.
 
     Attributes:
         collector: the plies of the matches in progress.
@@ -142,7 +141,6 @@ class Playing(Chunks):
         start_key: Key[Array, ""],
         play_key: Key[Array, ""],
         say: Callable[[str], None] = lambda text: None,
-        ahead: bool | None = None,
     ) -> None:
         """Starts all matches at their first position.
 
@@ -152,24 +150,19 @@ class Playing(Chunks):
             start_key: decides how the first matches start; consumed.
             play_key: decides the rest; consumed.
             say: is told how well an integer network agrees with the float one.
-            ahead: whether the next chunk is begun before the last one is looked at; None for
-                wherever that pays.
         """
         super().__init__(parts, start_key=start_key, play_key=play_key)
         self._say = say
         self._start_key = start_key
         self.collector = MatchCollector(provenance, parts.player.num_matches)
         self._calibrate_at = 0 if parts.inference.kind == "onnx-int8" else _NEVER
-        on_cpu = parts.mesh.devices.flat[0].platform == "cpu"
-        self._plays_ahead = not on_cpu if ahead is None else ahead
         self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
 
     def chunk(self, weights: PyTree, *, update: int, sequence: int) -> list[MatchRecord]:
-        """Plays a chunk in every match and returns those that ended.
+        """Begins a chunk in every match and returns the matches that ended in the one before.
 
-        One chunk ahead, it returns those that ended in the chunk before, while this one is being
-        played: none the first time.
+        Around a calibration there is none before: then it returns what ended in this one.
 
         Args:
             weights: for the evaluator; they may differ from call to call.
@@ -177,17 +170,16 @@ class Playing(Chunks):
             sequence: of the file the finished matches will be written to.
         """
         due = update >= self._calibrate_at
-        if self._begun is not None and (due or not self._plays_ahead):
+        if due and self._begun is not None:
             return self.rest(sequence=sequence)
         # A calibration sees the positions of one chunk, whatever this process played before.
         chunk = _Chunk(self.begin(weights, version=None if due else update), update)
-        if self._plays_ahead and not due:
-            before, self._begun = self._begun, chunk
-            return [] if before is None else self._collect(before, sequence)
-        finished = self._collect(chunk, sequence)
         if due:
+            finished = self._collect(chunk, sequence)
             self._calibrate(update)
-        return finished
+            return finished
+        before, self._begun = self._begun, chunk
+        return [] if before is None else self._collect(before, sequence)
 
     def rest(self, *, sequence: int) -> list[MatchRecord]:
         """Returns the matches that ended in the chunk that was begun, and begins no other.

@@ -253,7 +253,7 @@ class Worker:
         plays the same, so it keeps to what was asked for.
         """
         self._chunks_timed += 1
-        plies = self.parts.config.rollout.plies_per_chunk
+        plies = self.parts.player.config.plies_per_chunk
         asked = "plies_per_chunk" in self._options.settings.get("rollout", {})
         fixed = self._options.seed is not None or asked
         if self._chunks_timed != 2 or fixed or seconds <= _LONGEST_CHUNK_SECONDS or plies == 1:

@@ -7,6 +7,9 @@ from selfplay.configuration import check_range
 CPU_MATCHES = 64
 """Matches on each CPU core, if nothing else is asked for; 16 to 256 are about as fast."""
 
+CHUNK_PLIES = 8
+"""Plies in a chunk, if nothing else is asked for."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RolloutConfig:
@@ -15,19 +18,20 @@ class RolloutConfig:
     Attributes:
         matches_per_device: matches that advance side by side on each device, at least 0; 0 for
             what suits it: 64 on a CPU core, on an accelerator up to 1024, as its memory allows.
-        plies_per_chunk: plies that one compiled call plays in every match, at least 1.
+        plies_per_chunk: plies that one compiled call plays in every match, at least 0; 0 for what
+            suits what computes the network: 8, with ONNX Runtime up to 32 where they are soon done.
         random_opening_share: share of matches that begin with random moves, in [0, 1].
         random_opening_plies: such a match begins with 1 to this many random plies, at least 1.
             Those moves are marked exploratory: positions before them take no outcome from after.
     """
 
     matches_per_device: int = 0
-    plies_per_chunk: int = 8
+    plies_per_chunk: int = 0
     random_opening_share: float = 0.4
     random_opening_plies: int = 6
 
     def __post_init__(self) -> None:
         check_range("rollout.matches_per_device", self.matches_per_device, low=0)
-        check_range("rollout.plies_per_chunk", self.plies_per_chunk, low=1)
+        check_range("rollout.plies_per_chunk", self.plies_per_chunk, low=0)
         check_range("rollout.random_opening_share", self.random_opening_share, low=0, high=1)
         check_range("rollout.random_opening_plies", self.random_opening_plies, low=1)

@@ -21,7 +21,7 @@ from selfplay.game import (
     start,
 )
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
-from selfplay.rollout.config import CPU_MATCHES, RolloutConfig
+from selfplay.rollout.config import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
 from selfplay.search import Evaluator, SearchConfig, random_legal_action, search
 
 
@@ -101,6 +101,8 @@ class SelfPlayer:
         self.search_config = search_config
         if not config.matches_per_device:
             config = dataclasses.replace(config, matches_per_device=CPU_MATCHES)
+        if not config.plies_per_chunk:
+            config = dataclasses.replace(config, plies_per_chunk=CHUNK_PLIES)
         self.config = config
         self.mesh = mesh or local_mesh()
         self.num_matches = config.matches_per_device * self.mesh.size

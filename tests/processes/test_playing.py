@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from selfplay.learner import Learner
-from selfplay.processes import playing as playing_module
+from selfplay.processes.bounds import Bounds
 from selfplay.processes.loop import Loop
 from selfplay.processes.playing import Playing
+from selfplay.processes.worker import WorkerOptions, work
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory
 from tests.processes.conftest import MakeRun
@@ -31,14 +32,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return make_run(tmp_path_factory.mktemp("playing") / "run", tiny_parts())[0]
 
 
-def begin(run: RunDirectory, *, ahead: bool | None) -> Playing:
+def begin(run: RunDirectory) -> Playing:
     parts = tiny_parts()
     return Playing(
         parts,
         parts.provenance(run, "w"),
         start_key=jax.random.key(1),
         play_key=jax.random.key(2),
-        ahead=ahead,
     )
 
 
@@ -50,18 +50,10 @@ def moves(matches: list[MatchRecord]) -> list[tuple[int, ...]]:
     return [tuple(match.actions.tolist()) for match in matches]
 
 
-@pytest.mark.parametrize(
-    ("ahead", "order"),
-    [
-        # On CPU cores the host's work and the next chunk would want the same cores.
-        (None, ["begin 0", "look 0", "begin 1", "look 1", "begin 2", "look 2"]),
-        (True, ["begin 0", "begin 1", "look 0", "begin 2", "look 1"]),
-    ],
-)
 def test_the_next_chunk_is_begun_before_the_last_one_is_looked_at(
-    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, ahead: bool | None, order: list[str]
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    playing = begin(run, ahead=ahead)
+    playing = begin(run)
     seen: list[str] = []
     begins, looks = playing.begin, playing.collector.add
 
@@ -78,25 +70,30 @@ def test_the_next_chunk_is_begun_before_the_last_one_is_looked_at(
     monkeypatch.setattr(playing.collector, "add", looked)
     for number in range(3):
         playing.chunk(weights(), update=number, sequence=number)
-    assert seen == order
+    assert seen == ["begin 0", "begin 1", "look 0", "begin 2", "look 1"]
 
 
 def test_the_same_matches_are_played_one_chunk_later(run: RunDirectory) -> None:
-    usual, ahead = begin(run, ahead=False), begin(run, ahead=True)
-    wanted = [moves(usual.chunk(weights(), update=0, sequence=n)) for n in range(5)]
+    usual, ahead = begin(run), begin(run)
+
+    def at_once(number: int) -> list[tuple[int, ...]]:
+        plies = usual.play(weights(), version=0)
+        return moves(usual.collector.add(plies, checkpoint=0, sequence=number))
+
+    wanted = [at_once(number) for number in range(5)]
     found = [moves(ahead.chunk(weights(), update=0, sequence=n)) for n in range(5)]
     assert found == [[], *wanted[:4]]
     assert sum(map(len, wanted)) > 8
     # Nothing is lost where it pauses, and it goes on from there.
     assert moves(ahead.rest(sequence=5)) == wanted[4]
     assert ahead.rest(sequence=5) == []
-    following = moves(usual.chunk(weights(), update=0, sequence=5))
+    following = at_once(5)
     assert ahead.chunk(weights(), update=0, sequence=5) == []
     assert moves(ahead.rest(sequence=6)) == following
 
 
 def test_records_say_which_weights_played_them(run: RunDirectory) -> None:
-    playing = begin(run, ahead=True)
+    playing = begin(run)
     for update in range(6):
         for match in playing.chunk(weights(), update=update, sequence=update):
             # What is returned with update n was played with n - 1, and ended then.
@@ -106,14 +103,8 @@ def test_records_say_which_weights_played_them(run: RunDirectory) -> None:
 
 @pytest.fixture
 def accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every loop play ahead and make several updates a call, as on an accelerator."""
+    """Makes every loop make several updates a call, as on an accelerator."""
     monkeypatch.setattr(Learner, "most_updates", lambda self, samples: 4)
-    original = Playing.__init__
-
-    def init(self: Playing, *args: Any, **keywords: Any) -> None:
-        original(self, *args, **{**keywords, "ahead": True})
-
-    monkeypatch.setattr(playing_module.Playing, "__init__", init)
 
 
 @pytest.mark.usefixtures("accelerated")
@@ -128,7 +119,6 @@ def test_two_and_two_are_four_on_an_accelerator(new_run: MakeRun) -> None:
     assert whole.cursor.iteration == last.cursor.iteration
 
 
-@pytest.mark.usefixtures("accelerated")
 def test_a_chunk_that_was_begun_is_in_the_checkpoint(new_run: MakeRun) -> None:
     run, parts = new_run(updates=8)
     loop = train_all(run, parts)
@@ -145,30 +135,13 @@ def test_a_chunk_that_was_begun_is_in_the_checkpoint(new_run: MakeRun) -> None:
     assert "begun" in held
 
 
-def test_a_worker_stores_the_chunk_it_had_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from selfplay.processes.bounds import Bounds
-    from selfplay.processes.worker import WorkerOptions, work
-
+def test_a_worker_stores_the_chunk_it_had_begun(tmp_path: Path) -> None:
     train_all(*make_run(tmp_path / "run", tiny_parts(), updates=4, checkpoint_updates=4))
-    stored = {}
-    for ahead in (False, True):
-        original = Playing.__init__
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                playing_module.Playing,
-                "__init__",
-                lambda self, *a, original=original, ahead=ahead, **k: original(
-                    self, *a, **{**k, "ahead": ahead}
-                ),
-            )
-            options = WorkerOptions(id=f"w{ahead}", seed=3, jitter_seconds=0.0)
-            worker = work(str(tmp_path / "run"), options, Bounds(max_matches=20))
-        assert worker is not None
-        found = RunDirectory.open(tmp_path / "run").matches
-        numbers = range(found.next_sequence(f"w{ahead}"))
-        stored[ahead] = sum(len(found.get(f"w{ahead}", number)) for number in numbers)
-        # Every chunk that was played was stored: what ended in the last one as well.
-        assert worker.bounds.matches == stored[ahead] >= 20
-        assert worker.playing.rest(sequence=0) == []
+    options = WorkerOptions(id="w", seed=3, jitter_seconds=0.0)
+    worker = work(str(tmp_path / "run"), options, Bounds(max_matches=20))
+    assert worker is not None
+    found = RunDirectory.open(tmp_path / "run").matches
+    stored = sum(len(found.get("w", number)) for number in range(found.next_sequence("w")))
+    # Every chunk that was played was stored: what ended in the last one as well.
+    assert worker.bounds.matches == stored >= 20
+    assert worker.playing.rest(sequence=0) == []
