@@ -24,6 +24,7 @@ from typing import Any
 SIMULATIONS = 32
 MATCHES_PER_DEVICE = 64
 PLIES = 8
+"""In a chunk of the pgx way, which then takes more than a second."""
 
 
 def main() -> None:
@@ -56,7 +57,8 @@ def main() -> None:
     config = config.updated(
         {
             "search": {"num_simulations": SIMULATIONS},
-            "rollout": {"matches_per_device": MATCHES_PER_DEVICE, "plies_per_chunk": PLIES},
+            # As many plies in a chunk as training would choose.
+            "rollout": {"matches_per_device": MATCHES_PER_DEVICE, "plies_per_chunk": 0},
         }
     )
     next_policy = config.learner.next_policy_weight > 0

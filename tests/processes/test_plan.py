@@ -1,6 +1,7 @@
 """The memory plan: what it says is what is taken, and too much is refused before it is."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from selfplay.errors import ConfigError
 from selfplay.networks import build
-from selfplay.processes.plan import MemoryPlan, host_memory, plan_memory, tree_bytes
+from selfplay.processes.plan import MemoryPlan, choose_plies, host_memory, plan_memory, tree_bytes
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow
 from selfplay.run import Config
@@ -101,6 +102,21 @@ def test_a_cpu_plays_as_many_matches_as_ever() -> None:
     assert set_by_hand.matches == 16 * len(jax.local_devices())
     assert set_by_hand.choice == "16 matches a device: rollout.matches_per_device says so"
     assert str(set_by_hand).endswith(f" ({set_by_hand.choice})")
+
+
+def plies(settings: Any, kind: str = "onnx-int8") -> int:
+    config = Config().updated({"rollout": {"matches_per_device": 64}}).updated(settings)
+    return choose_plies(build(GAME, config.network), config, kind)
+
+
+def test_chunks_are_long_where_nothing_is_computed_twice_and_soon_over() -> None:
+    assert plies({}) == 32
+    assert plies({}, "xla") == 8
+    assert plies({"search": {"num_simulations": 64}}) == 16
+    assert plies({"network": {"channels": 128}}) == 8
+    assert plies({"search": {"num_simulations": 1}}) == 32
+    for kind in ("xla", "onnx"):
+        assert plies({"rollout": {"plies_per_chunk": 3}}, kind) == 3
 
 
 class Card:
