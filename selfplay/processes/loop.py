@@ -185,6 +185,8 @@ class Loop:
                     news.tell(progress, self.meter, suspends=suspends)
             progress = self.progress()
         finally:
+            if self.playing is not None:
+                self.playing.close()
             # Not a fresh one: after a failure in the middle of an update there is no state to ask.
             if news is not None:
                 news.close(progress)

@@ -1,5 +1,6 @@
 """The playing half of a run: matches in progress, chunk after chunk."""
 
+import contextlib
 import operator
 import sys
 import types
@@ -79,6 +80,11 @@ class Chunks:
     def wait(self) -> None:
         """Returns once nothing is being played on the devices."""
         jax.block_until_ready(self.matches)
+
+    def close(self) -> None:
+        """Waits likewise, whatever comes of it: no process may end while a program asks for it."""
+        with contextlib.suppress(RuntimeError):
+            self.wait()
 
     def calibrate(self) -> Agreement | None:
         """Measures what an integer network needs to know, on what the loaded weights have seen.
@@ -180,6 +186,11 @@ class Playing(Chunks):
             return finished
         before, self._begun = self._begun, chunk
         return [] if before is None else self._collect(before, sequence)
+
+    @property
+    def chunks_done(self) -> int:
+        """Chunks played and looked at."""
+        return self.iteration - (self._begun is not None)
 
     def rest(self, *, sequence: int) -> list[MatchRecord]:
         """Returns the matches that ended in the chunk that was begun, and begins no other.

@@ -161,6 +161,7 @@ class Worker:
                 self._tell(state)
             self._finish_begun()
         finally:
+            self.playing.close()
             self._follower.close()
             self._monitor.state("leaving", ready=False)
             self._monitor.update(self.fields())
@@ -249,14 +250,15 @@ class Worker:
     def _fit_chunks(self, seconds: float) -> None:
         """Shortens chunks that would keep a new checkpoint waiting.
 
-        The first call compiles, so the second one tells. With a seed of its own a worker always
-        plays the same, so it keeps to what was asked for.
+        The first one includes compilation, so the second one tells, when it is looked at. With a
+        seed of its own a worker always plays the same, so it keeps to what was asked for.
         """
-        self._chunks_timed += 1
+        before, self._chunks_timed = self._chunks_timed, self.playing.chunks_done
+        tells = before < 2 <= self._chunks_timed
         plies = self.parts.player.config.plies_per_chunk
         asked = "plies_per_chunk" in self._options.settings.get("rollout", {})
         fixed = self._options.seed is not None or asked
-        if self._chunks_timed != 2 or fixed or seconds <= _LONGEST_CHUNK_SECONDS or plies == 1:
+        if not tells or fixed or seconds <= _LONGEST_CHUNK_SECONDS or plies == 1:
             return
         fitting = max(1, int(plies * _LONGEST_CHUNK_SECONDS / 2 / seconds))
         self._say(f"a chunk takes {seconds:.1f} s: {fitting} plies at a time from now on")

@@ -143,6 +143,25 @@ def test_a_new_checkpoint_is_taken_up_in_the_middle_of_matches(
     Rebuilder(done[0].parts.game)(both)
 
 
+def test_chunks_that_keep_a_checkpoint_waiting_are_shortened(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = play(run_path, Bounds(max_matches=30), id="v")
+    assert usual.parts.player.config.plies_per_chunk == 4
+    monkeypatch.setattr(worker_module, "_LONGEST_CHUNK_SECONDS", 1e-9)
+    worker = play(run_path, Bounds(max_matches=30), id="w")
+    assert worker.parts.player.config.plies_per_chunk == 1
+    # Nothing is cut short for it.
+    played = [match for file in run_path.glob("matches/w/[0-9]*") for match in read_matches(file)]
+    assert len(played) >= 30
+    Rebuilder(worker.parts.game)(played)
+    # Who says how long a chunk is to be gets that.
+    asked = play(
+        run_path, Bounds(max_matches=30), id="x", settings={"rollout": {"plies_per_chunk": 3}}
+    )
+    assert asked.parts.player.config.plies_per_chunk == 3
+
+
 def test_it_waits_for_the_run_and_its_first_checkpoint(
     template: Path, tmp_path: Path, background: Callable[..., Any]
 ) -> None:
