@@ -81,7 +81,7 @@ def make_parts(
     inference = make_inference(game, network, config.network, config.search.inference)
     count = choose_matches(game, network, config).count
     chosen = config.updated({"rollout": {"matches_per_device": count}})
-    plies = choose_plies(network, chosen, inference.kind)
+    plies = choose_plies(game, network, chosen, inference.kind)
     rollout = dataclasses.replace(chosen.rollout, plies_per_chunk=plies)
     player = SelfPlayer(game, inference.evaluate, config.search, rollout, mesh=mesh)
     return Parts(

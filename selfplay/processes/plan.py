@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from selfplay.adapters import HostedGame
 from selfplay.errors import ConfigError
 from selfplay.game import ChanceGame, Game
 from selfplay.inference import multiplications
@@ -51,6 +52,9 @@ _ACCELERATOR_MATCHES = 256
 _MOST_PLIES = 32
 _CHUNK_MULTIPLICATIONS = 2.5e11
 """Of the network on one device in one chunk, where it may be long: a second or two in integers."""
+
+_SMALL_NODE = 512
+"""Bytes of a tree node; with so few, rules and tree cost little beside the network."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,21 +191,26 @@ def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchCh
     )
 
 
-def choose_plies(network: Network, config: Config, kind: str) -> int:
+def choose_plies(game: Game[Any], network: Network, config: Config, kind: str) -> int:
     """Returns how many plies a chunk plays: as set, or what suits what computes the network.
 
     ONNX Runtime computes no position twice with the same weights, and what a search asks for the
     next one asks again: a chunk of 32 plies computes a tenth less than four of 8, and loads new
-    weights once. It is so long only where it is over soon, for new weights come with the next.
+    weights once. It is so long only where it is over soon, for new weights come with the next: if
+    the network is what takes the time, and a small one.
 
     Args:
+        game: the rules.
         network: what `config` describes.
         config: the settings, with the number of matches that was chosen.
         kind: "xla", "onnx" or "onnx-int8".
     """
     rollout = config.rollout
-    if rollout.plies_per_chunk or kind == "xla":
-        return rollout.plies_per_chunk or CHUNK_PLIES
+    if rollout.plies_per_chunk:
+        return rollout.plies_per_chunk
+    node = _tree_bytes(game, config) // (config.search.num_simulations + 1)
+    if kind == "xla" or node > _SMALL_NODE or isinstance(game, HostedGame):
+        return CHUNK_PLIES
     ply = rollout.matches_per_device * config.search.num_simulations * multiplications(network)
     fitting = max(1, int(_CHUNK_MULTIPLICATIONS / max(ply, 1)))
     return min(max(CHUNK_PLIES, 2 ** (fitting.bit_length() - 1)), _MOST_PLIES)
