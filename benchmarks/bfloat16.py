@@ -4,7 +4,8 @@
 
 Three ways: XLA's convolution in float32 and in bfloat16, and a product of matrices in bfloat16 (the
 neighbours of each cell side by side), which is what XLA has fast code for where the cores have
-instructions for it. On one core, by CPU time. Prints one JSON object a line.
+instructions for it; and that product alone. On one core, by CPU time. Prints one JSON object a
+line.
 """
 
 import json
@@ -43,6 +44,20 @@ def main() -> None:
                         "with_gradients_ms": round(
                             1000 * seconds(with_gradients(way), board, kernel), 3
                         ),
+                    }
+                ),
+                flush=True,
+            )
+        for dtype in (jnp.float32, jnp.bfloat16):
+            left = jnp.ones((BATCH * HEIGHT * WIDTH, 9 * channels), dtype)
+            right = jnp.ones((9 * channels, channels), dtype)
+            rate = 2e-9 * left.size * channels / seconds(_dot, left, right)
+            print(
+                json.dumps(
+                    {
+                        "channels": channels,
+                        "way": f"the product alone, {right.dtype}",
+                        "gflop_per_second": round(rate, 1),
                     }
                 ),
                 flush=True,

@@ -195,9 +195,9 @@ def choose_plies(game: Game[Any], network: Network, config: Config, kind: str) -
     """Returns how many plies a chunk plays: as set, or what suits what computes the network.
 
     ONNX Runtime computes no position twice with the same weights, and what a search asks for the
-    next one asks again: a chunk of 32 plies computes a tenth less than four of 8, and loads new
-    weights once. It is so long only where it is over soon, for new weights come with the next: if
-    the network is what takes the time, and a small one.
+    next one asks again: a chunk of 32 plies computes about a fifth less than four of 8, and loads
+    new weights once. It is so long only where it is over soon, for new weights come with the
+    next: if the network is what takes the time, and a small one.
 
     Args:
         game: the rules.
