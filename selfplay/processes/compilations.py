@@ -1,16 +1,22 @@
-"""What JAX compiles in this process, and what it compiles again although it need not."""
+"""What JAX compiles in this process: how often, for how long, and what is under way now."""
 
 import collections
 import threading
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
 import jax
 
+from selfplay.telemetry import Monitor
+
 COMPILED_ONCE = ("play_chunk", "update_weights")
 """The large programs: one of each serves a process for as long as it runs."""
 
-_EVENT = "/jax/core/compile/backend_compile_duration"
+_STAGES = "/jax/core/compile/"
+"""What the names of the events of tracing, lowering and compiling begin with. JAX tells the
+beginning of each as a scalar and its end as a duration."""
+_EVENT = f"{_STAGES}backend_compile_duration"
 _MOST_LISTED = 8
 
 
@@ -21,6 +27,7 @@ class _Totals:
         self.lock = threading.Lock()
         self.counts: collections.Counter[str] = collections.Counter()
         self.seconds: dict[str, float] = collections.defaultdict(float)
+        self.monitors: weakref.WeakSet[Monitor] = weakref.WeakSet()
         self._listens = False
 
     def listen(self) -> None:
@@ -29,9 +36,28 @@ class _Totals:
             if self._listens:
                 return
             self._listens = True
-        jax.monitoring.register_event_duration_secs_listener(self._hear)
+        jax.monitoring.register_scalar_listener(self._hear_begin)
+        jax.monitoring.register_event_duration_secs_listener(self._hear_end)
 
-    def _hear(self, event: str, duration_secs: float, **facts: str | int) -> None:
+    def watch(self, monitor: Monitor) -> None:
+        """Tells a monitor of everything that is compiled from now on, as long as it exists."""
+        self.listen()
+        with self.lock:
+            self.monitors.add(monitor)
+
+    def _watching(self) -> list[Monitor]:
+        with self.lock:
+            return list(self.monitors)
+
+    def _hear_begin(self, event: str, value: float | int, **facts: str | int) -> None:
+        if event.startswith(_STAGES):
+            for monitor in self._watching():
+                monitor.compilation_begins((threading.get_ident(), event))
+
+    def _hear_end(self, event: str, duration_secs: float, **facts: str | int) -> None:
+        if event.startswith(_STAGES):
+            for monitor in self._watching():
+                monitor.compilation_ends((threading.get_ident(), event))
         if event != _EVENT:
             return
         name = str(facts.get("fun_name", "")).removeprefix("jit(").removesuffix(")")
@@ -41,6 +67,11 @@ class _Totals:
 
 
 _TOTALS = _Totals()
+
+
+def watch_compilations(monitor: Monitor) -> None:
+    """Tells a monitor from now on when JAX begins and ends to compile, so that it is not hung."""
+    _TOTALS.watch(monitor)
 
 
 class Compilations:

@@ -53,8 +53,7 @@ def wait_for_run(place: str, bounds: Bounds, listeners: Listeners) -> RunDirecto
             return None
 
     def waiting() -> None:
-        monitor.state("waiting for the run", ready=False)
-        monitor.update({})
+        monitor.wait("waiting for the run")
         if not said:
             said.append("")
             say(f"waiting for the run {place}: selfplay trainer --run {place} --game GAME makes it")
@@ -82,8 +81,7 @@ def wait_for_checkpoint(
 
     def waiting() -> None:
         nonlocal said
-        monitor.state("waiting for a checkpoint", ready=False)
-        monitor.update({})
+        monitor.wait("waiting for a checkpoint")
         if not said:
             said = True
             say(f"waiting for the first checkpoint of {run.url}")

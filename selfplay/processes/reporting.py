@@ -2,13 +2,16 @@
 
 import collections
 import contextlib
+import threading
+import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from selfplay.errors import StorageError
-from selfplay.processes.compilations import Compilations
+from selfplay.processes.compilations import Compilations, watch_compilations
 from selfplay.processes.meter import Meter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory, remove_heartbeat, write_heartbeat
@@ -16,6 +19,8 @@ from selfplay.run.storage import storage_errors
 from selfplay.telemetry import Monitor, Progress, Reporter, TensorBoardWriter
 
 _HEARTBEAT_SECONDS = 5.0
+_LONGEST_SILENCE_SECONDS = 20.0
+_LEAVING_SECONDS = 2.0
 _TENSORBOARD_SECONDS = 10.0
 _RECENT_MATCHES = 400
 _BEAT_FIELDS = (
@@ -49,7 +54,9 @@ _BEAT_FIELDS = (
 class Heart:
     """Says that a process is alive, and how it is doing: to the run and to its monitor.
 
-    A heartbeat that cannot be written is not worth an end: the next one may be.
+    A heartbeat that cannot be written is not worth an end: the next one may be. While JAX compiles
+    the main loop cannot speak: a thread then repeats its last words, as long as the monitor finds
+    the process healthy.
 
     Attributes:
         monitor: hears what heartbeats say.
@@ -74,6 +81,16 @@ class Heart:
         self.compilations = Compilations()
         self._say = say
         self._errors = 0
+        self._last: dict[str, Any] = {}
+        self._written_at = time.monotonic()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        watch_compilations(monitor)
+        # It does not keep alive what nobody uses any more.
+        self._keeper = threading.Thread(
+            target=_keep, args=(weakref.ref(self), self._closing), name="heart", daemon=True
+        )
+        self._keeper.start()
 
     def beat(self, fields: Mapping[str, Any], **unwritten: Any) -> None:
         """Writes a heartbeat.
@@ -87,17 +104,41 @@ class Heart:
         fields = {**fields, **self.compilations.fields()}
         self.monitor.update({**fields, **unwritten, "store_errors": self._errors})
         health = self.monitor.health
-        spoken = {**fields, "state": health.state, "ready": health.ready}
-        try:
-            write_heartbeat(self._run.store, self.monitor.role, self.monitor.id, spoken)
-        except StorageError as error:
-            self._errors += 1
-            self.monitor.event("heartbeat_failed", str(error), level="warning")
+        self._write({**fields, "state": health.state, "ready": health.ready})
+
+    def repeat(self) -> None:
+        """Writes the last heartbeat again if the process compiles and has been silent for long."""
+        health = self.monitor.health
+        silent = time.monotonic() - self._written_at
+        if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:
+            self._write({**self._last, "state": health.state, "ready": health.ready})
+
+    def _write(self, spoken: dict[str, Any]) -> None:
+        with self._lock:
+            if self._closing.is_set():
+                return
+            self._last, self._written_at = spoken, time.monotonic()
+            try:
+                write_heartbeat(self._run.store, self.monitor.role, self.monitor.id, spoken)
+            except StorageError as error:
+                self._errors += 1
+                self.monitor.event("heartbeat_failed", str(error), level="warning")
 
     def stop(self) -> None:
         """Says that the process has ended as it should."""
+        self._closing.set()
+        # Not longer: a store that does not answer must not hold up the end.
+        self._keeper.join(_LEAVING_SECONDS)
         with contextlib.suppress(StorageError):
             remove_heartbeat(self._run.store, self.monitor.role, self.monitor.id)
+
+
+def _keep(heart: "weakref.ref[Heart]", closing: threading.Event) -> None:
+    while not closing.wait(_HEARTBEAT_SECONDS):
+        if (one := heart()) is None:
+            return
+        one.repeat()
+        del one
 
 
 class News:

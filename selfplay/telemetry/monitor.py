@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 120.0
 """A main loop that has said nothing for longer is taken for dead."""
 STARTUP_SECONDS = 900.0
-"""The first sign of life may take this long: programs are compiled, a run is waited for."""
+"""From the start, or from the end of a wait for others, to the first sign of life of the main
+loop: programs are loaded and compiled then."""
+COMPILATION_SECONDS = 900.0
+"""The compilation of one program may take this long, whenever it comes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,8 @@ class Health:
         id: tells processes of one role apart.
         state: what it does, such as "playing" or "waiting for a checkpoint".
         ready: whether it does its work, or waits for nothing but work.
-        healthy: whether its main loop gave a sign of life lately.
-        silent_seconds: since the last sign of life.
+        healthy: whether its main loop gave a sign of life lately, or is compiling.
+        silent_seconds: since the last sign of life; a program that was compiled is one.
     """
 
     role: str
@@ -73,6 +76,7 @@ class Monitor:
         self._ready = False
         self._beat = clock()
         self._has_begun = False
+        self._compiling: dict[Hashable, float] = {}
         self._server: MetricsServer | None = None
 
     @property
@@ -120,6 +124,42 @@ class Monitor:
             self._beat = self._clock()
             self._has_begun = True
 
+    def wait(self, text: str) -> None:
+        """Says that the process waits for others before it can begin, and is alive.
+
+        What comes after the wait, programs to be compiled above all, gets the time of a start.
+
+        Args:
+            text: what it waits for, such as "waiting for a checkpoint".
+        """
+        self.state(text, ready=False)
+        with self._lock:
+            self._beat = self._clock()
+
+    def compilation_begins(self, name: Hashable) -> None:
+        """Notes that a program is being compiled: until it ends, silence is no sign of death.
+
+        Args:
+            name: tells compilations at the same time apart.
+        """
+        with self._lock:
+            self._compiling[name] = self._clock()
+
+    def compilation_ends(self, name: Hashable) -> None:
+        """Notes the end of a compilation: a sign of life."""
+        with self._lock:
+            if self._compiling.pop(name, None) is not None:
+                self._beat = self._clock()
+
+    @property
+    def compiling_seconds(self) -> float:
+        """For how long the oldest compilation that goes on now has gone on; 0 if there is none."""
+        with self._lock:
+            return self._compiling_seconds()
+
+    def _compiling_seconds(self) -> float:
+        return self._clock() - min(self._compiling.values()) if self._compiling else 0.0
+
     def event(self, name: str, message: str = "", *, level: str = "info", **fields: Any) -> None:
         """Logs an event, if this process keeps a log of them; see `EventLog.event`."""
         if self._log is not None:
@@ -138,10 +178,12 @@ class Monitor:
             silent = self._clock() - self._beat
             limit = FRESH_SECONDS if self._has_begun else STARTUP_SECONDS
             healthy = silent <= limit
+            if self._compiling:
+                healthy = self._compiling_seconds() <= COMPILATION_SECONDS
             return Health(
                 role=self.role,
                 id=self.id,
-                state=self._state,
+                state="compiling" if self._compiling else self._state,
                 ready=self._ready and healthy,
                 healthy=healthy,
                 silent_seconds=silent,

@@ -1,13 +1,20 @@
 """What is compiled again is noticed, named and told: in the log, in heartbeats, by the doctor."""
 
+import time
+
 import jax
 import numpy as np
+import pytest
 
-from selfplay.processes.compilations import Compilations
+from selfplay.processes import reporting
+from selfplay.processes.compilations import Compilations, watch_compilations
 from selfplay.processes.doctor import process_report
+from selfplay.processes.health import diagnose
 from selfplay.processes.reporting import Heart
 from selfplay.processes.status import run_status
+from selfplay.run import read_heartbeats
 from selfplay.telemetry import Monitor
+from selfplay.telemetry.monitor import COMPILATION_SECONDS, FRESH_SECONDS
 from tests.processes.conftest import MakeRun
 from tests.processes.runs import Listener, train_all
 
@@ -75,6 +82,63 @@ def test_a_process_says_what_it_compiled_again(new_run: MakeRun) -> None:
     (process,) = process_report(status["processes"])
     assert process["compile_problem"] == said[0]
     assert (process["compilations"], process["compiled"]["play_chunk"]["count"]) == (2, 2)
+
+
+def test_a_long_compilation_is_life_and_a_hung_loop_is_not() -> None:
+    now = [0.0]
+    monitor = Monitor(role="worker", id="w", clock=lambda: now[0])
+    watch_compilations(monitor)
+    monitor.update({})
+    seen = []
+
+    @jax.jit
+    def slow(x: jax.Array) -> jax.Array:
+        # Python in a traced function runs while JAX makes the program.
+        for seconds in (COMPILATION_SECONDS - 1, 2):
+            now[0] += seconds
+            seen.append((monitor.health.state, monitor.health.healthy))
+        return 7 * x
+
+    slow(vector(41))
+    assert seen == [("compiling", True), ("compiling", False)]
+    # The program is there: the loop has the usual time to speak again.
+    assert monitor.compiling_seconds == 0
+    now[0] += FRESH_SECONDS - 1
+    assert monitor.health.healthy
+    now[0] += 2
+    assert not monitor.health.healthy
+
+
+def test_heartbeats_go_on_while_a_program_is_compiled(
+    new_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "_HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(reporting, "_LONGEST_SILENCE_SECONDS", 0.1)
+    run, _ = new_run()
+    monitor = Monitor(role="worker", id="w")
+    heart = Heart(run, monitor)
+    monitor.state("playing", ready=True)
+    heart.beat({"update": 3})
+    (first,) = read_heartbeats(run.store)
+    # A loop that is silent without compiling stays silent.
+    time.sleep(0.5)
+    assert read_heartbeats(run.store) == [first]
+    during = []
+
+    @jax.jit
+    def slow(x: jax.Array) -> jax.Array:
+        deadline = time.monotonic() + 60
+        while not during and time.monotonic() < deadline:
+            time.sleep(0.02)
+            during.extend(b for b in read_heartbeats(run.store) if b.time > first.time)
+        return 9 * x
+
+    slow(vector(42))
+    (beat,) = during
+    assert (beat.alive, beat.fields["state"], beat.fields["update"]) == (True, "compiling", 3)
+    assert diagnose(run.path, "worker").healthy
+    heart.stop()
+    assert read_heartbeats(run.store) == []
 
 
 def test_training_compiles_nothing_again(new_run: MakeRun) -> None:

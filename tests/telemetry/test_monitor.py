@@ -12,7 +12,7 @@ import pytest
 from selfplay.errors import ConfigError
 from selfplay.telemetry import Monitor
 from selfplay.telemetry.logs import EventLog
-from selfplay.telemetry.monitor import FRESH_SECONDS, STARTUP_SECONDS
+from selfplay.telemetry.monitor import COMPILATION_SECONDS, FRESH_SECONDS, STARTUP_SECONDS
 
 
 class Clock:
@@ -58,6 +58,52 @@ def test_health_is_a_matter_of_fresh_signs_of_life(monitor: Monitor, clock: Cloc
     assert not monitor.health.healthy
     # A state is not a sign of life: it may have been said long before the loop hung.
     monitor.state("playing", ready=True)
+    assert not monitor.health.healthy
+
+
+def test_a_long_wait_leaves_the_time_of_a_start(monitor: Monitor, clock: Clock) -> None:
+    for _ in range(360):
+        clock.now += 10
+        monitor.wait("waiting for the run")
+        assert monitor.health.healthy
+    # An hour later the run is there; then programs are compiled, and nobody speaks.
+    clock.now += STARTUP_SECONDS - 1
+    assert monitor.health.healthy
+    clock.now += 2
+    assert not monitor.health.healthy
+
+
+def test_whoever_compiles_is_alive(monitor: Monitor, clock: Clock) -> None:
+    port = monitor.serve(0)
+    monitor.state("playing", ready=True)
+    monitor.update({})
+    # Longer than any silence between two beats may last, and twice in a row.
+    for name in ("search", "update"):
+        monitor.compilation_begins(name)
+        clock.now += COMPILATION_SECONDS - 1
+        status, body = get(port, "/healthz")
+        assert (status, json.loads(body)["state"]) == (200, "compiling")
+        monitor.compilation_ends(name)
+        clock.now += FRESH_SECONDS - 1
+        assert monitor.health.healthy
+    assert monitor.health.state == "playing"
+    # A loop that hangs after that is found as soon as any other.
+    clock.now += 2
+    assert get(port, "/healthz")[0] == 503
+
+
+def test_a_compilation_that_hangs_is_found(monitor: Monitor, clock: Clock) -> None:
+    monitor.update({})
+    monitor.compilation_begins("one")
+    clock.now += COMPILATION_SECONDS - 1
+    # Others that begin meanwhile do not give it more time, nor does their end.
+    monitor.compilation_begins("two")
+    monitor.compilation_ends("two")
+    assert monitor.health.healthy
+    clock.now += 2
+    assert not monitor.health.healthy
+    # Who ends what never began says nothing.
+    monitor.compilation_ends("three")
     assert not monitor.health.healthy
 
 
