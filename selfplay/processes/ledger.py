@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from selfplay.errors import RunError
 from selfplay.run import RunDirectory
-
-FOLDER = "ledger"
+from selfplay.run.retention import LEDGER
 
 
 class Take(NamedTuple):
@@ -73,7 +72,7 @@ class Ledger:
 
 def segment_name(segment: int) -> str:
     """Returns where a segment lies in the run."""
-    return f"{FOLDER}/{segment:08d}.json"
+    return f"{LEDGER}/{segment:08d}.json"
 
 
 def read_segment(run: RunDirectory, segment: int) -> tuple[dict[str, Any], list[Event]]:

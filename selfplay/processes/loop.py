@@ -24,6 +24,7 @@ from selfplay.processes.steps import Step, agree
 from selfplay.processes.strength import StrengthMeter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory
+from selfplay.run.retention import Retention
 from selfplay.telemetry import Monitor, Progress, Reporter, make_reporter
 
 
@@ -70,6 +71,8 @@ class Loop:
         self._idle_exit_seconds = idle_exit_seconds
         self._recent = RecentMatches()
         self._hunger = Hunger(self.meter, self._say_hungry)
+        self._retention = Retention(run.store, run.matches, self.config.storage)
+        self._told_of_excess = False
         self._state = "starting"
         keys = run_keys(self.config.trainer.seed)
         self.learning = Learning(run, parts, init_key=keys.init, update_key=keys.update)
@@ -293,15 +296,25 @@ class Loop:
         cursor.elapsed_seconds = self.elapsed
         if self.peers.leads:
             self.learning.save({} if self.playing is None else self.playing.items())
-            window = [(worker, sequence) for worker, sequence, *_ in cursor.window]
-            self.run.matches.prune(
-                self.config.storage.max_match_bytes, cursor=cursor.next_files, window=window
-            )
+            self._prune()
         else:
             self.learning.saved = self.update
         if not self._evaluates:
             self.strength.reread()
         self._pace.saved()
+
+    def _prune(self) -> None:
+        """Removes what is above the limits of `storage`."""
+        window = [(worker, sequence) for worker, sequence, *_ in self.cursor.window]
+        excess = self._retention.prune(
+            cursor=self.cursor.next_files, window=window, update=self.update
+        )
+        if excess and not self._told_of_excess:
+            self._told_of_excess = True
+            self._say(
+                f"storage.max_bytes is {self.config.storage.max_bytes:,}, but what must stay takes "
+                f"{excess:,} bytes more: lower replay.max_window or trainer.keep_checkpoints"
+            )
 
     def progress(self) -> Progress:
         """Returns a snapshot for the screen."""

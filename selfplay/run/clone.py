@@ -13,9 +13,10 @@ from selfplay.run.directory import RunDirectory, check_vacant
 from selfplay.run.manifest import MANIFEST
 from selfplay.run.matches import REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
+from selfplay.run.retention import LEDGER
 from selfplay.run.store import Place, open_store
 
-_HISTORY = ("ledger", "refused")
+_HISTORY = (LEDGER, REFUSED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -66,16 +66,19 @@ def read_mistake_moves(run: Place | Store) -> list[dict[str, Any]]:
 def _records(run: Place | Store) -> list[dict[str, Any]]:
     store = open_store(run)
     names = [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
-    records = [_read(store, name) for name in names]
+    records = [record for name in names if (record := _read(store, name))]
     return sorted(records, key=lambda record: (record["update"], record["time"]))
 
 
 def _read(store: Store, name: str) -> dict[str, Any]:
+    """Returns a record; an empty one if it was removed since it was listed."""
     try:
         record: dict[str, Any] = json.loads(store.read(name).decode())
         # What every reader relies on.
         _ = record["update"], record["time"], record["phases"], record["made"]
-    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+    except FileNotFoundError:
+        return {}
+    except (ValueError, LookupError, TypeError) as error:
         raise RunError(
             f"{store.label(name)} is damaged: {error}",
             hint="remove the file: only this measurement is lost",

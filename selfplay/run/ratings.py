@@ -61,7 +61,7 @@ def read_evaluations(run: Place | Store) -> list[dict[str, Any]]:
         RunError: one of the files is damaged.
     """
     store = open_store(run)
-    summaries = [_read(store, name)[0] for name in _names(store)]
+    summaries = [lines[0] for name in _names(store) if (lines := _read(store, name))]
     return sorted(summaries, key=lambda line: (line["update"], line["time"]))
 
 
@@ -74,7 +74,9 @@ def read_evaluation_matches(run: Place | Store) -> list[dict[str, Any]]:
     matches = []
     store = open_store(run)
     for name in _names(store):
-        summary, *lines = _read(store, name)
+        if not (found := _read(store, name)):
+            continue
+        summary, *lines = found
         of = {"update": summary["update"], "opponent": summary["opponent"]}
         matches += [{**of, **line} for line in lines]
     return matches
@@ -85,11 +87,14 @@ def _names(store: Store) -> list[str]:
 
 
 def _read(store: Store, name: str) -> list[dict[str, Any]]:
+    """Returns the lines of a file; none if it was removed since it was listed."""
     try:
         lines = [json.loads(line) for line in store.read(name).decode().splitlines()]
         # What every reader relies on.
         _ = lines[0]["update"], lines[0]["opponent"], lines[0]["time"]
-    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+    except FileNotFoundError:
+        return []
+    except (ValueError, LookupError, TypeError) as error:
         raise RunError(
             f"{store.label(name)} is damaged: {error}",
             hint="remove the file: only this evaluation is lost",

@@ -1,5 +1,6 @@
 """The loop does what its settings say, and stops where they say."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from selfplay.errors import NonFiniteError, RunError
 from selfplay.processes.loop import Loop, train
 from selfplay.processes.meter import Meter
+from selfplay.processes.parts import Parts
 from selfplay.records import read_matches
 from selfplay.replay import Rebuilder
-from selfplay.run import read_evaluations, read_heartbeats
-from selfplay.telemetry import read_scalars
+from selfplay.run import RunDirectory, read_evaluations, read_heartbeats
+from selfplay.telemetry import Progress, read_scalars
 from tests.conftest import Compilations
 from tests.processes.conftest import MakeRun
 from tests.processes.runs import (
@@ -337,3 +339,37 @@ def test_evaluation_changes_nothing_in_training(tmp_path: Path) -> None:
     jax.tree.map(
         np.testing.assert_array_equal, jax.device_get(quiet.state), jax.device_get(loud.state)
     )
+
+
+def test_a_run_stays_below_its_limit_and_can_go_on(new_run: MakeRun, tmp_path: Path) -> None:
+    limit = 380_000
+
+    def limited(**trainer: int) -> tuple[RunDirectory, Parts]:
+        run, parts = new_run(keep_checkpoints=2, **trainer)
+        run.config = parts.config.updated({"storage": {"max_bytes": limit}})
+        return run, dataclasses.replace(parts, config=run.config)
+
+    class Scale(Listener):
+        def update(self, progress: Progress) -> None:
+            sizes.append(run.store.bytes_used())
+
+    sizes: list[int] = []
+    run, parts = limited(updates=96)
+    loop = train_all(run, parts, Scale())
+    assert limit / 2 < max(sizes) <= limit
+    assert loop.cursor.sequence > len(match_files(run))
+    segments = len(run.store.names("ledger"))
+    assert 1 <= segments < loop.cursor.segments
+    run, parts = limited(updates=104)
+    assert train_all(run, parts, Scale()).update == 104
+    assert max(sizes) <= limit, max(sizes)
+
+
+def test_a_limit_that_cannot_be_kept_is_said_once(new_run: MakeRun) -> None:
+    run, parts = new_run()
+    run.config = parts.config.updated({"storage": {"max_bytes": 1000}})
+    listener = Listener()
+    train_all(run, dataclasses.replace(parts, config=run.config), listener)
+    said = [text for text in listener.messages if "storage.max_bytes" in text]
+    assert len(said) == 1
+    assert "lower replay.max_window or trainer.keep_checkpoints" in said[0]

@@ -1,0 +1,167 @@
+"""Keeping a run below its limits: what is removed, in which order, and what always stays."""
+
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping
+
+from selfplay.run.config import StorageConfig
+from selfplay.run.heartbeats import FOLDER as HEARTBEATS
+from selfplay.run.matches import REFUSED, MatchFiles
+from selfplay.run.ratings import FOLDER as RATINGS
+from selfplay.run.store import Entry, Store
+
+LEDGER = "ledger"
+EVENTS = "tensorboard"
+CHECKPOINTS = "checkpoints"
+
+_SHARE = 0.1
+_MARGIN = 0.05
+_SILENT_SECONDS = 24 * 3600.0
+
+
+class Retention:
+    """Removes what a run no longer needs, once it stores more than `storage` allows.
+
+    What may go, in this order:
+
+    1. heartbeats of processes that have been silent for a day;
+    2. where they take more than a tenth of the limit each, the oldest refused files, event files
+       and parts of the ledger, and evaluations that lie close to others;
+    3. the oldest files of matches, as `MatchFiles.prune` does;
+    4. more of what 2. lists.
+
+    What stays: checkpoints, which have settings of their own; files of matches that are not learnt
+    from yet, that the replay window holds, or that are the last of a worker; the newest event
+    file, part of the ledger and evaluation against each opponent.
+    """
+
+    def __init__(self, store: Store, matches: MatchFiles, limits: StorageConfig) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            store: of the run.
+            matches: of the run.
+            limits: how much it may store.
+        """
+        self._store = store
+        self._matches = matches
+        self._limits = limits
+        self._left: int | None = None
+        self._growth = 0
+
+    def prune(
+        self, *, cursor: Mapping[str, int], window: Collection[tuple[str, int]], update: int
+    ) -> int:
+        """Removes what is above the limits, and room for what will come until the next call.
+
+        Args:
+            cursor: the next number of each worker that the newest checkpoint has not taken in.
+            window: files whose positions may still be sampled from that checkpoint on.
+            update: of the newest checkpoint.
+
+        Returns:
+            The bytes by which what must stay exceeds `storage.max_bytes`; 0 if it fits.
+
+        Raises:
+            StorageError: the store cannot be reached or refuses.
+        """
+        self._matches.prune(self._limits.max_match_bytes, cursor=cursor, window=window)
+        limit = self._limits.max_bytes
+        if not limit:
+            return 0
+        stored = {
+            folder: self._store.entries(folder)
+            for folder in (HEARTBEATS, REFUSED, EVENTS, LEDGER, RATINGS, CHECKPOINTS)
+        }
+        match_bytes = self._matches.bytes_used()
+        used = match_bytes + sum(_bytes(entries) for entries in stored.values())
+        if self._left is not None:
+            self._growth = max(self._growth, used - self._left)
+        newest = f"{CHECKPOINTS}/{update}/"
+        one_checkpoint = _bytes(e for e in stored[CHECKPOINTS] if e.name.startswith(newest))
+        # The next checkpoint is written before older ones are removed.
+        room = min(self._growth + one_checkpoint + int(limit * _MARGIN), limit // 2)
+        excess = used - (limit - room)
+        if excess > 0:
+            excess -= self._remove(_silent(stored[HEARTBEATS]), excess)
+            kinds = {
+                REFUSED: _refused(stored[REFUSED]),
+                EVENTS: stored[EVENTS][:-1],
+                LEDGER: stored[LEDGER][:-1],
+                RATINGS: thinned(stored[RATINGS]),
+            }
+            for folder, order in kinds.items():
+                above = _bytes(stored[folder]) - int(limit * _SHARE)
+                excess -= self._remove(order, min(excess, above))
+        if excess > 0:
+            self._matches.prune(max(1, match_bytes - excess), cursor=cursor, window=window)
+            excess -= match_bytes - self._matches.bytes_used()
+        if excess > 0:
+            for order in kinds.values():
+                excess -= self._remove(order, excess)
+        self._left = limit - room + excess
+        return max(0, self._left - limit)
+
+    def _remove(self, order: list[Entry], excess: int) -> int:
+        """Removes blobs from the front of `order`, which it changes; returns how many bytes."""
+        freed = 0
+        while order and freed < excess:
+            entry = order.pop(0)
+            self._store.delete(entry.name)
+            freed += entry.bytes
+        return freed
+
+
+def thinned(entries: Iterable[Entry]) -> list[Entry]:
+    """Returns evaluations in the order in which they may go, so that curves stay whole.
+
+    Of each kind all but one go that lie within 2 updates of each other, then within 4, 8 and so
+    on: however often this is asked for, what is left lies evenly over the updates. The first and
+    the newest of a kind are not in the list.
+
+    Args:
+        entries: of the folder of ratings.
+    """
+    kinds: dict[str, list[tuple[int, Entry]]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if parts := _EVALUATION.fullmatch(entry.name):
+            kinds.setdefault(parts["kind"], []).append((int(parts["update"]), entry))
+    order: list[tuple[int, int, str, Entry]] = []
+    for of_kind in kinds.values():
+        left = of_kind[:-1]
+        width = 1
+        while len(left) > 1:
+            kept: dict[int, tuple[int, Entry]] = {}
+            for update, entry in left:
+                if kept.setdefault(update // width, (update, entry))[1] is not entry:
+                    order.append((width, update, entry.name, entry))
+            left = list(kept.values())
+            width *= 2
+    return [entry for *_, entry in sorted(order, key=lambda item: item[:3])]
+
+
+_EVALUATION = re.compile(rf"{RATINGS}/(?P<update>\d+)-(?P<kind>.+)-[0-9a-f]+\.\w+")
+
+
+def _silent(entries: Iterable[Entry]) -> list[Entry]:
+    """Returns heartbeats that nobody has renewed for a day."""
+    now = time.time()
+    return [entry for entry in entries if now - entry.time > _SILENT_SECONDS]
+
+
+def _refused(entries: Iterable[Entry]) -> list[Entry]:
+    """Returns refused files, the oldest first.
+
+    Without the reason of the file from which a worker counts on: its numbers must not come twice.
+    """
+    found = sorted(entries, key=lambda entry: (entry.time, entry.name))
+    last: dict[str, str] = {}
+    for entry in found:
+        folder, _, name = entry.name.rpartition("/")
+        if name.endswith(".txt"):
+            last[folder] = max(last.get(folder, ""), entry.name)
+    return [entry for entry in found if entry.name not in last.values()]
+
+
+def _bytes(entries: Iterable[Entry]) -> int:
+    return sum(entry.bytes for entry in entries)
