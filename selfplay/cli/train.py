@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from selfplay.processes.loop import Loop
     from selfplay.processes.session import Session
     from selfplay.registry import GameSpec
+    from selfplay.run import Source
 
 EXAMPLES = (
     "selfplay train connect_four --minutes 15",
@@ -138,9 +139,10 @@ def run_training(
     from selfplay import startup
     from selfplay.cli.monitoring import monitoring as monitored
     from selfplay.cli.signals import StopSignals
-    from selfplay.run import read_settings
+    from selfplay.run import merged, read_sources
 
-    asked = read_settings(preset=preset, file=config, overrides=settings)
+    sources = read_sources(preset=preset, file=config, overrides=settings)
+    asked = merged(sources)
     with (
         StopSignals() as signals,
         monitored(
@@ -181,7 +183,10 @@ def run_training(
             print_document(session.update, True)
             return
         opening = _opening(session)
-        tell("opening", facts(opening), session.beginning, **dict(opening))
+        in_force = _in_force(session, sources)
+        told = dict([*opening, ("settings", "; ".join(in_force))])
+        listed = [("" if index else "settings", text) for index, text in enumerate(in_force)]
+        tell("opening", facts([*opening, *listed]), session.beginning, **told)
         compiling = "compiling, which takes a while the first time"
         tell("message", compiling, compiling)
         reporter = monitor.reporter(Console(stderr=as_json))
@@ -241,18 +246,10 @@ def _game(
 
 
 def _opening(session: "Session") -> list[tuple[str, str]]:
-    """Returns what is trained, where, and with which settings."""
+    """Returns what is trained, and where."""
     from selfplay.processes.plan import plan_memory
-    from selfplay.run import Config
 
     run = session.run
-    defaults = Config().to_dict()
-    changed = [
-        f"{section}.{key}={_plain(value)}"
-        for section, values in run.config.to_dict().items()
-        for key, value in values.items()
-        if value != defaults[section][key]
-    ]
     options = "".join(f" {name}={value}" for name, value in run.game_spec.options.items())
     parts = session.parts
     weights = f"{parts.network.num_weights():,} weights in {parts.inference.kind}"
@@ -261,11 +258,31 @@ def _opening(session: "Session") -> list[tuple[str, str]]:
         ("run", f"{run.url} ({session.beginning})"),
         ("game", f"{run.game_name}{options}, network of {weights}"),
         ("memory", f"{plan} planned"),
-        ("settings", " ".join(changed) or "the defaults"),
+    ]
+
+
+def _in_force(session: "Session", sources: Sequence["Source"]) -> list[str]:
+    """Returns the settings that differ from the defaults by source, and where all of them are."""
+    from selfplay.run import changed_settings
+
+    run = session.run
+    by_source = changed_settings(run.config, sources, stored="stored in the run")
+    lines = [
+        f"{source}: " + " ".join(f"{name}={_plain(value)}" for name, value in values.items())
+        for source, values in by_source.items()
+    ]
+    file = run.store.label("run.toml")
+    if run.config.to_dict() == run.document["config"]:
+        return [*(lines or ["the defaults"]), f"all of them: {file}"]
+    return [
+        *(lines or ["the defaults"]),
+        f"all of them: metadata.json of each new checkpoint ({file} has those of the beginning)",
     ]
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(value) if isinstance(value, list) else str(value)
 
 

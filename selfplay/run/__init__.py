@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from selfplay.run.ratings import append_evaluation, read_evaluation_matches, read_evaluations
     from selfplay.run.reference import describe_settings
     from selfplay.run.series import MatchFile
-    from selfplay.run.sources import load_config, read_settings, write_settings
+    from selfplay.run.sources import (
+        Source,
+        changed_settings,
+        load_config,
+        merged,
+        read_settings,
+        read_sources,
+        write_settings,
+    )
     from selfplay.run.storage import atomic_write, check_disk_space
     from selfplay.run.store import Place, Store, is_remote, open_store
     from selfplay.run.uploads import UploadQueue
@@ -50,6 +58,7 @@ __all__ = [
     "MatchFiles",
     "Place",
     "RunDirectory",
+    "Source",
     "Store",
     "StorageConfig",
     "TrainerConfig",
@@ -57,6 +66,7 @@ __all__ = [
     "append_evaluation",
     "append_mistakes",
     "atomic_write",
+    "changed_settings",
     "check_disk_space",
     "clone_run",
     "describe_settings",
@@ -64,6 +74,7 @@ __all__ = [
     "is_remote",
     "is_run",
     "load_config",
+    "merged",
     "open_checkpoints",
     "open_store",
     "read_evaluation_matches",
@@ -72,6 +83,7 @@ __all__ = [
     "read_mistake_moves",
     "read_mistakes",
     "read_settings",
+    "read_sources",
     "remove_heartbeat",
     "settings_hash",
     "split_checkpoint_name",
@@ -97,7 +109,8 @@ _HOMES = {
     "ratings": "append_evaluation read_evaluation_matches read_evaluations",
     "reference": "describe_settings",
     "series": "MatchFile",
-    "sources": "load_config read_settings write_settings",
+    "sources": "Source changed_settings load_config merged read_settings read_sources "
+    "write_settings",
     "storage": "atomic_write check_disk_space",
     "store": "Place Store is_remote open_store",
     "uploads": "UploadQueue",

@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 
@@ -20,6 +20,14 @@ from selfplay.run.values import not_a_setting, parse
 
 Overlay = dict[str, dict[str, Any]]
 """Settings somebody asked for: section to key to value."""
+
+
+class Source(NamedTuple):
+    """One place that settings come from, such as "preset quick", and what it says."""
+
+    name: str
+    settings: Overlay
+
 
 _ENVIRONMENT_PREFIX = "SELFPLAY_"
 
@@ -61,19 +69,61 @@ def read_settings(
         ConfigError: an unknown preset, section or key, a value of the wrong type, or a file that
             is missing or is not TOML. Ranges are checked when a `Config` is made of it.
     """
+    return merged(read_sources(preset=preset, file=file, environ=environ, overrides=overrides))
+
+
+def read_sources(
+    *,
+    preset: str = "default",
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+) -> list[Source]:
+    """Returns what each source asks for, a later one wins; see `read_settings`."""
     if preset not in PRESETS:
         near = difflib.get_close_matches(preset, PRESETS, n=1)
         raise ConfigError(
             f"{preset!r} is not a preset",
             hint=f"did you mean {near[0]}?" if near else f"the presets are: {', '.join(PRESETS)}",
         )
+    return [
+        Source(f"preset {preset}", PRESETS[preset]),
+        *([] if file is None else [Source(str(file), _read_file(file))]),
+        Source("environment", _read_environment(os.environ if environ is None else environ)),
+        Source("command line", _read_overrides(overrides)),
+    ]
+
+
+def merged(sources: Sequence[Source]) -> Overlay:
+    """Returns what all sources together ask for."""
     overlay: Overlay = {}
-    _merge(overlay, PRESETS[preset])
-    if file is not None:
-        _merge(overlay, _read_file(file))
-    _merge(overlay, _read_environment(os.environ if environ is None else environ))
-    _merge(overlay, _read_overrides(overrides))
+    for source in sources:
+        for section, values in source.settings.items():
+            overlay.setdefault(section, {}).update(values)
     return overlay
+
+
+def changed_settings(
+    config: Config, sources: Sequence[Source], *, stored: str
+) -> dict[str, dict[str, Any]]:
+    """Returns the settings that differ from the defaults, by the source they come from.
+
+    Args:
+        config: the settings in force.
+        sources: what was asked for, as `read_sources` returns it.
+        stored: what to call the source of settings that nobody asked for.
+
+    Returns:
+        Source to "section.key" to value; `stored` comes first, sources without any are left out.
+    """
+    defaults = Config().to_dict()
+    changed: dict[str, dict[str, Any]] = {name: {} for name in (stored, *(s.name for s in sources))}
+    for section, values in config.to_dict().items():
+        for key, value in values.items():
+            if value != defaults[section][key]:
+                asked = [s.name for s in sources if key in s.settings.get(section, {})]
+                changed[(asked or [stored])[-1]][f"{section}.{key}"] = value
+    return {name: values for name, values in changed.items() if values}
 
 
 def write_settings(file: Path, settings: Overlay) -> None:
@@ -83,11 +133,6 @@ def write_settings(file: Path, settings: Overlay) -> None:
         StorageError: it cannot be written.
     """
     atomic_write(file, tomli_w.dumps(settings).encode())
-
-
-def _merge(overlay: Overlay, above: Mapping[str, Mapping[str, Any]]) -> None:
-    for section, values in above.items():
-        overlay.setdefault(section, {}).update(values)
 
 
 def _read_file(file: Path) -> Overlay:

@@ -72,6 +72,36 @@ def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Pa
     assert json.loads(invoke("status", own_run, "--json").stdout)["update"] == 12
 
 
+def test_train_prints_the_settings_in_force_and_their_sources(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("[trainer]\nreuse = 3.0\n")
+    monkeypatch.setenv("SELFPLAY_TRAINER__SEED", "5")
+    monkeypatch.setenv("COLUMNS", "1000")
+    run = tmp_path / "new"
+    asked = ("--run", run, "--config", file, "--set", "evaluation.enabled=false")
+    new = invoke("train", "tic_tac_toe", *TINY, *asked, "--updates", 1)
+    assert new.exit_code == 0, new.stderr
+    lines = [line.strip() for line in new.stdout.splitlines()]
+    preset = next(line for line in lines if line.startswith("settings  preset quick: "))
+    assert "network.blocks=1" in preset
+    assert "network.channels" not in preset
+    assert f"{file}: trainer.reuse=3.0" in lines
+    assert "environment: trainer.seed=5" in lines
+    flags = next(line for line in lines if line.startswith("command line: "))
+    assert "network.channels=8" in flags and "trainer.updates=1" in flags
+    assert f"all of them: {run}/run.toml" in lines
+    # Resumed: what nobody asks for now is what the run keeps.
+    monkeypatch.delenv("SELFPLAY_TRAINER__SEED")
+    again = invoke("train", "tic_tac_toe", "--run", run, "--updates", 2)
+    lines = [line.strip() for line in again.stdout.splitlines()]
+    stored = next(line for line in lines if line.startswith("settings  stored in the run: "))
+    assert "network.channels=8" in stored and "trainer.seed=5" in stored
+    assert "command line: trainer.updates=2" in lines
+    assert any(line.startswith("all of them: metadata.json of each") for line in lines)
+
+
 OWN_NETWORK = """
 import jax
 import jax.numpy as jnp

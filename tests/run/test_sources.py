@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from selfplay.errors import ConfigError
-from selfplay.run import Config, load_config, read_settings
+from selfplay.run import (
+    PRESETS,
+    Config,
+    changed_settings,
+    load_config,
+    merged,
+    read_settings,
+    read_sources,
+)
 
 
 @pytest.fixture
@@ -33,6 +41,33 @@ def test_precedence(file: Path) -> None:
     # What the higher sources leave alone comes from the lower ones.
     assert everything.search.max_considered_actions == 4
     assert everything.search.temperature == 1.0
+
+
+def test_every_setting_knows_its_source(file: Path) -> None:
+    stored = {"learner": {"batch_size": 99}, "network": {"channels": 5}}
+    sources = read_sources(
+        environ={"SELFPLAY_TRAINER__SEED": "4"},
+        preset="quick",
+        file=file,
+        overrides=["trainer.reuse=2", "trainer.keep_checkpoints=10"],
+    )
+    config = Config.from_dict(stored).updated(merged(sources))
+    # A value that is the default is none of them, whoever asked for it.
+    assert changed_settings(config, sources, stored="run.toml") == {
+        "preset quick": {
+            name: value
+            for section, values in PRESETS["quick"].items()
+            for key, value in values.items()
+            if (name := f"{section}.{key}") != "search.num_simulations"
+        }
+        | {"evaluation.opponents": ["random"]},
+        str(file): {"search.num_simulations": 20},
+        "environment": {"trainer.seed": 4},
+        "command line": {"trainer.reuse": 2.0},
+    }
+    left = changed_settings(Config.from_dict(stored), read_sources(environ={}), stored="run.toml")
+    assert left == {"run.toml": {"network.channels": 5, "learner.batch_size": 99}}
+    assert changed_settings(Config(), sources, stored="run.toml") == {}
 
 
 def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
