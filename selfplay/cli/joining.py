@@ -105,7 +105,7 @@ def listening(
         monitoring(role, id or "", run, port=port, host=host, log_format=log_format) as monitor,
     ):
         reporter = monitor.reporter(Console(stderr=True))
-        signals.ready(bounds.stop, reporter.message)
+        signals.ready(bounds.stop, reporter.message, lambda: bounds.last_act())
         try:
             yield Listeners(say=reporter.message, monitor=monitor)
         finally:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from selfplay.cli.group import INTERRUPTED
+from selfplay.errors import SelfplayError
 
 _LOCAL_FLAGS = 3
 _ECHOCTL = getattr(termios, "ECHOCTL", 0)
@@ -37,20 +38,33 @@ class StopSignals:
 
         Args:
             does: what happens before the end, to tell the user.
-            grace_seconds: after the first signal the process ends at the latest so much later,
-                with exit code 0; None to wait for ever.
+            grace_seconds: after the first signal the process ends at the latest so much later;
+                None to wait for ever.
         """
         self.stopped = False
         self._does = does
         self._grace_seconds = grace_seconds
         self._stop: Callable[[], None] | None = None
         self._say: Callable[[str], None] = lambda text: None
+        self._last_act: Callable[[], None] = lambda: None
         self._inbox, self._outbox = socket.socketpair()
         self._outbox.setblocking(False)
 
-    def ready(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
-        """From now on the first signal calls `stop`, and says so; before, it ends the process."""
-        self._stop, self._say = stop, say
+    def ready(
+        self,
+        stop: Callable[[], None],
+        say: Callable[[str], None],
+        last_act: Callable[[], None] = lambda: None,
+    ) -> None:
+        """From now on the first signal calls `stop`, and says so; before, it ends the process.
+
+        Args:
+            stop: asks for the end.
+            say: shows a line.
+            last_act: called when `grace_seconds` are over. The exit code is 0, or that of the
+                `SelfplayError` it raises.
+        """
+        self._stop, self._say, self._last_act = stop, say, last_act
 
     def __enter__(self) -> "StopSignals":
         """Takes the signals over."""
@@ -85,7 +99,7 @@ class StopSignals:
                 received = self._inbox.recv(1)
             except TimeoutError:
                 _restore(self._terminal)
-                _leave(0)
+                _leave(self._cut())
             if not received:
                 break
             number = received[0]
@@ -101,6 +115,15 @@ class StopSignals:
                 self._inbox.settimeout(self._grace_seconds)
                 self._say(f"stopping: {self._does}; Ctrl-C again leaves at once")
         self._inbox.close()
+
+    def _cut(self) -> int:
+        """Does the last act of a process that has had its time; returns its exit code."""
+        try:
+            self._last_act()
+        except SelfplayError as error:
+            self._say(f"error: {error}" + (f"; {error.hint}" if error.hint else ""))
+            return error.exit_code
+        return 0
 
 
 def _hide_control_characters() -> list[Any] | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from selfplay.processes.session import Session
     from selfplay.registry import GameSpec
     from selfplay.run import Source
+    from selfplay.telemetry import Monitor
 
 EXAMPLES = (
     "selfplay train connect_four --minutes 15",
@@ -173,6 +174,8 @@ def run_training(
                 document = _document(session, update, finished=finished)
                 say_json(document, indent=None if monitor.logs else 1)
 
+        if not plays and place is not None:
+            _wait_for_store(str(place), idle_exit, monitor)
         spec, game = _game(game_name, option, place, init_from)
         place = place or Path("runs") / game.name
         monitor.run = str(place)
@@ -220,6 +223,25 @@ def run_training(
             checkpoint=loop.saved,
         )
         print_document(loop.update, finished)
+
+
+def _wait_for_store(place: str, idle_exit: float, monitor: "Monitor") -> None:
+    """Waits for a server that is not there yet, as workers do; a directory needs no waiting."""
+    from selfplay.processes.bounds import Bounds
+    from selfplay.processes.joining import Listeners, wait_for_store
+    from selfplay.run import is_remote
+
+    if not is_remote(place):
+        return
+
+    def tell(text: str) -> None:
+        if monitor.logs:
+            monitor.event("message", text, level="warning")
+        else:
+            say(text, err=True)
+
+    bounds = Bounds(idle_exit_seconds=idle_exit)
+    wait_for_store(place, bounds, Listeners(say=tell, monitor=monitor))
 
 
 def _game(

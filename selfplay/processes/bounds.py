@@ -17,6 +17,8 @@ class Bounds:
 
     Attributes:
         reason: why it is over; "" while it is not.
+        last_act: what to do where the process is ended from outside before it has left by itself,
+            such as saving finished work; called in another thread, must be quick, may raise.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Bounds:
         self._clock = clock
         self._begin = self._heard = clock()
         self._asked = threading.Event()
+        self._asked_at: float | None = None
+        self.last_act: Callable[[], None] = lambda: None
         self.matches = 0
         self.reason = ""
 
@@ -51,7 +55,14 @@ class Bounds:
 
     def stop(self) -> None:
         """Asks for the end; from any thread."""
+        if self._asked_at is None:
+            self._asked_at = self._clock()
         self._asked.set()
+
+    @property
+    def asked_seconds(self) -> float:
+        """Seconds since the end was asked for; 0 if it was not."""
+        return 0.0 if self._asked_at is None else self._clock() - self._asked_at
 
     @property
     def stopped(self) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from selfplay.errors import ConfigError, StorageError
 from selfplay.networks import Network
@@ -11,6 +11,8 @@ from selfplay.processes.following import Published, load_published
 from selfplay.run import Config, RunDirectory, is_run
 from selfplay.run.config import WORKER_KEYS
 from selfplay.telemetry import Monitor
+
+T = TypeVar("T")
 
 Say = Callable[[str], None]
 """Shows a line."""
@@ -40,23 +42,50 @@ def wait_for_run(place: str, bounds: Bounds, listeners: Listeners) -> RunDirecto
     Raises:
         RunError: its run.toml is damaged or of a newer selfplay.
     """
-    said: list[str] = []
-    say, monitor = listeners.say, listeners.monitor
+    command = f"selfplay trainer --run {place} --game GAME"
+    return _ask_store(
+        lambda: RunDirectory.open(place) if is_run(place) else None,
+        bounds,
+        listeners,
+        meanwhile=("waiting for the run", f"waiting for the run {place}: {command} makes it"),
+    )
 
-    def look() -> RunDirectory | None:
+
+def wait_for_store(place: str, bounds: Bounds, listeners: Listeners) -> bool | None:
+    """Returns whether there is a run at `place`, once the store answers; None if over before."""
+    return _ask_store(
+        lambda: is_run(place), bounds, listeners, meanwhile=("waiting for the store", "")
+    )
+
+
+def _ask_store(
+    ask: Callable[[], T | None], bounds: Bounds, listeners: Listeners, *, meanwhile: tuple[str, str]
+) -> T | None:
+    """Returns the answer of a store, asking again as long as it does not answer, or answers None.
+
+    Args:
+        ask: asks it.
+        bounds: of the waiting.
+        listeners: are told of it.
+        meanwhile: the state of the process, and what to say once unless the store is the reason.
+    """
+    state, text = meanwhile
+    said: list[str] = []
+
+    def look() -> T | None:
         try:
-            return RunDirectory.open(place) if is_run(place) else None
+            return ask()
         except StorageError as error:
             if str(error) not in said:
                 said.append(str(error))
-                say(f"{error}; tries again")
+                listeners.say(f"{error}; tries again")
             return None
 
     def waiting() -> None:
-        monitor.wait("waiting for the run")
+        listeners.monitor.wait(state)
         if not said:
-            said.append("")
-            say(f"waiting for the run {place}: selfplay trainer --run {place} --game GAME makes it")
+            said.append(text)
+            listeners.say(text)
 
     return bounds.wait_for(look, waiting=waiting)
 

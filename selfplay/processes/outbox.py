@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from selfplay.processes.cursor import LOOP, Cursor
 from selfplay.records import MatchRecord
-from selfplay.run import MatchFiles
+from selfplay.run import Leftovers, MatchFiles
 
 
 @runtime_checkable
@@ -35,6 +35,9 @@ class Outbox(Protocol):
     def close(self, seconds: float) -> bool:
         """Stores what is there, for at most so long; returns whether all of it is stored."""
 
+    def keep(self, place: Leftovers) -> int:
+        """Puts what is not stored yet on local disk; returns how many files it is."""
+
 
 class Nowhere:
     """An outbox that stores nothing, for a dry run."""
@@ -54,6 +57,10 @@ class Nowhere:
     def close(self, seconds: float) -> bool:
         """Returns True: there is nothing to store."""
         return True
+
+    def keep(self, place: Leftovers) -> int:
+        """Returns 0: there is nothing to keep."""
+        return 0
 
 
 def store_own(

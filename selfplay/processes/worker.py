@@ -30,7 +30,7 @@ from selfplay.processes.playing import Playing
 from selfplay.processes.reporting import Heart, RecentMatches
 from selfplay.processes.trace import traced
 from selfplay.records import MatchRecord
-from selfplay.run import Config, RunDirectory, UploadQueue, settings_hash
+from selfplay.run import Config, Leftovers, RunDirectory, UploadQueue, settings_hash
 from selfplay.run.config import WORKER_KEYS
 from selfplay.telemetry import words
 
@@ -39,7 +39,7 @@ _LINE_SECONDS = 10.0
 _LONGEST_CHUNK_SECONDS = 2.0
 _REST_SECONDS = 0.2
 _FLUSH_SECONDS = 7.0
-"""What SIGTERM leaves: a process has ten seconds to go."""
+"""For the store to take what is finished, from SIGTERM on: a process has ten seconds to go."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,8 @@ class Worker:
         self.checkpoints_used = [first.update]
         self._options = options
         self._outbox = outbox
+        self._leftovers = Leftovers(run.url, run.created)
+        bounds.last_act = self._keep_rest
         self._say = listeners.say
         self._monitor = listeners.monitor
         self._heart = Heart(run, listeners.monitor, self._say)
@@ -142,7 +144,7 @@ class Worker:
         """Plays until `bounds` are reached; then stores what is finished.
 
         Raises:
-            StorageError: finished matches could not be stored in the time that was left.
+            StorageError: finished matches are lost: neither the store nor the local disk took them.
         """
         self._monitor.state("compiling", ready=False)
         try:
@@ -165,14 +167,27 @@ class Worker:
             self._follower.close()
             self._monitor.state("leaving", ready=False)
             self._monitor.update(self.fields())
-            stored = self._outbox.close(_FLUSH_SECONDS)
+            stored = self._outbox.close(max(0.0, _FLUSH_SECONDS - self.bounds.asked_seconds))
+            if not stored:
+                self._keep_rest()
             self._follower.join()
             self._heart.stop()
-        if not stored:
+
+    def _keep_rest(self) -> None:
+        """Keeps on local disk what the store has not taken, and says so."""
+        files = f"{self._outbox.pending} files of finished matches"
+        problem = self._outbox.problem or "there was no time left"
+        try:
+            kept = self._outbox.keep(self._leftovers)
+        except StorageError as error:
             raise StorageError(
-                f"{self._outbox.pending} files of finished matches could not be stored: "
-                f"{self._outbox.problem or 'there was no time left'}",
-                hint="they are lost; see that the store can be reached",
+                f"{files} are lost: {problem}; and the local disk refuses them: {error}",
+                hint="see that the store can be reached, or name a folder: SELFPLAY_CACHE",
+            ) from error
+        if kept:
+            self._say(
+                f"{files} are kept in {self._leftovers.folder}, because {problem}; the next "
+                "worker of this run on this machine stores them"
             )
 
     def _take_up(self) -> None:
@@ -328,7 +343,7 @@ def work(
     Raises:
         ConfigError: the settings contradict those of the run.
         RunError: the id is taken, or the game has changed.
-        StorageError: finished matches could not be stored.
+        StorageError: finished matches are lost, because they could not be stored.
     """
     listeners = listeners or silent("worker")
     bounds.sleep(random.uniform(0.0, options.jitter_seconds))
@@ -347,6 +362,8 @@ def work(
         # Those in force may be others than those the run was created with.
         parts = _worker_parts(parts, worker_config(first.config, options.settings, run.url))
         matches = choose_matches(parts.game, parts.network, parts.config)
+        if not options.dry_run:
+            _store_leftovers(run, bounds, listeners)
         listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {matches}")
         worker = Worker(
             run,
@@ -362,6 +379,16 @@ def work(
             worker.playing.trace = trace
             worker.work()
         return worker
+
+
+def _store_leftovers(run: RunDirectory, bounds: Bounds, listeners: Listeners) -> None:
+    """Stores what earlier workers of this machine could not."""
+    leftovers = Leftovers(run.url, run.created)
+    stored, problem = leftovers.store(run.matches, over=lambda: bounds.over)
+    if stored:
+        listeners.say(f"stored {stored} files of matches that an earlier worker left here")
+    if problem:
+        listeners.say(f"matches of an earlier worker stay in {leftovers.folder}: {problem}")
 
 
 def _worker_parts(parts: Parts, config: Config) -> Parts:

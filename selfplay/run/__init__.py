@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         store_clock_offset,
         write_heartbeat,
     )
+    from selfplay.run.leftovers import Leftovers
     from selfplay.run.matches import MatchFiles
     from selfplay.run.mistakes import append_mistakes, read_mistake_moves, read_mistakes
     from selfplay.run.names import (
@@ -54,6 +55,7 @@ __all__ = [
     "Config",
     "EvaluationConfig",
     "Heartbeat",
+    "Leftovers",
     "MatchFile",
     "MatchFiles",
     "Place",
@@ -102,6 +104,7 @@ _HOMES = {
     "curve": "training_curve",
     "directory": "RunDirectory",
     "heartbeats": "Heartbeat read_heartbeats remove_heartbeat store_clock_offset write_heartbeat",
+    "leftovers": "Leftovers",
     "matches": "MatchFiles",
     "mistakes": "append_mistakes read_mistake_moves read_mistakes",
     "names": "find_checkpoint is_run open_checkpoints split_checkpoint_name",

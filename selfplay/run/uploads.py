@@ -1,13 +1,13 @@
 """From a worker to the store: matches wait in bounded memory until the store has taken them."""
 
 import collections
-import dataclasses
 import random
 import threading
 from collections.abc import Callable, Sequence
 
-from selfplay.errors import RecordError, StorageError
-from selfplay.records import MatchRecord, decode_matches, encode_matches
+from selfplay.errors import StorageError
+from selfplay.records import MatchRecord, encode_matches
+from selfplay.run.leftovers import Leftovers, renumbered, store_file
 from selfplay.run.matches import MatchFiles, check_worker
 
 _FIRST_PAUSE_SECONDS = 0.5
@@ -110,6 +110,23 @@ class UploadQueue:
         self._thread.join(0 if not complete else None)
         return complete
 
+    def keep(self, place: Leftovers) -> int:
+        """Puts the files that are not stored yet on local disk; returns how many they are.
+
+        Any thread may call it. A file that is on its way at this moment may be kept and stored:
+        stored again later, it adds nothing.
+
+        Raises:
+            StorageError: the disk is full or refuses the write.
+        """
+        with self._changed:
+            shift = self._shift
+            files = list(self._queue)
+        for number, data in files:
+            sent = renumbered(data, self.worker, number + shift) if shift else data
+            place.add(self.worker, number + shift, sent)
+        return len(files)
+
     def _send_all(self) -> None:
         pause = self._first_pause
         while True:
@@ -139,26 +156,9 @@ class UploadQueue:
 
     def _send(self, number: int, data: bytes) -> None:
         """Stores one file, under another number if matches of another process have its own."""
-        while True:
-            sequence = number + self._shift
-            sent = renumbered(data, self.worker, sequence) if self._shift else data
-            try:
-                if self._files.put_encoded(self.worker, sequence, sent):
-                    return
-            except RecordError as error:
-                # What lies there is damaged: not ours to mend, nor to wait for.
-                self._on_problem(str(error))
-            following = self._files.next_sequence(self.worker)
-            with self._changed:
-                self._shift += max(1, following - sequence)
-
-
-def renumbered(data: bytes, worker: str, sequence: int) -> bytes:
-    """Returns a file of matches with the ids that belong to another number."""
-    matches = decode_matches(data, source="matches on their way")
-    return encode_matches(
-        [
-            dataclasses.replace(match, match_id=f"{worker}-{sequence:08d}-{index:04d}")
-            for index, match in enumerate(matches)
-        ]
-    )
+        shift = self._shift
+        sequence = number + shift
+        sent = renumbered(data, self.worker, sequence) if shift else data
+        stored = store_file(self._files, self.worker, sequence, sent, on_problem=self._on_problem)
+        with self._changed:
+            self._shift += stored - sequence

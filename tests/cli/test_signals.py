@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,3 +82,38 @@ def test_ctrl_c_before_anything_has_begun(start: Start, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
     assert process.returncode in (0, 130)
+
+
+CUT_OFF = """
+import sys, threading
+from selfplay.cli.signals import StopSignals
+from selfplay.errors import StorageError
+
+def last_act():
+    print("last act", file=sys.stderr, flush=True)
+    if sys.argv[1] == "lost":
+        raise StorageError("3 files are lost", hint="see the store")
+
+with StopSignals(does="stores", grace_seconds=0.2) as signals:
+    signals.ready(lambda: None, lambda text: print(text, file=sys.stderr, flush=True), last_act)
+    print("ready", flush=True)
+    threading.Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("kept", 0), ("lost", 1)])
+def test_who_has_had_its_time_does_its_last_act_and_says_how_it_went(
+    outcome: str, status: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CUT_OFF, outcome],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for(process, "ready")
+        process.send_signal(signal.SIGTERM)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == status
+    assert "last act" in errors
+    assert ("error: 3 files are lost; see the store" in errors) == (outcome == "lost")

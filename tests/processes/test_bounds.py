@@ -78,3 +78,13 @@ def test_a_sleeper_is_woken_by_the_end() -> None:
     thread.join(60.0)
     assert not thread.is_alive()
     assert bounds.stopped
+
+
+def test_how_long_ago_the_end_was_asked_for() -> None:
+    clock = Clock()
+    bounds = Bounds(clock=clock)
+    assert bounds.asked_seconds == 0
+    bounds.stop()
+    clock.now += 3
+    bounds.stop()
+    assert bounds.asked_seconds == 3

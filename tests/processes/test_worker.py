@@ -18,7 +18,7 @@ from selfplay.processes.loop import Loop
 from selfplay.processes.worker import Worker, WorkerOptions, work
 from selfplay.records import read_matches
 from selfplay.replay import Rebuilder
-from selfplay.run import MatchFiles, RunDirectory, read_heartbeats, write_heartbeat
+from selfplay.run import Leftovers, MatchFiles, RunDirectory, read_heartbeats, write_heartbeat
 from tests.processes.runs import Listener, make_run, tiny_parts, train_all
 
 PATIENCE_SECONDS = 120.0
@@ -351,6 +351,66 @@ def test_matches_that_cannot_be_stored_are_held_and_then_stored(
     assert sorted(files(run_path)) == [
         f"matches/w/{n:08d}.parquet" for n in range(len(files(run_path)))
     ]
+
+
+@pytest.fixture
+def full(run_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
+    """Makes the store take no matches; returns a function that mends it."""
+    monkeypatch.setattr(worker_module, "_FLUSH_SECONDS", 0.5)
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / "cache"))
+    put = MatchFiles.put_encoded
+
+    def failing(self: MatchFiles, worker: str, sequence: int, data: bytes) -> bool:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(MatchFiles, "put_encoded", failing)
+    return lambda: monkeypatch.setattr(MatchFiles, "put_encoded", put)
+
+
+def test_matches_that_cannot_be_stored_at_the_end_are_stored_by_the_next_worker(
+    run_path: Path, full: Callable[[], None]
+) -> None:
+    lines: list[str] = []
+    listeners = Listeners(say=lines.append, monitor=silent("worker").monitor)
+    options = WorkerOptions(id="w", jitter_seconds=0.0)
+    worker = work(str(run_path), options, Bounds(max_matches=3), listeners)
+    assert worker is not None
+    assert files(run_path) == {}
+    assert "files of finished matches are kept in" in lines[-1]
+    assert "the disk is full" in lines[-1]
+    full()
+    # Whatever its name is.
+    listeners = Listeners(say=lines.append, monitor=silent("worker").monitor)
+    options = WorkerOptions(id="other", jitter_seconds=0.0)
+    work(str(run_path), options, Bounds(max_matches=1), listeners)
+    assert any(" files of matches that an earlier worker left here" in line for line in lines)
+    stored = [m for file in run_path.glob("matches/w/[0-9]*") for m in read_matches(file)]
+    assert len(stored) == worker.bounds.matches
+    assert len({m.match_id for m in stored}) == len(stored)
+
+
+def test_matches_that_nothing_takes_are_said_to_be_lost(
+    run_path: Path, full: Callable[[], None], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(StorageError, match=r"files of finished matches are lost: the disk is full"):
+        play(run_path, Bounds(max_matches=3), id="w")
+
+
+def test_a_worker_that_is_cut_off_keeps_its_matches(
+    run_path: Path, full: Callable[[], None], background: Callable[..., Any]
+) -> None:
+    thread, bounds, _ = background(run_path, id="w")
+    run = RunDirectory.open(run_path)
+    kept = Leftovers(run.url, run.created)
+
+    def cut() -> bool:
+        bounds.last_act()
+        return bool(kept.files())
+
+    # What the signal does when the time is over, whatever the worker is doing.
+    wait_until(cut)
+    assert thread.is_alive()
 
 
 def test_what_it_says_of_itself(run_path: Path) -> None:

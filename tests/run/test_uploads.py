@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from selfplay.errors import StorageError
-from selfplay.records import MatchRecord
-from selfplay.run import MatchFiles, UploadQueue
+from selfplay.records import MatchRecord, encode_matches
+from selfplay.run import Leftovers, MatchFiles, UploadQueue
 from selfplay.run.directory_store import DirectoryStore
 from tests.records.examples import make_record
 
@@ -177,3 +177,85 @@ def test_closing_says_whether_everything_is_stored(
     queue.add([match(1)])
     assert not queue.close(0.01)
     assert queue.pending == 1
+
+
+@pytest.fixture
+def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Leftovers:
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / ".cache"))
+    return Leftovers("redis://127.0.0.1:6379/0/run", "2026-01-01")
+
+
+def test_what_could_not_be_stored_is_kept_and_stored_by_the_next(
+    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: Leftovers
+) -> None:
+    queue = start()
+    queue.add([match(0)])
+    assert queue.flush(SECONDS)
+    store.cut.set()
+    for number in (1, 2):
+        queue.add([match(number)])
+    assert not queue.close(0.01)
+    assert queue.keep(leftovers) == 2
+    # Ended from outside while it was at it: kept once more, and no more than that.
+    assert queue.keep(leftovers) == 2
+    assert [file.name for file in leftovers.files()] == ["00000001.parquet", "00000002.parquet"]
+    files = MatchFiles(store)
+    assert leftovers.store(files) == (0, "the store cannot be reached")
+    assert len(leftovers.files()) == 2
+    store.cut.clear()
+    assert leftovers.store(files, over=lambda: True) == (0, "there was no time left")
+    store.loses_answers = 1
+    assert leftovers.store(files) == (0, "the answer was lost")
+    assert leftovers.store(files) == (2, "")
+    assert leftovers.store(files) == (0, "")
+    assert ids(store) == [f"w-{number:08d}-0000" for number in range(3)]
+
+
+def test_kept_matches_give_way_to_those_that_came_meanwhile(
+    store: FlakyStore, leftovers: Leftovers
+) -> None:
+    leftovers.add("w", 0, encode_matches([match(0)]))
+    files = MatchFiles(store)
+    files.put("w", 0, [match(0, value=9)])
+    assert leftovers.store(files) == (1, "")
+    assert [files.get("w", number)[0].first_checkpoint for number in range(2)] == [9, 0]
+    assert files.get("w", 1)[0].match_id == "w-00000001-0000"
+
+
+def test_one_process_at_a_time_stores_what_is_kept(store: FlakyStore, leftovers: Leftovers) -> None:
+    leftovers.add("w", 0, encode_matches([match(0)]))
+    again: list[tuple[int, str]] = []
+
+    def over() -> bool:
+        again.append(leftovers.store(MatchFiles(store)))
+        return False
+
+    assert leftovers.store(MatchFiles(store), over=over) == (1, "")
+    assert again == [(0, "")]
+
+
+def test_a_kept_file_that_is_damaged_does_not_block_the_rest(
+    store: FlakyStore, leftovers: Leftovers
+) -> None:
+    files = MatchFiles(store)
+    files.put("w", 0, [match(0)])
+    leftovers.add("w", 0, b"damaged")
+    leftovers.add("w", 1, encode_matches([match(1)]))
+    stored, problem = leftovers.store(files)
+    assert stored == 0 and "damaged" in problem
+    assert leftovers.store(files) == (1, "")
+    assert [file.name for file in leftovers.folder.rglob("*.damaged")] == ["00000000.damaged"]
+
+
+def test_another_run_at_the_same_place_gets_nothing_of_the_first(leftovers: Leftovers) -> None:
+    leftovers.add("w", 0, b"x")
+    assert Leftovers("redis://127.0.0.1:6379/0/run", "2026-01-01").files()
+    assert not Leftovers("redis://127.0.0.1:6379/0/run", "2026-01-02").files()
+    assert not Leftovers("redis://127.0.0.1:6379/0/other", "2026-01-01").files()
+
+
+def test_a_disk_that_refuses_is_said(leftovers: Leftovers) -> None:
+    leftovers.folder.parent.parent.mkdir(parents=True)
+    leftovers.folder.parent.touch()
+    with pytest.raises(StorageError):
+        leftovers.add("w", 0, b"x")
