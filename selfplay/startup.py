@@ -1,10 +1,15 @@
 """What has to happen before JAX starts its devices. Host code, called by every command."""
 
 import contextlib
+import functools
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 import jax
+
+from selfplay.machine import device_cores, usable_cores
 
 LOOP_MEMORY = 0.75
 """Share of an accelerator for a process that plays and learns: the rest is for a look at it."""
@@ -33,24 +38,41 @@ def prepare(
     already started its devices they stay as they are.
 
     Args:
-        cpu_devices: CPU devices to present; by default the cores this process may use.
+        cpu_devices: CPU devices to present, at least 1; by default what JAX_NUM_CPU_DEVICES or
+            XLA_FLAGS say, else `selfplay.machine.device_cores`.
         compilation_cache: whether compiled programs are kept in the user's cache directory
-            (`$JAX_COMPILATION_CACHE_DIR`, else `$XDG_CACHE_HOME/selfplay/xla`).
+            (`$JAX_COMPILATION_CACHE_DIR`, else `$XDG_CACHE_HOME/selfplay/xla`; where that cannot
+            be written, a folder for temporary files).
         device_memory: share of every GPU's memory that this process takes at once and keeps, in
             (0, 1], so that nothing comes to lie between; None to take what it needs when it needs
             it, beside others. Whatever `XLA_CLIENT_MEM_FRACTION` or another of JAX's variables
             about memory says holds instead.
     """
     share_memory(device_memory)
-    wanted = cpu_devices if cpu_devices is not None else usable_cores()
-    chosen_by_user = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not chosen_by_user:
+    # XLA starts as many threads as the machine has, whatever a container allows.
+    os.environ.setdefault("NPROC", str(cpu_devices or usable_cores().count))
+    if cpu_devices is not None or not _devices_chosen():
+        wanted = cpu_devices if cpu_devices is not None else device_cores().count
         # RuntimeError: the devices are up already, as in a notebook; they stay as they are.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", wanted)
     if compilation_cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _devices_chosen() -> bool:
+    """Returns whether the environment says how many CPU devices JAX presents."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    return "xla_force_host_platform_device_count" in flags or bool(
+        os.environ.get("JAX_NUM_CPU_DEVICES")
+    )
+
+
+def cores_in_use() -> int:
+    """Returns how many CPU cores this process is to use: as `prepare` was told, or found."""
+    asked = jax.config.values["jax_num_cpu_devices"]
+    return asked if asked > 0 else device_cores().count
 
 
 def share_memory(share: float | None) -> None:
@@ -64,12 +86,32 @@ def share_memory(share: float | None) -> None:
         os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{share:g}"
 
 
-def usable_cores() -> int:
-    """Returns how many CPU cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def cache_directory() -> Path:
-    """Returns selfplay's folder in the user's cache directory."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "selfplay"
+    """Returns selfplay's folder in the user's cache directory, which is made if need be.
+
+    Where that cannot be written (a container without a home, a read-only one) it is a folder of
+    this user for temporary files.
+    """
+    try:
+        root = os.environ.get("XDG_CACHE_HOME")
+        found = (Path(root) if root else Path.home() / ".cache") / "selfplay"
+        found.mkdir(parents=True, exist_ok=True)
+        if os.access(found, os.W_OK | os.X_OK):
+            return found
+    except (OSError, RuntimeError):
+        pass  # RuntimeError: this user has no home.
+    return _temporary_directory()
+
+
+@functools.cache
+def _temporary_directory() -> Path:
+    """Returns a folder for temporary files that belongs to this user alone."""
+    found = Path(tempfile.gettempdir()) / f"selfplay-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        found.mkdir(mode=0o700, exist_ok=True)
+        # Others must not put compiled programs there.
+        status = found.lstat()
+        own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+        if own and not status.st_mode & 0o077:
+            return found
+    return Path(tempfile.mkdtemp(prefix="selfplay-"))

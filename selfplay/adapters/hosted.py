@@ -28,7 +28,7 @@ from selfplay.adapters.rows import HostRows
 from selfplay.adapters.tree import HostTree, Moves, checked_integer
 from selfplay.adapters.turns import Turns
 from selfplay.game import BoardView, ChanceGame, Game, Solution, Symmetry, pytree
-from selfplay.startup import usable_cores
+from selfplay.startup import cores_in_use
 
 CAPACITY = 1 << 17
 """Positions kept on the host, in each process."""
@@ -296,7 +296,7 @@ def _shared(rows: HostRows, origin: Origin) -> HostRows | Pool:
     wanted = wanted_processes(os.environ)
     if wanted is not None:
         return rows if wanted < 2 else Pool(rows, origin, processes=wanted, patience=0.0)
-    cores = usable_cores()
+    cores = cores_in_use()
     if cores < FEWEST_CORES:
         return rows
     return Pool(rows, origin, processes=cores, patience=PATIENCE)

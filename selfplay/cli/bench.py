@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from selfplay.cli.monitoring import Profile
-from selfplay.cli.options import ConfigFile, GameName, GameOptions, Json, Preset, Settings
+from selfplay.cli.options import ConfigFile, Devices, GameName, GameOptions, Json, Preset, Settings
 from selfplay.cli.output import facts, say, say_json, size
 
 EXAMPLES = (
@@ -25,6 +25,7 @@ def bench(
         Path | None,
         typer.Option("--run", metavar="RUN", help="Use the weights and settings of a run."),
     ] = None,
+    devices: Devices = None,
     preset: Preset = "default",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -52,7 +53,7 @@ def bench(
         loaded = opened.config.updated(
             read_settings(preset=preset, file=config, overrides=settings or ())
         )
-    startup.prepare(device_memory=startup.LOOP_MEMORY)
+    startup.prepare(cpu_devices=devices, device_memory=startup.LOOP_MEMORY)
     game = make_game(game_name, option)
     result = measure(
         game, loaded, checkpoints=checkpoints, seconds=seconds,

@@ -51,15 +51,16 @@ def doctor(
 def _facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     devices, cache = report["devices"], report["compilation_cache"]
     versions = [f"{name} {version or 'missing'}" for name, version in report["versions"].items()]
-    quota = report["cpu_quota"]
-    cores = f"{report['cores']} usable, load {report['load']:.1f}"
+    cores = f"{report['cores']} usable: {report['cores_reason']}; load {report['load']:.1f}"
+    if report["device_cores"] < report["cores"]:
+        cores += f"; {report['device_cores']} devices by default: {report['device_reason']}"
     memory, available = report["memory_bytes"], report["memory_available_bytes"]
     return [
         ("versions", ", ".join(versions)),
         ("system", report["system"]),
         ("devices", f"{len(devices)} x {devices[0]['platform']} ({devices[0]['kind']})"),
         ("accelerators", ", ".join(report["accelerators"]) or "none to be seen"),
-        ("cores", cores if quota is None else f"{cores}, container limited to {quota:g}"),
+        ("cores", cores),
         (
             "in parallel",
             f"all devices together are {report['speed_up']:.2f} times as fast as one alone",

@@ -3,7 +3,6 @@
 from typing import Any
 
 from selfplay.cli.joining import (
-    Devices,
     Id,
     IdleExit,
     JoinRun,
@@ -13,7 +12,7 @@ from selfplay.cli.joining import (
     make_bounds,
 )
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
-from selfplay.cli.options import Json, Settings
+from selfplay.cli.options import Devices, Json, Settings
 from selfplay.cli.output import say_json
 
 EXAMPLES = (

@@ -49,12 +49,6 @@ IdleExit = Annotated[
         help="End when nothing was heard of a trainer for so long; 0 to wait for ever.",
     ),
 ]
-Devices = Annotated[
-    int | None,
-    typer.Option(
-        "--devices", metavar="N", help="CPU cores to use; by default all.", show_default=False
-    ),
-]
 
 
 def make_bounds(max_matches: int, max_seconds: float, idle_exit: float) -> "Bounds":

@@ -70,6 +70,16 @@ InitFrom = Annotated[
         show_default=False,
     ),
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        "--devices",
+        metavar="N",
+        min=1,
+        help="CPU cores to use; by default all that this process may use, see selfplay doctor.",
+        show_default=False,
+    ),
+]
 Simulations = Annotated[
     int | None,
     typer.Option(

@@ -12,6 +12,7 @@ from selfplay.cli.group import Invocation, invocation
 from selfplay.cli.monitoring import Profile
 from selfplay.cli.options import (
     ConfigFile,
+    Devices,
     GameName,
     GameOptions,
     InitFrom,
@@ -59,6 +60,7 @@ def train(
     ] = None,
     seed: RunSeed = None,
     init_from: InitFrom = None,
+    devices: Devices = None,
     preset: Preset = "default",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -89,6 +91,7 @@ def train(
         monitoring=Monitoring(),
         as_json=as_json,
         init_from=init_from,
+        devices=devices,
         profile=profile,
     )
 
@@ -115,6 +118,7 @@ def run_training(
     plays: bool = True,
     idle_exit: float = 0.0,
     init_from: str | None = None,
+    devices: int | None = None,
     profile: bool = False,
     peers: Callable[[], None] = lambda: None,
 ) -> None:
@@ -132,6 +136,7 @@ def run_training(
         plays: whether this process plays, too.
         idle_exit: seconds without matches after which it ends, if it does not play; 0 for never.
         init_from: whose weights a new run begins with.
+        devices: CPU cores to use; None for what suits this machine.
         profile: whether to write a trace of what takes the time.
         peers: makes this process one of several, where it is.
     """
@@ -155,7 +160,10 @@ def run_training(
             log_format=monitoring.log_format,
         ) as monitor,
     ):
-        startup.prepare(device_memory=startup.LOOP_MEMORY if plays else startup.ROLE_MEMORY)
+        startup.prepare(
+            cpu_devices=devices,
+            device_memory=startup.LOOP_MEMORY if plays else startup.ROLE_MEMORY,
+        )
         peers()
 
         from selfplay.processes.loop import train as run_loop
@@ -279,6 +287,7 @@ def _opening(session: "Session") -> list[tuple[str, str]]:
     return [
         ("run", f"{run.url} ({session.beginning})"),
         ("game", f"{run.game_name}{options}, network of {weights}"),
+        ("devices", _devices(parts.mesh.size, parts.mesh.devices.flat[0].platform)),
         ("memory", f"{plan} planned"),
     ]
 
@@ -300,6 +309,15 @@ def _in_force(session: "Session", sources: Sequence["Source"]) -> list[str]:
         *(lines or ["the defaults"]),
         f"all of them: metadata.json of each new checkpoint ({file} has those of the beginning)",
     ]
+
+
+def _devices(count: int, platform: str) -> str:
+    """Returns how many devices share the work, and what their number follows from."""
+    from selfplay.machine import device_cores
+
+    text = f"{count} x {platform}"
+    chosen = device_cores()
+    return f"{text} ({chosen.reason})" if (platform, count) == ("cpu", chosen.count) else text
 
 
 def _plain(value: Any) -> str:

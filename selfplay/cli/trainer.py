@@ -7,6 +7,7 @@ import typer
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
 from selfplay.cli.options import (
     ConfigFile,
+    Devices,
     GameOptions,
     InitFrom,
     Json,
@@ -73,6 +74,7 @@ def trainer(
         int, typer.Option("--process-id", metavar="I", help="Which of them this is, from 0.")
     ] = 0,
     init_from: InitFrom = None,
+    devices: Devices = None,
     preset: Preset = "default",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -112,5 +114,6 @@ def trainer(
         plays=False,
         idle_exit=idle_exit,
         init_from=init_from,
+        devices=devices,
         peers=join_peers,
     )

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import typer
 
 from selfplay.cli.joining import (
-    Devices,
     Id,
     IdleExit,
     JoinRun,
@@ -15,7 +14,7 @@ from selfplay.cli.joining import (
     make_bounds,
 )
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort, Profile
-from selfplay.cli.options import Json, Settings
+from selfplay.cli.options import Devices, Json, Settings
 from selfplay.cli.output import say_json
 
 EXAMPLES = (

@@ -15,8 +15,8 @@ class LearnerConfig:
 
     Attributes:
         batch_size: positions per update, at least 1.
-        micro_batches: parts a batch is cut into to save memory; must divide `batch_size`. The
-            gradient is that of the whole batch.
+        micro_batches: parts a batch is cut into to save memory, at most `batch_size`. The gradient
+            is that of the whole batch.
         optimizer: "adamw", "sgd" (Nesterov momentum) or "muon".
         learning_rate: peak learning rate, above 0.
         schedule: what follows the warm-up. "tail": constant, then linear to zero over the last
@@ -73,12 +73,6 @@ class LearnerConfig:
     def __post_init__(self) -> None:
         check_range("learner.batch_size", self.batch_size, low=1)
         check_range("learner.micro_batches", self.micro_batches, low=1, high=self.batch_size)
-        check_range(
-            "learner.batch_size modulo learner.micro_batches",
-            self.batch_size % self.micro_batches,
-            high=0,
-            hint="choose a number of micro-batches that divides the batch",
-        )
         check_choice("learner.optimizer", self.optimizer, OPTIMIZERS)
         check_range("learner.learning_rate", self.learning_rate, above=0)
         check_choice("learner.schedule", self.schedule, SCHEDULES)

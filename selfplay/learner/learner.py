@@ -10,7 +10,6 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
-from selfplay.errors import ConfigError
 from selfplay.game import Game, pytree
 from selfplay.learner.config import LearnerConfig
 from selfplay.learner.losses import losses, make_targets
@@ -64,20 +63,11 @@ class Learner:
             game: the rules.
             network: what to train.
             config: how.
-            mesh: devices that share each batch; by default all local ones.
-
-        Raises:
-            ConfigError: the batch cannot be shared evenly.
+            mesh: devices that share each batch, any number of them; by default all local ones.
         """
         self.network = network
         self.config = config
         self.mesh = mesh or local_mesh()
-        parts = self.mesh.size * config.micro_batches
-        if config.batch_size % parts:
-            raise ConfigError(
-                f"learner.batch_size is {config.batch_size}, but must be a multiple of {parts}",
-                hint=f"{self.mesh.size} devices times {config.micro_batches} parts share it",
-            )
         self.optimizer = make_optimizer(config)
 
         self._updates = self._compiled(game)
@@ -90,8 +80,6 @@ class Learner:
             key = jax.random.wrap_key_data(key_data)
 
             def update(state: TrainState, samples: Any, rate: Array) -> tuple[TrainState, Metrics]:
-                keys = jax.random.split(jax.random.fold_in(key, state.update), self.mesh.size)
-                device_key = keys[jax.lax.axis_index(AXIS)]
                 return _update(
                     game,
                     self.network,
@@ -100,7 +88,7 @@ class Learner:
                     state,
                     samples,
                     rate,
-                    device_key,
+                    jax.random.fold_in(key, state.update),
                 )
 
             return _repeat(update, state, samples, rates, count)
@@ -146,8 +134,8 @@ class Learner:
             state: donated, do not use it again.
             samples: `selfplay.replay.Samples` of `batch_size` positions.
             learning_rate: of this update.
-            key: may be the same for every update: number n draws its symmetries from
-                `fold_in(key, n)`.
+            key: may be the same for every update: sample i of update n draws its symmetry from
+                `fold_in(fold_in(key, n), i)`.
 
         Returns:
             The new state, and what the update reports.
@@ -193,22 +181,36 @@ class Learner:
 
         Args:
             state: donated, do not use it again.
-            samples: a batch for each of `K` updates, leaves [K, B, ...]; only those of the first
-                `count` are looked at.
+            samples: a batch for each of `K` updates, leaves [K, B, ...], where `B` is
+                `batch_size`; only those of the first `count` are looked at.
             learning_rates: of each.
             count: how many to make, in [1, K].
-            key: the same for every call; update number n draws its symmetries from
-                `fold_in(key, n)`.
+            key: the same for every call; sample i of update n draws its symmetry from
+                `fold_in(fold_in(key, n), i)`.
 
         Returns:
             The new state, and what each update reports, leaves [K]; 0 from `count` on.
         """
+        samples = self._padded(samples)
         rates = jnp.array(learning_rates, jnp.float32)
         arguments = (rates, jnp.int32(count), jax.random.key_data(key))
         if jax.process_count() > 1:
             samples = place(samples, self.mesh, _ALONG_BATCHES)
             arguments = place(arguments, self.mesh, REPLICATED)
         return self._updates(state, samples, *arguments)
+
+    def _padded(self, samples: Any) -> Any:
+        """Returns `samples` with batches that devices and micro-batches can share evenly.
+
+        What is added are copies of the first samples, which count nothing: see `_update`.
+        """
+        parts = self.mesh.size * self.config.micro_batches
+        missing = -self.config.batch_size % parts
+        if not missing:
+            return samples
+        batch = self.config.batch_size
+        order = [index % batch for index in range(batch + missing)]
+        return jax.tree.map(lambda leaf: leaf[:, order], samples)
 
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
@@ -297,13 +299,24 @@ def _update(
     rate: Float32[Array, ""],
     key: Key[Array, ""],
 ) -> tuple[TrainState, Metrics]:
-    """One update on one device's part of the batch; gradients are averaged over the devices."""
+    """One update on one device's part of the batch; gradients are averaged over the devices.
+
+    What an update is does not depend on the number of devices, but for rounding: each sample draws
+    its symmetry by its index in the whole batch, and indices from `batch_size` on, which only fill
+    up the last parts, have the weight 0.
+    """
+    part = samples.outcomes.shape[0]
+    whole = part * jax.lax.axis_size(AXIS)
+    indices = jax.lax.axis_index(AXIS) * part + jnp.arange(part)
+    # The mean over all parts of equal length, padding and all, is that over the real samples.
+    counts = jnp.where(indices < config.batch_size, whole / config.batch_size, 0.0)
 
     def loss(weights: Weights, targets: Any) -> tuple[Array, Metrics]:
         parts = losses(config, network.apply(weights, targets.observations), targets)
         return parts["total"], parts
 
-    targets = make_targets(game, config, samples, key=key)
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+    targets = make_targets(game, config, samples, counts, keys=keys)
     if config.micro_batches == 1:
         gradient, parts = jax.grad(loss, has_aux=True)(state.weights, targets)
     else:

@@ -29,6 +29,8 @@ class Targets:
         outcome_weights: 1 where the outcome counts, else 0.
         search_values: what searches said, in [-1, 1], for the player to move.
         auxiliary: the game's own targets in [-1, 1].
+        counts: how much each position counts in the means over the batch, at least 0; 1 for each
+            is the plain mean.
     """
 
     observations: Float32[Array, "B ..."]
@@ -41,10 +43,16 @@ class Targets:
     outcome_weights: Float32[Array, " B"]
     search_values: Float32[Array, " B"]
     auxiliary: dict[str, Float32[Array, "B ..."]]
+    counts: Float32[Array, " B"]
 
 
 def make_targets(
-    game: Game[Any], config: LearnerConfig, samples: Any, *, key: Key[Array, ""]
+    game: Game[Any],
+    config: LearnerConfig,
+    samples: Any,
+    counts: Float32[Array, " B"],
+    *,
+    keys: Key[Array, " B"],
 ) -> Targets:
     """Returns the targets of `samples`, each turned by a random symmetry.
 
@@ -52,10 +60,10 @@ def make_targets(
         game: the rules.
         config: which symmetries and smoothing.
         samples: `selfplay.replay.Samples` of `B` positions.
-        key: consumed.
+        counts: how much each position counts, see `Targets`.
+        keys: one for each position, consumed: what is drawn for it depends on nothing else.
     """
-    symmetry_key, dropout_key = jax.random.split(key)
-    batch = samples.outcomes.shape[0]
+    symmetry_keys, dropout_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     legal = jax.vmap(game.legal_action_mask)(samples.states)
     policy = _dense(samples.policy_actions, samples.policy_probabilities, game.num_actions)
     if config.label_smoothing:
@@ -65,7 +73,9 @@ def make_targets(
     states, final_states = samples.states, samples.final_states
     symmetries = game.symmetries() if config.symmetries else ()
     if symmetries:
-        which = jax.random.randint(symmetry_key, (batch,), 0, len(symmetries) + 1)
+        which = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(symmetries) + 1))(
+            symmetry_keys
+        )
         maps = [lambda state: state, *(symmetry.map_state for symmetry in symmetries)]
 
         def turn(states: PyTree) -> PyTree:
@@ -89,7 +99,9 @@ def make_targets(
         legal = jnp.take_along_axis(legal, origins, axis=1)
     observations = jax.vmap(game.observe)(states).astype(jnp.float32)
     if config.history_dropout and game.history_planes:
-        dropped = jax.random.bernoulli(dropout_key, config.history_dropout, (batch,))
+        dropped = jax.vmap(lambda key: jax.random.bernoulli(key, config.history_dropout))(
+            dropout_keys
+        )
         planes = jnp.zeros(observations.shape, jnp.bool_)
         planes = planes.at[..., jnp.array(game.history_planes)].set(True)
         dropped = dropped.reshape(-1, *[1] * (observations.ndim - 1))
@@ -108,6 +120,7 @@ def make_targets(
         outcome_weights=samples.outcome_weights,
         search_values=samples.search_values,
         auxiliary={name: target.astype(jnp.float32) for name, target in auxiliary.items()},
+        counts=counts,
     )
 
 
@@ -116,24 +129,29 @@ def losses(
 ) -> dict[str, Float32[Array, ""]]:
     """Returns every part of the loss, each a mean over the batch, and their weighted sum "total".
 
-    "policy" is a cross-entropy over the legal actions, "policy_entropy" the least it could be.
+    In the means each position counts as much as `targets.counts` says. "policy" is a cross-entropy
+    over the legal actions, "policy_entropy" the least it could be.
     """
+
+    def mean(each: Float32[Array, "B ..."]) -> Float32[Array, ""]:
+        return jnp.mean(each * targets.counts.reshape(-1, *[1] * (each.ndim - 1)))
+
     logits = jnp.where(targets.legal, prediction.policy_logits, _FLOOR)
     policy = optax.losses.softmax_cross_entropy(logits, targets.policy)
     entropy = -jnp.sum(targets.policy * jnp.log(jnp.maximum(targets.policy, 1e-30)), axis=-1)
     parts = {
-        "policy": jnp.mean(policy * targets.policy_weights),
-        "policy_entropy": jnp.mean(entropy * targets.policy_weights),
-        "value": jnp.mean(_value_loss(config, prediction, targets)),
+        "policy": mean(policy * targets.policy_weights),
+        "policy_entropy": mean(entropy * targets.policy_weights),
+        "value": mean(_value_loss(config, prediction, targets)),
     }
     total = config.policy_weight * parts["policy"] + config.value_weight * parts["value"]
     for name, predicted in prediction.auxiliary.items():
         if name == NEXT_POLICY:
             each = optax.losses.softmax_cross_entropy(predicted, targets.next_policy)
-            parts[name] = jnp.mean(each * targets.next_weights)
+            parts[name] = mean(each * targets.next_weights)
             total += config.next_policy_weight * parts[name]
         else:
-            parts[name] = jnp.mean(jnp.square(predicted - targets.auxiliary[name]))
+            parts[name] = mean(jnp.square(predicted - targets.auxiliary[name]))
             total += config.auxiliary_weight * parts[name]
     return {"total": total, **parts}
 

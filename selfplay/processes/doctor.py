@@ -17,11 +17,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from selfplay.machine import (
+    HINTS,
+    available_memory,
+    cpu_quota,
+    device_cores,
+    host_memory,
+    usable_cores,
+)
 from selfplay.parallel import ALONG_BATCH, local_mesh, per_device, sharding
-from selfplay.processes.plan import available_memory, host_memory
 from selfplay.processes.status import run_status
 from selfplay.run.store import Place
-from selfplay.startup import usable_cores
 
 _PACKAGES = (
     "selfplay-jax", "jax", "jaxlib", "flax", "optax", "mctx", "orbax-checkpoint", "numpy"
@@ -35,9 +41,11 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
     """Returns what was found; call it after `selfplay.startup.prepare`.
 
     Keys: `versions`, whether `onnxruntime` is there, `backend`, `devices`, `accelerators` visible
-    to the system, `cores` usable, `cpu_quota` of the container if any, `speed_up` of all devices
-    over one, `memory_bytes` and `disk_free_bytes`, `compilation_cache`, `processes` of the run (see
-    `process_report`), and `problems`: `message` and `hint` each.
+    to the system, `cores` usable and `cores_reason`, what limits them, `device_cores` and
+    `device_reason`, likewise of the CPU devices that a process presents by default, `cpu_quota` of
+    the container if any, `speed_up` of all devices over one, `memory_bytes` and `disk_free_bytes`,
+    `compilation_cache`, `processes` of the run (see `process_report`), and `problems`: `message`
+    and `hint` each.
 
     Args:
         directory: where runs go.
@@ -47,6 +55,7 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
         RunError: it is no run.
     """
     devices = jax.local_devices()
+    usable, presented = usable_cores(), device_cores()
     cache = jax.config.values["jax_compilation_cache_dir"]
     report: dict[str, Any] = {
         "versions": _versions(),
@@ -55,8 +64,11 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [{"platform": one.platform, "kind": one.device_kind} for one in devices],
         "accelerators": _accelerators(),
-        "cores": usable_cores(),
-        "cpu_quota": _cpu_quota(),
+        "cores": usable.count,
+        "cores_reason": usable.reason,
+        "device_cores": presented.count,
+        "device_reason": presented.reason,
+        "cpu_quota": cpu_quota(),
         "load": os.getloadavg()[0],
         "speed_up": measure_speed_up() if len(devices) > 1 else 1.0,
         "memory_bytes": host_memory(),
@@ -98,7 +110,7 @@ def problems(report: dict[str, Any]) -> list[dict[str, str]]:
     """Returns what a person should know, the worst first."""
     found: list[tuple[str, str]] = []
     on_cpu = report["backend"] == "cpu"
-    devices, cores = len(report["devices"]), report["cores"]
+    devices, cores = len(report["devices"]), report["device_cores"]
     if on_cpu and report["accelerators"]:
         found.append(
             (
@@ -110,8 +122,7 @@ def problems(report: dict[str, Any]) -> list[dict[str, str]]:
     if on_cpu and devices < cores:
         found.append(
             (
-                f"{cores} cores are usable, but JAX has {devices} CPU device"
-                + ("s" if devices > 1 else ""),
+                f"{cores} CPU devices would pay, but JAX has {devices}",
                 "unset JAX_NUM_CPU_DEVICES and xla_force_host_platform_device_count in XLA_FLAGS",
             )
         )
@@ -123,12 +134,18 @@ def problems(report: dict[str, Any]) -> list[dict[str, str]]:
                 "fast",
             )
         )
-    quota = report["cpu_quota"]
-    if on_cpu and quota is not None and devices > max(1, round(quota)):
+    if on_cpu and devices > report["cores"]:
         found.append(
             (
-                f"this container may use {quota:g} CPUs, but {devices} are presented",
-                f"taskset -c 0-{max(0, round(quota) - 1)} selfplay ...",
+                f"JAX has {devices} CPU devices, but {report['cores_reason']}",
+                "unset JAX_NUM_CPU_DEVICES and xla_force_host_platform_device_count in XLA_FLAGS",
+            )
+        )
+    if report["cores_reason"].startswith(HINTS):
+        found.append(
+            (
+                f"{report['cores_reason']}, so no more cores are used than that",
+                "unset it where it was meant for other programs, or give --devices",
             )
         )
     if report["speed_up"] < _GOOD_SHARE * devices:
@@ -225,15 +242,6 @@ def _accelerators() -> list[str]:
             return names
     files = [*glob.glob("/dev/nvidia[0-9]*"), *glob.glob("/dev/accel[0-9]*")]
     return sorted(files + glob.glob("/dev/kfd"))
-
-
-def _cpu_quota() -> float | None:
-    """Returns how many CPUs the container may use, None if it is not limited."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        return None
 
 
 def _is_writable(directory: Path) -> bool:

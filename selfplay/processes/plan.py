@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from selfplay.errors import ConfigError
 from selfplay.game import ChanceGame, Game
 from selfplay.inference import multiplications
 from selfplay.learner import LearnerConfig
+from selfplay.machine import host_memory
 from selfplay.networks import Network, NetworkConfig
 from selfplay.rollout.config import CHUNK_PLIES, CPU_MATCHES
 from selfplay.run import Config
@@ -241,7 +241,7 @@ def _learner_bytes(
     network: Network, config: NetworkConfig, learner: LearnerConfig, devices: int
 ) -> int:
     layers = 2 * config.blocks + 2
-    samples = learner.batch_size // learner.micro_batches
+    samples = math.ceil(learner.batch_size / learner.micro_batches / devices) * devices
     # Weights, average, two moments and the gradient, whole on every device.
     weights = 5 * 4 * network.num_weights() * devices
     return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
@@ -254,39 +254,9 @@ def _replay_bytes(game: Game[Any], state: PyTree, window: int) -> int:
     return window * (states + 8 * min(game.num_actions, 128) + _ROW_BYTES)
 
 
-def host_memory() -> int | None:
-    """Returns the bytes this machine, or the container around this process, has."""
-    found = []
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _read(file).strip()
-        if text.isdecimal():
-            found.append(int(text))
-    total = _meminfo("MemTotal")
-    return min(found if total is None else [*found, total], default=None)
-
-
-def available_memory() -> int | None:
-    """Returns the bytes of this machine that are free, or can be freed at once."""
-    return _meminfo("MemAvailable")
-
-
-def _meminfo(name: str) -> int | None:
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith(f"{name}:"):
-            return 1024 * int(line.split()[1])
-    return None
-
-
 def _device_memory(devices: list[Any]) -> int | None:
     limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
     return sum(limits) or None
-
-
-def _read(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _bytes(tree: PyTree) -> int:

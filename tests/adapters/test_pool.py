@@ -285,7 +285,7 @@ def test_the_number_is_asked_for_in_the_environment(monkeypatch: pytest.MonkeyPa
         ("", 2, HostRows),
     ):
         monkeypatch.setenv(pool.VARIABLE, text)
-        monkeypatch.setattr("selfplay.adapters.hosted.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("selfplay.adapters.hosted.cores_in_use", lambda cores=cores: cores)
         assert type(hosted()._answers) is kind
     monkeypatch.setenv(pool.VARIABLE, "many")
     with pytest.raises(

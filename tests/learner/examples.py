@@ -58,6 +58,7 @@ def targets(**changes: Any) -> Targets:
         "outcomes": np.array([1.0, -1.0, 0.0, 1.0]),
         "outcome_weights": np.array([1.0, 1.0, 1.0, 0.0]),
         "search_values": np.array([0.5, -0.2, 0.1, -1.0]),
+        "counts": np.ones(4),
     } | changes
     arrays = {
         name: jnp.asarray(value, jnp.bool_ if name == "legal" else jnp.float32)

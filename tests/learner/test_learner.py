@@ -2,6 +2,11 @@
 
 import dataclasses
 import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,7 +15,6 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from selfplay.errors import ConfigError
 from selfplay.learner import Learner, LearnerConfig, TrainState
 from selfplay.learner.config import OPTIMIZERS
 from selfplay.networks import NEXT_POLICY, NetworkConfig, build
@@ -208,20 +212,40 @@ def test_micro_batches_equal_one_batch() -> None:
     assert four == pytest.approx(one, rel=1e-5)
 
 
-def test_one_device_equals_two() -> None:
-    # Without symmetries, which each device draws for itself.
-    two, (report,) = weights_after(make_learner(PLAIN), batch("tic_tac_toe"))
-    one, (alone,) = weights_after(make_learner(PLAIN, devices=1), batch("tic_tac_toe"))
+@pytest.mark.parametrize(("size", "micro_batches"), [(32, 1), (31, 1), (30, 4), (1, 1)])
+def test_one_device_equals_two(size: int, micro_batches: int) -> None:
+    # With symmetries: those drawn must not depend on who draws, nor must what fills up a part.
+    config = dataclasses.replace(
+        PLAIN, batch_size=size, micro_batches=micro_batches, symmetries=True, next_policy_weight=0.5
+    )
+    plain = dataclasses.replace(config, micro_batches=1)
+    samples = batch("tic_tac_toe", size)
+    two, reports = weights_after(make_learner(config), samples, updates=3)
+    one, alone = weights_after(make_learner(plain, devices=1), samples, updates=3)
     assert largest_difference(one, two) < 1e-6
-    assert alone == pytest.approx(report, rel=1e-5)
-    begin = jax.device_get(start(make_learner(PLAIN)).weights)
+    for found, wanted in zip(reports, alone, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5)
+    begin = jax.device_get(start(make_learner(config)).weights)
     assert largest_difference(begin, two) > 0.01
 
 
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    config = dataclasses.replace(PLAIN, batch_size=30, micro_batches=10)
-    with pytest.raises(ConfigError, match=r"batch_size is 30, but must be a multiple of 20"):
-        make_learner(config)
+def test_any_number_of_devices_makes_the_updates_of_one() -> None:
+    """Symmetries and history dropout are drawn, and 12 devices share 32 samples unevenly."""
+    script = Path(__file__).with_name("many_devices.py")
+    found = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    results = json.loads(found.stdout)
+    assert list(results) == ["1", "3", "12"]
+    one = results.pop("1")
+    assert len(set(one["total"])) == 3
+    for devices, result in results.items():
+        for name, values in result.items():
+            np.testing.assert_allclose(values, one[name], rtol=2e-5, err_msg=f"{devices} {name}")
 
 
 def test_a_position_seen_once_is_known_from_every_side() -> None:

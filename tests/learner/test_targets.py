@@ -22,8 +22,13 @@ BATCH = 64
 
 def make(rules: Game[Any], config: LearnerConfig, samples: Samples, *, seed: int = 0) -> Targets:
     """Returns the targets on the host."""
-    compiled = jax.jit(lambda samples, key: make_targets(rules, config, samples, key=key))
-    return jax.device_get(compiled(samples, jax.random.key(seed)))
+
+    def compute(samples: Samples, key: Any) -> Targets:
+        count = len(samples.outcomes)
+        keys = jax.random.split(key, count)
+        return make_targets(rules, config, samples, jnp.ones(count), keys=keys)
+
+    return jax.device_get(jax.jit(compute)(samples, jax.random.key(seed)))
 
 
 @functools.cache

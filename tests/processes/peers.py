@@ -19,12 +19,7 @@ def main(path: str, coordinator: str, count: int, index: int, updates: int, devi
     jax.config.update("jax_num_cpu_devices", devices)
     if count > 1:
         join(coordinator, count=count, index=index)
-    # A symmetry is drawn by each device for its part, so the losses would not be comparable.
-    settings = {
-        **SETTINGS,
-        "learner": {**SETTINGS["learner"], "symmetries": False},
-        "trainer": {**SETTINGS["trainer"], "updates": updates},
-    }
+    settings = {**SETTINGS, "trainer": {**SETTINGS["trainer"], "updates": updates}}
     session = open_session(path, SPEC, SPEC.make(), settings)
     listener = Listener()
     loop = train(session.run, session.parts, listener, plays=False, idle_exit_seconds=60.0)
