@@ -20,6 +20,7 @@ from selfplay.cli import (
     new_game,
     play,
     status,
+    tensorboard,
     train,
     trainer,
     tune,
@@ -70,7 +71,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, analyze, matches, arena, curve, export, bench, tune, doctor),
+    *(play, analyze, matches, arena, curve, tensorboard, export, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))

@@ -22,6 +22,7 @@ _HEARTBEAT_SECONDS = 5.0
 _LONGEST_SILENCE_SECONDS = 20.0
 _LEAVING_SECONDS = 2.0
 _TENSORBOARD_SECONDS = 10.0
+_UPLOAD_SECONDS = 30.0
 _RECENT_MATCHES = 400
 _BEAT_FIELDS = (
     "update",
@@ -161,7 +162,7 @@ class News:
         with storage_errors(run.tensorboard_path):
             self._board = TensorBoardWriter(run.tensorboard_path, resume_at=resume_at)
         self._next_beat = 0.0
-        self._next_point = 0.0
+        self._next_point = self._next_upload = 0.0
         self._suspends = False
 
     def tell(self, progress: Progress, meter: Meter, *, suspends: bool = False) -> None:
@@ -187,7 +188,9 @@ class News:
         if now >= self._next_point and progress.losses:
             with storage_errors(self._run.tensorboard_path):
                 self._board.write(progress)
-                self._run.publish_files("tensorboard")
+                if now >= self._next_upload:
+                    self._next_upload = now + _UPLOAD_SECONDS
+                    self._run.publish_files("tensorboard")
             self._next_point = now + _TENSORBOARD_SECONDS
 
     def close(self, progress: Progress) -> None:

@@ -23,7 +23,7 @@ from selfplay.run.lease import Lease
 from selfplay.run.matches import MatchFiles
 from selfplay.run.names import RUN_FILE, is_run, no_run
 from selfplay.run.remote_checkpoints import RemoteCheckpoints
-from selfplay.run.scratch import download, scratch_directory, upload_changes
+from selfplay.run.scratch import download_changes, scratch_directory, upload_changes
 from selfplay.run.storage import TEMPORARY_PREFIX, storage_errors
 from selfplay.run.store import Place, Store, open_store
 
@@ -311,7 +311,7 @@ class RunDirectory:
             StorageError: the store cannot be reached.
         """
         if self.store.path is None:
-            download(self.store, self.path, folder)
+            download_changes(self.store, self.path, folder)
 
     def _stamp(self) -> dict[str, Any]:
         return {

@@ -47,13 +47,32 @@ def upload_changes(store: Store, root: Path, folder: str) -> None:
             _uploaded[key] = version
 
 
-def download(store: Store, root: Path, folder: str) -> None:
-    """Writes the blobs of a folder under `root`; files that are there already stay as they are.
+def download_changes(store: Store, root: Path, folder: str) -> int:
+    """Brings the files under `root`/`folder` up to date with a store; returns how many changed.
+
+    They are files that only grow, such as event files: what is new is added at the end, because
+    a program that shows them, such as TensorBoard, keeps them open. Nothing is removed.
 
     Raises:
         StorageError: the store cannot be reached, or the disk is full.
     """
-    for name in store.names(folder):
-        file = root / name
-        if not file.exists():
-            atomic_write(file, store.read(name))
+    changed = 0
+    for entry in store.entries(folder):
+        file = root / entry.name
+        present = file.stat().st_size if file.exists() else 0
+        if present == entry.bytes:
+            continue
+        try:
+            data = store.read(entry.name)
+        except FileNotFoundError:
+            # Removed since the listing.
+            continue
+        with storage_errors(file):
+            if present > len(data):
+                atomic_write(file, data)
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("ab") as end:
+                    end.write(data[present:])
+        changed += 1
+    return changed

@@ -51,6 +51,15 @@ SCALAR_GROUPS: dict[str, str] = {
 """Families of scalars, one per name."""
 
 
+MAX_FILE_BYTES = 1 << 16
+"""An event file that has grown to this size is followed by another: of a run elsewhere the file
+that grows is uploaded again and again, and old ones can be removed."""
+
+
+_FRAME_BYTES = 16
+"""Of a record, beside its data: the length and two checksums."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point:
     """One value of a scalar: at which update, and when (seconds since 1970)."""
@@ -67,19 +76,25 @@ class TensorBoardWriter:
     is met where it can be reported.
     """
 
-    def __init__(self, directory: Path, *, resume_at: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        resume_at: int | None = None,
+        max_file_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
         """Opens a new event file; never touches an older one.
 
         Args:
             directory: of the event files.
+            max_file_bytes: a file that has so many is followed by another.
             resume_at: the update that training goes on from; what earlier sessions wrote for
                 later updates is lost work, and TensorBoard is told to forget it.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        # TensorBoard names files by the second: the suffix keeps two sessions from sharing one.
-        self._writer = EventsWriter(
-            str(directory / "events"), f".{os.getpid()}.{time.time_ns() % 10**9:09d}.selfplay"
-        )
+        self._directory = directory
+        self._max_file_bytes = max_file_bytes
+        self._open()
         self._last_update = -1
         self._strength: set[tuple[str, int]] = set()
         self._mistakes_update = -1
@@ -94,8 +109,19 @@ class TensorBoardWriter:
             self.close()
             raise
 
+    def _open(self) -> None:
+        # TensorBoard names files by the second: the suffix keeps two of a second apart, in order.
+        self._writer = EventsWriter(
+            str(self._directory / "events"),
+            f".{os.getpid()}.{time.time_ns() % 10**9:09d}.selfplay",
+        )
+        self._file_bytes = 0
+
     def write(self, progress: Progress) -> None:
         """Writes the numbers of this update, unless they have been."""
+        if self._file_bytes >= self._max_file_bytes:
+            self.close()
+            self._open()
         if progress.update > self._last_update:
             self._last_update = progress.update
             for name, value in _scalars(progress).items():
@@ -136,6 +162,7 @@ class TensorBoardWriter:
 
     def _add(self, event: Event) -> None:
         event.wall_time = time.time()
+        self._file_bytes += _FRAME_BYTES + event.ByteSize()
         self._writer.write_event(event)
 
 

@@ -265,7 +265,17 @@ def test_files_of_the_scratch_directory_are_published(
     reader = RunDirectory.open(elsewhere)
     reader.fetch_files("tensorboard")
     assert reader.path != run.path
-    assert (reader.tensorboard_path / "events").read_bytes() == b"12"
+    mirrored = reader.tensorboard_path / "events"
+    assert mirrored.read_bytes() == b"12"
+    # What has grown is added at the end: TensorBoard keeps the file open.
+    before = mirrored.stat().st_ino
+    events.write_bytes(b"123")
+    run.publish_files("tensorboard")
+    reader.fetch_files("tensorboard")
+    assert (mirrored.read_bytes(), mirrored.stat().st_ino) == (b"123", before)
+    run.store.delete("tensorboard/events")
+    reader.fetch_files("tensorboard")
+    assert mirrored.read_bytes() == b"123"
 
 
 def test_only_one_process_trains_a_run_elsewhere(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from selfplay.run.directory_store import DirectoryStore
+from selfplay.run.scratch import upload_changes
 from selfplay.telemetry import Progress, TensorBoardWriter, read_scalars
 from selfplay.telemetry.tensorboard import SCALAR_GROUPS, SCALARS
 from tests.telemetry.samples import FIRST, FULL
@@ -92,6 +94,49 @@ def test_tensorboard_itself_agrees(tmp_path: Path) -> None:
     events.Reload()
     seen = events.Scalars("rollout/matches")
     assert [(one.step, one.value) for one in seen] == [(0, 0), (1, 1), (2, 2), (3, 103)]
+
+
+def test_a_file_that_has_grown_is_followed_by_another(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    writer = TensorBoardWriter(tmp_path, max_file_bytes=8_000)
+    for update in range(100):
+        writer.write(at(update, matches=update))
+    writer.close()
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert len(sizes) >= 3
+    assert max(sizes) < 10_000
+    assert steps(tmp_path) == list(range(100))
+    events = accumulator.EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    events.Reload()
+    assert [one.step for one in events.Scalars("rollout/matches")] == list(range(100))
+
+
+def test_the_bytes_that_are_uploaded_grow_with_the_time_not_with_its_square(
+    tmp_path: Path,
+) -> None:
+    class Counting(DirectoryStore):
+        uploaded = 0
+
+        def write(self, name: str, data: bytes) -> None:
+            self.uploaded += len(data)
+
+    def uploaded(points: int) -> int:
+        store = Counting(tmp_path / f"store{points}")
+        root = tmp_path / str(points)
+        writer = TensorBoardWriter(root / "tensorboard")
+        for update in range(points):
+            writer.write(dataclasses.replace(FULL, update=update))
+            # As the trainer does it: one upload for three points.
+            if update % 3 == 0:
+                upload_changes(store, root, "tensorboard")
+        writer.close()
+        return store.uploaded
+
+    # A point every 10 seconds: 1,200 of them are more than three hours of training.
+    half, whole = uploaded(600), uploaded(1200)
+    assert whole < 2.2 * half
+    written = sum(file.stat().st_size for file in (tmp_path / "1200").rglob("events*"))
+    assert whole < 16 * written
 
 
 def test_a_half_written_record_is_left_out(tmp_path: Path) -> None:
