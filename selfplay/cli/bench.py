@@ -1,16 +1,21 @@
 """selfplay bench: how fast this machine plays and learns."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfplay.cli.monitoring import Profile
 from selfplay.cli.options import ConfigFile, Devices, GameName, GameOptions, Json, Preset, Settings
-from selfplay.cli.output import facts, say, say_json, size
+from selfplay.cli.output import facts, say, say_json, size, table
+
+if TYPE_CHECKING:
+    from selfplay.game import Game
+    from selfplay.run import Checkpoints, Config
 
 EXAMPLES = (
     "selfplay bench connect_four",
+    "selfplay bench connect_four --batches 64,128,256",
     "selfplay bench connect_four --set network.blocks=6 --set network.channels=64 --json",
 )
 
@@ -21,6 +26,15 @@ def bench(
         float,
         typer.Option("--seconds", metavar="S", help="How long to measure, after compilation."),
     ] = 30.0,
+    batches: Annotated[
+        str | None,
+        typer.Option(
+            "--batches",
+            metavar="N,N,...",
+            help="Self-play alone, with so many matches side by side: a table.",
+            show_default=False,
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option("--run", metavar="RUN", help="Use the weights and settings of a run."),
@@ -53,8 +67,12 @@ def bench(
         loaded = opened.config.updated(
             read_settings(preset=preset, file=config, overrides=settings or ())
         )
+    asked = None if batches is None else _numbers(batches)
     startup.prepare(cpu_devices=devices, device_memory=startup.LOOP_MEMORY)
     game = make_game(game_name, option)
+    if asked is not None:
+        _by_batch(game, loaded, asked, checkpoints, seconds, as_json)
+        return
     result = measure(
         game, loaded, checkpoints=checkpoints, seconds=seconds,
         trace=Path("profile") / game.name if profile else None,
@@ -64,6 +82,66 @@ def bench(
         say_json(result)
     else:
         say(facts(_facts(result)))
+
+
+def _by_batch(
+    game: "Game[Any]",
+    config: "Config",
+    batches: list[int],
+    checkpoints: "Checkpoints | None",
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measures self-play for several batches and prints a table."""
+    from selfplay.processes.bench_play import bench_batches
+
+    result = bench_batches(
+        game,
+        config,
+        batches,
+        checkpoints=checkpoints,
+        seconds=seconds,
+        say=lambda text: say(text, err=True),
+    )
+    if as_json:
+        say_json(result)
+        return
+    what = f"{result['game']}, {result['simulations']} simulations a move, {result['inference']}"
+    say(f"{what}; {result['devices']} x {result['device']}, {result['date']}")
+    header = ["matches", "simulations/s", "lowest", "highest", "evaluations/s", "matches/s"]
+    rows = [
+        [
+            str(row["batch"]),
+            *(
+                f"{value:,.0f}"
+                for value in (
+                    row["simulations_per_second"],
+                    *row["spread"],
+                    row["evaluations_per_second"],
+                )
+            ),
+            f"{row['matches_per_second']:,.1f}",
+        ]
+        for row in result["batches"]
+    ]
+    say(table(header, rows))
+
+
+def _numbers(text: str) -> list[int]:
+    """Returns the numbers of "64,128,256".
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    from selfplay.errors import ConfigError
+
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise ConfigError(
+            f"--batches is {text!r}, but must be whole numbers above 0, separated by commas",
+            hint="for example: --batches 64,128,256",
+        )
+    return [int(number) for number in numbers]
 
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -78,7 +156,7 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
             f"{result['inference']}; {result['computed_share']:.0%} of the positions asked for "
             "were computed",
         ),
-        ("devices", f"{result['devices']} x {result['platform']}"),
+        ("devices", f"{result['devices']} x {result['device']}, {result['date']}"),
         (
             "self-play",
             f"{words.rate(result['simulations_per_second'], 'simulations')} "

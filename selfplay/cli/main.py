@@ -19,6 +19,7 @@ from selfplay.cli import (
     matches,
     new_game,
     play,
+    rerun,
     status,
     tensorboard,
     train,
@@ -71,7 +72,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, analyze, matches, arena, curve, tensorboard, export, bench, tune, doctor),
+    *(play, analyze, matches, arena, curve, tensorboard, export, rerun, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))

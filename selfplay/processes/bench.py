@@ -13,17 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from selfplay.arena import load_weights
 from selfplay.game import Game
 from selfplay.networks import compute_dtype
 from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
+from selfplay.processes.bench_play import MeasuredPlay, bench_weights, machine
 from selfplay.processes.parts import Parts, make_parts
-from selfplay.processes.playing import Chunks
 from selfplay.processes.trace import TRACED_CHUNKS, Trace
-from selfplay.records import MatchCollector, MatchRecord, Provenance
-from selfplay.records.collect import PliesLike
+from selfplay.records import MatchRecord
 from selfplay.replay import Samples
-from selfplay.run import Checkpoints, Config, settings_hash
+from selfplay.run import Checkpoints, Config
 
 FORWARD_BATCHES = (16, 32, 64, 128, 256)
 _SHORTEST_SECONDS = 0.3
@@ -52,7 +50,8 @@ def bench(
     while all are busy; `ratio`, the simulations divided by what all devices would do if each were
     as fast as one alone; `matches_per_second`, `plies_per_second`, `updates_per_second`,
     `compile_seconds` of self-play, `peak_memory_bytes`, `state_bytes` of one position, `devices`,
-    and `spread`, the lowest and the highest `simulations_per_second`.
+    `platform`, `device`, `date`, and `spread`, the lowest and the highest
+    `simulations_per_second`.
 
     Args:
         game: the rules.
@@ -63,14 +62,9 @@ def bench(
         say: is told what is going on.
     """
     parts = make_parts(game, config)
-    newest = None if checkpoints is None else checkpoints.latest()
-    if checkpoints is None or newest is None:
-        weights = parts.network.init(key=jax.random.key(0))
-    else:
-        weights = load_weights(checkpoints, newest, parts.network)
-    weights = parts.learner.place(weights)
+    weights = bench_weights(parts, checkpoints)
     say("compiling self-play")
-    player = _Player(parts, weights)
+    player = MeasuredPlay(parts, weights)
     say("compiling the network alone")
     alone, together = _best_forward(parts, weights, seconds / 10)
     say("compiling updates")
@@ -114,78 +108,13 @@ def bench(
         "compile_seconds": player.compile_seconds,
         "peak_memory_bytes": _peak_memory(),
         "state_bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
-        "devices": devices,
-        "platform": parts.mesh.devices.flat[0].platform,
+        **machine(parts),
         "rounds": len(rounds),
         "spread": [min(simulations), max(simulations)],
     }
 
 
-class _Player:
-    """Self-play that goes on from measurement to measurement.
-
-    Attributes:
-        chunks: plays.
-        compile_seconds: what the first chunk took longer than the second.
-        finished: how many matches have ended.
-        records: the first ones to end.
-    """
-
-    def __init__(self, parts: Parts, weights: Any) -> None:
-        self.finished = 0
-        self._weights = weights
-        provenance = Provenance(
-            game=parts.game.name,
-            version=parts.game.version,
-            fingerprint="",
-            worker="bench",
-            settings_hash=settings_hash(parts.config),
-            simulations=parts.config.search.num_simulations,
-        )
-        collector = MatchCollector(provenance, parts.player.num_matches)
-        begin = time.monotonic()
-        self.chunks = Chunks(parts, start_key=jax.random.key(1), play_key=jax.random.key(2))
-        plies = [self.chunk()]
-        first = time.monotonic() - begin
-        begin = time.monotonic()
-        plies.append(self.chunk())
-        self.compile_seconds = max(0.0, first - (time.monotonic() - begin))
-        # Where there is something to calibrate, before anything is measured.
-        self.chunks.calibrate()
-        self.records: list[MatchRecord] = []
-        while not self.records:
-            for chunk in plies:
-                self.records += collector.add(chunk, checkpoint=0, sequence=0)
-            plies = [self.chunk()]
-
-    @property
-    def computed_share(self) -> float:
-        """Share of the positions asked for that were computed."""
-        counts = self.chunks.counts
-        return counts.computed / counts.asked if counts.asked else 1.0
-
-    def chunk(self) -> PliesLike:
-        """Plays a chunk with weights loaded anew, as in training."""
-        plies = self.chunks.play(self._weights)
-        self.finished += int(plies.over.sum())
-        return plies
-
-    def measure(self, seconds: float) -> dict[str, float]:
-        """Returns plies, simulations and finished matches per second."""
-        finished = self.finished
-        begin = time.monotonic()
-        plies = simulations = 0
-        while (passed := time.monotonic() - begin) < seconds:
-            plies += self.chunk().actions.size
-            simulations += self.chunks.simulations
-        return {
-            "plies": plies / passed,
-            "simulations": simulations / passed,
-            "matches": (self.finished - finished) / passed,
-        }
-
-
-def _trace(player: _Player, update: "_Updater", trace: Trace) -> None:
+def _trace(player: MeasuredPlay, update: "_Updater", trace: Trace) -> None:
     """Writes a trace of chunks with an update after each."""
     player.chunks.trace = trace
     for _ in range(TRACED_CHUNKS):

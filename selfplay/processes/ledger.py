@@ -92,6 +92,9 @@ def read_segment(run: RunDirectory, segment: int) -> tuple[dict[str, Any], list[
         ]
         return dict(document["config"]), events
     except FileNotFoundError:
-        raise RunError(f"{run.url} has no {name}") from None
+        raise RunError(
+            f"{run.url} has no {name}",
+            hint="storage.max_bytes removes the oldest parts first: begin at a later checkpoint",
+        ) from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{name} of {run.url} is damaged: {error}") from None

@@ -15,7 +15,7 @@ from selfplay.cli import group
 from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
-    "games train status play analyze matches arena curve export bench doctor".split()  # noqa: SIM905
+    "games train status play analyze matches arena curve export rerun bench doctor".split()  # noqa: SIM905
 )
 
 
@@ -70,6 +70,29 @@ def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Pa
     assert "of training, at update 12 saved checkpoint 12 in" in text
     assert f"selfplay play {own_run}\n" in result.stdout
     assert json.loads(invoke("status", own_run, "--json").stdout)["update"] == 12
+
+
+def test_rerun_makes_a_checkpoint_again(invoke: Invoke, trained: Path, own_run: Path) -> None:
+    whole = invoke("rerun", trained, "--json")
+    assert whole.exit_code == 0, whole.stderr
+    document = json.loads(whole.stdout)
+    assert (document["update"], document["from"], document["equal"]) == (8, 0, True)
+    assert document["matches"] > 0
+    part = invoke("rerun", f"{trained}@8", "--from", 4)
+    assert part.exit_code == 0, part.stderr
+    assert "equal to checkpoint 8 of" in " ".join(part.stdout.split())
+    none = invoke("rerun", f"{trained}@4", "--from", 8)
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert "is to be made again from 8, which is not an earlier one" in none.stderr
+    # Matches that are not those it learnt from lead elsewhere, and that is seen.
+    segment = max((own_run / "ledger").iterdir())
+    document = json.loads(segment.read_text())
+    document["config"]["learner"]["learning_rate"] *= 2
+    segment.write_text(json.dumps(document))
+    other = invoke("rerun", own_run, "--json")
+    assert other.exit_code == 1
+    assert "differs from checkpoint 8" in other.stderr
+    assert json.loads(other.stdout)["equal"] is False
 
 
 def test_train_prints_the_settings_in_force_and_their_sources(
@@ -337,6 +360,29 @@ def test_bench(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     assert document["ratio"] == pytest.approx(
         document["simulations_per_second"] / (2 * document["forwards_per_second"]), rel=0.7
     )
+
+
+def test_bench_by_batch(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("bench", "tic_tac_toe", *TINY, "--seconds", 0.4, "--batches", "15, 32")
+    document = json.loads(invoke(*asked, "--json").stdout)
+    # Rounded up to what two devices share.
+    assert [row["batch"] for row in document["batches"]] == [16, 32]
+    for row in document["batches"]:
+        low, high = row["spread"]
+        assert 0 < low <= row["simulations_per_second"] <= high
+        assert 0 < row["evaluations_per_second"] <= row["simulations_per_second"]
+        assert row["rounds"] == 3 and "matches_per_second" in row
+    assert (document["devices"], document["simulations"]) == (2, 8)
+    assert document["device"] and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"])
+    monkeypatch.setattr("selfplay.processes.bench_play.bench_batches", lambda *_, **__: document)
+    first, header, *rows = invoke(*asked).stdout.splitlines()
+    assert first.startswith("tic_tac_toe, 8 simulations a move, ")
+    assert first.endswith(f"2 x {document['device']}, {document['date']}")
+    assert header.split()[0] == "matches"
+    assert [row.split()[0] for row in rows] == ["16", "32"]
+    wrong = invoke("bench", "tic_tac_toe", "--batches", "64;128")
+    assert wrong.exit_code == 2
+    assert "--batches is '64;128', but must be whole numbers above 0" in wrong.stderr
 
 
 def test_doctor(invoke: Invoke) -> None:

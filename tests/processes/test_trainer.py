@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from selfplay.errors import StorageError
+from selfplay.errors import RunError, StorageError
 from selfplay.processes.cursor import Cursor
 from selfplay.processes.loop import Loop, train
 from selfplay.processes.parts import Parts
-from selfplay.processes.rerun import rerun
+from selfplay.processes.rerun import largest_difference, rerun
 from selfplay.records import MatchRecord, read_matches
 from selfplay.run import MatchFiles, RunDirectory, read_heartbeats
 from selfplay.telemetry import Monitor
@@ -94,8 +94,22 @@ def test_it_learns_from_stored_files_alone(new_run: MakeRun, store: Store) -> No
     store(run, "a", range(6))
     assert learn(run, parts).update == 20
     assert run.checkpoints.latest() == 20
-    again = rerun(run, 20)
+    reached: list[int] = []
+    again = rerun(run, 20, progress=reached.append)
     same_state(again.state, run.checkpoints.load(20, "train_state", again.state))
+    assert reached[-1] == 20
+    assert largest_difference(again, 20) == 0.0
+    # Also from a checkpoint on the way, whose past need not be there any more.
+    earlier = run.checkpoints.updates()[-2]
+    (run.path / "ledger/00000000.json").unlink()
+    later = rerun(run, 20, start=earlier, progress=reached.append)
+    assert reached[-1] == 20
+    assert largest_difference(later, 20) == 0.0
+    assert largest_difference(later, earlier) > 0.0
+    with pytest.raises(RunError, match=r"has no ledger/00000000\.json"):
+        rerun(run, 20)
+    with pytest.raises(RunError, match="which is not an earlier one"):
+        rerun(run, earlier, start=20)
 
 
 def test_a_trainer_that_was_stopped_goes_on_as_if_nothing_had_happened(
