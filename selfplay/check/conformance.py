@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.adapters import failures
+from selfplay.check.exchange import find_turn
 from selfplay.check.explore import Explorer
 from selfplay.check.faults import CheckReport, Fault
 from selfplay.check.host import host_findings
 from selfplay.check.judge import Judge
 from selfplay.check.measures import measure, warnings_of
-from selfplay.check.static import METHODS, find_flip, static_faults, usable_symmetries
+from selfplay.check.static import METHODS, static_faults, usable_symmetries
 from selfplay.configuration import check_range
 from selfplay.contract import brief, fingerprint
 from selfplay.errors import GameContractError, SelfplayError
@@ -23,7 +24,8 @@ _BATCH = 64
 _MOST_PLIES = 1000
 _BREADTH_FIRST_MOVES = 1024
 _KEPT_MATCHES = 6
-_SURVEY_PLIES = 8
+_SURVEY_PLIES = 12
+_SURVEY_MATCHES = 3
 _FEWEST_MATCHES = 8
 
 
@@ -88,14 +90,15 @@ def examine(
     singles = {method: jax.jit(getattr(game, method)) for method in METHODS}
     try:
         states = _survey(game, singles, seed)
-        flip = find_flip(game, states) if states else None
+        turn = find_turn(game, states)
         explorer = Explorer(
             game,
             symmetries=[symmetry for _, symmetry in symmetries],
-            flip=flip[1] if flip else None,
+            turn=turn,
             batch_size=_BATCH,
         )
         starts = _start_keys(matches, seed)
+        explorer.choose_exchange(turn.exchanges, starts, seed=seed)
         say("trying all first moves")
         for start in starts[:1]:
             explorer.breadth_first(start, max_moves=_BREADTH_FIRST_MOVES)
@@ -116,7 +119,7 @@ def examine(
         explorer,
         played,
         [symmetry for _, symmetry in symmetries],
-        f"state{flip[0]}" if flip else "",
+        turn.why_none,
         singles["step"],
     )
     faults += judge.faults()
@@ -125,6 +128,7 @@ def examine(
     if measures:
         say("measuring")
     found = measure(game, singles, played, explorer, full=measures and not faults)
+    found["twin"] = judge.twin()
     if "fingerprint" in found and found["fingerprint"] != fingerprint(game):
         faults.append(Fault(rule="fingerprint", message="two fingerprints in a row differ"))
     return CheckReport(
@@ -141,10 +145,10 @@ def _start_keys(count: int, seed: int) -> list[tuple[int, int]]:
 
 
 def _survey(game: Game[Any], singles: Any, seed: int) -> list[Any]:
-    """Returns the states of the first plies of two random matches, on the host."""
+    """Returns the states of the first plies of a few random matches, on the host."""
     draw = np.random.default_rng(seed)
     states = []
-    for start in _start_keys(2, seed):
+    for start in _start_keys(_SURVEY_MATCHES, seed):
         state = game.init(jax.random.wrap_key_data(jnp.array(start, jnp.uint32)))
         for _ in range(_SURVEY_PLIES):
             if singles["is_terminal"](state):

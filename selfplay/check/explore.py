@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from selfplay.check.exchange import Exchange, Turn
 from selfplay.check.faults import POSITION_LAWS
-from selfplay.check.laws import Flip, batched_begin, batched_probe
+from selfplay.check.laws import batched_begin, batched_init, batched_probe
 from selfplay.check.lines import Kept, Line, RandomMatches
+from selfplay.check.moves import Moves
 from selfplay.game import Game, Symmetry
 
 _SHRINK_ROUNDS = 40
+_LONGEST_TRIAL = 400
 
 
 class Explorer:
@@ -21,6 +24,8 @@ class Explorer:
     Attributes:
         found: the first line that breaks each law, by law; symmetries by "part/index".
         positions: distinct positions seen breadth-first.
+        moves: what moves were seen to do.
+        exchange: how the twin of a match comes about; None if it has none.
     """
 
     def __init__(
@@ -28,7 +33,7 @@ class Explorer:
         game: Game[Any],
         *,
         symmetries: Sequence[Symmetry[Any]],
-        flip: Flip | None,
+        turn: Turn,
         batch_size: int,
     ) -> None:
         """Prepares; nothing is compiled before the first use."""
@@ -36,8 +41,47 @@ class Explorer:
         self.batch_size = batch_size
         self.found: dict[str, Line] = {}
         self.positions = 0
-        self._begin = batched_begin(game, flip)
-        self._probe = batched_probe(game, symmetries, flip)
+        self.moves = Moves(game.num_actions)
+        self.exchange: Exchange | None = turn.exchanges[0] if turn.exchanges else None
+        self._init = batched_init(game)
+        seats = jnp.asarray(turn.seats)
+        self._begin = batched_begin(game, seats)
+        self._probe = batched_probe(game, symmetries, turn.movers, seats, turn.hand_over)
+
+    def choose_exchange(
+        self, exchanges: Sequence[Exchange], starts: Sequence[tuple[int, int]], *, seed: int
+    ) -> None:
+        """Keeps the exchange under which the rules treat both players alike, if there is one.
+
+        The same random matches are played with the twin of each exchange. If twins go on alike to
+        the end under any of them, then the others started from positions that cannot occur. Else
+        it is the first.
+        """
+        if len(exchanges) < 2:
+            return
+        count = self.batch_size // len(exchanges)
+        lines = [Line(start=start) for start in (list(starts) * count)[:count]]
+        walks = [self._started(lines, exchange)[0] for exchange in exchanges]
+        walk = _joined([_rows(one, range(count)) for one in walks])
+        draw = np.random.default_rng(seed)
+        over = np.zeros(count, bool)
+        actions = np.full(count, -1)
+        for _ in range(_LONGEST_TRIAL):
+            probe = self._play(walk, np.tile(actions, len(exchanges)), [-1] * len(walk.looks),
+                               np.tile(draw.random(count), len(exchanges)))  # fmt: skip
+            walk, seen = _rows(probe.walk, range(len(walk.looks))), _merged(probe)
+            over = np.asarray(seen.over[:count])
+            if over.all():
+                break
+            actions = np.array(
+                [-1 if over[row] else _pick(seen.mask[row], draw) for row in range(count)]
+            )
+        alike = np.asarray(walk.shows).reshape(len(exchanges), count).all(axis=1)
+        behaves = np.asarray(walk.behaves).reshape(len(exchanges), count).all(axis=1)
+        for good in (alike, behaves):
+            if good.any():
+                self.exchange = exchanges[int(np.argmax(good))]
+                return
 
     def breadth_first(self, start: tuple[int, int], *, max_moves: int) -> None:
         """Tries all moves from the start, level by level, up to `max_moves` in all."""
@@ -72,6 +116,7 @@ class Explorer:
                     for line, action, outcome in zip(before, actions, probe.outcome, strict=False)
                 ]
                 self._note(probe.broken, before, after, len(some))
+                self.moves.add(probe, actions, before, after)
                 new = []
                 for index in range(len(some)):
                     if probe.played[index]:
@@ -139,6 +184,7 @@ class Explorer:
                 for line, action, outcome in zip(lines, actions, probe.outcome, strict=False)
             ]
             self._note(probe.broken, lines, pointed, count)
+            self.moves.add(probe, actions, lines, following)
             for row in range(count):
                 if not probe.before.over[row]:
                     result.players.append(int(probe.before.player[row]))
@@ -153,8 +199,6 @@ class Explorer:
                         known = result.first_again
                         if known is None or len(following[row].actions) < len(known.actions):
                             result.first_again = following[row]
-                if probe.broken["?pass"][row]:
-                    result.pass_actions.add(actions[row])
             for row in range(min(keep, count)):
                 if probe.played[row] and (ply < 3 or ply % 4 == row % 4):
                     result.kept.append(
@@ -179,16 +223,26 @@ class Explorer:
             result.returns.append((float(seen.returns[row][0]), float(seen.returns[row][1])))
             result.last_movers.append(movers[row])
             result.behaves.append(bool(walk.behaves[row]))
+            result.shows.append(bool(walk.shows[row]))
             result.finals.append(_row(walk.position.state, row))
 
-    def shortened(self, law: str, *, tries: int = 4096) -> Line:
+    def shortened(
+        self,
+        law: str,
+        line: Line | None = None,
+        *,
+        last: int | None = None,
+        tries: int = 4096,
+    ) -> Line:
         """Returns a shorter line that breaks the same law, if one is found by leaving moves out.
 
         Args:
             law: a key of `found`.
+            line: the line to shorten; the one of `found` by default.
+            last: the move that must break it; any by default.
             tries: how many lines to try at most.
         """
-        line = self.found[law]
+        line = self.found[law] if line is None else line
         for _ in range(_SHRINK_ROUNDS):
             length = len(line.actions)
             candidates = [
@@ -199,7 +253,8 @@ class Explorer:
             tries -= len(candidates)
             best = line
             for begin in range(0, len(candidates), self.batch_size):
-                for shown in self._shown(law, candidates[begin : begin + self.batch_size]):
+                some = candidates[begin : begin + self.batch_size]
+                for shown in self._shown(law, some, last):
                     if len(shown.actions) < len(best.actions):
                         best = shown
                 if len(best.actions) < length - 2:
@@ -209,7 +264,7 @@ class Explorer:
             line = best
         return line
 
-    def _shown(self, law: str, lines: Sequence[Line]) -> Iterator[Line]:
+    def _shown(self, law: str, lines: Sequence[Line], last: int | None) -> Iterator[Line]:
         """Yields for each line that breaks the law its first part that does."""
         walk, _, broken = self._started(lines)
         done = [False] * len(lines)
@@ -228,7 +283,7 @@ class Explorer:
             probe = self._play(walk, actions, outcomes, draw.random(len(lines)))
             flags = _flags(probe.broken)[law]
             for row, line in enumerate(lines):
-                if not done[row] and flags[row]:
+                if not done[row] and flags[row] and last in (None, actions[row]):
                     done[row] = True
                     yield line.first(ply if law in POSITION_LAWS else ply + 1)
                 elif not probe.played[row]:
@@ -237,13 +292,23 @@ class Explorer:
                 return
             walk = probe.walk
 
-    def _started(self, lines: Sequence[Line]) -> tuple[Any, Any, dict[str, np.ndarray]]:
+    def _started(
+        self, lines: Sequence[Line], exchange: Exchange | None = None
+    ) -> tuple[Any, Any, dict[str, np.ndarray]]:
+        """Returns matches at their start; with the twins of `exchange`, or of the chosen one."""
         data = np.array([line.start for line in lines], np.uint32)
         data = np.resize(data, (self.batch_size, 2))
-        return jax.device_get(self._begin(jax.random.wrap_key_data(jnp.asarray(data))))
+        states = jax.device_get(self._init(jax.random.wrap_key_data(jnp.asarray(data))))
+        exchange = exchange or self.exchange
+        twins = states if exchange is None else exchange.apply(states)
+        return jax.device_get(self._begin(states, twins, exchange is not None))
 
     def _play(
-        self, walk: Any, actions: Sequence[int], outcomes: Sequence[int], shares: np.ndarray
+        self,
+        walk: Any,
+        actions: Sequence[int] | np.ndarray,
+        outcomes: Sequence[int],
+        shares: np.ndarray,
     ) -> Any:
         """Returns the host copy of `laws.Probe` for rows filled up to the batch size."""
         size = self.batch_size

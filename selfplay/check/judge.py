@@ -14,7 +14,7 @@ from selfplay.check.lines import Line, RandomMatches
 from selfplay.contract import brief
 from selfplay.game import ChanceGame, Game, Symmetry
 
-_OTHER_BEGINS = "if the other player had begun ({field} changed), the same moves would "
+_OTHER_BEGINS = "if the other player had begun ({exchange}), the same moves would "
 _EXCHANGED = _OTHER_BEGINS + "have looked the same to the player to move at every ply, "
 _MESSAGES = {
     "start": ("start", "the first position is over already"),
@@ -29,11 +29,6 @@ _MESSAGES = {
     "chance:negative": ("chance", "an outcome after this move has a negative probability"),
     "chance:sum": ("chance", "the probabilities of the outcomes after this move do not sum to 1"),
     "nothing-changes": ("nothing-changes", "the move leads to the very same position"),
-    "?pass": (
-        "illegal-move",
-        "the mask allows action {action}, but all it changes is whose turn it is, and it is not "
-        "the only such action",
-    ),
     "value-sign": (
         "value-sign",
         "returns is {returns} after a move of player {mover}; " + _EXCHANGED + "but the result "
@@ -69,31 +64,39 @@ class Judge:
         explorer: Explorer,
         played: RandomMatches,
         symmetries: Sequence[Symmetry[Any]],
-        flip: str,
+        why_no_twin: str,
         step: Callable[..., Any],
     ) -> None:
         self._game = game
         self._explorer = explorer
         self._played = played
         self._symmetries = symmetries
-        self._flip = flip
+        self._why_no_twin = why_no_twin
         self._step = step
 
     def faults(self) -> list[Fault]:
         """Returns a fault for every broken law, and for the signs that amount to one."""
-        found = self._explorer.found
-        # Where the players are not treated alike, results need not be opposite either.
-        seats = any(law.startswith("seats:") for law in found)
         faults = [
             self._law_fault(law)
-            for law in sorted(found)
-            if not law.startswith("?") and not (seats and law == "value-sign")
+            for law in sorted(self._explorer.found)
+            if not law.startswith("?") and self._is_proven(law)
         ]
         if self._wrong_side() and not self._shows_seat():
             faults.append(self._law_fault("?side"))
-        if len(self._played.pass_actions) > 1 and "?pass" in found:
-            faults.append(self._law_fault("?pass"))
-        return [*faults, *self._match_faults()]
+        return [*faults, *self._ignored_moves(), *self._match_faults()]
+
+    def _is_proven(self, law: str) -> bool:
+        """Returns whether a law that the twin of a match broke is broken by the rules."""
+        found, exchange = self._explorer.found, self._explorer.exchange
+        by_seat = law.startswith("seats:")
+        if exchange is None or not (by_seat or law == "value-sign"):
+            return True
+        # Where the players are not treated alike, results need not be opposite either.
+        if exchange.mover_alone:
+            return by_seat or not any(other.startswith("seats:") for other in found)
+        # The twin began in a position that may be impossible: it is one of the game only if
+        # everything but the results went on alike.
+        return not by_seat and "?rules-differ" not in found
 
     def warnings(self) -> list[str]:
         """Returns what the signs hint at."""
@@ -106,6 +109,31 @@ class Judge:
             )
         return texts
 
+    def twin(self) -> dict[str, Any]:
+        """Returns how far the twins went, and which rules they leave unproven; for people, why."""
+        played, exchange = self._played, self._explorer.exchange
+        alike = [index for index, looks in enumerate(played.shows) if looks]
+        behaves = [index for index, good in enumerate(played.behaves) if good]
+        unproven = []
+        if not any(abs(played.returns[index][0]) > 1e-6 for index in behaves):
+            unproven.append("value-sign")
+        if not alike:
+            unproven += ["seats", "observation-side"]
+        why = self._why_no_twin
+        if exchange is not None and unproven:
+            why = (
+                "the first position is not the same to both players"
+                if "?rules-differ" in self._explorer.found
+                else "no decided match looked the same to both players to its end"
+            )
+        return {
+            "exchange": exchange.name if exchange else None,
+            "matches": len(played.shows),
+            "alike": len(alike),
+            "unproven": unproven,
+            "why": why if unproven else "",
+        }
+
     def shown(self, finding: Finding) -> Fault:
         """Returns a fault for what was found in a position."""
         return self._fault(finding.rule, finding.message, finding.line, at_position=True)
@@ -113,7 +141,7 @@ class Judge:
     def _wrong_side(self) -> bool:
         # The rules must treat both players alike to the end of every match.
         return (
-            bool(self._flip)
+            self._explorer.exchange is not None
             and "?side" in self._explorer.found
             and "?seats-differ" not in self._explorer.found
             and all(self._played.behaves)
@@ -158,8 +186,37 @@ class Judge:
             "returns": _numbers(game.returns(state)),
             "mover": int(game.current_player(states[-2] if len(states) > 1 else state)),
             "action": line.actions[-1] if line.actions else "",
-            "field": self._flip,
+            "exchange": self._explorer.exchange.name if self._explorer.exchange else "",
         }
+
+    def _ignored_moves(self) -> list[Fault]:
+        """Returns a fault for a legal move that the rules ignore."""
+        faults = []
+        for one in self._explorer.moves.ignored():
+            message = (
+                f"the mask allows action {one.action}, but all it changes is whose turn it is, "
+                "though it does something wherever else it is played"
+            )
+            line = one.line
+            if one.other is None:
+                line = self._explorer.shortened("?quiet", line, last=one.action)
+            elif self._same_after(line, one.other):
+                message = (
+                    f"the mask allows action {one.action} and action {one.other}, but all that "
+                    "either changes is whose turn it is: one pass is enough"
+                )
+            else:
+                continue
+            faults.append(self._fault("illegal-move", message, line))
+            break
+        return faults
+
+    def _same_after(self, line: Line, other: int) -> bool:
+        """Returns whether another move instead of the last one leads to the same state."""
+        states = self._states(line)
+        after = self._step(states[-2], jnp.int32(other))
+        pairs = zip(jax.tree.leaves(states[-1]), jax.tree.leaves(after), strict=True)
+        return all(np.array_equal(one, two) for one, two in pairs)
 
     def _match_faults(self) -> list[Fault]:
         played = self._played

@@ -3,9 +3,10 @@
 Each law is one boolean per match: True where it is broken. Two kinds need a word.
 
 Every match has a *twin*: the same moves from the same first position, with the other player to
-move. Where everything looked the same so far to the player to move, the twin must go on alike,
-and its result must be the other way round. That shows a result with the wrong sign for one player
-and an observation from the wrong side without knowing anything else of the game.
+move (`selfplay.check.exchange`). Where everything looked the same so far to the player to move, the
+twin must go on alike, and its result must be the other way round. That shows a result with the
+wrong sign for one player and an observation from the wrong side without knowing anything else of
+the game.
 
 *Signs* (their names begin with "?") are no faults in themselves; `selfplay.check.conformance`
 judges them once all matches are played.
@@ -17,7 +18,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
+import numpy as np
+from jaxtyping import Array, Bool, Float32, Int8, Int32, PyTree
 
 from selfplay.check.faults import SYMMETRY_PARTS
 from selfplay.game import (
@@ -33,7 +35,13 @@ from selfplay.game import (
 
 _TOLERANCE = 1e-5
 
-Flip = Callable[[PyTree], PyTree]
+LARGEST_SLOT_ARRAY = 8
+"""Fields of at most so many numbers may hold counters and who is to move, each number by itself."""
+
+HandOver = Callable[[PyTree], PyTree]
+
+Movers = Sequence[tuple[int, int, int]]
+"""Numbers of a state that only say who is to move: leaf, element, and bits (0 for all of it)."""
 
 
 @pytree
@@ -44,12 +52,16 @@ class Walk:
         position: of the match.
         twin: state of the twin; the state itself where the game has none.
         looks: whether the twin has looked the same so far to the player to move.
-        behaves: whether masks, ends and players have been the same so far.
+        shows: the same but for numbers of the observation that only tell the players apart.
+        keeps: whether masks, ends and players have been the same so far.
+        behaves: whether the results were opposite, too.
     """
 
     position: Position[Any]
     twin: PyTree
     looks: Bool[Array, ""]
+    shows: Bool[Array, ""]
+    keeps: Bool[Array, ""]
     behaves: Bool[Array, ""]
 
 
@@ -75,6 +87,9 @@ class Probe:
         played: whether the action was legal, the match was not over and the outcome possible.
         before: what was seen before the action.
         after: what is seen after it; as the action leads there, whether legal or not.
+        changed: for each field of the state, and for the observation as the next player would have
+            seen it before, 0 if the move left it as it was, 1 if its contents only changed places,
+            2 if others stand in it now.
         broken: by law, whether it is broken here; symmetries have one entry each and part.
     """
 
@@ -83,6 +98,7 @@ class Probe:
     played: Bool[Array, ""]
     before: Seen
     after: Seen
+    changed: Int8[Array, " F"]
     broken: dict[str, Array]
 
 
@@ -101,30 +117,42 @@ def see(game: Game[Any], state: PyTree, ply: Int32[Array, ""]) -> Seen:
 
 
 def begin(
-    game: Game[Any], flip: Flip | None, key: Key[Array, ""]
+    game: Game[Any],
+    seats: Bool[Array, "..."],
+    state: PyTree,
+    twin: PyTree,
+    has_twin: Bool[Array, ""],
 ) -> tuple[Walk, Seen, dict[str, Array]]:
     """Returns a match and its twin at the start, what is seen, and the laws broken there."""
-    state = jax.tree.map(jnp.asarray, game.init(key))
     seen = see(game, state, jnp.int32(0))
-    twin = state if flip is None else flip(state)
     other = see(game, twin, jnp.int32(0))
-    turned = (other.player == 1 - seen.player) & (flip is not None)
+    turned = (other.player == 1 - seen.player) & has_twin
     looks = turned & _close(seen.observation, other.observation)
+    shows = turned & _close_but(seats, seen.observation, other.observation)
     same_mask = (seen.mask == other.mask).all()
+    keeps = turned & same_mask & (seen.terminal == other.terminal)
     walk = Walk(
         position=Position(state=state, ply=jnp.int32(0)),
         twin=twin,
         looks=looks & same_mask,
-        behaves=turned & same_mask & (seen.terminal == other.terminal),
+        shows=shows & same_mask,
+        keeps=keeps,
+        behaves=keeps,
     )
-    broken = {"start": seen.over, "seats:mask": looks & ~same_mask & ~seen.over}
+    broken = {
+        "start": seen.over,
+        "seats:mask": looks & ~same_mask & ~seen.over,
+        "?rules-differ": has_twin & ~keeps,
+    }
     return walk, seen, broken
 
 
 def probe(
     game: Game[Any],
     symmetries: Sequence[Symmetry[Any]],
-    flip: Flip | None,
+    movers: Movers,
+    seats: Bool[Array, "..."],
+    hand_over: HandOver | None,
     walk: Walk,
     action: Int32[Array, ""],
     outcome: Int32[Array, ""],
@@ -135,7 +163,9 @@ def probe(
     Args:
         game: the rules.
         symmetries: those to hold; their states have the shapes they should.
-        flip: hands a state to the other player, None if nobody knows how.
+        movers: numbers of the state that only say who is to move.
+        seats: True where a number of the observation only tells the players apart.
+        hand_over: gives the same position with the other player to move, None if nobody knows how.
         walk: where the match stands.
         action: what to play; may be illegal, then nothing is played.
         outcome: of chance; -1 to take the one at `share`, in [0, 1), of all probability.
@@ -163,9 +193,14 @@ def probe(
     goes_on = played & ~after.over
     same_state = _same(state, after_state)
     broken["nothing-changes"] = goes_on & same_state
-    broken["?pass"] = (
-        goes_on & ~same_state & _is_pass(game, flip, state, after_state, before, after)
-    )
+    same_mover = before.player == after.player
+    view = before.observation
+    if hand_over is not None:
+        view = jnp.where(same_mover, view, game.observe(hand_over(state)))
+    known = same_mover | (hand_over is not None)
+    unseen = known & _close(view, after.observation)
+    quiet = _is_quiet(movers, state, after_state) | unseen
+    broken["?quiet"] = goes_on & ~same_state & quiet
     broken |= _symmetry_laws(
         game, symmetries, state, before, index, stepped, outcome, after_state, live, played
     )
@@ -180,18 +215,23 @@ def probe(
         "returns": ~after.over | _close(after.returns, other.returns[::-1]),
     }
     alike = after.over | _close(after.observation, other.observation)
-    all_same = same["end"] & same["player"] & same["mask"] & same["returns"]
+    shown = after.over | _close_but(seats, after.observation, other.observation)
+    same_rules = same["end"] & same["player"] & same["mask"]
+    all_same = same_rules & same["returns"]
     looked = played & walk.looks
     broken["value-sign"] = looked & same["end"] & ~same["returns"]
     broken["seats:end"] = looked & ~same["end"]
     broken["seats:player"] = looked & same["end"] & ~same["player"]
     broken["seats:mask"] = looked & same["end"] & same["player"] & alike & ~same["mask"]
-    broken["?side"] = looked & walk.behaves & all_same & ~alike
+    broken["?side"] = played & walk.shows & walk.behaves & all_same & ~shown
     broken["?seats-differ"] = played & walk.behaves & ~all_same
+    broken["?rules-differ"] = played & walk.keeps & ~same_rules
     following = Walk(
         position=Position(state=after_state, ply=ply + 1),
         twin=twin,
         looks=walk.looks & all_same & alike,
+        shows=walk.shows & all_same & shown,
+        keeps=walk.keeps & same_rules,
         behaves=walk.behaves & all_same,
     )
     return Probe(
@@ -200,20 +240,31 @@ def probe(
         played=played,
         before=before,
         after=after,
+        changed=_changed_contents((state, view), (after_state, after.observation)),
         broken=broken,
     )
 
 
-def batched_begin(game: Game[Any], flip: Flip | None) -> Callable[..., Any]:
-    """Returns `begin` compiled for a batch of keys."""
-    return jax.jit(jax.vmap(functools.partial(begin, game, flip)))
+def batched_init(game: Game[Any]) -> Callable[..., Any]:
+    """Returns the first positions for a batch of keys, compiled."""
+    return jax.jit(jax.vmap(lambda key: jax.tree.map(jnp.asarray, game.init(key))))
+
+
+def batched_begin(game: Game[Any], seats: Bool[Array, "..."]) -> Callable[..., Any]:
+    """Returns `begin` compiled for a batch of matches."""
+    return jax.jit(jax.vmap(functools.partial(begin, game, seats), in_axes=(0, 0, None)))
 
 
 def batched_probe(
-    game: Game[Any], symmetries: Sequence[Symmetry[Any]], flip: Flip | None
+    game: Game[Any],
+    symmetries: Sequence[Symmetry[Any]],
+    movers: Movers,
+    seats: Bool[Array, "..."],
+    hand_over: HandOver | None,
 ) -> Callable[..., Any]:
     """Returns `probe` compiled for a batch of matches."""
-    return jax.jit(jax.vmap(functools.partial(probe, game, symmetries, flip)))
+    one = functools.partial(probe, game, symmetries, movers, seats, hand_over)
+    return jax.jit(jax.vmap(one))
 
 
 def _position_laws(state: PyTree, seen: Seen, live: Bool[Array, ""]) -> dict[str, Array]:
@@ -313,29 +364,56 @@ def _facts(game: Game[Any], state: PyTree) -> dict[str, Array]:
     }
 
 
-def _is_pass(
-    game: Game[Any],
-    flip: Flip | None,
-    state: PyTree,
-    after_state: PyTree,
-    before: Seen,
-    after: Seen,
-) -> Bool[Array, ""]:
-    """Returns whether a move changed nothing but the turn and counters, or nothing visible."""
-    turned = state if flip is None else flip(state)
+def _is_quiet(movers: Movers, state: PyTree, after_state: PyTree) -> Bool[Array, ""]:
+    """Returns whether a move changed nothing but who is to move, and counters by one."""
     quiet = []
-    for old, handed, new in zip(
-        jax.tree.leaves(state), jax.tree.leaves(turned), jax.tree.leaves(after_state), strict=True
-    ):
-        same = (new == old).all() | (new == handed).all()
-        if old.ndim == 0 and jnp.issubdtype(old.dtype, jnp.integer):
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(after_state), strict=True)
+    for index, (old, new) in enumerate(pairs):
+        old, new = old.reshape(-1), new.reshape(-1)
+        same = new == old
+        if old.size <= LARGEST_SLOT_ARRAY and jnp.issubdtype(old.dtype, jnp.integer):
             same = same | (new == old + 1)
-        quiet.append(same)
-    same_mover = before.player == after.player
-    unseen = same_mover & _close(before.observation, after.observation)
-    if flip is not None:
-        unseen = unseen | (~same_mover & _close(game.observe(turned), after.observation))
-    return jnp.stack(quiet).all() | unseen
+        for leaf, element, bits in movers:
+            if leaf == index:
+                same = same | ((jnp.arange(old.size) == element) & _differ_in(old, new, bits))
+        quiet.append(same.all())
+    return jnp.stack(quiet).all()
+
+
+def _differ_in(old: Array, new: Array, bits: int) -> Bool[Array, " N"]:
+    """Returns where two fields differ in these bits at most; 0 stands for all bits."""
+    if bits == 0:
+        return jnp.ones(old.shape, bool)
+    rest = jnp.array(np.int64(~bits).astype(old.dtype))
+    return ((old ^ new) & rest) == 0
+
+
+def _changed_contents(before: PyTree, after: PyTree) -> Int8[Array, " F"]:
+    """Returns for each field 0 if it is as before, 1 if its contents moved, 2 if it holds others.
+
+    Contents are the numbers in a large field, whatever their places, and the bits in a small one.
+    """
+    found = []
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        others = _contents(new) != _contents(old)
+        found.append(jnp.where((new == old).all(), 0, jnp.where(others, 2, 1)).astype(jnp.int8))
+    return jnp.stack(found)
+
+
+def _contents(leaf: Array) -> Array:
+    """Returns a number that stays if the contents of a field change places alone."""
+    if leaf.dtype == jnp.bool_:
+        return leaf.sum(dtype=jnp.uint32)
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        words = jax.lax.bitcast_convert_type(leaf.astype(jnp.float32), jnp.uint32)
+    elif leaf.size <= LARGEST_SLOT_ARRAY:
+        return jax.lax.population_count(leaf).astype(jnp.uint32).sum(dtype=jnp.uint32)
+    else:
+        words = leaf.astype(jnp.uint32)
+    # Equal numbers give equal terms, and different ones hardly ever the same sum.
+    words = (words ^ (words >> 15)) * jnp.uint32(0x2C1B3C6D)
+    words = (words ^ (words >> 12)) * jnp.uint32(0x297A2D39)
+    return (words ^ (words >> 15)).sum(dtype=jnp.uint32)
 
 
 def _same(left: PyTree, right: PyTree) -> Bool[Array, ""]:
@@ -349,6 +427,11 @@ def _close(left: Array, right: Array) -> Bool[Array, ""]:
         close = jnp.abs(left - right) <= _TOLERANCE * (1 + jnp.abs(left))
         return (close | (left == right) | (jnp.isnan(left) & jnp.isnan(right))).all()
     return (left == right).all()
+
+
+def _close_but(seats: Bool[Array, "..."], left: Array, right: Array) -> Bool[Array, ""]:
+    """Returns whether two observations are equal where `seats` is False."""
+    return _close(jnp.where(seats, 0, left), jnp.where(seats, 0, right))
 
 
 def _has_nan(leaf: Array) -> Bool[Array, ""]:

@@ -55,8 +55,9 @@ class RandomMatches:
         first_again: a shortest line after which the same player moves again.
         finals: states at the end, a list of host trees.
         kept: plies kept in full, as `Kept`.
-        pass_actions: actions that changed nothing visible.
         behaves: whether match and twin went on alike to the end.
+        shows: whether they also looked the same all the way to the player to move, but for what
+            only tells the players apart.
         starts: distinct first positions.
     """
 
@@ -71,8 +72,8 @@ class RandomMatches:
     first_again: Line | None = None
     finals: list[Any] = dataclasses.field(default_factory=list)
     kept: list["Kept"] = dataclasses.field(default_factory=list)
-    pass_actions: set[int] = dataclasses.field(default_factory=set)
     behaves: list[bool] = dataclasses.field(default_factory=list)
+    shows: list[bool] = dataclasses.field(default_factory=list)
     starts: set[bytes] = dataclasses.field(default_factory=set)
 
 

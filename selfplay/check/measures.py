@@ -76,6 +76,7 @@ def measure(
         "first_player_score": float(np.mean((1 + np.sign(returns[:, 0])) / 2)),
         "moves_again_share": played.again[0] / played.again[1] if played.again[1] else 0.0,
         "moves_again_first": list(first_again.actions) if first_again else [],
+        "only_mover": played.players[0] if len(set(played.players)) == 1 else None,
         "tree_bytes_per_device": tree_bytes,
         "tree_batch": batch,
         "tree_simulations": simulations,

@@ -1,7 +1,7 @@
 """What can be said of a game without playing: types, traces, permutations, constants."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -81,60 +81,6 @@ def usable_symmetries(game: Game[Any]) -> tuple[list[tuple[int, Symmetry[Any]]],
             continue
         usable.append((index, symmetry))
     return usable, faults
-
-
-def find_flip(game: Game[Any], states: Sequence[Any]) -> tuple[str, Callable[[Any], Any]] | None:
-    """Returns how to hand a state to the other player, as a name and a function, if that shows.
-
-    It is shown by a single number in the state that is only ever 0 and 1, or -1 and 1, or a
-    bool, and decides who is to move. It must matter to the next position too: else it only
-    repeats what stands elsewhere in the state.
-
-    Args:
-        game: the rules.
-        states: states of random matches that are not over, as host arrays.
-    """
-    paths = jax.tree_util.tree_leaves_with_path(states[0])
-    player, step = jax.jit(jax.vmap(game.current_player)), jax.jit(jax.vmap(game.step))
-    masks = jax.jit(jax.vmap(game.legal_action_mask))
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
-    movers = np.asarray(player(stacked))
-    actions = np.argmax(np.asarray(masks(stacked)), axis=1).astype(np.int32)
-    for index, (path, leaf) in enumerate(paths):
-        if np.ndim(leaf) != 0 or not (
-            jnp.issubdtype(leaf.dtype, jnp.integer) or leaf.dtype == np.bool_
-        ):
-            continue
-        values = {np.asarray(jax.tree.leaves(state)[index]).item() for state in states}
-        if values <= {0, 1}:
-            flip = _replacing(index, lambda leaf: (1 - leaf.astype(jnp.int8)).astype(leaf.dtype))
-        elif values <= {-1, 1}:
-            flip = _replacing(index, lambda leaf: -leaf)
-        else:
-            continue
-        turned = jax.vmap(flip)(stacked)
-        if not (np.asarray(player(turned)) == 1 - movers).all():
-            continue
-        after, turned_after = (
-            jax.device_get(step(states, actions)) for states in (stacked, turned)
-        )
-        if not all(
-            np.array_equal(one, other)
-            for one, other in zip(
-                jax.tree.leaves(after), jax.tree.leaves(turned_after), strict=True
-            )
-        ):
-            return jax.tree_util.keystr(path), flip
-    return None
-
-
-def _replacing(index: int, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def replace(state: Any) -> Any:
-        leaves, structure = jax.tree.flatten(state)
-        leaves[index] = change(leaves[index])
-        return jax.tree.unflatten(structure, leaves)
-
-    return replace
 
 
 def constant_bytes(game: Game[Any]) -> int:

@@ -178,8 +178,6 @@ def _width() -> int:
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns the measures for people."""
     plies, legal = found["match_plies"], found["legal_actions"]
-    again = found["moves_again_share"]
-    first = " ".join(map(str, found["moves_again_first"]))
     pairs = [
         (
             "tried",
@@ -195,12 +193,8 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{found['truncated_share']:.0%} ended by max_plies",
         ),
         ("player 0", f"scores {found['first_player_score']:.0%} in random play"),
-        (
-            "turns",
-            f"the same player moves again after {again:.1%} of plies, first after actions {first}"
-            if again
-            else "the players take turns",
-        ),
+        ("turns", _turns(found)),
+        ("twin", _twin(found["twin"])),
         (
             "actions",
             f"{legal['mean']:.1f} legal ({legal['least']} to {legal['most']}) of "
@@ -229,3 +223,32 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("fingerprint", found["fingerprint"]),
         ]
     return pairs
+
+
+def _turns(found: Mapping[str, Any]) -> str:
+    """Returns whether the players take turns."""
+    again = found["moves_again_share"]
+    first = " ".join(map(str, found["moves_again_first"]))
+    if found["only_mover"] is not None:
+        return f"player {1 - found['only_mover']} never moves"
+    if again:
+        return (
+            f"the same player moves again after {again:.1%} of plies, first after actions {first}"
+        )
+    return "the players take turns"
+
+
+def _twin(found: Mapping[str, Any]) -> str:
+    """Returns how many matches were played again with the other player to begin."""
+    if found["exchange"] is None:
+        text = f"not played: {found['why']}"
+    else:
+        text = (
+            f"{found['alike']:,} of {found['matches']:,} matches looked the same to their end with "
+            f"the other player to begin ({found['exchange']})"
+        )
+        if found["why"]:
+            text += f": {found['why']}"
+    if found["unproven"]:
+        text += f"; unproven: {', '.join(found['unproven'])}"
+    return text
