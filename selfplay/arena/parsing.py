@@ -1,7 +1,7 @@
 """From what a person types to an agent: "random", "mcts:200", "RUN@UPDATE:64", "gtp:gnugo"."""
 
+import os
 import re
-from pathlib import Path
 from typing import Any
 
 from selfplay.arena.agents import (
@@ -19,7 +19,7 @@ from selfplay.arena.stored import load_network
 from selfplay.errors import ConfigError
 from selfplay.game import Game
 from selfplay.inference import make_inference
-from selfplay.run import is_remote, split_checkpoint_name
+from selfplay.run import is_remote, split_checkpoint_name, split_simulations
 
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
 
@@ -80,8 +80,8 @@ def parse_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_S
                 hint="write mcts:200 for 200 simulations per move",
             )
         return mcts_agent(game, int(number), batch_size=batch_size)
-    run, _ = split_checkpoint_name(_split_simulations(text)[0])
-    if not is_remote(run) and not Path(run).exists():
+    run, _ = split_checkpoint_name(split_simulations(text)[0])
+    if not is_remote(run) and not os.path.exists(run):
         raise ConfigError(f"agent is {text!r}, but there is no such agent or run", hint=_FORMS)
     return load_run_agent(text, game=game, batch_size=batch_size)
 
@@ -102,7 +102,7 @@ def load_run_agent(
         RunError: the directory is no run.
         CheckpointError: there is no such checkpoint, it is damaged, or of another game.
     """
-    name, simulations = _split_simulations(text)
+    name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
     game, config = stored.game, stored.config
     # What was calibrated in training is not at hand: int8 would compute in float32.
@@ -117,11 +117,3 @@ def load_run_agent(
         search,
         batch_size=batch_size,
     )
-
-
-def _split_simulations(text: str) -> tuple[str, int | None]:
-    """Returns the run and the simulations of "RUN[@UPDATE][:simulations]"."""
-    match = re.fullmatch(r"(.+):([0-9]+)", text)
-    if match is None or Path(text).exists():
-        return text, None
-    return match[1], int(match[2])

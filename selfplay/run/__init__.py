@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         is_run,
         open_checkpoints,
         split_checkpoint_name,
+        split_simulations,
     )
     from selfplay.run.presets import PRESETS
     from selfplay.run.ratings import append_evaluation, read_evaluation_matches, read_evaluations
@@ -89,6 +90,7 @@ __all__ = [
     "remove_heartbeat",
     "settings_hash",
     "split_checkpoint_name",
+    "split_simulations",
     "store_clock_offset",
     "training_curve",
     "write_heartbeat",
@@ -107,7 +109,7 @@ _HOMES = {
     "leftovers": "Leftovers",
     "matches": "MatchFiles",
     "mistakes": "append_mistakes read_mistake_moves read_mistakes",
-    "names": "find_checkpoint is_run open_checkpoints split_checkpoint_name",
+    "names": "find_checkpoint is_run open_checkpoints split_checkpoint_name split_simulations",
     "presets": "PRESETS",
     "ratings": "append_evaluation read_evaluation_matches read_evaluations",
     "reference": "describe_settings",

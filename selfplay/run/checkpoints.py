@@ -17,11 +17,17 @@ from typing import Any
 
 from jaxtyping import PyTree
 
-from selfplay.errors import CheckpointError
-from selfplay.run.manifest import encode_manifest, item_files, write_manifest
+from selfplay.errors import CheckpointError, StorageError
+from selfplay.run.manifest import (
+    encode_manifest,
+    item_files,
+    read_manifest,
+    read_verified,
+    write_manifest,
+)
 from selfplay.run.storage import storage_errors, sync_tree
 from selfplay.run.store import Listener
-from selfplay.run.trees import into, nest, read_tree, write_tree
+from selfplay.run.trees import check_tree, into, nest, read_tree, write_tree
 
 FOLDER = "checkpoints"
 METADATA = "metadata.json"
@@ -56,6 +62,8 @@ class Checkpoints(abc.ABC):
     ) -> str:
         """Writes a checkpoint: complete afterwards, or absent. One of the same update is replaced.
 
+        What was written is read once before it counts.
+
         Args:
             update: at least 0.
             items: named trees of arrays, numbers and typed keys of any shapes. "weights" is what
@@ -66,8 +74,8 @@ class Checkpoints(abc.ABC):
             Where it lies.
 
         Raises:
-            StorageError: the disk or the store is full, cannot be reached or refuses the write;
-                the older checkpoints stay.
+            StorageError: the disk or the store is full, cannot be reached or refuses the write,
+                or what was written cannot be read; the older checkpoints stay.
         """
 
     def _write(
@@ -77,7 +85,11 @@ class Checkpoints(abc.ABC):
         items: Mapping[str, PyTree],
         metadata: Mapping[str, Any],
     ) -> None:
-        """Writes the files of a checkpoint into an empty directory, the manifest last."""
+        """Writes the files of a checkpoint into an empty directory and reads them once.
+
+        Raises:
+            StorageError: they cannot be written, or not be read afterwards.
+        """
         trees = {
             item: write_tree(directory / item, tree, name=Path(self._label(update)))
             for item, tree in items.items()
@@ -90,10 +102,22 @@ class Checkpoints(abc.ABC):
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "items": list(items),
         }
-        (directory / METADATA).write_text(json.dumps(document, indent=1) + "\n")
+        text = json.dumps(document, indent=1) + "\n"
+        (directory / METADATA).write_text(text, encoding="utf-8")
         # The manifest comes last and after a sync: a directory that has one is complete.
         sync_tree(directory)
         write_manifest(directory, trees)
+        self._read_back(directory, update)
+
+    def _read_back(self, directory: Path, update: int) -> None:
+        """Opens a checkpoint that was just written, as a reader would."""
+        try:
+            manifest = read_manifest(directory)
+            json.loads(read_verified(directory, manifest, METADATA))
+            for item, description in manifest["trees"].items():
+                check_tree(directory / item, description)
+        except (CheckpointError, ValueError) as error:
+            raise unreadable(self._label(update), error) from error
 
     @abc.abstractmethod
     def updates(self) -> list[int]:
@@ -311,6 +335,15 @@ class Checkpoints(abc.ABC):
         except CheckpointError as error:
             fallback = hint if others else "there is no other checkpoint in this run"
             raise CheckpointError(str(error), hint=error.hint or fallback) from error.__cause__
+
+
+def unreadable(label: str, error: Exception) -> StorageError:
+    """Returns the error for a checkpoint that cannot be read right after it was written."""
+    return StorageError(
+        f"checkpoint {label} was written, but cannot be read: {error}",
+        hint="it was removed, and the older checkpoints stay; check the disk or the store, and run "
+        "the same command again",
+    )
 
 
 def software_version() -> str:

@@ -78,9 +78,9 @@ def split_checkpoint_name(text: str) -> tuple[str, int | None]:
     """
     if is_remote(text):
         # Before the host an @ ends the name of a user.
-        match = re.fullmatch(r"(.+)@([0-9]+)", text)
+        match = re.fullmatch(r"(.+)@([0-9]+)", text, re.DOTALL)
         return (location(match[1]), int(match[2])) if match else (location(text), None)
-    if Path(text).exists():
+    if _is_path(text):
         return text, None
     run, at, update = text.rpartition("@")
     if not at:
@@ -91,3 +91,20 @@ def split_checkpoint_name(text: str) -> tuple[str, int | None]:
             hint=f"write {run}@UPDATE, or {run} for the newest",
         )
     return run, int(update)
+
+
+def split_simulations(text: str) -> tuple[str, int | None]:
+    """Returns "RUN[@UPDATE]" and the simulations of "RUN[@UPDATE][:simulations]", None for none.
+
+    A path that exists is a run, whatever it ends in.
+    """
+    match = re.fullmatch(r"(.+):([0-9]+)", text, re.DOTALL)
+    return (text, None) if match is None or _is_path(text) else (match[1], int(match[2]))
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        # Too long for a name, for example.
+        return False

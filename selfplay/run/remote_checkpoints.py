@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import PyTree
 
 from selfplay.errors import CheckpointError
-from selfplay.run.checkpoints import FOLDER, Checkpoints, ReadFiles
+from selfplay.run.checkpoints import FOLDER, METADATA, Checkpoints, ReadFiles, unreadable
 from selfplay.run.manifest import MANIFEST, incomplete, parse_manifest, verified
 from selfplay.run.storage import storage_errors
 from selfplay.run.store import Listener, Store
@@ -68,11 +68,37 @@ class RemoteCheckpoints(Checkpoints):
                 return target
 
             written = _all(upload, names)
+        self._check_sizes(update, at, document["manifest"]["files"])
         self._guard()
-        self._store.write(manifest, json.dumps({**document, "at": at}).encode())
+        self._publish(update, json.dumps({**document, "at": at}).encode())
         self._store.notify(FOLDER)
         _all(self._store.delete, sorted({*before} - {*written, manifest}))
         return self._label(update)
+
+    def _check_sizes(self, update: int, at: str, files: Mapping[str, Any]) -> None:
+        """Raises `StorageError` unless the store has all files of a checkpoint in full length."""
+        folder = f"{FOLDER}/{update}"
+        stored = {entry.name: entry.bytes for entry in self._store.entries(folder)}
+        for name, expected in files.items():
+            found = stored.get(f"{folder}/{at}{name}")
+            if found != expected["bytes"]:
+                problem = f"{name} has {found or 0} bytes there instead of {expected['bytes']}"
+                raise unreadable(self._label(update), CheckpointError(problem))
+
+    def _publish(self, update: int, manifest: bytes) -> None:
+        """Writes the manifest and opens the checkpoint; if that fails, all is as it was before."""
+        name = f"{FOLDER}/{update}/{MANIFEST}"
+        before = self._store.read(name) if self._store.exists(name) else None
+        self._store.write(name, manifest)
+        try:
+            _, files = self._open(update)
+            json.loads(files([METADATA])[METADATA])
+        except (CheckpointError, ValueError) as error:
+            if before is None:
+                self._store.delete(name)
+            else:
+                self._store.write(name, before)
+            raise unreadable(self._label(update), error) from error
 
     def updates(self) -> list[int]:
         parts = (name.split("/") for name in self._store.names(FOLDER))

@@ -4,6 +4,7 @@ import abc
 import contextlib
 import dataclasses
 import importlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -151,6 +152,13 @@ def open_store(place: "Place | Store") -> Store:
     if isinstance(place, Store):
         return place
     text = location(place)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{os.fsencode(text)!r} cannot be the name of a run: it is not UTF-8",
+            hint="rename the directory, or choose another",
+        ) from None
     scheme = scheme_of(text)
     if scheme in ("", "file"):
         from selfplay.run.directory_store import DirectoryStore

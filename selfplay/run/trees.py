@@ -6,6 +6,9 @@ store (typed keys, arrays without elements) is kept in the description of the le
 
 import errno
 import logging
+import os
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from selfplay.errors import CheckpointError
-from selfplay.run.storage import reserve, storage_error
+from selfplay.errors import CheckpointError, StorageError
+from selfplay.run.storage import reserve, storage_error, storage_errors
 
 Names = tuple[str, ...]
 Description = list[dict[str, Any]]
@@ -78,6 +81,23 @@ def read_tree(directory: Path, description: Description) -> dict[Names, Any]:
         kind = leaf.get("key")
         leaves[names] = array if kind is None else jax.random.wrap_key_data(array, impl=kind)
     return leaves
+
+
+def check_tree(directory: Path, description: Description) -> None:
+    """Reads everything that `write_tree` wrote, once.
+
+    Raises:
+        CheckpointError: it cannot be read, or an array has another shape or type.
+    """
+    leaves = read_tree(directory, [{**leaf, "key": None} for leaf in description])
+    for leaf in description:
+        array = leaves[tuple(leaf["path"])]
+        written = f"{leaf['dtype']}[{','.join(map(str, leaf['shape']))}]"
+        if _form(array) != written:
+            raise CheckpointError(
+                f"{directory} has {_dotted(tuple(leaf['path']))} as {_form(array)} instead of "
+                f"{written}"
+            )
 
 
 def nest(leaves: Mapping[Names, Any]) -> Any:
@@ -196,10 +216,10 @@ def _save(directory: Path, tree: dict[str, Any], name: Path) -> None:
     # The handler alone, because temporary names and renaming are our own business, for all items
     # of a checkpoint together. OCDBT puts small arrays together in few files: fewer fsyncs.
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=True)
-    with _quiet():
+    with _quiet(), _plain_path(directory) as plain:
         try:
-            handler.save(epath.Path(directory.absolute()), args=ocp.args.PyTreeSave(tree))
-            handler.finalize(epath.Path(directory.absolute()))
+            handler.save(epath.Path(plain), args=ocp.args.PyTreeSave(tree))
+            handler.finalize(epath.Path(plain))
         except ValueError as error:
             # TensorStore reports a full disk as a ValueError with this code.
             if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
@@ -214,15 +234,49 @@ def _restore(directory: Path) -> Any:
     from etils import epath
 
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=True)
-    with _quiet():
+    with _quiet(), _plain_path(directory) as plain:
         try:
-            return handler.restore(epath.Path(directory.absolute()))
+            return handler.restore(epath.Path(plain))
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise CheckpointError(
                 f"{directory} cannot be read: {str(error).splitlines()[0][:200]}"
             ) from error
         finally:
             handler.close()
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./@:+=,~ -]+")
+
+
+@contextmanager
+def _plain_path(directory: Path) -> Iterator[Path]:
+    """Gives a directory under a path that orbax and TensorStore read as it is written.
+
+    Orbax finds its own files by patterns: "[1]", "?" or "*" anywhere in the path would match
+    other directories or none. TensorStore takes a backslash for a slash and only UTF-8.
+    """
+    path = directory.absolute()
+    if _PLAIN.fullmatch(str(path)):
+        yield path
+        return
+    with (
+        storage_errors(Path(tempfile.gettempdir())),
+        tempfile.TemporaryDirectory(prefix="selfplay-", dir=_plain_temporary_directory()) as folder,
+    ):
+        link = Path(folder) / "tree"
+        link.symlink_to(path, target_is_directory=True)
+        yield link
+
+
+def _plain_temporary_directory() -> str:
+    for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+        if _PLAIN.fullmatch(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise StorageError(
+        f"{tempfile.gettempdir()}, the directory for temporary files, has a special character in "
+        "its path",
+        hint="set TMPDIR to a directory whose path has letters, digits, dashes and dots alone",
+    )
 
 
 @contextmanager
