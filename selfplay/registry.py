@@ -20,7 +20,15 @@ from selfplay.contract import brief, fingerprint, validate
 from selfplay.errors import ConfigError, GameContractError, SelfplayError, UnknownGameError
 from selfplay.game import Game
 
-__all__ = ["GameSpec", "fingerprint", "game_names", "load_object", "make", "parse_options"]
+__all__ = [
+    "GameSpec",
+    "fingerprint",
+    "game_names",
+    "load_object",
+    "make",
+    "parse_options",
+    "split_file",
+]
 
 ENTRY_POINT_GROUP = "selfplay.games"
 
@@ -105,6 +113,17 @@ def python_rules(spec: str, options: Mapping[str, object]) -> PythonGame[Any]:
     return found
 
 
+def split_file(spec: str) -> tuple[str, str] | None:
+    """Returns `("file.py", ":Class")` of "file.py:Class", None if `spec` names no file.
+
+    The second is "" where no class is named.
+    """
+    where, colon, name = spec.rpartition(":")
+    if where.endswith(".py"):
+        return where, colon + name
+    return (spec, "") if spec.endswith(".py") else None
+
+
 def game_names() -> tuple[str, ...]:
     """Returns the names that `make` knows, bundled and registered by packages, sorted."""
     return tuple(sorted({*_BUNDLED, *_entry_points()}))
@@ -181,11 +200,10 @@ _GameClass = type[Game[Any]] | type[PythonGame[Any]]
 
 def _game_class(spec: str) -> _GameClass:
     """Returns the class that `spec` names."""
+    file = split_file(spec)
+    if file is not None:
+        return _class_of(_load_file(file[0]), file[0], file[1].removeprefix(":") or None)
     where, _, class_name = _BUNDLED.get(spec, spec).rpartition(":")
-    if where.endswith(".py"):
-        return _class_of(_load_file(where), where, class_name)
-    if class_name.endswith(".py"):  # no class given: `rpartition` leaves all to the right
-        return _class_of(_load_file(spec), spec, None)
     if where:
         return _class_of(_load_module(where), where, class_name)
     point = _entry_points().get(spec)

@@ -49,7 +49,12 @@ def analyze(
     simulations: Simulations = None,
     game_name: Annotated[
         str | None,
-        typer.Option("--game", metavar="GAME", help="Needed only if the agent is no run."),
+        typer.Option(
+            "--game",
+            metavar="GAME",
+            help="Needed if the agent is no run, or if the file of the run's game has moved.",
+            show_default=False,
+        ),
     ] = None,
     option: GameOptions = None,
     seed: Seed = 0,
@@ -64,18 +69,12 @@ def analyze(
             "--moves and --positions are both given", hint="--moves is for one position alone"
         )
     from selfplay import startup
-    from selfplay.cli.targets import make_game, run_agent, run_and_game, unknown_game
+    from selfplay.cli.targets import game_of, run_agent
     from selfplay.play import analyze as analyses_of
     from selfplay.play import play_text, read_positions
 
     startup.prepare()
-    if game_name is not None:
-        game = make_game(game_name, option)
-    else:
-        found = run_and_game(agent_name)
-        if found is None:
-            raise unknown_game(agent_name)
-        game = found[1]
+    game = game_of([agent_name], game_name, option)
     batch_size = 1 if positions is None else 64
     agent = run_agent(agent_name, game, simulations=simulations, batch_size=batch_size)
     if positions is not None:

@@ -30,7 +30,12 @@ def arena(
     ] = 100,
     game_name: Annotated[
         str | None,
-        typer.Option("--game", metavar="GAME", help="Needed only if no agent is a run."),
+        typer.Option(
+            "--game",
+            metavar="GAME",
+            help="Needed if no agent is a run, or if the file of the run's game has moved.",
+            show_default=False,
+        ),
     ] = None,
     option: GameOptions = None,
     opening_plies: Annotated[
@@ -59,17 +64,10 @@ def arena(
     """
     from selfplay import startup
     from selfplay.arena import parse_opponent, play_matches
-    from selfplay.cli.targets import make_game, run_and_game, unknown_game
+    from selfplay.cli.targets import game_of
 
     startup.prepare()
-    if game_name is not None:
-        game = make_game(game_name, option)
-    else:
-        runs = (run_and_game(text) for text in (first, second))
-        found = next((found for found in runs if found is not None), None)
-        if found is None:
-            raise unknown_game(first, second)
-        game = found[1]
+    game = game_of([first, second], game_name, option)
     result = play_matches(
         game,
         parse_opponent(first, game, processes=engines),

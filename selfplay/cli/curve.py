@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from selfplay.cli.options import Json, RunPath
+from selfplay.cli.options import Json, MovedGame, RunPath
 from selfplay.cli.output import say, say_json
 
 EXAMPLES = ("selfplay curve runs/connect_four --output curve.png",)
@@ -19,6 +19,7 @@ def curve(
             "--output", metavar="FILE", help="The picture: .png, .svg or .pdf, by its ending."
         ),
     ] = Path("curve.png"),
+    game: MovedGame = None,
     as_json: Json = False,
 ) -> None:
     """Draw a run's strength and losses."""
@@ -27,6 +28,10 @@ def curve(
     from selfplay.run.storage import storage_errors
 
     check_choice("the ending of --output", output.suffix, (".png", ".svg", ".pdf"))
+    if game is not None:
+        from selfplay.cli.targets import check_moved_game
+
+        check_moved_game(run, game)
     with storage_errors(output):
         training_curve(run, output)
     if as_json:

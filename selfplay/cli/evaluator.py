@@ -12,7 +12,7 @@ from selfplay.cli.joining import (
     make_bounds,
 )
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort
-from selfplay.cli.options import Devices, Json, Settings
+from selfplay.cli.options import Devices, Json, MovedGame, Settings
 from selfplay.cli.output import say_json
 
 EXAMPLES = (
@@ -24,6 +24,7 @@ EXAMPLES = (
 def evaluator(
     run: JoinRun,
     id: Id = None,
+    game: MovedGame = None,
     max_matches: MaxMatches = 0,
     max_seconds: MaxSeconds = 0.0,
     idle_exit: IdleExit = 0.0,
@@ -54,9 +55,11 @@ def evaluator(
     ) as listeners:
         startup.prepare(cpu_devices=devices)
 
+        from selfplay.cli.targets import moved_game
         from selfplay.processes.evaluator import EvaluatorOptions, evaluate
 
-        evaluator = evaluate(run, EvaluatorOptions(id=id, settings=asked), bounds, listeners)
+        options = EvaluatorOptions(id=id, game=moved_game(game), settings=asked)
+        evaluator = evaluate(run, options, bounds, listeners)
         document: dict[str, Any] = {"run": run, "id": None, "ended": bounds.reason, "rated": []}
         if evaluator is not None:
             document |= {**evaluator.fields(), "id": evaluator.id, "rated": evaluator.rated}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from selfplay.cli.options import Json
+from selfplay.cli.options import Json, MovedGame
 from selfplay.cli.output import facts, say, say_json, size
 
 EXAMPLES = (
@@ -31,6 +31,7 @@ def export(
             show_default=False,
         ),
     ],
+    game: MovedGame = None,
     as_json: Json = False,
 ) -> None:
     """Write the network of a checkpoint for other programs.
@@ -42,9 +43,10 @@ def export(
     from selfplay import startup
 
     startup.prepare()
+    from selfplay.cli.targets import moved_game
     from selfplay.processes.export import export_checkpoint
 
-    made = export_checkpoint(source, file)
+    made = export_checkpoint(source, file, game=moved_game(game))
     stored = made.stored
     if as_json:
         say_json(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from selfplay.cli.options import Json, RunPath
+from selfplay.cli.options import Json, MovedGame, RunPath
 from selfplay.cli.output import say, say_json, table
 
 EXAMPLES = (
@@ -49,6 +49,7 @@ def matches(
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="List the checkpoints instead.")
     ] = False,
+    game: MovedGame = None,
     as_json: Json = False,
 ) -> None:
     """List a run's matches, or print one.
@@ -61,8 +62,13 @@ def matches(
 
     check_range("--limit", limit, low=0)
     if match_id is not None:
-        _print(run, match_id, as_json)
-    elif checkpoints:
+        _print(run, match_id, game, as_json)
+        return
+    if game is not None:
+        from selfplay.cli.targets import check_moved_game
+
+        check_moved_game(run, game)
+    if checkpoints:
         rows = stored_checkpoints(run, limit=limit, on_problem=_warn)
         columns = ("update", "time", "matches", "positions", "settings_hash", "selfplay")
         _list(run, rows, columns, field, as_json)
@@ -109,12 +115,13 @@ def _list(
         say(table(header, [[str(row[name]) for name in columns] for row in rows]))
 
 
-def _print(run: Path, match_id: str, as_json: bool) -> None:
+def _print(run: Path, match_id: str, game: str | None, as_json: bool) -> None:
     from selfplay import startup
+    from selfplay.cli.targets import moved_game
     from selfplay.processes.match_report import match_report
 
     startup.prepare()
-    report = match_report(run, match_id)
+    report = match_report(run, match_id, game=moved_game(game))
     if as_json:
         say_json(report)
         return

@@ -19,6 +19,15 @@ RunPath = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A run directory, such as runs/connect_four."),
 ]
+MovedGame = Annotated[
+    str | None,
+    typer.Option(
+        "--game",
+        metavar="GAME",
+        help="Where the game of the run is now, if its file has moved; the rules must be the same.",
+        show_default=False,
+    ),
+]
 GameOptions = Annotated[
     list[str] | None,
     typer.Option(

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from selfplay.cli.options import GameOptions, Json, Seed, Simulations
+from selfplay.cli.options import GameOptions, Json, MovedGame, Seed, Simulations
 from selfplay.cli.output import say_json
+from selfplay.errors import ConfigError
 
 EXAMPLES = (
     "selfplay play runs/connect_four",
@@ -40,6 +41,7 @@ def play(
         ),
     ] = None,
     simulations: Simulations = None,
+    moved: MovedGame = None,
     option: GameOptions = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -55,7 +57,12 @@ def play(
 
     people = parse_people(side)
     startup.prepare()
-    found = run_and_game(target)
+    found = run_and_game(target, moved, option)
+    if moved is not None and found is None:
+        raise ConfigError(
+            f"--game is {moved}, but {target} is no run",
+            hint="name a game alone, or a run and with --game where its game is now",
+        )
     game = found[1] if found else make_game(target, option)
     if opponent is None and found is None:
         opponent = f"mcts:{_SIMULATIONS_WITHOUT_RUN if simulations is None else simulations}"

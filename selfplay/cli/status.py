@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from selfplay.cli.options import Json, RunPath
+from selfplay.cli.options import Json, MovedGame, RunPath
 from selfplay.cli.output import facts, say, say_json, table
 
 EXAMPLES = (
@@ -21,6 +21,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 def status(
     run: RunPath,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds.")] = False,
+    game: MovedGame = None,
     as_json: Json = False,
 ) -> None:
     """Show how a run is doing.
@@ -32,6 +33,10 @@ def status(
 
     if watch and as_json:
         raise ConfigError("--watch and --json are both given", hint="a document is printed once")
+    if game is not None:
+        from selfplay.cli.targets import check_moved_game
+
+        check_moved_game(run, game)
     document = run_status(run)
     if as_json:
         say_json(document)

@@ -1,7 +1,6 @@
 """What GAME, RUN and AGENT on the command line stand for."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,34 +9,95 @@ from selfplay.arena import is_engine, parse_agent, parse_opponent
 from selfplay.arena.agents import Agent, Analyst
 from selfplay.errors import ConfigError, RunError, SelfplayError, UnknownGameError
 from selfplay.game import Game
-from selfplay.registry import GameSpec, parse_options
-from selfplay.run import RunDirectory, is_remote, is_run, split_checkpoint_name
+from selfplay.registry import GameSpec, parse_options, split_file
+from selfplay.run import (
+    Place,
+    RunDirectory,
+    is_remote,
+    is_run,
+    split_checkpoint_name,
+    split_simulations,
+)
+from selfplay.run.game_files import find_game_file
 
 
 def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
-    """Returns how to make the game that was typed, from whatever directory."""
-    where, colon, name = text.rpartition(":")
-    file, name = (where, colon + name) if where.endswith(".py") else (text, "")
-    if file.endswith(".py"):
-        text = f"{Path(file).expanduser().absolute()}{name}"
+    """Returns how to make the game that was typed, from whatever directory.
+
+    A file is looked for in the current folder, then in the folders of `SELFPLAY_GAMES`.
+    """
+    parts = split_file(text)
+    if parts is not None:
+        file = find_game_file(parts[0]) or Path(parts[0]).expanduser()
+        text = f"{file.absolute()}{parts[1]}"
     return GameSpec(text, parse_options(options or ()))
+
+
+def moved_game(text: str | None) -> GameSpec | None:
+    """Returns what `--game` says of a run that is named by another option; None without it."""
+    return None if text is None else game_spec(text, None)
+
+
+def check_moved_game(place: Place, text: str | None) -> None:
+    """Raises unless what `--game` says is the game of a run; without it there is nothing to check.
+
+    For commands that need no rules.
+
+    Raises:
+        RunError: it has other rules, or there is no run.
+        ConfigError: there is no such game.
+    """
+    if text is not None:
+        RunDirectory.open(place).make_game(moved_game(text))
 
 
 def named_run(text: str) -> str | None:
     """Returns the run in "RUN[@UPDATE][:simulations]", None if there is no such run."""
     if is_engine(text):
         return None
-    run, _ = split_checkpoint_name(_without_simulations(text))
+    run, _ = split_checkpoint_name(split_simulations(text)[0])
     return run if is_run(run) else None
 
 
-def run_and_game(text: str) -> tuple[RunDirectory, Game[Any]] | None:
-    """Returns the run in "RUN[@UPDATE][:simulations]" and its game, None if it is no run."""
+def run_and_game(
+    text: str, game: str | None = None, options: Sequence[str] | None = None
+) -> tuple[RunDirectory, Game[Any]] | None:
+    """Returns the run in "RUN[@UPDATE][:simulations]" and its game, None if it is no run.
+
+    Args:
+        text: as it was typed.
+        game: where the game is now, None for where the run has it.
+        options: of that game; by default those of the run.
+
+    Raises:
+        RunError: its game is not there, or has other rules.
+    """
     place = named_run(text)
     if place is None:
         return None
     run = RunDirectory.open(place)
-    return run, run.make_game()
+    return run, run.make_game(None if game is None else game_spec(game, options))
+
+
+def game_of(agents: Sequence[str], game: str | None, options: Sequence[str] | None) -> Game[Any]:
+    """Returns the game that agents are to play: that of the first run, else the one that was named.
+
+    Args:
+        agents: as they were typed.
+        game: what `--game` says. If an agent is a run, it must have the rules of that run.
+        options: of that game.
+
+    Raises:
+        RunError: the game of the run is not there, or has other rules.
+        ConfigError: no agent is a run, and no game or an unknown one is named.
+    """
+    found = (run_and_game(text, game, options) for text in agents)
+    first = next((one for one in found if one is not None), None)
+    if first is not None:
+        return first[1]
+    if game is None:
+        raise unknown_game(*agents)
+    return make_game(game, options)
 
 
 def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
@@ -51,7 +111,7 @@ def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
     try:
         return spec.make()
     except UnknownGameError:
-        place, _ = split_checkpoint_name(_without_simulations(text))
+        place, _ = split_checkpoint_name(split_simulations(text)[0])
         if is_remote(place) or Path(place).is_dir() or (os.sep in text and ".py" not in text):
             RunDirectory.open(place)
         raise
@@ -60,7 +120,7 @@ def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
 def run_agent(text: str, game: Game[Any], *, simulations: int | None, batch_size: int) -> Analyst:
     """Returns the agent "RUN[@UPDATE][:simulations]"; `simulations` overrules the text."""
     if simulations is not None:
-        text = f"{_without_simulations(text)}:{simulations}"
+        text = f"{split_simulations(text)[0]}:{simulations}"
     return parse_agent(text, game, batch_size=batch_size)
 
 
@@ -82,7 +142,7 @@ def unknown_game(*agents: str) -> SelfplayError:
     """Returns the error for agents of which none is a run, so that nobody knows the game."""
     for text in agents:
         if text.partition(":")[0] not in ("random", "mcts", "solver", "gtp", "uci"):
-            place, _ = split_checkpoint_name(_without_simulations(text))
+            place, _ = split_checkpoint_name(split_simulations(text)[0])
             try:
                 RunDirectory.open(place)
             except RunError as error:
@@ -92,7 +152,3 @@ def unknown_game(*agents: str) -> SelfplayError:
         f"no run is named, so the game of {' and '.join(agents)} is not known",
         hint="add --game connect_four, or whatever it is",
     )
-
-
-def _without_simulations(text: str) -> str:
-    return text if Path(text).exists() else re.sub(r":[0-9]+$", "", text)

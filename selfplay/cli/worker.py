@@ -14,12 +14,13 @@ from selfplay.cli.joining import (
     make_bounds,
 )
 from selfplay.cli.monitoring import LogFormat, MetricsHost, MetricsPort, Profile
-from selfplay.cli.options import Devices, Json, Settings
+from selfplay.cli.options import Devices, Json, MovedGame, Settings
 from selfplay.cli.output import say_json
 
 EXAMPLES = (
     "selfplay worker --run runs/connect_four",
     "selfplay worker --run runs/connect_four --max-seconds 3600 --idle-exit 600",
+    "selfplay worker --run runs/mine --game games/mine.py",
     "selfplay worker --run s3://bucket/run --set rollout.matches_per_device=256",
 )
 
@@ -27,6 +28,7 @@ EXAMPLES = (
 def worker(
     run: JoinRun,
     id: Id = None,
+    game: MovedGame = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -78,10 +80,12 @@ def worker(
     ) as listeners:
         startup.prepare(cpu_devices=devices, device_memory=startup.ROLE_MEMORY)
 
+        from selfplay.cli.targets import moved_game
         from selfplay.processes.worker import WorkerOptions, work
 
         options = WorkerOptions(
             id=id,
+            game=moved_game(game),
             seed=seed,
             settings=asked,
             dry_run=dry_run,

@@ -6,6 +6,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from selfplay.errors import CheckpointError, ConfigError, StorageError
+from selfplay.game import Game
 from selfplay.networks import Weights
 from selfplay.parallel import local_mesh
 from selfplay.processes.bounds import Bounds
@@ -21,6 +22,7 @@ from selfplay.processes.meter import Meter
 from selfplay.processes.parts import Parts, make_parts
 from selfplay.processes.reporting import Heart
 from selfplay.processes.strength import StrengthMeter
+from selfplay.registry import GameSpec
 from selfplay.run import Config, RunDirectory
 from selfplay.telemetry import Strength, words
 
@@ -192,10 +194,12 @@ class EvaluatorOptions:
 
     Attributes:
         id: its name; None for the name of the host and the first free number.
+        game: where the game of the run is now; None for where the run has it.
         settings: of the section "evaluation", over those of the run.
     """
 
     id: str | None = None
+    game: GameSpec | None = None
     settings: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -230,19 +234,20 @@ def evaluate(
     with claimed_id(run, "evaluator", options.id, bounds=bounds) as id:
         listeners.monitor.id = id
         config = run.config.updated(options.settings)
-        parts = _parts(run, config)
+        game = run.make_game(options.game)
+        parts = _parts(game, config)
         first = wait_for_checkpoint(run, parts.network, bounds, listeners)
         if first is None:
             return None
         bounds.heard()
-        parts = _parts(run, first.config.updated(options.settings))
+        parts = _parts(game, first.config.updated(options.settings))
         listeners.say(f"evaluator {id} rates the checkpoints of {run.url}")
         evaluator = Evaluator(run, parts, id=id, bounds=bounds, listeners=listeners)
         evaluator.work(first)
         return evaluator
 
 
-def _parts(run: RunDirectory, config: Config) -> Parts:
+def _parts(game: Game[Any], config: Config) -> Parts:
     mesh = local_mesh()
     one = Mesh(mesh.devices[:1], mesh.axis_names)
-    return make_parts(run.make_game(), config, learner_mesh=one)
+    return make_parts(game, config, learner_mesh=one)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from selfplay.arena import StoredNetwork, load_network
 from selfplay.errors import ConfigError
 from selfplay.inference.export import to_onnx, to_stablehlo
-from selfplay.registry import fingerprint
-from selfplay.run import atomic_write
+from selfplay.registry import GameSpec, fingerprint
+from selfplay.run import RunDirectory, atomic_write, find_checkpoint
 
 
 class Exported(NamedTuple):
@@ -25,12 +25,13 @@ class Exported(NamedTuple):
     bytes: int
 
 
-def export_checkpoint(name: str, file: Path) -> Exported:
+def export_checkpoint(name: str, file: Path, *, game: GameSpec | None = None) -> Exported:
     """Writes the network of a checkpoint, its weights and nothing else of it, to a new file.
 
     Args:
         name: "RUN[@UPDATE]", the newest checkpoint by default.
         file: ends in ".onnx" or ".stablehlo", see `selfplay.inference.export`.
+        game: where the game of the run is now; None for where the run has it.
 
     Raises:
         RunError: the directory is no run.
@@ -46,7 +47,10 @@ def export_checkpoint(name: str, file: Path) -> Exported:
         )
     if file.exists():
         raise ConfigError(f"{file} exists already", hint="choose another name, or remove it")
-    stored = load_network(name)
+    rules = None
+    if game is not None:
+        rules = RunDirectory.open(find_checkpoint(name)[0]).make_game(game)
+    stored = load_network(name, game=rules)
     if form == "stablehlo":
         data = to_stablehlo(stored.network, stored.weights)
     else:

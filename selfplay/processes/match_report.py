@@ -9,6 +9,7 @@ from jaxtyping import PyTree
 
 from selfplay.errors import CheckpointError, ConfigError, RecordError
 from selfplay.records import MatchRecord, decode_matches, written_by
+from selfplay.registry import GameSpec
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.run import Config, Place, RunDirectory, settings_hash
 
@@ -106,10 +107,15 @@ def stored_checkpoints(
     return rows
 
 
-def match_report(place: Place, match_id: str) -> dict[str, Any]:
+def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -> dict[str, Any]:
     """Returns one match with its board, move and values at every ply, and all of its origin.
 
     "settings" are those of search and rollout that it was made with, if a checkpoint knows them.
+
+    Args:
+        place: the run.
+        match_id: of the match.
+        game: where the game of the run is now; None for where the run has it.
 
     Raises:
         RunError: it is no run, or its game has changed.
@@ -117,8 +123,8 @@ def match_report(place: Place, match_id: str) -> dict[str, Any]:
     """
     run = RunDirectory.open(place)
     match = _find(run, match_id)
-    game = run.make_game()
-    positions = Rebuilder(game)([match])
+    rules = run.make_game(game)
+    positions = Rebuilder(rules)([match])
     states = [_one(positions.states, ply) for ply in range(match.plies)]
     moves = []
     for ply, state in enumerate(states):
@@ -127,10 +133,10 @@ def match_report(place: Place, match_id: str) -> dict[str, Any]:
         moves.append(
             {
                 "ply": ply,
-                "board": game.render(state),
+                "board": rules.render(state),
                 "player": int(match.players[ply]),
                 "action": action,
-                "name": game.action_to_string(state, action),
+                "name": rules.action_to_string(state, action),
                 "outcome": int(match.outcomes[ply]),
                 "value": float(match.root_values[ply]),
                 "network_value": float(match.raw_values[ply]),
@@ -143,7 +149,7 @@ def match_report(place: Place, match_id: str) -> dict[str, Any]:
         **_summary(match),
         "settings": _settings(run, match.settings_hash),
         "moves": moves,
-        "board": game.render(_one(positions.final_states, 0)),
+        "board": rules.render(_one(positions.final_states, 0)),
     }
 
 

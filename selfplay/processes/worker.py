@@ -30,6 +30,7 @@ from selfplay.processes.playing import Playing
 from selfplay.processes.reporting import Heart, RecentMatches
 from selfplay.processes.trace import traced
 from selfplay.records import MatchRecord
+from selfplay.registry import GameSpec
 from selfplay.run import Config, Leftovers, RunDirectory, UploadQueue, settings_hash
 from selfplay.run.config import WORKER_KEYS
 from selfplay.telemetry import words
@@ -48,6 +49,7 @@ class WorkerOptions:
 
     Attributes:
         id: its name; None for the name of the host and the first free number.
+        game: where the game of the run is now; None for where the run has it.
         seed: decides everything random, together with the id and the number of the first file;
             None for the seed of the run, and chunks that suit the speed of the machine.
         settings: what was asked for by `--set` and the environment, by section: those that the
@@ -59,6 +61,7 @@ class WorkerOptions:
     """
 
     id: str | None = None
+    game: GameSpec | None = None
     seed: int | None = None
     settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     dry_run: bool = False
@@ -354,7 +357,7 @@ def work(
     config = worker_config(run.config, options.settings, run.url)
     with claimed_id(run, "worker", options.id, bounds=bounds) as id:
         listeners.monitor.id = id
-        parts = make_parts(run.make_game(), config, learner_mesh=_one_device())
+        parts = make_parts(run.make_game(options.game), config, learner_mesh=_one_device())
         first = wait_for_checkpoint(run, parts.network, bounds, listeners)
         if first is None:
             return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from selfplay.errors import ConfigError, RunError
+from selfplay.errors import ConfigError, RunError, SelfplayError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, fingerprint
 from selfplay.run.checkpoints import Checkpoints, software_version
@@ -19,6 +19,7 @@ from selfplay.run.config import Config, settings_hash
 from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 from selfplay.run.directory_store import DirectoryStore
 from selfplay.run.file_lock import LOCK_FILE, hold_file
+from selfplay.run.game_files import other_places, where_looked
 from selfplay.run.lease import Lease
 from selfplay.run.matches import MatchFiles
 from selfplay.run.names import RUN_FILE, is_run, no_run
@@ -233,21 +234,45 @@ class RunDirectory:
         """Where the TensorBoard event files lie."""
         return self.path / "tensorboard"
 
-    def make_game(self) -> Game[Any]:
+    def make_game(self, spec: GameSpec | None = None) -> Game[Any]:
         """Returns the game of this run.
+
+        If its file is not at the recorded path, or has other rules there, it is looked for in the
+        current folder, in the run directory and the two folders above it, and in the folders of
+        the environment variable `SELFPLAY_GAMES`. The first file with the rules of the run counts.
+
+        Args:
+            spec: where the game is now, if somebody says so. Its options are those of the run if
+                it has none.
 
         Raises:
             RunError: its file has moved, or its rules are not those the run was created with.
+            ConfigError: `spec` names nothing.
         """
+        if spec is not None:
+            return self._made(GameSpec(spec.spec, spec.options or self.game_spec.options))
         try:
-            game: Game[Any] = self.game_spec.make()
-        except ConfigError as error:
-            raise RunError(
-                f"the game of {self.url} is not where it was: {error}",
-                hint="name where it is now: --game FILE.py:Class with trainer, analyze and "
-                f"arena, or selfplay play FILE.py:Class --opponent {self.url}",
-            ) from error
-        self.check_game(game, self.game_spec)
+            return self._made(self.game_spec)
+        except SelfplayError as error:
+            problem = error
+        others = other_places(self.game_spec, self.store.path)
+        for other in others:
+            with contextlib.suppress(SelfplayError):
+                return self._made(other)
+        if not isinstance(problem, ConfigError):
+            raise problem
+        looked = where_looked(self.game_spec, self.store.path)
+        if others:
+            files = ", ".join(other.spec for other in others)
+            looked += f"; {files} cannot be loaded or has other rules"
+        raise RunError(
+            f"the game of {self.url} is not where it was: {problem}",
+            hint="name where it is now: --game FILE.py:Class" + (f"; {looked}" if looked else ""),
+        ) from problem
+
+    def _made(self, spec: GameSpec) -> Game[Any]:
+        game: Game[Any] = spec.make()
+        self.check_game(game, spec)
         return game
 
     def check_game(self, game: Game[Any], spec: GameSpec) -> None:

@@ -163,8 +163,8 @@ def test_run_of_another_game(invoke: Invoke, own_run: Path) -> None:
     )
     result = invoke("arena", own_run, "random", "--game", "connect_four")
     assert result.exit_code == 1
-    message = f"error: checkpoint {own_run}/8 was written for tic_tac_toe, but the game is "
-    assert result.stderr.startswith(message + "connect_four")
+    message = f"error: {own_run} belongs to tic_tac_toe, not connect_four"
+    assert result.stderr.startswith(message)
     assert files(own_run) == before
 
 

@@ -128,19 +128,6 @@ def test_a_dry_run_leaves_no_trace(invoke: Invoke, trained: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
-def test_a_game_file_that_has_moved_is_named(invoke: Invoke, own_run: Path) -> None:
-    toml = (own_run / "run.toml").read_text()
-    gone = own_run.parent / "gone.py"
-    (own_run / "run.toml").write_text(
-        toml.replace('spec = "tic_tac_toe"', f'spec = "{gone}:TicTacToe"')
-    )
-    result = invoke("analyze", own_run, "--moves", "")
-    assert result.exit_code == 1
-    assert "is not where it was" in result.stderr
-    assert "--game FILE.py:Class" in result.stderr
-    assert invoke("analyze", own_run, "--moves", "", "--game", "tic_tac_toe").exit_code == 0
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_worker_with_all_matches_stored(
     start: Start, trained: Path, tmp_path: Path, number: signal.Signals
