@@ -43,7 +43,8 @@ class LearnerConfig:
             2019, section 3.4); at least 0, 0 builds no such head.
         auxiliary_weight: of each auxiliary target the game declares, at least 0.
         label_smoothing: of the policy target over the legal actions, in [0, 1).
-        history_dropout: share of samples whose `history_planes` are zeroed, in [0, 1].
+        history_dropout: share of samples whose `history_planes` are zeroed, in [0, 1]; above 0
+            only for games that declare some.
     """
 
     batch_size: int = 128

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfplay.arena import parse_agent
-from selfplay.errors import RunError
+from selfplay.errors import ConfigError, RunError
 from selfplay.game import Game
 from selfplay.learner import TrainState
 from selfplay.parallel import global_mesh
@@ -94,6 +94,7 @@ def open_session(
         RunError: there is something else, or a run that does not fit.
         CheckpointError: the newest checkpoint is damaged, or the weights to begin with do not fit.
     """
+    _check_history(game, settings)
     state = None
     if Peers().leads:
         if not is_run(place):
@@ -116,6 +117,20 @@ def open_session(
     if update is not None:
         seconds = float(run.checkpoints.metadata(update)["cursor"]["elapsed_seconds"])
     return Session(run=run, parts=parts, update=update, elapsed_seconds=seconds)
+
+
+def _check_history(game: Game[Any], settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses a setting that would do nothing.
+
+    Only where it is asked for: earlier versions stored it in runs, and those go on.
+    """
+    share = settings.get("learner", {}).get("history_dropout", 0.0)
+    if share and not game.history_planes:
+        raise ConfigError(
+            f"learner.history_dropout is {share:g}, but {game.name} has no history_planes to zero",
+            hint="leave the setting out, or name the planes of observe that only repeat the past "
+            "in history_planes of the game",
+        )
 
 
 def _make(

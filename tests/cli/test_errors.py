@@ -69,6 +69,18 @@ def test_game_option_out_of_range_and_unknown(invoke: Invoke) -> None:
     )
 
 
+def test_a_setting_that_would_do_nothing_makes_no_run(invoke: Invoke, tmp_path: Path) -> None:
+    refused(
+        invoke,
+        *("train", "tic_tac_toe", "--run", tmp_path / "r", "--set", "learner.history_dropout=0.1"),
+        status=2,
+        message="learner.history_dropout is 0.1, but tic_tac_toe has no history_planes to zero",
+        hint="leave the setting out, or name the planes of observe that only repeat the past in "
+        "history_planes of the game",
+    )
+    assert not (tmp_path / "r").exists()
+
+
 def test_setting_out_of_range_makes_no_run(invoke: Invoke, tmp_path: Path) -> None:
     refused(
         invoke,

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selfplay.errors import CheckpointError, RecordError
+from selfplay.errors import CheckpointError, ConfigError, RecordError
 from selfplay.processes.loop import Loop
+from selfplay.processes.session import open_session
 from selfplay.records import read_matches
+from selfplay.run import Config, RunDirectory
 from tests.processes.conftest import MakeRun
 from tests.processes.runs import (
+    SETTINGS,
+    SPEC,
     Listener,
     assert_same,
     everything,
@@ -195,3 +199,18 @@ def test_seeds_make_different_runs(new_run: MakeRun) -> None:
     assert_same(everything(first), everything(again))
     one, two = (loop.state.weights["stem/kernel"] for loop in (first, other))
     assert (np.asarray(one) != np.asarray(two)).any()
+
+
+def test_history_dropout_needs_history_planes_where_it_is_asked_for(tmp_path: Path) -> None:
+    config = Config.from_dict(SETTINGS).updated({"learner": {"history_dropout": 0.2}})
+    game = SPEC.make()
+    RunDirectory.create(tmp_path / "old", SPEC, game, config)
+    # A run of an earlier version may have it: it does nothing there, and the run goes on.
+    assert open_session(tmp_path / "old", SPEC, game, {}).run.config.learner.history_dropout == 0.2
+    with pytest.raises(ConfigError, match="tic_tac_toe has no history_planes to zero"):
+        open_session(tmp_path / "new", SPEC, game, config.to_dict())
+    assert not (tmp_path / "new").exists()
+    # The option is for games like this one.
+    game.history_planes = (0,)
+    asked = {"learner": {"history_dropout": 0.3}}
+    assert open_session(tmp_path / "new", SPEC, game, asked).run.config.learner.history_dropout
