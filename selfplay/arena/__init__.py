@@ -16,7 +16,12 @@ from selfplay.arena.engine_spec import EngineSpec, is_engine, parse_engine
 from selfplay.arena.engines import EngineAgent
 from selfplay.arena.matches import play_matches
 from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
-from selfplay.arena.openings import Opening, OpeningSet, random_openings
+from selfplay.arena.openings import (
+    Opening,
+    OpeningSet,
+    default_opening_plies,
+    random_openings,
+)
 from selfplay.arena.parsing import load_run_agent, parse_agent, parse_opponent
 from selfplay.arena.solved import SolvedPositions, has_solver, solve_positions
 from selfplay.arena.statistics import (
@@ -53,6 +58,7 @@ __all__ = [
     "SolverAgent",
     "StoredNetwork",
     "analyse_one",
+    "default_opening_plies",
     "elo_from_score",
     "has_solver",
     "is_engine",

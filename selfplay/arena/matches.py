@@ -11,7 +11,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
 from selfplay.arena.agents import RESIGN, Agent, Follower, Line
-from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row, random_openings
+from selfplay.arena.openings import (
+    Opening,
+    OpeningSet,
+    default_opening_plies,
+    fingerprint_row,
+    random_openings,
+)
 from selfplay.arena.table import Match, MatchTable
 from selfplay.arena.view import View, view
 from selfplay.configuration import check_range
@@ -28,7 +34,6 @@ from selfplay.game import (
 )
 from selfplay.search.batches import take
 
-_DEFAULT_OPENING_PLIES = 4
 _CHANCE = 2**31 - 1
 _DRAWN = -2
 
@@ -76,7 +81,7 @@ def play_matches(
         )
     if openings is None:
         if opening_plies is None:
-            opening_plies = min(_DEFAULT_OPENING_PLIES, game.max_plies // 4)
+            opening_plies = default_opening_plies(game)
         openings = random_openings(
             game, num_openings=num_matches // 2, plies=opening_plies, seed=seed
         )

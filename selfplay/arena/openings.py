@@ -32,6 +32,7 @@ from selfplay.run import atomic_write
 from selfplay.search import random_legal_action
 
 _CANDIDATES = 256
+_DEFAULT_PLIES = 4
 _FRUITLESS_ROUNDS = 3
 
 
@@ -148,6 +149,11 @@ class OpeningSet:
             "version": self.version,
             "openings": [opening.to_dict() for opening in self.openings],
         }
+
+
+def default_opening_plies(game: Game[Any]) -> int:
+    """Returns how long random openings are where nobody says: 4 plies, less in short games."""
+    return min(_DEFAULT_PLIES, game.max_plies // 4)
 
 
 def random_openings(game: Game[Any], *, num_openings: int, plies: int, seed: int) -> OpeningSet:

@@ -1,16 +1,23 @@
 """selfplay arena: matches between two agents."""
 
-from typing import Annotated, Any
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfplay.cli.options import GameOptions, Json, Seed
 from selfplay.cli.output import facts, say, say_json
 
+if TYPE_CHECKING:
+    from selfplay.arena import OpeningSet
+    from selfplay.game import Game
+
 EXAMPLES = (
     "selfplay arena runs/connect_four mcts:1000",
     "selfplay arena runs/a@1200:64 runs/b --matches 200 --json",
     "selfplay arena mcts:200 random --game tic_tac_toe",
+    "selfplay arena runs/a runs/b --openings starts.json",
     'selfplay arena runs/go "gtp:gnugo --mode gtp --chinese-rules --positional-superko"',
 )
 _HELP = (
@@ -25,9 +32,14 @@ def arena(
     first: AgentName,
     second: AgentName,
     num_matches: Annotated[
-        int,
-        typer.Option("--matches", metavar="N", help="Even: each opening from both seats."),
-    ] = 100,
+        int | None,
+        typer.Option(
+            "--matches",
+            metavar="N",
+            help="Even: each opening from both seats. By default 100, or each of --openings twice.",
+            show_default=False,
+        ),
+    ] = None,
     game_name: Annotated[
         str | None,
         typer.Option(
@@ -44,6 +56,24 @@ def arena(
             "--opening-plies",
             metavar="N",
             help="Random plies before the agents take over; by default 4, less in short games.",
+        ),
+    ] = None,
+    openings: Annotated[
+        Path | None,
+        typer.Option(
+            "--openings",
+            metavar="FILE",
+            help="Begin with the openings of a file, in turn, instead of random ones.",
+            show_default=False,
+        ),
+    ] = None,
+    save_openings: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-openings",
+            metavar="FILE",
+            help="Write the random openings to a new file for --openings.",
+            show_default=False,
         ),
     ] = None,
     engines: Annotated[
@@ -68,19 +98,63 @@ def arena(
 
     startup.prepare()
     game = game_of([first, second], game_name, option)
+    begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
+    if num_matches is None:
+        num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)
     result = play_matches(
         game,
         parse_opponent(first, game, processes=engines),
         parse_opponent(second, game, processes=engines),
         num_matches=num_matches,
         seed=seed,
-        opening_plies=opening_plies,
+        opening_plies=opening_plies if begin is None or openings is not None else None,
+        openings=begin,
         progress=_show_progress,
     )
     if as_json:
         say_json(result.to_dict())
     else:
         say(facts(_facts(result.to_dict())))
+
+
+def _openings(
+    game: "Game[Any]",
+    file: Path | None,
+    new_file: Path | None,
+    num_matches: int | None,
+    plies: int | None,
+    seed: int,
+) -> "OpeningSet | None":
+    """Returns the openings of a file, or random ones that were written to one; None for neither.
+
+    Raises:
+        ConfigError: a file cannot be read, is of another game, or is there already.
+    """
+    from selfplay.arena import OpeningSet, default_opening_plies, random_openings
+    from selfplay.errors import ConfigError
+
+    if file is not None and new_file is not None:
+        raise ConfigError(
+            f"--openings is {file} and --save-openings is {new_file}, but only one can be given",
+            hint="the openings of a file are there already",
+        )
+    if file is not None:
+        return OpeningSet.load(file, game)
+    if new_file is None:
+        return None
+    if new_file.exists():
+        raise ConfigError(
+            f"--save-openings is {new_file}, but that exists already",
+            hint=f"name a new file, or play those: --openings {shlex.quote(str(new_file))}",
+        )
+    made = random_openings(
+        game,
+        num_openings=max(1, (100 if num_matches is None else num_matches) // 2),
+        plies=default_opening_plies(game) if plies is None else plies,
+        seed=seed,
+    )
+    made.save(new_file)
+    return made
 
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -99,6 +173,7 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
             f"{result['distinct_matches']} of {result['matches']} matches differ in a move",
         ),
         ("length", f"{result['mean_plies']:.1f} plies on average"),
+        ("openings", f"set {result['opening_set']}"),
     ]
     if elo is not None and low is not None and high is not None:
         pairs.insert(2, ("Elo", f"{elo:+.0f} (95 % interval {low:+.0f} to {high:+.0f})"))

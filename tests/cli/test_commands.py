@@ -314,6 +314,29 @@ def test_arena(invoke: Invoke, trained: Path) -> None:
     assert "95 % interval" in text and "of 2 matches differ" in text
 
 
+def test_arena_plays_a_file_of_openings(invoke: Invoke, tmp_path: Path) -> None:
+    file = tmp_path / "starts.json"
+    asked = ("arena", "random", "random", "--game", "tic_tac_toe", "--json")
+    first = json.loads(invoke(*asked, "--matches", 6, "--save-openings", file).stdout)
+    written = json.loads(file.read_text())
+    assert first["opening_set"] == written["id"]
+    assert len(written["openings"]) == 3
+    # The same file, the same starts, whatever the seed: each from both seats.
+    again = json.loads(invoke(*asked, "--seed", 5, "--openings", file).stdout)
+    assert (again["opening_set"], again["matches"]) == (written["id"], 6)
+    text = invoke(*asked[:-1], "--openings", file, "--matches", 2).stdout
+    assert f"set {written['id']}" in text
+    for options, message in (
+        (("--save-openings", file), "that exists already"),
+        (("--openings", file, "--save-openings", file), "only one can be given"),
+        (("--openings", tmp_path / "none.json"), "cannot be read"),
+        (("--openings", file, "--opening-plies", 2), "opening_plies is 2, but openings are given"),
+    ):
+        wrong = invoke(*asked, *options)
+        assert (wrong.exit_code, wrong.stdout) == (2, "")
+        assert message in wrong.stderr
+
+
 def test_curve(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "curve.png"
