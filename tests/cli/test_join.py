@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from selfplay.cli.joining import GRACE_SECONDS
+from selfplay.processes.bounds import Bounds
 from tests.cli.conftest import TINY, Invoke
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -118,6 +120,30 @@ def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None
     assert sorted(trained.rglob("*")) == before
 
 
+def test_workers_begin_after_a_random_part_of_jitter(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(bounds: Bounds, seconds: float) -> None:
+        slept.append(seconds)
+        bounds.stop()
+
+    monkeypatch.setattr(Bounds, "sleep", sleep)
+    # Before it looks for the run, which is not even there.
+    for _ in range(12):
+        assert invoke("worker", "--run", tmp_path / "none", "--jitter", 8).exit_code == 0
+    assert all(0 <= seconds <= 8 for seconds in slept)
+    # Not all in one second, whichever that is; all 12 by chance: 1 in 10 to the power of 8.
+    assert max(slept) - min(slept) > 1
+    del slept[:]
+    invoke("worker", "--run", tmp_path / "none")
+    invoke("worker", "--run", tmp_path / "none", "--jitter", 0)
+    assert 0 <= slept[0] <= 3
+    assert slept[1] == 0
+    assert invoke("worker", "--run", tmp_path / "none", "--jitter", -1).exit_code == 2
+
+
 def test_a_dry_run_leaves_no_trace(invoke: Invoke, trained: Path) -> None:
     before = sorted(trained.rglob("*"))
     result = invoke(
@@ -140,7 +166,10 @@ def test_a_signal_ends_a_worker_with_all_matches_stored(
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
+    asked = time.monotonic()
     output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    # Whoever sends SIGTERM often kills after ten seconds.
+    assert time.monotonic() - asked < GRACE_SECONDS + 1 <= 10
     assert process.returncode == 0, errors
     assert "stopping: stores the matches that are finished" in errors
     document = json.loads(output)

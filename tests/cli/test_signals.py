@@ -38,7 +38,10 @@ def test_the_first_signal_saves_and_the_same_command_goes_on(
     assert [(p["role"], p["alive"]) for p in document["processes"]] == [("trainer", True)]
     assert document["problems"] == []
     process.send_signal(number)
+    asked = time.monotonic()
     output, errors = process.communicate(timeout=60)
+    # What Kubernetes gives a process that nobody says anything of.
+    assert time.monotonic() - asked < 30
     assert (process.returncode, errors) == (0, "")
     assert "stopping: saves when it is done with this" in output
     assert "go on with:\n" in output
