@@ -14,7 +14,7 @@ from selfplay.arena.agents import (
 )
 from selfplay.arena.engine_spec import EngineSpec, is_engine, parse_engine
 from selfplay.arena.engines import EngineAgent
-from selfplay.arena.matches import play_matches
+from selfplay.arena.matches import Standing, play_matches
 from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
 from selfplay.arena.openings import (
     Opening,
@@ -56,6 +56,7 @@ __all__ = [
     "SequentialTest",
     "SolvedPositions",
     "SolverAgent",
+    "Standing",
     "StoredNetwork",
     "analyse_one",
     "default_opening_plies",

@@ -38,6 +38,24 @@ _CHANCE = 2**31 - 1
 _DRAWN = -2
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far the matches of a table are.
+
+    Attributes:
+        finished: matches that are over.
+        matches: all of them.
+        plies: made so far in all of them together, those of the openings too.
+    """
+
+    finished: int
+    matches: int
+    plies: int
+
+    def __str__(self) -> str:
+        return f"{self.finished} of {self.matches} matches finished, {self.plies:,} plies played"
+
+
 def play_matches(
     game: Game[Any],
     agent_a: Agent,
@@ -47,7 +65,7 @@ def play_matches(
     seed: int = 0,
     opening_plies: int | None = None,
     openings: OpeningSet | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[Standing], None] | None = None,
 ) -> MatchTable:
     """Plays matches of two agents, all at once, and returns the table seen by `agent_a`.
 
@@ -66,7 +84,8 @@ def play_matches(
         seed: of the openings and of the agents' random choices.
         opening_plies: length of the random openings; by default 4, less in short games.
         openings: play these instead, in turn.
-        progress: called after every ply with the number of finished and of all matches.
+        progress: told before every ply, and at the end, how far the matches are; may raise to
+            break off.
 
     Raises:
         IllegalActionError: an agent chose an action that the rules forbid.
@@ -102,7 +121,8 @@ def play_matches(
     seats = np.arange(num_matches) % 2
     for turn in range(game.max_plies + 1):
         if progress is not None:
-            progress(int(board.over.sum()), num_matches)
+            plies = sum(map(len, board.moves))
+            progress(Standing(finished=int(board.over.sum()), matches=num_matches, plies=plies))
         if board.over.all():
             break
         for side, agent in enumerate((agent_a, agent_b)):

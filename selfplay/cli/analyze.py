@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameOptions, Json, Seed, Simulations
 from selfplay.cli.output import say, say_json, table
 from selfplay.errors import ConfigError
@@ -77,13 +78,18 @@ def analyze(
     game = game_of([agent_name], game_name, option)
     batch_size = 1 if positions is None else 64
     agent = run_agent(agent_name, game, simulations=simulations, batch_size=batch_size)
+
+    def thinking() -> LiveLine:
+        return LiveLine("thinking")
+
     if positions is not None:
         lines = _read_lines(positions)
-        for document in analyses_of(agent, read_positions(game, lines, seed=seed), seed=seed):
+        matches = read_positions(game, lines, seed=seed)
+        for document in analyses_of(agent, matches, seed=seed, thinking=thinking):
             say_json(document, indent=None)
         return
     match = play_text(game, moves or "", seed=seed)
-    (document,) = analyses_of(agent, [match], seed=seed)
+    (document,) = analyses_of(agent, [match], seed=seed, thinking=thinking)
     if as_json:
         say_json(document)
     else:

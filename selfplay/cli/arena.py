@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameOptions, Json, Seed
 from selfplay.cli.output import facts, say, say_json
 
@@ -94,6 +95,7 @@ def arena(
     """
     from selfplay import startup
     from selfplay.arena import parse_opponent, play_matches
+    from selfplay.arena.agents import DEFAULT_BATCH_SIZE
     from selfplay.cli.targets import game_of
 
     startup.prepare()
@@ -101,16 +103,22 @@ def arena(
     begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
     if num_matches is None:
         num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)
-    result = play_matches(
-        game,
-        parse_opponent(first, game, processes=engines),
-        parse_opponent(second, game, processes=engines),
-        num_matches=num_matches,
-        seed=seed,
-        opening_plies=opening_plies if begin is None or openings is not None else None,
-        openings=begin,
-        progress=_show_progress,
-    )
+    # Each agent is to move in about half of the matches: no larger batch is worth its time.
+    batch_size = max(1, min(DEFAULT_BATCH_SIZE, num_matches // 2))
+    agents = [
+        parse_opponent(text, game, batch_size=batch_size, processes=engines)
+        for text in (first, second)
+    ]
+    with LiveLine("getting ready") as line:
+        result = play_matches(
+            game,
+            *agents,
+            num_matches=num_matches,
+            seed=seed,
+            opening_plies=opening_plies if begin is None or openings is not None else None,
+            openings=begin,
+            progress=lambda standing: line.show(str(standing)),
+        )
     if as_json:
         say_json(result.to_dict())
     else:
@@ -182,14 +190,3 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     if result["truncated"]:
         pairs.append(("cut", f"{result['truncated']} matches ended by the limit of plies"))
     return pairs
-
-
-def _show_progress(finished: int, matches: int) -> None:
-    """Counts the finished matches in one line of a terminal."""
-    import sys
-
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{finished} of {matches} matches finished")
-        if finished == matches:
-            sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()

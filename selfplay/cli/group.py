@@ -9,16 +9,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from selfplay.cli.leaving import INTERRUPTED, Interruptible
 from selfplay.errors import SelfplayError
 
 # Typer may carry its own Click: the base classes are reached through what it exports.
 _UsageError: Any = typer.BadParameter.__base__
-INTERRUPTED = 130
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,16 @@ class Commands(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *_: Any, **settings: Any) -> None:
         """Runs the command that `args` name and exits: 0, 2 for a usage error, 1 for others.
 
+        Ctrl-C ends it within two seconds, with exit code 130.
+
         Args:
             args: by default those of the process.
             settings: as Click gives them to every group; whatever they say, this one exits.
         """
-        arguments = list(sys.argv[1:] if args is None else args)
+        with Interruptible():
+            self._run(list(sys.argv[1:] if args is None else args), settings)
+
+    def _run(self, arguments: list[str], settings: dict[str, Any]) -> NoReturn:
         debug, arguments = _take_debug(arguments)
         settings["standalone_mode"] = False
         invocation.set(Invocation(program=program(), arguments=tuple(arguments)))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameOptions, Json, MovedGame, Seed, Simulations
 from selfplay.cli.output import say_json
 from selfplay.errors import ConfigError
@@ -75,6 +76,7 @@ def play(
         source=sys.stdin,
         output=sys.stderr if as_json else sys.stdout,
         seed=seed,
+        thinking=lambda: LiveLine(f"{agent.name} is thinking"),
     )
     if as_json:
         say_json(

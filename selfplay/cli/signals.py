@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn
 
-from selfplay.cli.group import INTERRUPTED
+from selfplay.cli.leaving import INTERRUPTED
 from selfplay.errors import SelfplayError
 
 _LOCAL_FLAGS = 3

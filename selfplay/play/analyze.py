@@ -1,7 +1,8 @@
 """What an agent thinks of given positions, as documents for scripts."""
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -37,7 +38,11 @@ def read_positions(game: Game[Any], lines: Iterable[str], *, seed: int = 0) -> I
 
 
 def analyze(
-    agent: Analyst, matches: Iterable[LiveMatch], *, seed: int = 0
+    agent: Analyst,
+    matches: Iterable[LiveMatch],
+    *,
+    seed: int = 0,
+    thinking: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> Iterator[dict[str, Any]]:
     """Yields one document per position, in order; many positions are searched at once.
 
@@ -51,6 +56,7 @@ def analyze(
         agent: who thinks.
         matches: positions, none of them over.
         seed: of the agent's random choices.
+        thinking: its context is entered each time the agent thinks, to show that it does.
 
     Raises:
         ConfigError: a match is over, so that there is nothing to analyse.
@@ -64,7 +70,8 @@ def analyze(
         for match in chunk:
             _refuse_finished(match)
         positions = stack([match.position for match in chunk])
-        analyses = agent.analyse(positions, key=jax.random.fold_in(key, part))
+        with thinking():
+            analyses = agent.analyse(positions, key=jax.random.fold_in(key, part))
         for match, analysis in zip(chunk, analyses, strict=True):
             yield _document(agent.name, match, analysis)
 

@@ -1,6 +1,8 @@
 """A match in the terminal: a person, or two, or none, and an agent."""
 
+import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
@@ -78,6 +80,7 @@ def play_in_terminal(
     source: LineSource,
     output: Screen,
     seed: int = 0,
+    thinking: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> Session:
     """Plays one match and returns how it went.
 
@@ -88,8 +91,9 @@ def play_in_terminal(
         source: where people's lines come from; its end leaves the match.
         output: where everything is written.
         seed: of a random start and of the agent's random choices.
+        thinking: its context is entered each time the agent thinks, to show that it does.
     """
-    return _Table(game, agent, people, source, output, seed).play()
+    return _Table(game, agent, people, source, output, seed, thinking).play()
 
 
 class _Table:
@@ -103,6 +107,7 @@ class _Table:
         source: LineSource,
         output: Screen,
         seed: int,
+        thinking: Callable[[], contextlib.AbstractContextManager[Any]],
     ) -> None:
         self._match = LiveMatch(game, seed=seed)
         self._agent = agent
@@ -111,6 +116,7 @@ class _Table:
         self._side = min(people) if len(people) == 1 else 0
         self._source = source
         self._output = output
+        self._thinking = thinking
         self._key = jax.random.key(seed)
 
     def play(self) -> Session:
@@ -214,10 +220,11 @@ class _Table:
 
     def _selected(self) -> int:
         """Returns the choice of an agent that gives no reasons."""
-        positions = stack([self._match.position])
-        if isinstance(self._agent, Follower):
-            return int(self._agent.follow(positions, [self._match.line], key=self._ply_key())[0])
-        return int(self._agent.select(positions, key=self._ply_key())[0])
+        positions, key = stack([self._match.position]), self._ply_key()
+        with self._thinking():
+            if isinstance(self._agent, Follower):
+                return int(self._agent.follow(positions, [self._match.line], key=key)[0])
+            return int(self._agent.select(positions, key=key)[0])
 
     def _hint(self) -> None:
         analysis = self._analysis()
@@ -233,7 +240,8 @@ class _Table:
     def _analysis(self) -> Analysis | None:
         if not isinstance(self._agent, Analyst):
             return None
-        return analyse_one(self._agent, self._match.position, key=self._ply_key())
+        with self._thinking():
+            return analyse_one(self._agent, self._match.position, key=self._ply_key())
 
     def _ply_key(self) -> jax.Array:
         # By the ply, so that the agent answers the same way after an undo.

@@ -182,10 +182,13 @@ def test_the_document_has_the_keys_that_scripts_read(tic_tac_toe):
 def test_progress_is_told(tic_tac_toe):
     seen = []
     agent = RandomAgent(tic_tac_toe)
-    play_matches(
-        tic_tac_toe, agent, agent, num_matches=6, progress=lambda done, all_: seen.append(done)
-    )
-    assert seen[0] == 0 and seen[-1] == 6 and seen == sorted(seen)
+    table = play_matches(tic_tac_toe, agent, agent, num_matches=6, progress=seen.append)
+    finished = [standing.finished for standing in seen]
+    assert finished[0] == 0 and finished[-1] == 6 and finished == sorted(finished)
+    plies = [standing.plies for standing in seen]
+    assert plies[:3] == [0, 6, 12] and plies == sorted(plies)
+    assert plies[-1] == sum(len(match.actions) for match in table.matches)
+    assert str(seen[1]) == "0 of 6 matches finished, 6 plies played"
 
 
 def test_an_illegal_action_of_an_agent_is_an_error(tally):
