@@ -342,6 +342,8 @@ def _reached(loop: "Loop", *, finished: bool) -> list[tuple[str, str]]:
     for index, one in enumerate(loop.strength.results.values()):
         text = f"{words.score(one)} against {one.opponent} at update {one.update:,}"
         pairs.append(("" if index else "strength", text))
+    if loop.update and not loop.strength.results and loop.evaluates:
+        pairs.append(("strength", "not measured in this time; selfplay arena, below, measures it"))
     if rates := loop.strength.mistakes.rates:
         share, *parts = words.mistakes(rates)
         text = f"{share} at update {rates[0].update:,}"

@@ -28,6 +28,7 @@ from selfplay.telemetry import Strength, words
 
 _BEAT_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
+_LINE_SECONDS = 10.0
 
 
 class Evaluator:
@@ -135,16 +136,22 @@ class Evaluator:
     def _play(self, weights: Weights, update: int, opponent: str) -> Strength | None:
         cursor = self.run.checkpoints.metadata(update)["cursor"]
 
-        def stop() -> bool:
+        next_line = self._meter.elapsed + _LINE_SECONDS
+
+        def tick(text: str) -> None:
+            nonlocal next_line
             self._tell("playing")
-            return self._bounds.stopped
+            if self._meter.elapsed >= next_line:
+                next_line = self._meter.elapsed + _LINE_SECONDS
+                self._say(f"checkpoint {update:,}: {text}")
 
         return self._strength.evaluate(
             weights,
             update=update,
             elapsed_seconds=float(cursor["elapsed_seconds"]),
             opponent=opponent,
-            stop=stop,
+            stop=lambda: self._bounds.stopped,
+            tick=tick,
         )
 
     def _say_mistakes(self, update: int) -> None:

@@ -5,6 +5,7 @@ clock, where a plan in minutes steers the learning rate). A run that was killed 
 as if nothing had happened; where other processes play, the ledger notes what came when.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 from selfplay.learner import TrainState
@@ -14,6 +15,7 @@ from selfplay.processes.hunger import Hunger
 from selfplay.processes.intake import Intake
 from selfplay.processes.learning import Learning, run_keys
 from selfplay.processes.meter import Meter
+from selfplay.processes.occasions import Occasions
 from selfplay.processes.outbox import store_own
 from selfplay.processes.pace import Pace
 from selfplay.processes.parts import Parts
@@ -27,6 +29,8 @@ from selfplay.run import RunDirectory
 from selfplay.run.retention import Retention
 from selfplay.telemetry import Monitor, Progress, Reporter, make_reporter
 
+_EVALUATION_NEWS_SECONDS = 1.0
+
 
 class Loop:
     """One training session of a run. Make it, call `train`, and it is done.
@@ -34,6 +38,7 @@ class Loop:
     Attributes:
         learning: weights, replay window, counters.
         playing: the matches in progress; None in a trainer that others play for.
+        evaluates: whether it measures its strength itself.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Loop:
         self._retention = Retention(run.store, run.matches, self.config.storage)
         self._told_of_excess = False
         self._state = "starting"
+        self._news: News | None = None
         keys = run_keys(self.config.trainer.seed)
         self.learning = Learning(run, parts, init_key=keys.init, update_key=keys.update)
         self.playing: Playing | None = None
@@ -86,8 +92,9 @@ class Loop:
                 say=self._say,
             )
         evaluation = self.config.evaluation
-        self._evaluates = plays and evaluation.enabled and bool(evaluation.opponents)
-        self.strength = StrengthMeter(parts, run, enabled=self._evaluates, say=self._say)
+        self.evaluates = plays and evaluation.enabled and bool(evaluation.opponents)
+        self.strength = StrengthMeter(parts, run, enabled=self.evaluates, say=self._say)
+        self._occasions = Occasions(evaluation, self.meter)
         self._restore()
         self.intake = Intake(self.learning, self._say, own=LOOP if plays else None)
         self._pace = Pace(self.learning, self.meter, plays=plays)
@@ -161,9 +168,9 @@ class Loop:
             NonFiniteError: a loss, gradient or weight is not finite; nothing of it is saved.
             StorageError: the disk is full; what was saved before stays.
         """
-        news = None
         if self.peers.leads:
-            news = News(self.run, self.heart, self.reporter, resume_at=self.saved)
+            self._news = News(self.run, self.heart, self.reporter, resume_at=self.saved)
+        news = self._news
         progress = self.progress()
         try:
             while True:
@@ -186,6 +193,7 @@ class Loop:
                 if news is not None:
                     suspends = self._pace.suspends(training=self._trains)
                     news.tell(progress, self.meter, suspends=suspends)
+            self._evaluate_at_the_end()
             progress = self.progress()
         finally:
             if self.playing is not None:
@@ -272,23 +280,51 @@ class Loop:
             self.reporter.message(text)
 
     def _evaluate_if_due(self) -> None:
-        """Plays a few matches when the share of time allows it."""
-        config = self.config.evaluation
-        if not self._evaluates or self._pace.stopped.is_set() or self.update == 0:
+        """Plays a few matches against the next opponent when it is time for that."""
+        if not self.evaluates or self._pace.stopped.is_set() or self.update == 0:
             return
-        if self.elapsed < config.first_seconds:
+        expected = self.strength.expected_seconds
+        if self._occasions.due(elapsed=self.elapsed, expected=expected):
+            self._evaluate(None, self._pace.stopped.is_set)
+
+    def _evaluate_at_the_end(self) -> None:
+        """Measures the last checkpoint against each opponent, as far as time allows."""
+        seconds = self._occasions.final_seconds
+        if not self.evaluates or not seconds or self.update == 0:
             return
-        spent = self.meter.seconds_in("evaluate") + self.strength.expected_seconds
-        if spent > config.share * self.meter.elapsed:
-            return
+        deadline = self.meter.elapsed + seconds
+
+        def stop() -> bool:
+            return self._pace.stopped.is_set() or self.meter.elapsed > deadline
+
+        for opponent in self.strength.opponents:
+            measured = self.strength.results.get(opponent)
+            fits = self.meter.elapsed + self.strength.known_seconds(opponent) <= deadline
+            if fits and not stop() and (measured is None or measured.update != self.update):
+                self._evaluate(opponent, stop)
+
+    def _evaluate(self, opponent: str | None, stop: Callable[[], bool]) -> None:
+        """Plays one opponent, by default the next one, and goes on telling how the session is."""
         self._state = "evaluating"
+        begin = next_news = self.meter.elapsed
+
+        def tick(text: str) -> None:
+            nonlocal next_news
+            if self._news is not None and self.meter.elapsed >= next_news:
+                next_news = self.meter.elapsed + _EVALUATION_NEWS_SECONDS
+                progress = dataclasses.replace(self.progress(), evaluation=text)
+                self._news.tell(progress, self.meter)
+
         with self.meter.phase("evaluate"):
             self.strength.evaluate(
                 self.state.average,
                 update=self.update,
                 elapsed_seconds=self.elapsed,
-                stop=self._pace.stopped.is_set,
+                opponent=opponent,
+                stop=stop,
+                tick=tick,
             )
+        self._occasions.ended(took=self.meter.elapsed - begin)
 
     def _save(self) -> None:
         """Writes a checkpoint of everything that changes."""
@@ -299,7 +335,7 @@ class Loop:
             self._prune()
         else:
             self.learning.saved = self.update
-        if not self._evaluates:
+        if not self.evaluates:
             self.strength.reread()
         self._pace.saved()
 

@@ -11,9 +11,17 @@ from typing import Any
 
 from jaxtyping import PyTree
 
-from selfplay.arena import Agent, SearchAgent, load_weights, parse_agent, play_matches
+from selfplay.arena import (
+    Agent,
+    SearchAgent,
+    Standing,
+    load_weights,
+    parse_agent,
+    play_matches,
+)
 from selfplay.errors import RunError
 from selfplay.networks import Weights
+from selfplay.processes.background import LeftBehindError, attend
 from selfplay.processes.mistakes import MistakeMeter
 from selfplay.processes.parts import Parts
 from selfplay.run import RunDirectory, append_evaluation, read_evaluations
@@ -89,6 +97,10 @@ class StrengthMeter:
         """How long the next evaluation may take, from what is known of earlier ones."""
         return self._seconds.get(self._next_opponent, self._guess)
 
+    def known_seconds(self, opponent: str) -> float:
+        """Returns how long the last evaluation against `opponent` took here, 0 before the first."""
+        return self._seconds.get(opponent, 0.0)
+
     def expect(self, seconds: float) -> None:
         """Says how long a first evaluation, which compiles, may take; the first word counts."""
         self._guess = self._guess or seconds
@@ -105,10 +117,12 @@ class StrengthMeter:
         elapsed_seconds: float,
         opponent: str | None = None,
         stop: Callable[[], bool] = lambda: False,
+        tick: Callable[[str], None] = lambda text: None,
     ) -> Strength | None:
         """Plays one opponent, stores the matches in the run and returns the result.
 
-        The first time it is given a checkpoint it counts the mistakes before that.
+        The first time it is given a checkpoint it counts the mistakes before that. It is another
+        thread that plays, so that this one hears `stop` in the middle of a long search.
 
         Args:
             weights: of the player.
@@ -116,7 +130,9 @@ class StrengthMeter:
             elapsed_seconds: of training, for the record.
             opponent: a name in `opponents`, or "@UPDATE" for an earlier checkpoint of this run;
                 by default the fixed ones in turn.
-            stop: asked after every ply; once it says yes the matches are broken off.
+            stop: asked after every ply and a few times a second; once it says yes the matches are
+                broken off.
+            tick: told a few times a second, in this thread, how far the matches are.
 
         Returns:
             The result, None if it was stopped.
@@ -125,13 +141,34 @@ class StrengthMeter:
         if name is None:
             name = self._next_opponent
             self._turn += 1
-        loaded: list[PyTree] = []
-        facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
+        doing = f"getting ready for matches against {name}"
 
-        def go_on(*_: int) -> None:
+        def go_on(standing: Standing | None = None) -> None:
+            nonlocal doing
+            if standing is not None:
+                doing = f"against {name}, {standing}"
             if stop():
                 raise _StoppedError
 
+        def play() -> Strength:
+            return self._evaluate(weights, name, update, elapsed_seconds, go_on)
+
+        try:
+            return attend(play, stop=stop, tick=lambda: tick(doing))
+        except (_StoppedError, LeftBehindError):
+            return None
+
+    def _evaluate(
+        self,
+        weights: Weights,
+        name: str,
+        update: int,
+        elapsed_seconds: float,
+        go_on: Callable[..., None],
+    ) -> Strength:
+        """Plays and stores the matches against one opponent; `go_on` may raise to break off."""
+        loaded: list[PyTree] = []
+        facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
         try:
             # Once for all: not part of what an evaluation is expected to take.
             self.mistakes.prepare(go_on)
@@ -153,8 +190,6 @@ class StrengthMeter:
                 seed=update,
                 progress=go_on,
             )
-        except _StoppedError:
-            return None
         finally:
             for params in loaded:
                 self._parts.inference.release(params)

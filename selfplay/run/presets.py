@@ -12,7 +12,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "replay": {"min_window": 2_000, "max_window": 20_000, "first_positions": 200},
         "learner": {"batch_size": 64, "warmup_updates": 10},
         "trainer": {"checkpoint_seconds": 10.0},
-        "evaluation": {"opponents": ("random",), "matches": 8, "first_seconds": 5.0},
+        "evaluation": {
+            "opponents": ("random",),
+            "matches": 8,
+            "first_seconds": 5.0,
+            "interval_seconds": 5.0,
+        },
     },
     # For one large GPU and hours: big batches, a long memory.
     "large": {

@@ -84,6 +84,7 @@ class Progress:
         last_checkpoint: its update.
         checkpoint_age_seconds: since it was published.
         state: what the process does, such as "training" or "waiting for matches".
+        evaluation: how far the evaluation is that is going on; "" while there is none.
         waiting_seconds: spent waiting for matches, in this session.
         starved_seconds: since matches came last, while it waits for them; 0 while it does not.
         backlog_positions: taken in, whose updates are not made yet.
@@ -121,6 +122,7 @@ class Progress:
     last_checkpoint: int | None = None
     checkpoint_age_seconds: float | None = None
     state: str = ""
+    evaluation: str = ""
     waiting_seconds: float = 0.0
     starved_seconds: float = 0.0
     backlog_positions: int = 0

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -137,6 +137,7 @@ def plain_line(progress: Progress) -> str:
     parts += words.worker_parts(progress)
     parts += [f"{one.opponent} {words.score(one)}" for one in progress.strength]
     parts += [f"mistakes {text}" for text in words.mistakes(progress.mistakes)[:1]]
+    parts += [f"evaluating: {progress.evaluation}"] if progress.evaluation else []
     return " | ".join(parts)
 
 
@@ -195,12 +196,12 @@ def _plan(progress: Progress) -> RenderableType:
 
 
 def _strength(progress: Progress) -> RenderableType:
-    if not progress.strength:
-        return Text("not measured yet")
     table = Table.grid(padding=(0, 2))
     for one in progress.strength:
         table.add_row(one.opponent, words.score(one), f"update {one.update:,}")
-    return table
+    if progress.evaluation:
+        return Group(*([table] if progress.strength else []), Text(progress.evaluation))
+    return table if progress.strength else Text("not measured yet")
 
 
 class _Parts:

@@ -1,6 +1,7 @@
 """The loop does what its settings say, and stops where they say."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ import pytest
 from selfplay.errors import NonFiniteError, RunError
 from selfplay.processes.loop import Loop, train
 from selfplay.processes.meter import Meter
+from selfplay.processes.occasions import Occasions
 from selfplay.processes.parts import Parts
 from selfplay.records import read_matches
 from selfplay.replay import Rebuilder
-from selfplay.run import RunDirectory, read_evaluations, read_heartbeats
+from selfplay.run import EvaluationConfig, RunDirectory, read_evaluations, read_heartbeats
 from selfplay.telemetry import Progress, read_scalars
 from tests.conftest import Compilations
 from tests.processes.conftest import MakeRun
 from tests.processes.runs import (
     SETTINGS,
     Listener,
+    assert_same,
+    everything,
     make_run,
     match_files,
     tiny_parts,
@@ -262,9 +266,10 @@ def test_evaluation_keeps_to_its_share_of_the_time(
     begun: list[float] = []
     costs = iter([9.0] + [4.0] * 1000)
 
-    def evaluate(weights: Any, **of: Any) -> None:
-        begun.append(clock.now)
-        clock.now += next(costs)
+    def evaluate(weights: Any, *, opponent: str | None, **of: Any) -> None:
+        if opponent is None:  # else it is one of those at the end
+            begun.append(clock.now)
+            clock.now += next(costs)
 
     play, learn = loop._play, loop._learn
 
@@ -284,12 +289,69 @@ def test_evaluation_keeps_to_its_share_of_the_time(
     spent = loop.meter.seconds_in("evaluate")
     assert len(begun) > 3
     assert begun[0] >= 20.0
-    # Never more than the share and a half of one evaluation, which cannot be cut off.
-    for count, begin in enumerate(begun[1:], 1):
-        before = 9.0 + 4.0 * (count - 1)
-        assert before <= 0.1 * begin
+    # Spread over the time: each waits until the last one and the pause after it keep to the share.
+    took = [9.0] + [4.0] * (len(begun) - 1)
+    pauses = [later - (begin + t) for begin, later, t in zip(begun, begun[1:], took, strict=False)]
+    assert pauses[0] >= 81.0
+    assert all(36.0 <= pause < 36.0 + 5.0 for pause in pauses[1:])
     assert spent <= 0.1 * clock.now + 4.0
-    assert spent >= 0.1 * clock.now - 5.0
+
+
+def test_evaluations_are_spread_over_the_time_however_short_they_are() -> None:
+    clock = Clock()
+    config = EvaluationConfig(first_seconds=20.0, interval_seconds=20.0, share=0.1)
+    occasions = Occasions(config, Meter(clock=clock))
+    begun = []
+    while clock.now < 600:
+        # The first one compiles, and is expected to: the others could have made up for it.
+        if occasions.due(elapsed=clock.now, expected=0.5 if begun else 30.0):
+            begun.append(clock.now)
+            clock.now += 0.5
+            occasions.ended(took=0.5)
+        clock.now += 1.0
+    assert begun[0] == 300.0
+    gaps = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    assert len(gaps) > 10 and all(20.5 <= gap <= 22.0 for gap in gaps)
+
+
+@pytest.mark.parametrize(("seconds", "allowed"), [(29.0, 0.0), (31.0, 30.0), (3600.0, 360.0)])
+def test_how_long_the_evaluation_at_the_end_may_take(seconds: float, allowed: float) -> None:
+    clock = Clock()
+    occasions = Occasions(EvaluationConfig(share=0.1), Meter(clock=clock))
+    clock.now = seconds
+    assert occasions.final_seconds == pytest.approx(allowed)
+
+
+def at_the_end(path: Path) -> Loop:
+    """Trains a run whose evaluations are not due before its end."""
+    evaluation = {
+        "enabled": True, "opponents": ("random", "mcts:2"), "matches": 2, "simulations": 2,
+        "first_seconds": 1000.0,
+    }  # fmt: skip
+    parts = with_settings(tiny_parts(), {"evaluation": evaluation})
+    return train_all(*make_run(path, parts, updates=12))
+
+
+def test_a_training_ends_with_its_strength(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Too short for one, then long enough.
+    assert at_the_end(tmp_path / "short").strength.results == {}
+    monkeypatch.setattr(Occasions, "final_seconds", 300.0)
+    loop = at_the_end(tmp_path / "run")
+    results = loop.strength.results
+    assert {name: one.update for name, one in results.items()} == {"random": 12, "mcts:2": 12}
+    assert len(read_evaluations(loop.run.path)) == 2
+    # It changes nothing: the same weights come out, and the checkpoint was written before.
+    quiet = train_all(*make_run(tmp_path / "quiet", tiny_parts(), updates=12))
+    assert_same(everything(loop), everything(quiet))
+
+
+def test_the_evaluation_at_the_end_keeps_to_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Occasions, "final_seconds", 0.001)
+    loop = at_the_end(tmp_path / "run")
+    assert loop.strength.results == {}
+    assert loop.saved == 12
 
 
 def test_strength_is_measured_and_stored(tmp_path: Path) -> None:
@@ -302,6 +364,7 @@ def test_strength_is_measured_and_stored(tmp_path: Path) -> None:
                 "matches": 4,
                 "simulations": 4,
                 "first_seconds": 0.0,
+                "interval_seconds": 0.0,
                 "share": 1.0,
             }
         },
@@ -330,7 +393,7 @@ def test_without_opponents_nothing_is_evaluated(tmp_path: Path) -> None:
 def test_evaluation_changes_nothing_in_training(tmp_path: Path) -> None:
     settings = {
         "enabled": True, "opponents": ("random",), "matches": 2, "simulations": 2,
-        "first_seconds": 0.0, "share": 1.0,
+        "first_seconds": 0.0, "interval_seconds": 0.0, "share": 1.0,
     }  # fmt: skip
     quiet = train_all(*make_run(tmp_path / "quiet", tiny_parts(), updates=12))
     parts = with_settings(tiny_parts(), {"evaluation": settings})
