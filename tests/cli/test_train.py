@@ -14,9 +14,12 @@ def test_a_run_without_an_update_is_said_to_have_learnt_nothing(update: int) -> 
         elapsed=5.0,
         update=update,
         saved=update,
+        evaluates=True,
         run=SimpleNamespace(url="runs/a"),
         strength=SimpleNamespace(results={}, mistakes=SimpleNamespace(rates=())),
     )
     text = " ".join(" ".join(pair) for pair in _reached(loop, finished=True))
     assert f"at update {update}" in text
     assert ("this run has learnt nothing" in text) == (update == 0)
+    # Nothing was measured: it says so, and which command does.
+    assert ("strength not measured in this time; selfplay arena" in text) == (update == 3)
