@@ -72,6 +72,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
             f"{document['matches']:,} matches, {document['positions']:,} positions"
             + ("" if reuse is None else f", each used {reuse:.2f} times"),
         ),
+        *_endings(document["recent"]),
         ("trained", words.duration(document["elapsed_seconds"]) + _plan(document["plan"])),
         ("saved", _saved(document)),
     ]
@@ -88,6 +89,20 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
     return pairs + _mistakes(document["mistakes"])
+
+
+def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns how the newest matches ended."""
+    from selfplay.telemetry import words
+
+    if recent is None:
+        return []
+    parts = words.ending_parts(
+        recent["results"],
+        truncated_share=recent["truncated_share"],
+        matches=recent["recent_matches"],
+    )
+    return [("results", ", ".join(parts))]
 
 
 def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:

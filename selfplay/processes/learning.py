@@ -257,11 +257,12 @@ class Learning:
         for _ in self._refill():
             pass
 
-    def save(self, items: dict[str, PyTree]) -> None:
+    def save(self, items: dict[str, PyTree], **facts: Any) -> None:
         """Writes a checkpoint of all this, and prunes older ones.
 
         Args:
             items: what else belongs into it.
+            facts: more for its metadata; anything JSON can hold.
 
         Raises:
             StorageError: the disk is full; the checkpoints before stay.
@@ -277,7 +278,7 @@ class Learning:
                 "train_state": jax.device_get(self.state),
                 **items,
             },
-            metadata={"cursor": self.cursor.to_json()},
+            metadata={"cursor": self.cursor.to_json(), **facts},
         )
         self.saved = update
         trainer = self.config.trainer

@@ -331,7 +331,8 @@ class Loop:
         cursor = self.cursor
         cursor.elapsed_seconds = self.elapsed
         if self.peers.leads:
-            self.learning.save({} if self.playing is None else self.playing.items())
+            items = {} if self.playing is None else self.playing.items()
+            self.learning.save(items, recent=self._recent.fields())
             self._prune()
         else:
             self.learning.saved = self.update

@@ -37,6 +37,8 @@ _BEAT_FIELDS = (
     "window_positions",
     "window_age_updates",
     "mean_length",
+    "recent_matches",
+    "truncated_share",
     "learning_rate",
     "gradient_norm",
     "losses",
@@ -209,27 +211,46 @@ class RecentMatches:
 
     def __init__(self) -> None:
         """Starts with none."""
-        self._matches: collections.deque[tuple[int, float]] = collections.deque(
+        self._matches: collections.deque[tuple[int, float, bool]] = collections.deque(
             maxlen=_RECENT_MATCHES
         )
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
         """Takes in matches, the newest last."""
-        self._matches.extend((match.plies, match.returns[0]) for match in matches)
+        self._matches.extend((match.plies, match.returns[0], match.truncated) for match in matches)
+
+    @property
+    def count(self) -> int:
+        """How many matches the numbers below are of."""
+        return len(self._matches)
 
     @property
     def mean_length(self) -> float | None:
         """Mean plies of a match, None before the first."""
-        return float(np.mean([plies for plies, _ in self._matches])) if self._matches else None
+        return float(np.mean([plies for plies, *_ in self._matches])) if self._matches else None
+
+    @property
+    def truncated_share(self) -> float | None:
+        """Share of matches that `max_plies` ended, None before the first."""
+        return float(np.mean([cut for *_, cut in self._matches])) if self._matches else None
 
     @property
     def results(self) -> Mapping[str, float]:
         """Shares of "first" and "second" player wins and of "draw"; empty before the first."""
         if not self._matches:
             return {}
-        results = np.array([result for _, result in self._matches])
+        results = np.array([result for _, result, _ in self._matches])
         return {
             "first": float((results > 0).mean()),
             "draw": float((results == 0).mean()),
             "second": float((results < 0).mean()),
+        }
+
+    def fields(self) -> dict[str, Any]:
+        """Returns all of it, as heartbeats and checkpoints hold it."""
+        return {
+            "recent_matches": self.count,
+            "mean_length": self.mean_length,
+            "results": dict(self.results),
+            "truncated_share": self.truncated_share,
         }

@@ -3,6 +3,7 @@
 import datetime
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.errors import CheckpointError, RunError
@@ -20,6 +21,7 @@ _LONG_SECONDS = 120.0
 _STALE_SECONDS = 30.0
 _CLOCK_SECONDS = 10.0
 _COUNTERS = ("matches", "positions", "elapsed_seconds")
+_RECENT = ("recent_matches", "results", "truncated_share", "mean_length")
 
 
 def run_status(place: Place) -> dict[str, Any]:
@@ -30,9 +32,11 @@ def run_status(place: Place) -> dict[str, Any]:
     updates, 0 for none), newest `checkpoint` and its `checkpoint_age_seconds`, `left_out` matches
     by reason, `damaged_files`, `processes` (`role`, `id`, `alive`, `state`, `checkpoint`,
     `matches_per_second`, `seconds_ago`, ...), newest `strength` against each opponent,
-    `mistakes` of the newest checkpoint that was measured (None in a game without a solver), and
-    `problems`: texts, none if all is well. What a process says of itself is there too: of a
-    trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
+    `mistakes` of the newest checkpoint that was measured (None in a game without a solver),
+    `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
+    and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
+    known), and `problems`: texts, none if all is well. What a process says of itself is there too:
+    of a trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
     `staleness_updates` and more.
 
     Raises:
@@ -72,6 +76,7 @@ def run_status(place: Place) -> dict[str, Any]:
         "processes": [_process(beat) for beat in beats],
         "strength": _strength(run, problems),
         "mistakes": _mistakes(run, problems),
+        "recent": _recent([*reversed(trainers), metadata.get("recent", {})]),
         "problems": problems,
     }
 
@@ -135,6 +140,14 @@ def _age(metadata: dict[str, Any]) -> float | None:
         return None
     written = datetime.datetime.fromisoformat(metadata["time"])
     return max(0.0, (datetime.datetime.now(datetime.UTC) - written).total_seconds())
+
+
+def _recent(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Returns how the newest matches ended, by the first source that knows of any."""
+    for fields in sources:
+        if fields.get("recent_matches"):
+            return {key: fields.get(key) for key in _RECENT}
+    return None
 
 
 def _plan(run: RunDirectory, metadata: dict[str, Any]) -> dict[str, float]:

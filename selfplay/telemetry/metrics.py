@@ -84,6 +84,13 @@ METRICS: dict[str, Metric] = dict(
             "of recent matches: first, draw, second",
             label="result",
         ),
+        _metric(
+            "matches_truncated_ratio",
+            "truncated_share",
+            "share in [0, 1]",
+            "TW",
+            "of recent matches: ended by max_plies",
+        ),
         _metric("matches_in_progress", "matches_in_progress", "matches", "W", "played at once"),
         _metric("simulations_total", "simulations", "simulations", "W", "network evaluations"),
         _metric("queued_files", "queue_files", "files", "W", "of finished matches, not stored yet"),

@@ -76,8 +76,10 @@ class Progress:
         reuse: training samples drawn per recorded position, so far.
         window_positions: positions that may be sampled.
         window_age_updates: how many updates ago they were made, on average.
-        mean_length: plies per match, of recent ones.
-        results: shares of recent matches: "first" and "second" player wins, "draw".
+        recent_matches: how many the next three are of: the newest ones.
+        mean_length: plies per match.
+        results: shares: "first" and "second" player wins, "draw".
+        truncated_share: of matches that `max_plies` ended.
         phases: shares of the wall time spent in `PHASES`.
         strength: the latest result against each opponent.
         mistakes: the latest in solved positions: "all" first, then by plies.
@@ -114,8 +116,10 @@ class Progress:
     reuse: float | None = None
     window_positions: int | None = None
     window_age_updates: int | None = None
+    recent_matches: int = 0
     mean_length: float | None = None
     results: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    truncated_share: float | None = None
     phases: Mapping[str, float] = dataclasses.field(default_factory=dict)
     strength: Sequence[Strength] = ()
     mistakes: Sequence[MistakeRate] = ()

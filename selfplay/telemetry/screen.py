@@ -132,6 +132,8 @@ def plain_line(progress: Progress) -> str:
         parts.append(f"{words.duration(progress.eta_seconds)} left")
     parts += [f"update {progress.update:,}", *words.play_parts(progress)[:2]]
     parts += words.rate_parts(progress)
+    # Who wins more often is the game's own affair; draws and cuts tell how play goes.
+    parts += [part for part in words.result_parts(progress) if part.startswith(("draws", "cut"))]
     parts += [f"loss {part}" for part in words.loss_parts(progress)]
     parts += words.replay_parts(progress)
     parts += words.worker_parts(progress)

@@ -37,7 +37,7 @@ SCALARS: dict[str, str] = {
 
 SCALAR_GROUPS: dict[str, str] = {
     "loss/NAME": "each part of the loss; loss/total is their weighted sum",
-    "results/NAME": "share of recent matches: first, draw, second",
+    "results/NAME": "share of recent matches: first, draw, second, truncated",
     "left_out/REASON": "matches not taken in, so far: stale, foreign",
     "time_share/NAME": "share of the wall time: play, train, evaluate, other",
     "strength/OPPONENT": "score in [0, 1] against an opponent, at the update that played",
@@ -193,6 +193,7 @@ def _scalars(progress: Progress) -> dict[str, float]:
     }
     named |= {f"loss/{name}": value for name, value in progress.losses.items()}
     named |= {f"results/{name}": value for name, value in progress.results.items()}
+    named["results/truncated"] = progress.truncated_share
     named |= {f"left_out/{name}": float(value) for name, value in progress.left_out.items()}
     named |= {f"time_share/{name}": value for name, value in progress.phases.items()}
     return {name: float(value) for name, value in named.items() if value is not None}

@@ -1,6 +1,6 @@
 """Numbers as people read them, each with its unit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from selfplay.telemetry.progress import MistakeRate, Progress, Strength
 
@@ -53,12 +53,26 @@ def rate_parts(progress: Progress) -> list[str]:
 
 def result_parts(progress: Progress) -> list[str]:
     """Returns how recent matches ended."""
+    return ending_parts(
+        progress.results, truncated_share=progress.truncated_share, matches=progress.recent_matches
+    )
+
+
+def ending_parts(
+    results: Mapping[str, float], *, truncated_share: float | None, matches: int
+) -> list[str]:
+    """Returns how matches ended, such as "first player wins 55 %"; empty if there are none.
+
+    Args:
+        results: shares of "first" and "second" player wins and of "draw".
+        truncated_share: of matches that `max_plies` ended.
+        matches: how many these are.
+    """
     names = {"first": "first player wins", "draw": "draws", "second": "second player wins"}
-    return [
-        f"{names[name]} {percent(progress.results[name])}"
-        for name in names
-        if name in progress.results
-    ]
+    parts = [f"{names[name]} {percent(results[name])}" for name in names if name in results]
+    if truncated_share is not None:
+        parts.append(f"cut by max_plies {percent(truncated_share)}")
+    return [*parts, f"of the last {matches:,} matches"] if parts and matches else parts
 
 
 def learn_parts(progress: Progress) -> list[str]:

@@ -1,11 +1,13 @@
 """The state of a run in words: who works on it, and what is wrong."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfplay.processes.reporting import RecentMatches
 from selfplay.processes.status import process_problems, run_status
 from selfplay.run import Heartbeat, write_heartbeat
 from tests.processes.runs import make_run, tiny_parts, train_all
@@ -67,6 +69,28 @@ def test_a_worker_on_a_stale_checkpoint_is_named() -> None:
     assert problem == "worker w plays with checkpoint 4, though 8 has been there for 60 seconds"
 
 
+def test_draws_and_cut_matches_are_counted(tmp_path: Path) -> None:
+    run, parts = make_run(tmp_path / "run", tiny_parts(), updates=1)
+    train_all(run, parts)
+    one = run.matches.get("loop", 0)[0]
+    recent = RecentMatches()
+    assert recent.fields() == {
+        "recent_matches": 0, "mean_length": None, "results": {}, "truncated_share": None
+    }  # fmt: skip
+    endings = [(1.0, False), (0.0, True), (0.0, False), (-1.0, True)]
+    matches = [
+        dataclasses.replace(one, returns=(first, -first), truncated=truncated)
+        for first, truncated in endings
+    ]
+    recent.add(matches)
+    assert recent.fields() == {
+        "recent_matches": 4,
+        "mean_length": float(one.plies),
+        "results": {"first": 0.25, "draw": 0.5, "second": 0.25},
+        "truncated_share": 0.5,
+    }
+
+
 def test_the_document_of_a_run(tmp_path: Path) -> None:
     run, parts = make_run(tmp_path / "run", tiny_parts(), updates=8)
     loop = train_all(run, parts)
@@ -75,11 +99,23 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
     assert document["positions"] == loop.cursor.positions
     assert document["processes"] == document["problems"] == []
     assert document["left_out"] == {}
+    # How the newest matches ended is known afterwards, too: the checkpoint holds it.
+    shown = loop.progress()
+    assert document["recent"] == {
+        "recent_matches": min(400, loop.cursor.matches),
+        "results": shown.results,
+        "truncated_share": 0.0,
+        "mean_length": shown.mean_length,
+    }
+    assert sum(document["recent"]["results"].values()) == pytest.approx(1)
     assert document["checkpoint_age_seconds"] >= 0
     # What a trainer at work says counts more; a worker counts its own matches alone.
     write_heartbeat(run.store, "trainer", "t", {"update": 9, "positions": 999, "state": "training"})
     write_heartbeat(run.store, "worker", "w", {"update": 9, "matches": 1, "checkpoint": 8})
+    recent = {"recent_matches": 4, "results": {"draw": 0.5}, "truncated_share": 0.25}
+    write_heartbeat(run.store, "trainer", "t", {"update": 9, "positions": 999, **recent})
     document = run_status(str(run.path))
+    assert document["recent"] == {**recent, "mean_length": None}
     assert (document["update"], document["positions"]) == (9, 999)
     assert document["matches"] == loop.cursor.matches
     assert [(p["role"], p["id"], p["alive"]) for p in document["processes"]] == [

@@ -22,7 +22,9 @@ FULL = Progress(
     window_positions=123_456,
     window_age_updates=640,
     mean_length=31.24,
+    recent_matches=400,
     results={"first": 0.55, "draw": 0.03, "second": 0.42},
+    truncated_share=0.015,
     phases={"play": 0.61, "train": 0.32, "evaluate": 0.05, "other": 0.02},
     strength=(
         Strength(opponent="random", score=1.0, low=0.89, high=1.0, update=1100, matches=32),

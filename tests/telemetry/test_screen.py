@@ -14,7 +14,8 @@ from tests.telemetry.samples import FIRST, FULL
 EVERY_NUMBER = (
     "42 %", "6 min 20 s", "8 min 40 s left", "12,345 matches", "456,789 positions",
     "31.2 plies per match", "12.3 matches/s", "457 positions/s", "14.6 k simulations/s",
-    "first player wins 55 %", "draws 3 %", "second player wins 42 %", "update 1,200",
+    "first player wins 55 %", "draws 3 %", "second player wins 42 %",
+    "cut by max_plies 2 %", "of the last 400 matches", "update 1,200",
     "7.1 updates/s", "learning rate 0.002", "gradient norm 0.53", "total 1.234", "policy 1.034",
     "value 0.200", "auxiliary score 0.010", "window 123,456 positions",
     "640 updates old on average", "reuse 3.98 samples/position", "play 61 %", "train 32 %",
@@ -69,10 +70,20 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "None" not in plain_line(FIRST)
 
 
+def test_an_evaluation_that_goes_on_is_shown() -> None:
+    text = "against mcts:100, 3 of 32 matches finished, 412 plies played"
+    for progress in (FIRST, FULL):
+        busy = dataclasses.replace(progress, evaluation=text)
+        assert text in "\n".join(shown(busy, 80))
+        assert plain_line(busy).endswith(f" | evaluating: {text}")
+    assert "evaluating" not in plain_line(FULL)
+
+
 def test_plain_line() -> None:
     assert plain_line(FULL) == (
         "6 min 20 s | 8 min 40 s left | update 1,200 | 12,345 matches | 456,789 positions | "
-        "12.3 matches/s | 457 positions/s | 14.6 k simulations/s | loss total 1.234 | "
+        "12.3 matches/s | 457 positions/s | 14.6 k simulations/s | draws 3 % | "
+        "cut by max_plies 2 % | loss total 1.234 | "
         "loss policy 1.034 | loss value 0.200 | loss auxiliary score 0.010 | "
         "window 123,456 positions | 640 updates old on average | reuse 3.98 samples/position | "
         "newest matches 4 s old | weights at most 64 updates behind | 7 stale matches left out | "
