@@ -271,7 +271,10 @@ def _game(
     elif init_from is not None:
         run = RunDirectory.open(split_checkpoint_name(init_from)[0])
     else:
-        raise RunError(f"{place} is not a selfplay run", hint="name its game: --game GAME")
+        raise RunError(
+            f"{place} is not a selfplay run",
+            hint="name its game: --game GAME, or SELFPLAY_GAME=GAME in the environment",
+        )
     return run.game_spec, run.make_game()
 
 

@@ -44,6 +44,7 @@ def trainer(
             "--game",
             metavar="GAME",
             help="Its game; needed to make a run, or when a game file has moved.",
+            envvar="SELFPLAY_GAME",
             show_default=False,
         ),
     ] = None,

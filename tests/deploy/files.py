@@ -1,12 +1,15 @@
 """Reads what lies in deploy/ the way the programs it is meant for would."""
 
+import copy
+import functools
 import json
 import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,39 +63,111 @@ def _interpolated(text: str, environ: Mapping[str, str]) -> str:
     return replaced
 
 
-def kustomized(overlay: str) -> list[dict[str, Any]]:
-    """Returns the resources of an overlay: those of its bases, with its patches applied."""
-    return list(_kustomized(DEPLOY / "kubernetes" / "overlays" / overlay))
+def overlay_with(folder: Path, overlay: str) -> Path:
+    """Copies deploy/ into a folder and returns an overlay there that wants all its components."""
+    copy = Path(shutil.copytree(DEPLOY, folder / "deploy", dirs_exist_ok=True))
+    file = copy / "kubernetes" / "overlays" / overlay / "kustomization.yaml"
+    file.write_text(
+        re.sub(r"^# (components:|  - \.\.)", r"\1", file.read_text(), flags=re.MULTILINE)
+    )
+    return file.parent
 
 
-def _kustomized(folder: Path) -> Iterator[dict[str, Any]]:
+def kustomized(overlay: str | Path) -> list[dict[str, Any]]:
+    """Returns the resources of an overlay as `kubectl kustomize` builds them.
+
+    Where there is no kubectl, what this module knows of kustomize does it; a test compares both.
+    """
+    folder = DEPLOY / "kubernetes" / "overlays" / overlay
+    if program("kubectl") is None:
+        return emulated(folder)
+    return kubectl_kustomize(folder)
+
+
+@functools.cache
+def _kubectl_output(folder: Path) -> str:
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def kubectl_kustomize(folder: Path) -> list[dict[str, Any]]:
+    """Returns the resources of a folder as the real kustomize builds them."""
+    return list(yaml.safe_load_all(_kubectl_output(folder)))
+
+
+def emulated(folder: Path) -> list[dict[str, Any]]:
+    """Returns the resources of a folder with as much of kustomize as these files use."""
+    return _build(folder, [])
+
+
+def _build(folder: Path, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Adds the resources of a folder; a component also changes those that are there."""
     wanted = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    resources: list[dict[str, Any]] = []
-    for name in wanted["resources"]:
+    known = {"apiVersion", "kind", "namespace", "labels", "resources", "components", "patches",
+             "images", "configMapGenerator", "generatorOptions"}  # fmt: skip
+    assert wanted.keys() <= known, f"{folder}: the tests do not know {wanted.keys() - known}"
+    for name in wanted.get("resources", ()):
         path = folder / name
-        resources += _kustomized(path) if path.is_dir() else yaml.safe_load_all(path.read_text())
+        if path.is_dir():
+            resources += _build(path, [])
+        else:
+            resources += yaml.safe_load_all(path.read_text())
+    for one in wanted.get("configMapGenerator", ()):
+        assert wanted["generatorOptions"] == {"disableNameSuffixHash": True}
+        data = {Path(file).name: (folder / file).read_text() for file in one["files"]}
+        resources.append(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": one["name"]},
+                "data": data,
+            }
+        )
+    for name in wanted.get("components", ()):
+        resources = _build((folder / name).resolve(), resources)
     for patch in wanted.get("patches", ()):
-        targets = [
-            one
-            for one in resources
-            if one["kind"] == patch["target"]["kind"]
-            and one["metadata"]["name"] == patch["target"]["name"]
-        ]
-        assert len(targets) == 1, f"{folder}: a patch meets {len(targets)} resources"
-        for operation in yaml.safe_load(patch["patch"]):
-            _apply(targets[0], operation)
-    yield from resources
+        targets = [one for one in resources if _is_target(one, patch["target"])]
+        assert targets, f"{folder}: a patch meets no resource"
+        for target in targets:
+            for operation in yaml.safe_load(patch["patch"]):
+                _apply(target, operation)
+    for one in resources:
+        if "namespace" in wanted and one["kind"] != "Namespace":
+            one["metadata"]["namespace"] = wanted["namespace"]
+        for label in wanted.get("labels", ()):
+            one["metadata"].setdefault("labels", {}).update(label["pairs"])
+    for image in wanted.get("images", ()):
+        for pod in pods(resources).values():
+            for container in pod["containers"]:
+                if container["image"].split(":")[0] == image["name"]:
+                    container["image"] = f"{image['newName']}:{image['newTag']}"
+    return resources
+
+
+def _is_target(resource: Mapping[str, Any], target: Mapping[str, str]) -> bool:
+    """Returns whether a patch is for a resource: kind and name are regular expressions."""
+    found = (resource["kind"], resource["metadata"]["name"])
+    wanted = (target["kind"], target["name"])
+    return all(re.fullmatch(w, f) for w, f in zip(wanted, found, strict=True))
 
 
 def _apply(document: Any, operation: Mapping[str, Any]) -> None:
-    """Applies one operation of a JSON patch (RFC 6902) in place; `replace` is all that is used."""
-    assert operation["op"] == "replace"
-    *parents, last = operation["path"].removeprefix("/").split("/")
+    """Applies a JSON patch's operation (RFC 6902) in place: `replace`, or `add` to a mapping."""
+    *parents, last = [
+        part.replace("~1", "/").replace("~0", "~")
+        for part in operation["path"].removeprefix("/").split("/")
+    ]
     for part in parents:
         document = document[int(part) if isinstance(document, list) else part]
     key = int(last) if isinstance(document, list) else last
-    assert document[key] is not None, "what is replaced is there"
-    document[key] = operation["value"]
+    if operation["op"] == "replace":
+        assert document[key] is not None, "what is replaced is there"
+    else:
+        assert operation["op"] == "add" and isinstance(document, dict)
+    document[key] = copy.deepcopy(operation["value"])
 
 
 def pods(resources: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -104,19 +179,11 @@ def pods(resources: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def slurm_command(role: str) -> list[str]:
-    """Returns the arguments of selfplay in a batch file, its variables put in."""
-    text = (DEPLOY / "slurm" / f"{role}.sbatch").read_text().replace("\\\n", " ")
-    (line,) = [line for line in text.splitlines() if line.startswith("srun ")]
-    variables = {"RUN": "/shared/runs/first", "GAME": "", "SLURM_CPUS_PER_TASK": "4"}
-    numbers = dict.fromkeys(("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"), "7")
-
-    def value(found: re.Match[str]) -> str:
-        return (variables | numbers)[found["name"]] or found["default"]
-
-    line = re.sub(r"\$\{?(?P<name>[A-Z_]+)(:-(?P<default>\w+))?\}?", value, line)
-    words = shlex.split(line)
-    return words[words.index("selfplay") + 1 :]
+def slurm_commands() -> dict[str, list[str]]:
+    """Returns the arguments of selfplay that the batch file shows, by role."""
+    text = (DEPLOY / "slurm" / "selfplay.sbatch").read_text()
+    lines = re.findall(r"^#   sbatch .*selfplay\.sbatch (.*)$", text, re.MULTILINE)
+    return {words[0]: [*words, "--log-format=json"] for words in map(shlex.split, lines)}
 
 
 def kubernetes_command(pod: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:
@@ -125,6 +192,16 @@ def kubernetes_command(pod: Mapping[str, Any], settings: Mapping[str, str]) -> l
     return [
         re.sub(r"\$\((\w+)\)", lambda found: settings[found[1]], word) for word in container["args"]
     ]
+
+
+def environment(pod: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Returns the variables that the one container of a pod gets from ConfigMaps."""
+    (container,) = pod["containers"]
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        if "configMapRef" in source:
+            found |= maps[source["configMapRef"]["name"]]
+    return found
 
 
 def dashboard() -> dict[str, Any]:

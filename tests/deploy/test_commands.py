@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import typer
@@ -13,12 +14,15 @@ from tests.deploy.files import (
     DOCKERFILES,
     ROLES,
     ROOT,
+    compose,
     compose_command,
+    environment,
     instructions,
     kubernetes_command,
     kustomized,
+    overlay_with,
     pods,
-    slurm_command,
+    slurm_commands,
 )
 
 OVERLAYS = ("bucket", "redis", "volume")
@@ -35,39 +39,56 @@ def parsed(words: Sequence[str]) -> dict[str, object]:
     return values
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_compose(role: str) -> None:
-    values = parsed(compose_command(role, {"RUN": "redis://redis:6379/0/a", "GAME": "othello"}))
-    assert values["run"] == "redis://redis:6379/0/a"
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], None]:
+    """Returns a function that gives a process the variables that its container has."""
+
+    def give(variables: Mapping[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return give
+
+
+@pytest.mark.parametrize("role", (*ROLES, "tensorboard"))
+def test_compose(role: str, environ: Callable[[Mapping[str, str]], None]) -> None:
+    asked = {"RUN": "s3://bucket/a", "GAME": "othello"}
+    environ(compose(asked)["services"][role]["environment"])
+    values = parsed(compose_command(role, asked))
+    assert values["run"] == "s3://bucket/a"
+    assert values.get("game_name", "othello") == "othello"
+    if role == "tensorboard":
+        assert (values["port"], values["host"]) == (6006, "0.0.0.0")
+        return
     assert (values["metrics_port"], values["metrics_host"]) == (9100, "0.0.0.0")
     assert values["log_format"] == "json"
-    assert values.get("game_name", "othello") == "othello"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("role", ROLES)
-def test_kubernetes(overlay: str, role: str) -> None:
-    resources = kustomized(overlay)
-    settings: dict[str, str] = {}
-    for one in resources:
-        if one["kind"] == "ConfigMap":
-            settings |= one["data"]
-    words = kubernetes_command(pods(resources)[role], settings)
-    assert words[0] == role
+@pytest.mark.parametrize("role", (*ROLES, "tensorboard", "worker-gpu"))
+def test_kubernetes(
+    overlay: str, role: str, environ: Callable[[Mapping[str, str]], None], tmp_path: Path
+) -> None:
+    resources = kustomized(overlay_with(tmp_path, overlay))
+    pod = pods(resources)[role]
+    maps = {one["metadata"]["name"]: one["data"] for one in resources if one["kind"] == "ConfigMap"}
+    variables = environment(pod, maps)
+    environ(variables)
+    words = kubernetes_command(pod, variables)
+    assert words[0] == role.removesuffix("-gpu")
     values = parsed(words)
-    assert values["run"] == settings["SELFPLAY_RUN"]
-    assert (values["metrics_port"], values["metrics_host"]) == (9100, "0.0.0.0")
+    assert values["run"] == maps["selfplay"]["SELFPLAY_RUN"]
+    assert values.get("game_name", "connect_four") == "connect_four"
+    if role != "tensorboard":
+        assert (values["metrics_port"], values["metrics_host"]) == (9100, "0.0.0.0")
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_slurm(role: str) -> None:
-    words = slurm_command(role)
-    assert words[0] == role
-    values = parsed(words)
+    values = parsed(slurm_commands()[role])
     assert values["run"] == "/shared/runs/first"
     assert values.get("game_name", "connect_four") == "connect_four"
-    # Tasks of an array must not share an id.
-    assert values.get("id") == {"worker": "slurm-7-7", "evaluator": "slurm-7"}.get(role)
+    assert values["log_format"] == "json"
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.suffix[1:])
@@ -105,14 +126,15 @@ def test_commands_on_the_pages() -> None:
         for page in PAGES
         for block in re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
         for line in block.splitlines()
-        if re.search(r"(^|\s)selfplay ", line) or " trainer --run" in line
+        if re.search(r"(^|\s)selfplay |selfplay\.sbatch ", line) or " trainer --run" in line
         if not line.startswith("docker build")
     ]
     assert len(lines) >= 6
     for line in lines:
         words = shlex.split(line.partition("|")[0])
-        image = [i for i, word in enumerate(words) if word in ("selfplay", "selfplay-trainer")]
-        parsed(words[image[0] + 1 :])
+        programs = ("selfplay", "selfplay-trainer", "deploy/slurm/selfplay.sbatch")
+        program = [i for i, word in enumerate(words) if word in programs]
+        parsed(words[program[0] + 1 :])
 
 
 def test_a_wrong_flag_would_be_noticed() -> None:

@@ -14,7 +14,7 @@ OURS = (*ROLES, "tensorboard")
 
 def test_the_services_are_there() -> None:
     services = compose()["services"]
-    assert set(services) == {*OURS, "redis", "prometheus", "grafana"}
+    assert set(services) == {*OURS, "prometheus", "grafana"}
     # One command starts the loop; what it does not need has to be asked for.
     by_default = {name for name, service in services.items() if not service.get("profiles")}
     assert by_default == set(OURS)
@@ -49,10 +49,9 @@ def test_processes_have_no_more_rights_than_they_need(service: str) -> None:
 @pytest.mark.parametrize("service", ROLES)
 def test_all_share_the_run_and_nothing_else(service: str) -> None:
     found = compose({"RUN": "s3://bucket/run"})["services"][service]
-    assert found["volumes"] == ["runs:/runs", "cache:/cache"]
+    assert found["volumes"] == ["runs:/runs", "cache:/cache", "./games:/games:ro"]
     assert "depends_on" not in found, "the order of starting does not matter"
     assert found["environment"] == {"SELFPLAY_RUN": "s3://bucket/run"}
-    assert "--run=s3://bucket/run" in compose_command(service, {"RUN": "s3://bucket/run"})
     # A finished run is not started over and over; a killed process is.
     assert found["restart"] == "on-failure"
 
@@ -96,10 +95,52 @@ def test_what_is_named_exists() -> None:
 
 def test_foreign_images_are_pinned() -> None:
     services = compose()["services"]
-    foreign = [service["image"] for service in services.values() if "build" not in service]
+    services |= compose(file="compose.redis.yaml")["services"]
+    foreign = [one["image"] for one in services.values() if "image" in one and "build" not in one]
     assert len(foreign) == 3
     for image in foreign:
         assert re.fullmatch(r"[a-z/]+:v?\d+(\.\d+)+(-\w+)?", image)
+
+
+def test_everything_has_a_limit() -> None:
+    services = compose()["services"]
+    services["redis"] = compose(file="compose.redis.yaml")["services"]["redis"]
+    for name, service in services.items():
+        limits = service["deploy"]["resources"]["limits"]
+        assert "memory" in limits
+        # The trainer alone takes what there is.
+        assert ("cpus" in limits) == (name != "trainer")
+
+
+def test_a_folder_of_games_is_at_the_same_place_everywhere() -> None:
+    services = compose({"GAMES": "/home/me/games"})["services"]
+    for role in ROLES:
+        assert "/home/me/games:/games:ro" in services[role]["volumes"]
+
+
+def test_the_run_stays_below_what_redis_may_hold() -> None:
+    more = compose(file="compose.redis.yaml")["services"]
+    assert more.keys() == {*OURS, "redis"}
+    runs = {more[service]["environment"]["SELFPLAY_RUN"] for service in OURS}
+    assert runs == {"redis://redis:6379/0/run"}
+    command = more["redis"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--appendonly"] == "yes"
+    most = float(options["--maxmemory"].removesuffix("gb")) * 2**30
+    limit = (
+        float(more["redis"]["deploy"]["resources"]["limits"]["memory"].removesuffix("G")) * 2**30
+    )
+    assert int(more["trainer"]["environment"]["SELFPLAY_STORAGE__MAX_BYTES"]) < 0.75 * most
+    assert most < 0.75 * limit
+
+
+def test_nobody_can_log_into_grafana() -> None:
+    settings = compose()["services"]["grafana"]["environment"]
+    assert settings["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert settings["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert settings["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
 
 
 def test_the_gpu_file_adds_to_what_is_there() -> None:

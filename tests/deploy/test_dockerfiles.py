@@ -150,7 +150,6 @@ def test_its_list_of_requirements_is_that_of_the_project(dockerfile: Path, tmp_p
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
-    more = ["tensorboard"] if dockerfile.suffix == ".trainer" else []
 
     def listed(*arguments: str) -> list[str]:
         shell = f"python3 -c '{program[1]}' {' '.join(arguments)}"
@@ -159,18 +158,20 @@ def test_its_list_of_requirements_is_that_of_the_project(dockerfile: Path, tmp_p
         )
         return done.stdout.splitlines()
 
-    assert listed("''", "''") == [*project["dependencies"], *more]
+    assert listed("''", "''") == project["dependencies"]
     assert listed("redis,s3", "cuda12") == [
         *project["dependencies"],
         *(extras["redis"] + extras["s3"] + extras["cuda12"]),
-        *more,
     ]
     for argument in ("EXTRAS", "ACCELERATOR"):
         assert f"${{{argument}}}" in run
     defaults = dict(
         rest.split("=", 1) for name, rest in stages(dockerfile)[0] if name == "ARG" and "=" in rest
     )
-    assert set(defaults["EXTRAS"].strip('"').split(",")) <= extras.keys()
+    # Every store, the fast network on CPU cores, and the port that the compose file opens.
+    wanted = {"gcs", "metrics", "onnx", "redis", "s3"}
+    wanted |= {"tensorboard"} if dockerfile.suffix == ".trainer" else set()
+    assert set(defaults["EXTRAS"].strip('"').split(",")) == wanted <= extras.keys()
     assert defaults["ACCELERATOR"] == '""'
 
 
@@ -193,7 +194,11 @@ def test_the_two_differ_only_in_what_they_are_for() -> None:
     assert len(one) == len(other)
     different = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
     assert all(
-        a.startswith("#") or "title=" in a or "description=" in a or "sep=" in a or a[:3] == "CMD"
+        a.startswith("#")
+        or "title=" in a
+        or "description=" in a
+        or "EXTRAS=" in a
+        or a[:3] == "CMD"
         for a, _ in different
     )
 
@@ -205,6 +210,20 @@ def test_hadolint_agrees(dockerfile: Path) -> None:
         pytest.skip("hadolint is not installed")
     done = subprocess.run([hadolint, dockerfile], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_wheels_for_gpus_are_pinned() -> None:
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    )
+    for cuda in ("cuda12", "cuda13"):
+        # The three parts of JAX belong together.
+        for name in (f"jax-{cuda}-plugin", f"jax-{cuda}-pjrt"):
+            assert pins[name] == pins["jaxlib"] == pins["jax"]
+    for library in ("nvidia-cublas", "nvidia-cuda-nvcc", "nvidia-cudnn-cu13", "nvidia-nccl-cu13"):
+        assert pins[library] and pins[f"{library.removesuffix('-cu13')}-cu12"]
 
 
 @each

@@ -1,10 +1,25 @@
-"""Kubernetes: every overlay as kustomize will build it, and the fields that matter in it."""
+"""Kubernetes: every overlay as kustomize builds it, and the fields that matter in it."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.deploy.files import DEPLOY, ROLES, kustomized, pods
+from selfplay.registry import GameSpec
+from tests.deploy.files import (
+    DEPLOY,
+    ROLES,
+    ROOT,
+    compose,
+    emulated,
+    kubectl_kustomize,
+    kustomized,
+    overlay_with,
+    pods,
+    program,
+)
 
 OVERLAYS = sorted(path.name for path in (DEPLOY / "kubernetes" / "overlays").iterdir())
 API_VERSIONS = {
@@ -21,6 +36,12 @@ API_VERSIONS = {
 }
 
 each = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+@pytest.fixture(params=OVERLAYS)
+def whole(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]]:
+    """The resources of an overlay with all its components."""
+    return kustomized(overlay_with(tmp_path, request.param))
 
 
 def named(resources: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -57,15 +78,29 @@ def test_resources_are_what_they_say(overlay: str) -> None:
 
 
 @each
-def test_kubernetes_own_schemas_agree(overlay: str) -> None:
+@pytest.mark.parametrize("components", [False, True])
+def test_the_real_kustomize_agrees(overlay: str, components: bool, tmp_path: Path) -> None:
+    if program("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    folder = DEPLOY / "kubernetes" / "overlays" / overlay
+    if components:
+        folder = overlay_with(tmp_path, overlay)
+
+    def by_name(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return sorted(resources, key=lambda one: (one["kind"], one["metadata"]["name"]))
+
+    assert by_name(emulated(folder)) == by_name(kubectl_kustomize(folder))
+
+
+def test_kubernetes_own_schemas_agree(whole: list[dict[str, Any]]) -> None:
     validator = pytest.importorskip("kubernetes_validate")
-    for one in kustomized(overlay):
+    for one in whole:
         validator.validate(one, validator.latest_version(), strict=True)
 
 
-@each
-def test_pods_are_restricted(overlay: str) -> None:
-    for pod in pods(kustomized(overlay)).values():
+def test_pods_are_restricted(whole: list[dict[str, Any]]) -> None:
+    assert {*ROLES, "worker-gpu", "tensorboard", "prometheus", "grafana"} <= pods(whole).keys()
+    for pod in pods(whole).values():
         assert pod["automountServiceAccountToken"] is False
         context = pod["securityContext"]
         assert context["runAsNonRoot"] is True and context["runAsUser"] > 0
@@ -79,7 +114,7 @@ def test_pods_are_restricted(overlay: str) -> None:
         }
         resources = container["resources"]
         assert {"cpu", "memory"} <= resources["requests"].keys()
-        assert "memory" in resources["limits"]
+        assert {"cpu", "memory"} <= resources["limits"].keys()
 
 
 @each
@@ -92,13 +127,132 @@ def test_everything_that_is_mounted_is_there(overlay: str) -> None:
         pod = pods(resources)[role]
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
-        assert mounts == {"runs": "/runs", "cache": "/cache", "tmp": "/tmp"}
+        assert mounts == {
+            "runs": "/runs",
+            "cache": "/cache",
+            "tmp": "/tmp",
+            "games": "/games",
+        }
         assert volumes.keys() == mounts.keys()
         claim = volumes["runs"].get("persistentVolumeClaim", {}).get("claimName")
         assert (claim in claims) == (overlay == "volume")
     for one in resources:
         if one["kind"] == "PersistentVolumeClaim":
             assert one["spec"]["accessModes"] == ["ReadWriteMany"]
+            # The default class of most clusters cannot.
+            assert one["spec"]["storageClassName"]
+
+
+def test_every_mount_has_its_volume_and_every_map_exists(whole: list[dict[str, Any]]) -> None:
+    maps = {one["metadata"]["name"] for one in whole if one["kind"] == "ConfigMap"}
+    workloads = [one for one in whole if one["kind"] in ("Deployment", "StatefulSet")]
+    for one in workloads:
+        pod = one["spec"]["template"]["spec"]
+        claims = one["spec"].get("volumeClaimTemplates", ())
+        own = pod.get("volumes", ())
+        volumes = {one["name"] for one in (*own, *(claim["metadata"] for claim in claims))}
+        (container,) = pod["containers"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+        for volume in own:
+            source = volume.get("configMap", {})
+            assert source.get("optional") or source.get("name") in maps or not source
+    runs = {
+        name: next(v for v in pod["volumes"] if v["name"] == "runs")
+        for name, pod in pods(whole).items()
+        if name not in ("prometheus", "grafana", "redis")
+    }
+    # The same volume for all of them, GPU workers and TensorBoard too.
+    assert len({str(volume) for volume in runs.values()}) == 1
+
+
+def test_gpus_are_asked_for_by_components_alone(whole: list[dict[str, Any]]) -> None:
+    for name, pod in pods(whole).items():
+        (container,) = pod["containers"]
+        asks = "nvidia.com/gpu" in container["resources"]["limits"]
+        assert asks == (name in ("trainer", "worker-gpu"))
+        # Images of their own name, so that setting that of the others does not replace it.
+        assert ("-cuda12" in container["image"]) == asks
+        if asks:
+            assert {"key": "nvidia.com/gpu", "operator": "Exists"} in pod["tolerations"]
+    assert not any(
+        "nvidia.com/gpu" in pod["containers"][0]["resources"]["limits"]
+        for pod in pods(kustomized("bucket")).values()
+    )
+
+
+def test_prometheus_finds_every_process_by_a_headless_service(whole: list[dict[str, Any]]) -> None:
+    settings = named(whole, "ConfigMap", "prometheus")["data"]["prometheus.yml"]
+    # That of the compose file, word for word.
+    assert settings == (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    (job,) = yaml.safe_load(settings)["scrape_configs"]
+    (names,) = [one["names"] for one in job["dns_sd_configs"]]
+    found = set()
+    templates = {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"]["labels"]
+        for one in whole
+        if one["kind"] in ("Deployment", "StatefulSet")
+    }
+    for name in names:
+        service = named(whole, "Service", name)["spec"]
+        assert service["clusterIP"] == "None"
+        assert service["publishNotReadyAddresses"] is True
+        found |= {
+            workload
+            for workload, labels in templates.items()
+            if service["selector"].items() <= labels.items()
+        }
+    assert found == {*ROLES, "worker-gpu"}
+
+
+def test_grafana_is_that_of_the_compose_file(whole: list[dict[str, Any]]) -> None:
+    (container,) = pods(whole)["grafana"]["containers"]
+    service = compose()["services"]["grafana"]
+    assert container["image"] == service["image"]
+    assert {one["name"]: one["value"] for one in container["env"]} == service["environment"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["dashboard"] == "/var/lib/grafana/dashboards"
+    (source,) = yaml.safe_load(
+        named(whole, "ConfigMap", "grafana-datasources")["data"]["prometheus.yaml"]
+    )["datasources"]
+    assert named(whole, "Service", "prometheus")["spec"]["ports"][0]["port"] == int(
+        source["url"].rpartition(":")[2]
+    )
+
+
+def test_what_has_no_password_is_not_open_to_the_cluster(whole: list[dict[str, Any]]) -> None:
+    for name in ("tensorboard", "grafana"):
+        policy = named(whole, "NetworkPolicy", name)["spec"]
+        assert policy["policyTypes"] == ["Ingress"]
+        assert not policy.get("ingress")
+    (rule,) = named(whole, "NetworkPolicy", "prometheus")["spec"]["ingress"]
+    (source,) = rule["from"]
+    assert source["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "grafana"}
+
+
+def test_the_run_stays_below_what_redis_may_hold() -> None:
+    resources = kustomized("redis")
+    (container,) = pods(resources)["redis"]["containers"]
+    options = dict(zip(container["args"][1::2], container["args"][2::2], strict=True))
+    assert options["--maxmemory-policy"] == "noeviction"
+    most = float(options["--maxmemory"].removesuffix("gb")) * 2**30
+    memory = float(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30
+    limit = named(resources, "ConfigMap", "selfplay-settings")["data"]
+    assert int(limit["SELFPLAY_STORAGE__MAX_BYTES"]) < 0.8 * most
+    assert most < 0.75 * memory
+
+
+def test_a_game_of_a_config_map_is_found(tmp_path: Path) -> None:
+    """Kubernetes mounts one as links into a folder that it replaces as a whole."""
+    (tmp_path / "..2026_11_26").mkdir()
+    shutil.copy(ROOT / "games" / "tic_tac_toe.py", tmp_path / "..2026_11_26" / "mygame.py")
+    (tmp_path / "..data").symlink_to("..2026_11_26")
+    (tmp_path / "mygame.py").symlink_to("..data/mygame.py")
+    game = GameSpec(spec=f"{tmp_path / 'mygame.py'}:TicTacToe", options={}).make()
+    assert game.name == "tic_tac_toe"
+    for role in (*ROLES, "worker-gpu"):
+        pod = pods(kustomized(overlay_with(tmp_path, "bucket")))[role]
+        (volume,) = [one for one in pod["volumes"] if one["name"] == "games"]
+        assert volume["configMap"] == {"name": "selfplay-games", "optional": True}
 
 
 @each
@@ -139,6 +293,13 @@ def test_one_trainer_and_any_number_of_workers(overlay: str) -> None:
         "name": "worker",
     }
     assert scaler["minReplicas"] < scaler["maxReplicas"]
+    # It compares with the request: a pod that uses more than that would look busy for ever.
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"]["cpu"] == container["resources"]["limits"]["cpu"]
+    # Busy workers are the rule, so it goes step by step until they have to rest.
+    (policy,) = scaler["behavior"]["scaleUp"]["policies"]
+    assert policy["type"] == "Percent" and policy["value"] < 100
+    assert scaler["behavior"]["scaleUp"]["stabilizationWindowSeconds"] >= policy["periodSeconds"]
     budget = named(resources, "PodDisruptionBudget", "worker")["spec"]
     assert budget["selector"] == worker["spec"]["selector"]
     # A budget that allows nothing would block the draining of nodes.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from selfplay.processes.health import diagnose
-from tests.deploy.files import ROLES, compose_command
+from tests.deploy.files import ROLES, ROOT, compose_command
 
 # A machine that is many times slower than any of ours still gets there.
 DEADLINE_SECONDS = 900.0
@@ -69,7 +70,9 @@ class Process:
     """One service, without its container."""
 
     def __init__(self, role: str, run: Path, home: Path) -> None:
-        words = compose_command(role, {"RUN": str(run), "GAME": "tic_tac_toe"})
+        # A game of one's own in a folder that all of them see, as at /games in the containers.
+        game = f"{home / 'games' / 'mygame.py'}:TicTacToe"
+        words = compose_command(role, {"GAME": game})
         # Of one machine, not of three containers: any free port each, and not for everybody.
         words = [
             "--metrics-port=0" if word.startswith("--metrics-port=") else word
@@ -144,6 +147,8 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def processes(tmp_path: Path, run: Path) -> Iterator[dict[str, Process]]:
+    (tmp_path / "games").mkdir()
+    shutil.copy(ROOT / "games" / "tic_tac_toe.py", tmp_path / "games" / "mygame.py")
     # The order does not matter: the trainer comes last.
     started = {role: Process(role, run, tmp_path) for role in reversed(ROLES)}
     yield started

@@ -60,6 +60,30 @@ def test_images_are_proved_and_scanned_before_they_are_published() -> None:
     assert pushed["platforms"] == "linux/amd64,linux/arm64"
 
 
+def test_pull_requests_that_change_an_image_prove_it() -> None:
+    # YAML takes `on` for true.
+    paths = workflow("images")[True]["pull_request"]["paths"]  # type: ignore[index]
+    rules = (ROOT / ".dockerignore").read_text().splitlines()
+    contents = {rule[1:] for rule in rules if rule.startswith("!")}
+    listed = {path.removesuffix("/**") for path in paths}
+    assert contents <= listed
+    assert listed - contents == {"Dockerfile.*", ".dockerignore", "deploy",
+                                 ".github/workflows/images.yaml"}  # fmt: skip
+
+
+@pytest.mark.parametrize("image", ["selfplay", "trainer"])
+def test_names_of_images_are_in_lower_case(image: str, tmp_path: Path) -> None:
+    steps = workflow("images")["jobs"]["publish"]["steps"]
+    (naming,) = [step for step in steps if "GITHUB_ENV" in step.get("run", "")]
+    output = tmp_path / "env"
+    environ = {"GITHUB_REPOSITORY": "Some-Owner/SelfPlay", "GITHUB_ENV": str(output)}
+    subprocess.run(["bash", "-c", naming["run"]], check=True, env={**environ, "IMAGE": image})
+    assert output.read_text() == f"NAME=ghcr.io/some-owner/selfplay-{image}\n"
+    # Named before it is used, and nowhere else.
+    assert steps.index(naming) == 0
+    assert "github.repository }}" not in (ROOT / ".github/workflows/images.yaml").read_text()
+
+
 def test_nothing_may_do_more_than_it_needs() -> None:
     for file in WORKFLOWS:
         document = yaml.safe_load(file.read_text())
