@@ -15,6 +15,7 @@ from selfplay.check.host import host_findings
 from selfplay.check.judge import Judge
 from selfplay.check.measures import measure, warnings_of
 from selfplay.check.static import METHODS, static_faults, usable_symmetries
+from selfplay.check.views import look_alikes
 from selfplay.configuration import check_range
 from selfplay.contract import brief, fingerprint
 from selfplay.errors import GameContractError, SelfplayError
@@ -27,6 +28,7 @@ _KEPT_MATCHES = 6
 _SURVEY_PLIES = 12
 _SURVEY_MATCHES = 3
 _FEWEST_MATCHES = 8
+_LOOK_SECONDS = 2.0
 
 
 def check_game(
@@ -129,12 +131,15 @@ def examine(
         say("measuring")
     found = measure(game, singles, played, explorer, full=measures and not faults)
     found["twin"] = judge.twin()
+    found["never_legal"] = judge.never_legal()
+    say("looking for positions that look the same")
+    pairs = [] if faults else look_alikes(game, seed=seed, seconds=_LOOK_SECONDS)
     if "fingerprint" in found and found["fingerprint"] != fingerprint(game):
         faults.append(Fault(rule="fingerprint", message="two fingerprints in a row differ"))
     return CheckReport(
         game=name,
         faults=tuple(_one_per_rule(faults)),
-        warnings=tuple(judge.warnings() + warnings_of(game, found, played)),
+        warnings=tuple(judge.warnings(pairs) + warnings_of(found, played)),
         measures=found,
     )
 

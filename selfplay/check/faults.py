@@ -23,10 +23,10 @@ POSITION_LAWS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A rule of the contract that a game breaks.
+    """A rule of the contract that a game breaks, or a warning.
 
     Attributes:
-        rule: name of the rule, a key of `RULES`.
+        rule: name of the rule, a key of `RULES`, or of `WARNINGS`.
         message: what was seen.
         moves: actions from the first position that show it; the last one is what goes wrong,
             unless `at_position`. As short as could be found.
@@ -35,6 +35,7 @@ class Fault:
         start_key: key data of the first position.
         before: the board before the last move, or the one position that is wrong.
         after: the board after the last move; empty if the position itself is wrong.
+        other: the second position of two that are compared, with nothing but its moves and boards.
     """
 
     rule: str
@@ -45,16 +46,17 @@ class Fault:
     start_key: tuple[int, int] = (0, 0)
     before: str = ""
     after: str = ""
+    other: "Fault | None" = None
 
     @property
     def law(self) -> str:
-        """Returns what must hold."""
-        return RULES[self.rule][0]
+        """Returns what must hold; empty for a warning that says all itself."""
+        return (RULES | WARNINGS)[self.rule][0]
 
     @property
     def advice(self) -> str:
-        """Returns what to change."""
-        return RULES[self.rule][1]
+        """Returns what to change, likewise."""
+        return (RULES | WARNINGS)[self.rule][1]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fault as `selfplay check --json` prints it."""
@@ -69,17 +71,28 @@ class Fault:
             "after": self.after,
             "law": self.law,
             "change": self.advice,
-        }
+        } | ({"other": self.other.to_dict()} if self.other else {})
 
     def to_text(self, *, width: int = 100) -> str:
-        """Returns the fault for a terminal."""
+        """Returns the fault, or the warning, for a terminal."""
+        kind = "warning" if self.rule in WARNINGS else self.rule
         lines = textwrap.wrap(
-            f"{self.rule}: {self.message}",
+            f"{kind}: {self.message}",
             width,
             subsequent_indent="  ",
             break_long_words=False,
             break_on_hyphens=False,
         )
+        for shown in (self, self.other):
+            if shown is not None:
+                lines += shown._position(width)
+        if self.law:
+            lines += _wrapped("rule", self.law, width) + _wrapped("change", self.advice, width)
+        return "\n".join(lines)
+
+    def _position(self, width: int) -> list[str]:
+        """Returns the moves and the boards."""
+        lines = []
         if self.moves or self.before:
             spelled = " ".join(self.moves_text) or "none, the first position"
             numbers = " ".join(map(str, self.moves))
@@ -89,8 +102,7 @@ class Fault:
             lines += _side_by_side(self.before, self.after, width)
         elif self.before:
             lines += ["  position:", *(f"    {line}" for line in self.before.splitlines())]
-        lines += _wrapped("rule", self.law, width) + _wrapped("change", self.advice, width)
-        return "\n".join(lines)
+        return lines
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +118,7 @@ class CheckReport:
 
     game: str
     faults: tuple[Fault, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Fault, ...]
     measures: Mapping[str, Any]
 
     @property
@@ -120,7 +132,7 @@ class CheckReport:
             "game": self.game,
             "ok": self.ok,
             "problems": [fault.to_dict() for fault in self.faults],
-            "warnings": list(self.warnings),
+            "warnings": [warning.to_dict() for warning in self.warnings],
             "measures": dict(self.measures),
         }
 
@@ -268,3 +280,22 @@ RULES: dict[str, tuple[str, str]] = {
     ),
 }
 """What must hold, and what to change where it does not, by rule."""
+
+WARNINGS: dict[str, tuple[str, str]] = {
+    "look-alike": (
+        "a position is all that the player to move sees",
+        "show in observe what the rules look at (a board or piece that the last move forces, a "
+        "count of passes, who moves next). If it is hidden from the player on purpose: the search "
+        "sees all of the state, so an agent knows in every search what a player could not know",
+    ),
+    "state-size": ("", ""),
+    "constants": ("", ""),
+    "long-matches": ("", ""),
+    "cut-matches": ("", ""),
+    "drawn-matches": ("", ""),
+    "one-never-wins": ("", ""),
+    "last-mover-loses": ("", ""),
+    "slow-compilation": ("", ""),
+    "two-views": ("", ""),
+}
+"""What is no fault, but will hurt training or is seldom meant, likewise; most say it all."""

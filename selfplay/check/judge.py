@@ -1,5 +1,6 @@
 """From broken laws to faults: what is told of each, and which signs amount to one."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from selfplay.check.explore import Explorer
 from selfplay.check.faults import POSITION_LAWS, Fault
 from selfplay.check.host import Finding
 from selfplay.check.lines import Line, RandomMatches
+from selfplay.check.views import LookAlike
 from selfplay.contract import brief
 from selfplay.game import ChanceGame, Game, Symmetry
 
@@ -44,6 +46,18 @@ _MESSAGES = {
         "observation-side",
         _OTHER_BEGINS + "have been just as legal and led to the opposite result, but the player to "
         "move would now see something else: not the position from the mover's side",
+    ),
+}
+_NAMED_ACTIONS = 6
+_LOOK_ALIKE = {
+    "legal": "two positions look the same to the player to move, but other actions are legal",
+    "result": (
+        "two positions look the same to the player to move, and the same move leads to another "
+        "end or result"
+    ),
+    "next": (
+        "two positions look the same to the player to move, but after the same move other actions "
+        "are legal"
     ),
 }
 _SYMMETRY_MESSAGES = {
@@ -98,16 +112,39 @@ class Judge:
         # everything but the results went on alike.
         return not by_seat and "?rules-differ" not in found
 
-    def warnings(self) -> list[str]:
-        """Returns what the signs hint at."""
-        texts = []
+    def warnings(self, look_alikes: Sequence[LookAlike]) -> list[Fault]:
+        """Returns what the signs hint at, and positions that look the same and are not."""
+        found = [self._look_alike(pair) for pair in look_alikes]
         if self._wrong_side() and self._shows_seat():
-            texts.append(
+            message = (
                 "the observation shows the same position differently to player 0 and player 1, "
                 "though the rules treat both alike: shown from the mover's side it would be "
                 "learnt in half the time"
             )
-        return texts
+            found.append(Fault(rule="two-views", message=message))
+        return found
+
+    def _look_alike(self, pair: LookAlike) -> Fault:
+        first, second = (
+            self._fault("look-alike", "", line, at_position=pair.kind == "legal")
+            for line in pair.lines
+        )
+        states = [self._states(line)[-1] for line in pair.lines]
+        message = _LOOK_ALIKE[pair.kind]
+        if pair.kind == "result":
+            told = [
+                _numbers(self._game.returns(state)) if self._game.is_terminal(state) else "none"
+                for state in states
+            ]
+            message += f" ({told[0]} and {told[1]})"
+        else:
+            masks = [np.asarray(self._game.legal_action_mask(state)) for state in states]
+            apart = np.flatnonzero(masks[0] != masks[1])
+            if apart.size:
+                action = int(apart[0])
+                where = "first" if masks[0][action] else "second"
+                message += f": action {action} is legal in the {where} alone"
+        return dataclasses.replace(first, message=message, other=second)
 
     def twin(self) -> dict[str, Any]:
         """Returns how far the twins went, and which rules they leave unproven; for people, why."""
@@ -132,6 +169,17 @@ class Judge:
             "alike": len(alike),
             "unproven": unproven,
             "why": why if unproven else "",
+        }
+
+    def never_legal(self) -> dict[str, Any]:
+        """Returns how many actions were legal in no position, and the first few by name."""
+        never = np.flatnonzero(~self._explorer.moves.legal).tolist()
+        some = never[:_NAMED_ACTIONS]
+        state = self._game.init(jax.random.key(0))
+        return {
+            "count": len(never),
+            "actions": some,
+            "names": [self._spelled(state, action, -1) for action in some],
         }
 
     def shown(self, finding: Finding) -> Fault:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.check.explore import Explorer
+from selfplay.check.faults import Fault
 from selfplay.check.lines import RandomMatches
 from selfplay.check.static import constant_bytes
 from selfplay.contract import fingerprint
@@ -89,63 +90,63 @@ def measure(
     return measures
 
 
-def warnings_of(game: Game[Any], found: Mapping[str, Any], played: RandomMatches) -> list[str]:
+def warnings_of(found: Mapping[str, Any], played: RandomMatches) -> list[Fault]:
     """Returns what is allowed, but will hurt training or is seldom meant."""
-    texts = []
+    texts: dict[str, str] = {}
     matches = found["matches"]
     if found["state_bytes"] > _LARGE_STATE:
-        texts.append(
+        texts["state-size"] = (
             f"a state is {found['state_bytes']:,} bytes, and one is stored in every node of every "
             "search tree: leave out what can be computed"
         )
     if found["constant_bytes"] > _LARGE_CONSTANTS:
-        texts.append(
+        texts["constants"] = (
             f"the methods hold {found['constant_bytes']:,} bytes of constants, which are compiled "
             "into every program: compute them, or make the tables smaller"
         )
     if found["unfinished_share"] > 0:
-        texts.append(
+        texts["long-matches"] = (
             f"{_percent(found['unfinished_share'])} of the random matches went on after the plies "
             "that were tried: max_plies is high, and first matches of an untrained agent are "
             "about as long"
         )
     if found["truncated_share"] > 0.5:
-        texts.append(
+        texts["cut-matches"] = (
             f"{_percent(found['truncated_share'])} of the random matches were ended by max_plies: "
             "an untrained agent learns little from those"
         )
     if found["drawn_share"] > 0.9 and matches >= 16:
-        texts.append(
+        texts["drawn-matches"] = (
             f"{_percent(found['drawn_share'])} of the random matches were drawn: at first there is "
             "hardly a result to learn from"
         )
     if matches >= 16:
-        texts += _lopsided(played)
+        texts |= _lopsided(played)
     if sum(found.get("compile_seconds", {}).values()) > _SLOW_COMPILE_SECONDS:
-        texts.append(
+        texts["slow-compilation"] = (
             f"compiling the rules took {sum(found['compile_seconds'].values()):.0f} s, several "
             "times over in a training: if nothing else kept the machine busy, write loops as "
             "lax.fori_loop or array operations"
         )
-    return texts
+    return [Fault(rule=rule, message=text) for rule, text in texts.items()]
 
 
-def _lopsided(played: RandomMatches) -> list[str]:
+def _lopsided(played: RandomMatches) -> dict[str, str]:
     """Returns what is odd about who wins."""
     signs = np.sign([first for first, _ in played.returns])
     movers = np.array(played.last_movers)
     decided = signs != 0
-    texts = []
+    texts: dict[str, str] = {}
     for player in range(2):
         if decided.sum() >= 16 and (signs[decided] == (1 if player == 1 else -1)).all():
-            texts.append(
+            texts["one-never-wins"] = (
                 f"player {player} won none of {decided.sum()} decided random matches: the game is "
                 "lopsided, or returns has the wrong sign for one player"
             )
     ends = [np.mean(signs[decided & (movers == p)] == (1 if p == 0 else -1)) for p in range(2)
             if (decided & (movers == p)).sum() >= 8]  # fmt: skip
     if len(ends) == 2 and max(ends) == 0:
-        texts.append(
+        texts["last-mover-loses"] = (
             "whoever makes the last move always loses: right if that is the aim of the game, "
             "else returns has the wrong sign"
         )

@@ -1,7 +1,6 @@
 """selfplay check: does a game keep the contract, and can an agent learn it?"""
 
 import shutil
-import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -162,8 +161,8 @@ def _say_report(report: "CheckReport") -> None:
         say(f"{fault.to_text(width=_width())}\n")
     if report.measures:
         say(facts(_facts(report.measures)))
-    for text in report.warnings:
-        say("\n" + textwrap.fill(f"warning: {text}", _width(), subsequent_indent="  "))
+    for warning in report.warnings:
+        say(f"\n{warning.to_text(width=_width())}")
     count = len(report.faults)
     if report.ok:
         say(f"\n{report.game}: nothing wrong was found")
@@ -200,6 +199,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{legal['mean']:.1f} legal ({legal['least']} to {legal['most']}) of "
             f"{found['num_actions']}",
         ),
+        *_never_legal(found["never_legal"], found["num_actions"]),
         (
             "state",
             f"{size(found['state_bytes'])}; observation {found['observation_shape']}, "
@@ -236,6 +236,19 @@ def _turns(found: Mapping[str, Any]) -> str:
             f"the same player moves again after {again:.1%} of plies, first after actions {first}"
         )
     return "the players take turns"
+
+
+def _never_legal(found: Mapping[str, Any], num_actions: int) -> list[tuple[str, str]]:
+    """Returns which actions were legal nowhere; nothing if there are none."""
+    if not found["count"]:
+        return []
+    names = [
+        name if name == str(action) else f"{action} ({name})"
+        for action, name in zip(found["actions"], found["names"], strict=True)
+    ]
+    more = ", ..." if found["count"] > len(names) else ""
+    text = f"{found['count']:,} of {num_actions:,} actions: {', '.join(names)}{more}"
+    return [("never legal", text)]
 
 
 def _twin(found: Mapping[str, Any]) -> str:

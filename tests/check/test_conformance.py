@@ -102,7 +102,8 @@ def test_what_random_moves_cannot_prove_is_a_warning() -> None:
 
     report = check_game(Lopsided(), matches=32)
     assert len(report.warnings) == 1
-    assert "player 1 won none of" in report.warnings[0]
+    assert report.warnings[0].rule == "one-never-wins"
+    assert "player 1 won none of" in report.warnings[0].message
 
 
 def test_an_extra_plane_for_the_seat_is_no_fault() -> None:

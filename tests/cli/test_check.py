@@ -11,6 +11,7 @@ from tests.cli.conftest import Invoke
 
 CORPUS = Path(__file__).parents[1] / "check" / "broken"
 GAMES = f"{CORPUS / 'games.py'}"
+HIDDEN = f"{CORPUS.parent / 'wild' / 'hidden.py'}:Kuhn"
 COUNTED = f"{CORPUS / 'learning.py'}:Counted"
 
 
@@ -28,6 +29,7 @@ def test_a_sound_game(invoke: Invoke) -> None:
     text = " ".join(result.stdout.split())
     assert "tried 16 random matches" in text
     assert "turns the players take turns" in text
+    assert "twin 16 of 16 matches looked the same to their end" in text
     assert "state 8 B; observation [11], 44 B" in text
     assert "playing 16 random matches" in result.stderr
 
@@ -58,6 +60,7 @@ def test_a_broken_game_for_people(invoke: Invoke) -> None:
     assert result.exit_code == 1
     assert result.stdout.startswith("player: player 0 is to move at every ply")
     assert "  change: hand the turn over in step" in result.stdout
+    assert "turns        player 1 never moves" in result.stdout
     assert "plain: 1 rule is broken" in result.stdout
     assert result.stdout.endswith("not trained: first mend what is wrong\n")
 
@@ -68,6 +71,18 @@ def test_a_game_that_cannot_even_be_made(invoke: Invoke) -> None:
     (problem,) = json.loads(result.stdout)["problems"]
     assert problem["rule"] == "contract"
     assert "step returns float32[]" in problem["message"]
+
+
+def test_warnings_have_the_shape_of_problems_and_do_not_fail_the_check(invoke: Invoke) -> None:
+    result = invoke("check", HIDDEN, "--matches", 16, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["ok"] and document["problems"] == []
+    warning = next(one for one in document["warnings"] if one["rule"] == "look-alike")
+    assert warning["moves"] and warning["other"]["moves"] and warning["law"] and warning["change"]
+    text = invoke("check", HIDDEN, "--matches", 16).stdout
+    assert "\nwarning: two positions look the same to the player to move" in text
+    assert "kuhn: nothing wrong was found" in text
 
 
 def test_a_typing_mistake_is_a_usage_error(invoke: Invoke) -> None:
