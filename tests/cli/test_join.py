@@ -105,6 +105,13 @@ def test_a_run_begins_with_the_weights_of_another(
     assert not (tmp_path / "c4").exists()
 
 
+def test_the_default_command_of_the_image_makes_a_run(invoke: Invoke, tmp_path: Path) -> None:
+    variables = {"SELFPLAY_RUN": str(tmp_path / "run"), "SELFPLAY_GAME": "tic_tac_toe"}
+    result = invoke("trainer", *TINY, "--idle-exit", 0.1, env=variables)
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "run" / "run.toml").is_file()
+
+
 def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
     before = sorted(trained.rglob("*"))
     result = invoke("worker", "--run", trained, "--set", "search.num_simulations=99")
@@ -112,7 +119,7 @@ def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None
     assert "error: search.num_simulations is 8 in " in result.stderr
     result = invoke("trainer", "--run", tmp_path / "none")
     assert result.exit_code == 1
-    assert "hint: name its game: --game GAME" in result.stderr
+    assert "hint: name its game: --game GAME, or SELFPLAY_GAME=GAME in the" in result.stderr
     result = invoke("worker", "--run", trained, "--max-seconds", -1)
     assert result.exit_code == 2
     result = invoke("evaluator", "--run", trained, "--set", "trainer.reuse=2")
