@@ -2,9 +2,11 @@
 
     python benchmarks/decoupled.py connect_four --seconds 120 --rounds 3
 
-Both are the real commands. They take turns, each round in a run of its own; rates are what the
+Without arguments it does the same in short: tic-tac-toe, 30 seconds, one round. Both are the real commands. They take turns, each round in a run of its own; rates are what the
 trainer counts between two looks at its heartbeat, after `--warm-up` seconds. Of the worker it is
 told how long after their publication it played with new checkpoints: median and worst, in seconds.
+Every ten seconds it is noted whether trainer and worker both did something since the last time:
+updates there, simulations here.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RATES = ("matches", "positions", "update")
+INTERVAL_SECONDS = 10.0
 PICKUPS = ("median_pickup_seconds", "worst_pickup_seconds")
 
 
@@ -41,7 +44,7 @@ def measure(
             first = wait_for_updates(run)
             time.sleep(warm_up)
             first = look(run)
-            time.sleep(seconds)
+            intervals = watch(run, seconds)
             last = look(run)
             pickups = look_at_worker(run)
             for process in processes:
@@ -55,7 +58,31 @@ def measure(
                 process.wait(120)
     passed = last["time"] - first["time"]
     rates = {f"{name}_per_second": (last[name] - first[name]) / passed for name in RATES}
-    return {**rates, "reuse": last["reuse"], **pickups}
+    return {**rates, "reuse": last["reuse"], **pickups, "intervals": intervals}
+
+
+def watch(run: Path, seconds: float) -> list[bool]:
+    """Returns for each interval of these seconds whether all processes of the run were active."""
+    active = []
+    before = work_done(run)
+    for _ in range(max(1, round(seconds / INTERVAL_SECONDS))):
+        time.sleep(INTERVAL_SECONDS)
+        now = work_done(run)
+        active.append(all(now[id] > done for id, done in before.items()))
+        before = now
+    return active
+
+
+def work_done(run: Path) -> dict[str, int]:
+    """Returns how much each process has done: updates of the trainer, simulations of a worker."""
+    from selfplay.run import read_heartbeats
+
+    counts = {"trainer": "update", "worker": "simulations"}
+    return {
+        f"{beat.role}-{beat.id}": int(beat.fields[counts[beat.role]])
+        for beat in read_heartbeats(run)
+        if beat.role in counts
+    }
 
 
 def look(run: Path) -> dict[str, Any]:
@@ -90,14 +117,15 @@ def wait_for_updates(run: Path) -> dict[str, Any]:
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("game")
-    parser.add_argument("--preset", default="default")
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--warm-up", type=float, default=30.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("game", nargs="?", default="tic_tac_toe")
+    parser.add_argument("--preset", help="default, or quick for tic_tac_toe")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--warm-up", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
-    settings = ["--preset", arguments.preset, "--set", "evaluation.enabled=false"]
+    short = "quick" if arguments.game == "tic_tac_toe" else "default"
+    settings = ["--preset", arguments.preset or short, "--set", "evaluation.enabled=false"]
     settings += [text for one in arguments.settings for text in ("--set", one)]
     results: dict[str, list[dict[str, Any]]] = {"loop": [], "decoupled": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -126,8 +154,10 @@ def main() -> None:
         "median": statistics.median(one[PICKUPS[0]] for one in known) if known else None,
         "worst": max((one[PICKUPS[1]] for one in known), default=None),
     }
+    noted = [active for one in results["decoupled"] for active in one["intervals"]]
+    together = {"intervals": len(noted), "both_active": sum(noted), "seconds": INTERVAL_SECONDS}
     ratios = {name: medians["decoupled"][name] / medians["loop"][name] for name in names}
-    print(json.dumps({**medians, "ratio": ratios, "pickup_seconds": pickups}, indent=1))
+    print(json.dumps({**medians, "ratio": ratios, "pickup_seconds": pickups, **together}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every test runs under: fixed devices, no settings from outside, hazards raised."""
 
+import collections
 import contextlib
 import logging
 import os
@@ -8,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -63,3 +65,20 @@ def no_key_reuse() -> Iterator[None]:
     """Fails the test if a typed key is consumed twice. Not around a search: mctx trips it."""
     with jax.debug_key_reuse(True):
         yield
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says how many tests were skipped and why, so that a missing program goes unnoticed nowhere.
+
+    A fixture that skips does so for every test that asks for it.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    for report in terminalreporter.getreports("skipped"):
+        # A place and a reason, but for tests that are expected to fail.
+        if isinstance(report.longrepr, tuple):
+            counts[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if not counts:
+        return
+    terminalreporter.section(f"{counts.total()} tests were skipped")
+    for reason, count in counts.most_common():
+        terminalreporter.line(f"{count:4}  {reason}")

@@ -445,7 +445,7 @@ def test_the_example_of_the_docs_plays(tmp_path):
     assert len(table.matches) == 2
 
 
-@pytest.mark.skipif(GNU_GO is None, reason="needs GNU Go")
+@pytest.mark.skipif(GNU_GO is None, reason="GNU Go is not installed (apt install gnugo)")
 def test_matches_against_gnu_go_end_as_it_counts_them():
     """It plays all rules alike but for the dead stones, which it is made to take."""
     game = Go(size=5, komi=0.5)

@@ -190,7 +190,7 @@ def settled(size: int, seed: int) -> PlainGo:
     return rules
 
 
-@pytest.mark.skipif(GNU_GO is None, reason="needs GNU Go")
+@pytest.mark.skipif(GNU_GO is None, reason="GNU Go is not installed (apt install gnugo)")
 def test_area_agrees_with_gnu_go(small: Go) -> None:
     matches = [settled(5, seed) for seed in range(12)]
     area, start = jax.jit(small.returns), small.init(jax.random.key(0))
