@@ -5,6 +5,7 @@ import sysconfig
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 ROOT = Path(__file__).parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -50,6 +51,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The measurements of docs/benchmarks.md; needs an otherwise idle machine."""
+    """Every script in benchmarks/, in short; goes on after a failure and names all at the end."""
+    failed = []
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
-        session.run(sys.executable, str(script), *session.posargs, external=True)
+        try:
+            session.run(sys.executable, str(script), *session.posargs, external=True)
+        except CommandFailed:
+            failed.append(script.name)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")

@@ -8,6 +8,7 @@ instructions for it; and that product alone. On one core, by CPU time. Prints on
 line.
 """
 
+import argparse
 import json
 import os
 import time
@@ -142,4 +143,7 @@ def seconds(call: Callable[..., Any], *arguments: Any) -> float:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     main()

@@ -4,10 +4,11 @@
         [--to FOLDER] [GAME ...]
 
 Each game is trained as `selfplay check GAME --learn` trains it, first as it is, then with each of
-three mistakes: `sign`, results for whoever is to move instead of for player 0 and player 1;
-`side`, the observation of player 0 shown to both; `blind`, an observation that is always the same.
-With `--random` nothing is trained: what random matches alone make suspect, in seconds. Prints a
-table; FOLDER keeps the runs, and a JSON line for each in results.jsonl. GAME is a name of `GAMES`.
+three mistakes: `sign`, results for whoever is to move instead of for player 0 and player 1; `side`,
+the observation of player 0 shown to both; `blind`, an observation that is always the same. With
+`--random` nothing is trained: what random matches alone make suspect, in seconds. Prints a table;
+FOLDER keeps the runs, and a JSON line for each in results.jsonl. GAME is a name of `GAMES`, or
+"all"; without one it is tic_tac_toe.
 """
 
 import argparse
@@ -185,15 +186,17 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("games", nargs="*", metavar="GAME")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("games", nargs="*", metavar="GAME", default=["tic_tac_toe"])
     parser.add_argument("--updates", type=int, default=0, help="0 for half a minute of them")
     parser.add_argument("--random", action="store_true", help="train nothing")
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     main(
-        arguments.games or list(GAMES),
+        list(GAMES) if arguments.games == ["all"] else arguments.games,
         arguments.faults.split(","),
         arguments.updates,
         arguments.random,

@@ -24,10 +24,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SETTINGS = (
     "network.kind=mlp",
@@ -136,6 +137,10 @@ def turn_clock(seconds: float) -> None:
     time.time = lambda: now() + seconds
 
 
+class HangError(Exception):
+    """Nothing went on for longer than any machine needs."""
+
+
 class Chaos:
     """The driver.
 
@@ -143,6 +148,8 @@ class Chaos:
         tried: how often each fault was tried.
         survived: how often the run went on after it.
         slowest_end: seconds from SIGTERM to the end, the worst of all.
+        hangs: how often nothing went on for `PATIENCE_SECONDS`.
+        went_back: how often the newest checkpoint was an older one than before.
     """
 
     def __init__(self, folder: Path, *, seed: int) -> None:
@@ -153,6 +160,8 @@ class Chaos:
         self.tried: collections.Counter[str] = collections.Counter()
         self.survived: collections.Counter[str] = collections.Counter()
         self.slowest_end = 0.0
+        self.hangs = 0
+        self.went_back = 0
         self._random = random.Random(seed)
         self._pids: dict[str, int] = {}
         self._newest = -1
@@ -192,24 +201,32 @@ class Chaos:
         return role in self._pids and exists(self._pids[role])
 
     def progress(self) -> tuple[int, int]:
-        """Returns the newest checkpoint and the number of stored files; checks the former."""
+        """Returns the newest checkpoint and the number of stored files."""
         from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 
         newest = DirectoryCheckpoints(self.run).latest()
         newest = -1 if newest is None else newest
-        if newest < self._newest:
-            raise AssertionError(f"update {self._newest} came before {newest}")
+        self.went_back += newest < self._newest
         self._newest = newest
         return newest, sum(1 for _ in self.run.glob("matches/[ab]/[0-9]*.parquet"))
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits; longer than any machine needs is a hang. Revives what is gone meanwhile."""
+        """Waits; longer than any machine needs is a hang. Revives what is gone meanwhile.
+
+        Raises:
+            HangError: nothing went on.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             if time.monotonic() > deadline:
-                raise AssertionError(f"hung: {what}; see the logs in {self.folder}")
+                self.hang(f"{what}; see the logs in {self.folder}")
             self.revive()
             time.sleep(0.02)
+
+    def hang(self, what: str) -> NoReturn:
+        """Counts a hang and raises `HangError`."""
+        self.hangs += 1
+        raise HangError(what)
 
     def wait_for_news(self, *, checkpoint: bool) -> None:
         """Waits until the run has moved on: a checkpoint, or matches of a worker."""
@@ -240,7 +257,7 @@ class Chaos:
         send(pid, signal.SIGTERM)
         while pid is not None and exists(pid):
             if time.monotonic() - begin > PATIENCE_SECONDS:
-                raise AssertionError(f"{role} does not end")
+                self.hang(f"{role} does not end")
             time.sleep(0.02)
         self.slowest_end = max(self.slowest_end, time.monotonic() - begin)
 
@@ -292,24 +309,24 @@ class Chaos:
                 self._pids["worker a"] = pid
                 return
             if time.monotonic() > deadline:
-                raise AssertionError("two workers of one id")
+                self.hang("two workers of one id")
             time.sleep(0.02)
 
     def finish(self) -> dict[str, Any]:
-        """Ends all, lets the trainer take in the rest, and checks everything.
-
-        Raises:
-            AssertionError: something was lost, doubled or went back.
-        """
-        for role in ROLES:
-            self._sigterm(role)
-        pid = self.start("trainer", "--idle-exit", "3")
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while exists(pid):
-            assert time.monotonic() < deadline, "hung: the last trainer does not end"
-            time.sleep(0.1)
+        """Ends all, lets the trainer take in the rest, and returns what the run holds then."""
+        with contextlib.suppress(HangError):
+            for role in ROLES:
+                self._sigterm(role)
+            pid = self.start("trainer", "--idle-exit", "3")
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while exists(pid):
+                if time.monotonic() > deadline:
+                    send(pid, signal.SIGKILL)
+                    self.hang("the last trainer does not end")
+                time.sleep(0.1)
         self.close()
-        return check(self.run, self.folder / "confirmed")
+        found = check(self.run, self.folder / "confirmed")
+        return {**found, "hangs": self.hangs, "went_back": self.went_back}
 
     def close(self) -> None:
         """Ends whatever is left."""
@@ -319,11 +336,18 @@ class Chaos:
         self._nursery.communicate()
 
 
-def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
-    """Returns what a run holds after all that.
+FAULTS = ("lost", "changed", "twice", "learnt_twice", "not_learnt", "not_equal", "hangs",
+          "went_back")  # fmt: skip
+"""Counts in the result that must be 0."""
 
-    Raises:
-        AssertionError: a match is missing or there twice, or the run is not what its records say.
+
+def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
+    """Returns what a run holds after all that, counted.
+
+    Keys: `confirmed_files`, `files`, `matches`, `update`, `damaged_files` set aside,
+    `damaged_files_left`, `evaluations`; and what must be 0: `lost` and `changed` files that had
+    been confirmed, matches that are there `twice`, files that were `learnt_twice` or
+    `not_learnt`, and arrays of the newest checkpoint that are `not_equal` to those made again.
     """
     import jax
     import numpy as np
@@ -341,21 +365,17 @@ def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
         worker, sequence, digest = line.split()
         promises.setdefault((worker, int(sequence)), digest)
     found: dict[tuple[str, int], list[str]] = {}
-    for worker, _ in sorted(promises):
-        if any(key[0] == worker for key in found):
-            continue
+    changed = 0
+    for worker in sorted({worker for worker, _ in promises}):
         for file in sorted((run_path / "matches" / worker).glob("[0-9]*.parquet")):
             key = (worker, int(file.stem))
             found[key] = [match.match_id for match in run.matches.get(*key)]
-            if key in promises:
-                digest = hashlib.sha256(file.read_bytes()).hexdigest()
-                assert digest == promises[key], f"{file} is not what was confirmed"
-    missing = sorted(set(promises) - set(found))
-    assert not missing, f"confirmed files are missing: {missing[:3]}"
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            changed += promises.get(key, digest) != digest
     ids = [match_id for matches in found.values() for match_id in matches]
-    assert len(set(ids)) == len(ids), "a match is there twice"
     update = run.checkpoints.latest()
-    assert update is not None
+    if update is None:
+        raise SystemExit(f"{run_path} has no checkpoint")
     cursor = Cursor.from_json(run.checkpoints.metadata(update)["cursor"])
     taken = [
         (event.worker, event.sequence)
@@ -363,16 +383,13 @@ def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
         for event in read_segment(run, segment)[1]
         if isinstance(event, Take)
     ]
-    assert len(set(taken)) == len(taken), "a file was learnt from twice"
-    assert set(taken) == set(found), "a file was not learnt from"
-    assert cursor.matches == len(ids)
     # The trainers had one device, however many there are here.
     mesh = local_mesh()
-    made_again = rerun(run, update, mesh=Mesh(mesh.devices[:1], mesh.axis_names))
-    stored = run.checkpoints.load(update, "train_state", jax.device_get(made_again.state))
-    jax.tree.map(
-        np.testing.assert_array_equal, jax.device_get(made_again.state), jax.device_get(stored)
+    made_again = jax.device_get(
+        rerun(run, update, mesh=Mesh(mesh.devices[:1], mesh.axis_names)).state
     )
+    stored = jax.device_get(run.checkpoints.load(update, "train_state", made_again))
+    pairs = zip(jax.tree.leaves(made_again), jax.tree.leaves(stored), strict=True)
     return {
         "confirmed_files": len(promises),
         "files": len(found),
@@ -381,6 +398,12 @@ def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
         "damaged_files": sum(1 for _ in run_path.glob("refused/ghost/*.txt")),
         "damaged_files_left": sum(1 for _ in run_path.glob("matches/ghost/[0-9]*")),
         "evaluations": sum(1 for _ in run_path.glob("ratings/[0-9]*.jsonl")),
+        "lost": len(set(promises) - set(found)),
+        "changed": changed,
+        "twice": len(ids) - len(set(ids)),
+        "learnt_twice": len(taken) - len(set(taken)),
+        "not_learnt": len(set(found) - set(taken)),
+        "not_equal": sum(not np.array_equal(one, other) for one, other in pairs),
     }
 
 
@@ -441,12 +464,16 @@ def table(chaos: Chaos, result: dict[str, Any], *, seconds: float) -> str:
         f"| all | | {tried} | {survived} |",
         "",
         f"At the end: {result['matches']:,} matches in {result['files']:,} files, of which "
-        f"{result['confirmed_files']:,} had been confirmed to their workers: 0 lost, 0 twice, "
-        f"each learnt from once. {result['damaged_files']:,} damaged files set aside, "
+        f"{result['confirmed_files']:,} had been confirmed to their workers: "
+        f"{result['lost']} lost, {result['changed']} changed; {result['twice']} matches twice, "
+        f"{result['learnt_twice']} files learnt from twice, "
+        f"{result['not_learnt']} not learnt from. "
+        f"{result['damaged_files']:,} damaged files set aside, "
         f"{result['damaged_files_left']:,} not reached yet, "
-        f"{result['evaluations']:,} evaluations stored. The update count never went back; "
-        f"checkpoint {result['update']:,} made again from the records is equal bit for bit. "
-        f"0 hangs in {seconds / 60:.0f} minutes. The slowest end after SIGTERM took "
+        f"{result['evaluations']:,} evaluations stored. The update count went back "
+        f"{result['went_back']} times; of checkpoint {result['update']:,}, made again from the "
+        f"records, {result['not_equal']} arrays differ. {result['hangs']} hangs in "
+        f"{seconds / 60:.0f} minutes. The slowest end after SIGTERM took "
         f"{chaos.slowest_end:.1f} seconds.",
     ]
     return "\n".join(lines)
@@ -454,27 +481,48 @@ def table(chaos: Chaos, result: dict[str, Any], *, seconds: float) -> str:
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="for run and logs; must not exist")
-    parser.add_argument("--kills", type=int, default=200)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?",
+        help="for run and logs; must not exist; by default one that is removed at the end",
+    )  # fmt: skip
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nursery", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.nursery is not None:
         nursery(arguments.nursery)
         return
-    if shutil.disk_usage(arguments.folder.parent).free < 2e9:
-        parser.error("less than 2 GB are free there")
+    if arguments.folder is not None:
+        storm(arguments.folder, kills=arguments.kills, seed=arguments.seed)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        storm(Path(folder) / "chaos", kills=arguments.kills, seed=arguments.seed)
+
+
+def storm(folder: Path, *, kills: int, seed: int) -> None:
+    """Does everything to a run in `folder` and prints the table."""
+    if shutil.disk_usage(folder.parent).free < 2e9:
+        raise SystemExit(f"less than 2 GB are free in {folder.parent}")
     begin = time.monotonic()
-    chaos = Chaos(arguments.folder, seed=arguments.seed)
+    chaos = Chaos(folder, seed=seed)
     try:
-        faults = plan(arguments.kills, seed=arguments.seed)
+        faults = plan(kills, seed=seed)
         for index, kind in enumerate(faults):
-            chaos.fault(kind)
+            try:
+                chaos.fault(kind)
+            except HangError as error:
+                print(f"hung after {kind}: {error}", file=sys.stderr, flush=True)
+                break
             newest, files = chaos.progress()
             say = f"{index + 1}/{len(faults)} {kind}: checkpoint {newest}, {files} files"
             print(say, file=sys.stderr, flush=True)
-        print(table(chaos, chaos.finish(), seconds=time.monotonic() - begin))
+        result = chaos.finish()
+        print(table(chaos, result, seconds=time.monotonic() - begin))
+        if wrong := {name: result[name] for name in FAULTS if result[name]}:
+            raise SystemExit(f"not as it must be: {wrong}")
     finally:
         chaos.close()
 

@@ -2,9 +2,10 @@
 
     python benchmarks/check.py [--matches N] [GAME ...]
 
-Every bundled game (or those named) is checked as `selfplay check` does, with and without compiled
-programs in the cache, and then with 1,000 random matches for false alarms; every game of the
-corpus in tests/check/broken is checked once. Prints one JSON object.
+Each game named is checked as `selfplay check` does, with and without compiled programs in the
+cache, and then with so many random matches for false alarms; every game of the corpus in
+tests/check/broken is checked once. "all" stands for every bundled game; without arguments it is
+tic_tac_toe and 100 matches. Prints one JSON object.
 """
 
 import argparse
@@ -96,8 +97,10 @@ def _corpus() -> ModuleType:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("games", nargs="*", metavar="GAME")
-    parser.add_argument("--matches", type=int, default=1000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("games", nargs="*", metavar="GAME", default=["tic_tac_toe"])
+    parser.add_argument("--matches", type=int, default=100)
     arguments = parser.parse_args()
-    main(arguments.games or list(game_names()), arguments.matches)
+    main(list(game_names()) if arguments.games == ["all"] else arguments.games, arguments.matches)

@@ -8,8 +8,9 @@ random among the moves that keep the result. Where the opening is lost and the o
 mistake, nobody can win.
 """
 
+import argparse
+import importlib.util
 import json
-import sys
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,11 @@ def _order(discs: np.ndarray) -> list[int]:
     return found
 
 
-def main(opponent: str = "mcts:1000", matches: str = "100", seed: str = "0") -> None:
+def main(opponent: str, matches: int, seed: int) -> None:
     """Plays both kinds of perfect players; prints one JSON object each."""
+    if importlib.util.find_spec("bitbully") is None:
+        print("skipped: the exact solver bitbully is not installed")
+        return
     from selfplay.startup import prepare
 
     prepare()
@@ -88,11 +92,17 @@ def main(opponent: str = "mcts:1000", matches: str = "100", seed: str = "0") -> 
     from selfplay.registry import make
 
     game = make("connect_four")
-    rival = parse_agent(opponent, game, batch_size=int(matches) // 2)
+    rival = parse_agent(opponent, game, batch_size=matches // 2)
     for kind in ("shortest", "any"):
-        table = play_matches(game, Perfect(kind), rival, num_matches=int(matches), seed=int(seed))
+        table = play_matches(game, Perfect(kind), rival, num_matches=matches, seed=seed)
         print(json.dumps(table.to_dict()), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("opponent", nargs="?", default="mcts:1000")
+    parser.add_argument("matches", nargs="?", type=int, default=100)
+    parser.add_argument("seed", nargs="?", type=int, default=0)
+    main(**vars(parser.parse_args()))

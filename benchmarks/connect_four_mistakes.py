@@ -1,13 +1,15 @@
 """Counts win/draw/loss mistakes of a Connect Four agent on positions with known values.
 
-    python benchmarks/connect_four_mistakes.py RUN[@UPDATE]:64 [more agents]
+    python benchmarks/connect_four_mistakes.py [RUN[@UPDATE]:64 ...]
+
+Without arguments the agents are random moves and plain MCTS with 100 playouts.
 
 A mistake is a move that turns a win into a draw or a loss, or a draw into a loss. The positions
 were labelled by an exact solver, see `label_connect_four.py`. Prints one JSON object an agent.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,4 +68,8 @@ def summary(rows: list[dict[str, Any]], wrong: np.ndarray) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("agents", nargs="*", metavar="AGENT", default=["random", "mcts:100"])
+    main(parser.parse_args().agents)

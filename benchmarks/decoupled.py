@@ -2,11 +2,11 @@
 
     python benchmarks/decoupled.py connect_four --seconds 120 --rounds 3
 
-Without arguments it does the same in short: tic-tac-toe, 30 seconds, one round. Both are the real commands. They take turns, each round in a run of its own; rates are what the
-trainer counts between two looks at its heartbeat, after `--warm-up` seconds. Of the worker it is
-told how long after their publication it played with new checkpoints: median and worst, in seconds.
-Every ten seconds it is noted whether trainer and worker both did something since the last time:
-updates there, simulations here.
+Without arguments it measures in short: tic-tac-toe, 30 seconds, one round. Both ways are the real
+commands. They take turns, each round in a run of its own; rates are what the trainer counts
+between two looks at its heartbeat, after `--warm-up` seconds. `pickup_seconds` says how long after
+the publication of a checkpoint the worker played with it, median and worst. `both_active` says in
+how many intervals of ten seconds the trainer made updates and the worker made simulations.
 """
 
 import argparse

@@ -14,6 +14,7 @@ game may show other planes.
 
 import argparse
 import functools
+import importlib.util
 import json
 import statistics
 import time
@@ -29,13 +30,19 @@ PLIES = 8
 
 def main() -> None:
     """Measures every way in turn."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--game", default="connect_four")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--channels", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=60.0)
     arguments = parser.parse_args()
+    missing = [name for name in ("pgx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"skipped: {' and '.join(missing)} is not installed")
+        return
 
     from selfplay.startup import prepare
 

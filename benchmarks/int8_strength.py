@@ -1,17 +1,21 @@
 """What int8 costs, and what its speed buys: a run's checkpoint in integers against float32.
 
-    python benchmarks/int8_strength.py RUN [--simulations 64] [--int8-simulations N]
+    python benchmarks/int8_strength.py [RUN] [--simulations 64] [--int8-simulations N]
         [--matches 2000] [--margin 15] [--seed 0]
 
 Paired random openings, both seats each, in rounds of 200 matches. With equal simulations (the
 default) a sequential test goes with them: a loss of --margin Elo against none, 5 % error; it ends
-the match when it is decided. The integer side is calibrated on positions of its own searches, as
-in training. Prints one JSON object with the score of int8, its 95 % interval and the same in Elo.
+the match when it is decided. The integer side is calibrated on positions of its own searches, as in
+training. Without RUN a Connect Four run is trained for a minute. Prints one JSON object with the
+score of int8, its 95 % interval and the same in Elo.
 """
 
 import argparse
+import importlib.util
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +24,32 @@ ROUND = 200
 
 def main() -> None:
     """Plays until the test is decided or the matches are used up."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("run", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--simulations", type=int, default=64)
     parser.add_argument("--int8-simulations", type=int, default=0)
-    parser.add_argument("--matches", type=int, default=2000)
+    parser.add_argument("--matches", type=int, default=400)
     parser.add_argument("--margin", type=float, default=15.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"skipped: {' and '.join(missing)} is not installed")
+        return
+    if arguments.run is not None:
+        measure(arguments.run, arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [sys.executable, "-m", "selfplay", "train", "connect_four", "--minutes", "1"]
+        subprocess.run([*command, "--run", str(run)], check=True, stdout=subprocess.DEVNULL)
+        measure(run, arguments)
 
+
+def measure(run: Path, arguments: argparse.Namespace) -> None:
+    """Plays the matches of one run and prints what came of them."""
     from selfplay.startup import prepare
 
     prepare()
@@ -36,7 +57,7 @@ def main() -> None:
 
     simulations = arguments.simulations
     int8_simulations = arguments.int8_simulations or simulations
-    game, agents, agreement = _agents(arguments.run, int8_simulations, simulations, arguments.seed)
+    game, agents, agreement = _agents(run, int8_simulations, simulations, arguments.seed)
     pairs: list[float] = []
     lines: set[tuple[Any, ...]] = set()
     test = None

@@ -1,6 +1,6 @@
 """Makes the labelled Connect Four positions that `connect_four_mistakes.py` measures with.
 
-    python benchmarks/label_connect_four.py
+    python benchmarks/label_connect_four.py [--matches 150 --output FILE]
 
 Two kinds of positions, both spread evenly over the plies:
 
@@ -8,25 +8,28 @@ Two kinds of positions, both spread evenly over the plies:
 * "careful": reached by play in which nine moves of ten keep the game-theoretic value, so that
   the position is mostly undecided and the right move hard to find, early ones included.
 
-Labels come from the exact solver bitbully (AGPL, used here only). Something is at stake in a
-position if one of its legal moves is worse than another; `connect_four_mistakes.py` counts those
-apart.
+Without arguments five matches of each kind are labelled and nothing is written. Labels come from
+the exact solver bitbully (AGPL, used here only). Something is at stake in a position if one of its
+legal moves is worse than another; `connect_four_mistakes.py` counts those apart.
 """
 
+import argparse
 import collections
+import importlib.util
 import json
 import random
 from pathlib import Path
 
-OUTPUT = Path(__file__).parent / "data" / "connect_four_positions.json"
-MATCHES = 150
 PER_PLY = 20
 LAST_PLY = 36
 SEED = 20_240_501
 
 
-def main() -> None:
-    """Writes the file."""
+def main(matches: int, output: Path | None) -> None:
+    """Labels, and writes the file if one is named."""
+    if importlib.util.find_spec("bitbully") is None:
+        print("skipped: the exact solver bitbully is not installed")
+        return
     import bitbully
 
     solver = bitbully.BitBully(opening_book="12-ply-dist")
@@ -34,7 +37,7 @@ def main() -> None:
     seen: set[tuple[int, ...]] = set()
     found: dict[tuple[str, int], list[dict[str, object]]] = collections.defaultdict(list)
     for kind in ("random", "careful"):
-        for match in range(MATCHES):
+        for match in range(matches):
             for row in _positions(bitbully, solver, rng, kind):
                 rows = found[kind, row["ply"]]
                 cells = row.pop("cells")
@@ -44,8 +47,8 @@ def main() -> None:
             print(kind, match, sum(map(len, found.values())), flush=True)
     rows = [row for key in sorted(found) for row in found[key]]
     lines = ",\n".join(json.dumps(row) for row in rows)
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(f"[\n{lines}\n]\n")
+    if output is not None:
+        output.write_text(f"[\n{lines}\n]\n")
     print(f"{len(rows)} positions")
 
 
@@ -86,4 +89,9 @@ def _values(solver, board):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--matches", type=int, default=5, help="of each kind")
+    parser.add_argument("--output", type=Path, help="such as data/connect_four_positions.json")
+    main(**vars(parser.parse_args()))

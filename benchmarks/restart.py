@@ -10,6 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -76,17 +77,31 @@ def restart(path: Path) -> dict[str, float]:
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="for the run; must not exist")
-    parser.add_argument("--positions", type=int, default=500_000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?",
+        help="for the run; must not exist; by default one that is removed at the end",
+    )  # fmt: skip
+    parser.add_argument("--positions", type=int, default=20_000)
     parser.add_argument("--only-restart", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only_restart:
         print(json.dumps(restart(arguments.folder)))
         return
-    made = fill(arguments.folder, arguments.positions)
+    if arguments.folder is not None:
+        measure(arguments.folder, arguments.positions)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder) / "run", arguments.positions)
+
+
+def measure(folder: Path, positions: int) -> None:
+    """Makes the run, starts its trainer again and prints what that took."""
+    made = fill(folder, positions)
     output = subprocess.run(
-        [sys.executable, __file__, str(arguments.folder), "--only-restart"],
+        [sys.executable, __file__, str(folder), "--only-restart"],
         check=True,
         capture_output=True,
         text=True,

@@ -2,6 +2,8 @@
 
     python benchmarks/rules.py [GAME ...]
 
+"all" stands for every bundled game; without arguments it is connect_four.
+
 Random matches are played by one compiled function: 32 plies of a batch of matches at once. A ply
 is what a search does at a node: a step, and of the position reached the result, the observation
 and the legal actions. Where pgx has the game, it plays the same number of plies the same way, in
@@ -12,15 +14,19 @@ time, the best of several runs taken in turn, so that whatever else the machine 
 compare ratios, not rates, on a busy one.
 """
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import pgx
+
+try:
+    import pgx
+except ImportError:
+    pgx = None
 
 from selfplay.game import Game, advance, draw_outcome, start
 from selfplay.registry import game_names, make
@@ -141,4 +147,12 @@ def _random_action(mask: jax.Array, key: jax.Array) -> jax.Array:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(game_names()))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("games", nargs="*", metavar="GAME", default=["connect_four"])
+    asked = parser.parse_args().games
+    if pgx is None:
+        print("skipped: pgx is not installed")
+    else:
+        main(list(game_names()) if asked == ["all"] else asked)

@@ -7,6 +7,7 @@ one it left (warm); the first finished match is the first file under RUN/matches
 that of the process after a minute. Prints one JSON object.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -79,7 +80,13 @@ def _start(game: str, run: Path, cache: Path) -> subprocess.Popen[bytes]:
 
 
 if __name__ == "__main__":
-    main(
-        sys.argv[1] if len(sys.argv) > 1 else "connect_four",
-        int(sys.argv[2]) if len(sys.argv) > 2 else 3,
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("game", nargs="?", default="connect_four")
+    parser.add_argument("repeats", nargs="?", type=int, default=1)
+    arguments = parser.parse_args()
+    if Path("/proc/self/status").exists():
+        main(arguments.game, arguments.repeats)
+    else:
+        print("skipped: peak memory is read in /proc, which this system does not have")

@@ -10,6 +10,7 @@ Needs redis-server and the packages redis, s3fs and moto[server].
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -216,7 +217,9 @@ def answer(process: "subprocess.Popen[str]") -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--play", nargs=2, metavar=("URL", "NAME"), help=argparse.SUPPRESS)
     parser.add_argument("--store", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--players", nargs="+", type=int, default=(1, 4, 16))
@@ -225,6 +228,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.play:
         play(*arguments.play)
+        return
+    needed = {"redis": importlib.util.find_spec("redis"), "s3fs": importlib.util.find_spec("s3fs"),
+              "moto[server]": importlib.util.find_spec("moto"),
+              "redis-server": shutil.which("redis-server")}  # fmt: skip
+    missing = [name for name, found in needed.items() if found is None]
+    if missing:
+        print(f"skipped: {' and '.join(missing)} is not installed")
         return
     folder = Path(tempfile.mkdtemp(prefix="selfplay-stores-"))
     rows, joins = [], []

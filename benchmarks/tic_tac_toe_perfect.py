@@ -8,6 +8,7 @@ default, so that three minutes are not exceeded from the start of the process), 
 the result under perfect play worse. Prints one JSON object a seed.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -84,7 +85,9 @@ def reachable(game: Any) -> list[Any]:
 
 
 if __name__ == "__main__":
-    main(
-        float(sys.argv[1]) if len(sys.argv) > 1 else 2.8,
-        [int(seed) for seed in sys.argv[2:]] or [0],
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("minutes", nargs="?", type=float, default=2.8)
+    parser.add_argument("seeds", nargs="*", type=int, default=[0])
+    main(**vars(parser.parse_args()))

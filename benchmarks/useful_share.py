@@ -8,6 +8,7 @@ what it lacks to 1 are cores that wait for each other, for the host or for the d
 Prints one JSON object.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -60,4 +61,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "connect_four", float((sys.argv[2:] or ["5"])[0]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("game", nargs="?", default="connect_four")
+    parser.add_argument("minutes", nargs="?", type=float, default=2.0, help="at least 1.5")
+    arguments = parser.parse_args()
+    if Path("/proc/self/stat").exists():
+        main(arguments.game, arguments.minutes)
+    else:
+        print("skipped: CPU time is read in /proc, which this system does not have")
