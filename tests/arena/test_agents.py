@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -28,6 +29,7 @@ from selfplay.run import Config, RunDirectory
 from selfplay.search import Evaluation, SearchConfig
 from selfplay.search.batches import fixed_batches, stack
 from tests.arena.toys import Tally, always
+from tests.search.helpers import random_positions
 
 KEY = jax.random.key(0)
 
@@ -88,6 +90,23 @@ def test_no_agent_chooses_an_illegal_action(game):
             agent.select(positions(game, *lines), key=KEY), legal, strict=True
         ):
             assert action in allowed
+
+
+def test_no_agent_chooses_an_illegal_action_in_ten_thousand_positions(game):
+    count = 10_000
+    board = random_positions(game, count, seed=4)
+    legal = np.asarray(jax.vmap(game.legal_action_mask)(board.state))
+    assert (~legal).any(axis=1).sum() > count // 2
+
+    def wishes(params, states, *, key):
+        # Whatever is illegal is wanted most.
+        mask = jax.vmap(game.legal_action_mask)(states)
+        return Evaluation(policy_logits=jnp.where(mask, 0.0, 1e6), value=jnp.zeros(mask.shape[0]))
+
+    search = SearchAgent("s", game, wishes, {}, SearchConfig(num_simulations=2), batch_size=1000)
+    for agent in (RandomAgent(game, batch_size=1000), mcts_agent(game, 2, batch_size=1000), search):
+        actions = agent.select(board, key=KEY)
+        assert legal[np.arange(count), actions].all(), agent.name
 
 
 def test_the_solver_knows_value_and_best_moves(game):

@@ -102,6 +102,12 @@ def test_the_newest_and_the_pinned_checkpoints_are_kept(new_run: MakeRun) -> Non
     assert metadata["cursor"]["sequence"] == len(match_files(run))
 
 
+def test_checkpoints_come_every_so_many_updates(new_run: MakeRun) -> None:
+    run, parts = new_run(checkpoint_updates=5, keep_checkpoints=100, updates=22)
+    train_all(run, parts)
+    assert run.checkpoints.updates() == [0, 5, 10, 15, 20, 22]
+
+
 def test_what_plays_is_the_average_of_the_weights(
     new_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
