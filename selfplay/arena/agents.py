@@ -78,10 +78,12 @@ class Line:
     Attributes:
         first: its first position, without a batch axis.
         moves: who made each move since, 0 or 1, and how the game writes it.
+        forced: plies whose move was the only legal one.
     """
 
     first: Position[Any]
     moves: tuple[tuple[int, str], ...]
+    forced: frozenset[int] = frozenset()
 
 
 @runtime_checkable

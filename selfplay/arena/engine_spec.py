@@ -1,10 +1,12 @@
 """What a person types about an engine: "gtp:gnugo --mode gtp", "uci:nodes=1000 stockfish"."""
 
 import dataclasses
+import os
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from selfplay.arena.gtp import GtpEngine
@@ -23,8 +25,8 @@ class Engine(Protocol):
     def begin(self, setup: Sequence[str]) -> None:
         """Sets up the first position of a match."""
 
-    def play(self, moves: Sequence[tuple[int, str]]) -> None:
-        """Makes moves: the player and the text of each."""
+    def play(self, moves: Sequence[tuple[int, str]], *, forced: Collection[int] = ()) -> None:
+        """Makes moves: the player and the text of each; indices in `forced` are forced passes."""
 
     def choose(self, player: int) -> str:
         """Returns the engine's move, which counts as made, or "resign"."""
@@ -56,14 +58,17 @@ class EngineSpec:
     limits: str = _DEFAULT_LIMITS
     options: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def launch(self) -> Engine:
+    def launch(self, say: Callable[[str], None] = lambda text: None) -> Engine:
         """Returns the engine, started.
+
+        Args:
+            say: is told of what is overlooked.
 
         Raises:
             EngineError: it cannot be started.
         """
         if self.protocol == "gtp":
-            return GtpEngine(self.text, self.command, timeout=self.timeout)
+            return GtpEngine(self.text, self.command, timeout=self.timeout, say=say)
         return UciEngine(
             self.text,
             self.command,
@@ -101,10 +106,7 @@ def parse_engine(text: str) -> EngineSpec:
             hint='write "gtp:gnugo --mode gtp", for example',
         )
     if shutil.which(words[0]) is None:
-        raise ConfigError(
-            f"agent is {text!r}, but there is no program {words[0]!r}",
-            hint="is it installed, and on the PATH? A path to it will do too",
-        )
+        raise _no_program(text, words[0])
     timeout = float(_number(text, settings, "timeout", _TIMEOUT))
     limits = [
         f"{name} {_number(text, settings, name, 0, whole=True)}"
@@ -125,6 +127,29 @@ def parse_engine(text: str) -> EngineSpec:
         timeout=timeout,
         limits=" ".join(limits) or _DEFAULT_LIMITS,
         options=options,
+    )
+
+
+def _no_program(text: str, program: str) -> ConfigError:
+    """Returns why the program cannot be run: it is not there, or may not be."""
+    path = Path(program)
+    if path.is_dir():
+        return ConfigError(
+            f"agent is {text!r}, but {program} is a directory", hint="name the program in it"
+        )
+    if path.is_file() and os.access(path, os.X_OK):
+        return ConfigError(
+            f"agent is {text!r}, but {program} is looked for on the PATH alone",
+            hint=f"write {shlex.quote(f'./{program}')} for the file in this directory",
+        )
+    if path.is_file():
+        return ConfigError(
+            f"agent is {text!r}, but {program} may not be run: it lacks the run bit",
+            hint=f"chmod +x {shlex.quote(program)}, or name what runs it: python {program}",
+        )
+    return ConfigError(
+        f"agent is {text!r}, but there is no program {program!r}",
+        hint="is it installed, and on the PATH? A path to it will do too",
     )
 
 

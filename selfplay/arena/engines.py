@@ -20,6 +20,7 @@ from selfplay.game import ChanceGame, Game, Position, start
 
 _MOST_PROCESSES = 64
 _STARTS = 8
+_ASK = -2
 _KOMI_IN_STATE = ("go", "go_9x9", "go_19x19")
 """Games that draw a komi for each match, doubled in their state; others have it as an attribute."""
 
@@ -35,13 +36,21 @@ class EngineAgent:
     `close`, by any error, and with the agent.
     """
 
-    def __init__(self, game: Game[Any], spec: EngineSpec, *, processes: int = 1) -> None:
+    def __init__(
+        self,
+        game: Game[Any],
+        spec: EngineSpec,
+        *,
+        processes: int = 1,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Prepares an agent; starts nothing.
 
         Args:
             game: the rules.
             spec: which engine.
             processes: how many think side by side, at most one for each position.
+            say: is told of what is overlooked, such as lines that are no answers.
 
         Raises:
             ConfigError: the game has chance in it, which neither protocol can speak of.
@@ -55,7 +64,15 @@ class EngineAgent:
         self.name = spec.text
         self._game = game
         self._spec = spec
-        self._seats = [_Seat(spec.launch) for _ in range(processes)]
+        told: set[str] = set()
+
+        def say_once(text: str) -> None:
+            if text not in told:
+                told.add(text)
+                say(text)
+
+        launch = functools.partial(spec.launch, say_once)
+        self._seats = [_Seat(launch) for _ in range(processes)]
 
     def select(self, positions: Position[Any], *, key: Key[Array, ""]) -> Int32[np.ndarray, " n"]:
         """Refuses: an engine must be told the moves."""
@@ -77,15 +94,16 @@ class EngineAgent:
         del key  # What an engine leaves to chance is its own affair.
         try:
             asked = [self._question(positions, row, line) for row, line in enumerate(lines)]
-            shares = self._shares(asked)
+            actions = np.array([self._forced_pass(positions, row) for row in range(len(lines))])
+            # Programs that know no pass are not asked for one; the others are told of it.
+            shares = self._shares(asked, np.flatnonzero(actions == _ASK).tolist())
             answers = dict(pair for share in self._think(asked, shares) for pair in share)
-            actions = np.zeros(len(lines), np.int32)
             for seat, share in zip(self._seats, shares, strict=True):
                 for row in share:
                     actions[row] = self._read(positions, row, asked[row], answers[row])
                 if share:
                     seat.remember(self._after(asked[share[-1]], positions, share[-1], actions))
-            return actions
+            return actions.astype(np.int32)
         except BaseException:
             # Whatever it was in the middle of: its next answer could be one to an old question.
             for seat in self._seats:
@@ -105,14 +123,28 @@ class EngineAgent:
                     hint="action_to_string must return one word",
                 )
         player = int(self._game.current_player(_row(positions, row).state))
-        return _Question(setup=self._setup(line.first), moves=line.moves, player=player)
+        return _Question(
+            setup=self._setup(line.first),
+            moves=line.moves,
+            forced=frozenset(ply for ply in line.forced if _is_pass(line.moves[ply][1])),
+            player=player,
+        )
 
-    def _shares(self, asked: Sequence["_Question"]) -> list[list[int]]:
-        """Returns the rows that each process answers, where it can go on first of all."""
-        most = math.ceil(len(asked) / len(self._seats))
+    def _forced_pass(self, positions: Position[Any], row: int) -> int:
+        """Returns the pass if it is the only legal move and GTP is spoken, else `_ASK`."""
+        state = _row(positions, row).state
+        legal = np.flatnonzero(np.asarray(_legal_mask(self._game, state))).tolist()
+        if self._spec.protocol != "gtp" or len(legal) != 1:
+            return _ASK
+        return legal[0] if _is_pass(self._game.action_to_string(state, legal[0])) else _ASK
+
+    def _shares(self, asked: Sequence["_Question"], rows: Sequence[int]) -> list[list[int]]:
+        """Returns which of `rows` each process answers, where it can go on first of all."""
+        most = math.ceil(len(rows) / len(self._seats))
         shares: list[list[int]] = [[] for _ in self._seats]
         left = []
-        for row, question in enumerate(asked):
+        for row in rows:
+            question = asked[row]
             seats = enumerate(self._seats)
             index = next((i for i, seat in seats if not shares[i] and seat.leads(question)), None)
             if index is None:
@@ -140,6 +172,8 @@ class EngineAgent:
             for seat, share in zip(self._seats, shares, strict=True)
             if share
         ]
+        if not jobs:
+            return []
         if len(jobs) == 1:
             return [work(*jobs[0])]
         threads = concurrent.futures.ThreadPoolExecutor(len(jobs))
@@ -232,11 +266,13 @@ class _Question:
     Attributes:
         setup: of the first position.
         moves: since then.
+        forced: plies of passes that were the only legal move.
         player: who is to move.
     """
 
     setup: tuple[str, ...]
     moves: Moves
+    forced: frozenset[int]
     player: int
 
 
@@ -274,7 +310,8 @@ class _Seat:
         self._at = None
         if at is None:
             engine.begin(question.setup)
-        engine.play(question.moves[0 if at is None else len(at.moves) :])
+        told = 0 if at is None else len(at.moves)
+        engine.play(question.moves[told:], forced={ply - told for ply in question.forced})
         return engine.choose(question.player)
 
     def remember(self, at: _Question | None) -> None:
@@ -292,6 +329,11 @@ class _Seat:
         engine, self._engine, self._at = self._engine, None, None
         if engine is not None:
             engine.kill()
+
+
+def _is_pass(text: str) -> bool:
+    # The word of GTP, which games without a word of their own write too.
+    return text.casefold() == "pass"
 
 
 def _row(positions: Position[Any], row: int) -> Position[Any]:

@@ -242,7 +242,10 @@ class _Board:
             line, state = self._lines[row], self._row(row).state
             text = self._game.action_to_string(state, int(self._actions[row]))
             moves = (*line.moves, (int(self.movers[row]), text))
-            self._lines[row] = dataclasses.replace(line, moves=moves)
+            forced = line.forced
+            if self._legal[row].sum() == 1:
+                forced |= {len(line.moves)}
+            self._lines[row] = dataclasses.replace(line, moves=moves, forced=forced)
 
     def _resign(self, row: int) -> None:
         loser = int(self.movers[row])

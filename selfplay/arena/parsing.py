@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from selfplay.arena.agents import (
@@ -25,7 +26,12 @@ _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
 
 
 def parse_opponent(
-    text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE, processes: int = 1
+    text: str,
+    game: Game[Any],
+    *,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    processes: int = 1,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Agent:
     """Returns the agent that `text` names, which may be an engine: a program that is started.
 
@@ -37,6 +43,7 @@ def parse_opponent(
         game: the rules.
         batch_size: positions searched at once.
         processes: of an engine, side by side.
+        say: is told what is overlooked in what an engine says.
 
     Raises:
         ConfigError: the text names no agent, or one that cannot play this game.
@@ -44,7 +51,7 @@ def parse_opponent(
         CheckpointError: the run has no such checkpoint, or belongs to another game.
     """
     if is_engine(text):
-        return EngineAgent(game, parse_engine(text), processes=processes)
+        return EngineAgent(game, parse_engine(text), processes=processes, say=say)
     return parse_agent(text, game, batch_size=batch_size)
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import errno
 import os
 import queue
 import signal
@@ -59,7 +60,9 @@ class Program:
                 start_new_session=True,
             )
         except OSError as error:
-            raise EngineError(f"{name} cannot be started: {error.strerror}") from error
+            raise EngineError(
+                f"{name} cannot be started: {error.strerror}", hint=_start_hint(error)
+            ) from error
         self._process = process
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._words: collections.deque[str] = collections.deque(maxlen=_LAST_WORDS)
@@ -100,13 +103,28 @@ class Program:
         Raises:
             EngineError: the program is silent for too long, or has ended.
         """
-        try:
-            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
+        line = self.listen(asked=asked, until=deadline)
+        if line is None:
             raise EngineError(
                 f"{self._name} has not answered {asked!r} in time",
                 hint="timeout=600 in front of its command waits for 600 seconds",
-            ) from None
+            )
+        return line
+
+    def listen(self, *, asked: str, until: float) -> str | None:
+        """Returns the next line, without its end; None if there is none by then.
+
+        Args:
+            asked: what it answers, for error messages.
+            until: on `time.monotonic`.
+
+        Raises:
+            EngineError: the program has ended.
+        """
+        try:
+            line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return None
         if line is None:
             self._lines.put(None)
             raise self._ended(asked)
@@ -141,6 +159,17 @@ class Program:
             f"{self._name} {how} when it was told {asked!r}",
             hint=f"its last words: {words}" if words else "run its command by hand to see why",
         )
+
+
+def _start_hint(error: OSError) -> str:
+    """Returns what to do about a program that is there and cannot be started."""
+    if error.errno == errno.ENOEXEC:
+        return "a script needs a first line that names what runs it, such as #!/usr/bin/env python3"
+    if error.errno == errno.ENOENT:
+        return "the interpreter that its first line names is not there"
+    if error.errno == errno.EACCES:
+        return "may it be run? chmod +x makes a file one that may"
+    return "run its command by hand to see why"
 
 
 def _read_lines(stream: Iterable[str], lines: "queue.SimpleQueue[str | None]") -> None:

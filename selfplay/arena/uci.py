@@ -2,8 +2,9 @@
 
 import difflib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from selfplay.arena.gtp import STRANGE_SECONDS
 from selfplay.arena.program import Program
 from selfplay.errors import ConfigError, EngineError
 
@@ -47,8 +48,9 @@ class UciEngine:
         self._say("ucinewgame")
         self._await_ready()
 
-    def play(self, moves: Sequence[tuple[int, str]]) -> None:
-        """Makes moves: the player and the text of each."""
+    def play(self, moves: Sequence[tuple[int, str]], *, forced: Collection[int] = ()) -> None:
+        """Makes moves: the player and the text of each; UCI can leave no forced pass out."""
+        del forced
         self._moves += [text for _, text in moves]
 
     def choose(self, player: int) -> str:
@@ -72,6 +74,32 @@ class UciEngine:
     def kill(self) -> None:
         """Ends the program at once."""
         self._program.kill()
+
+    def _next_line(self, question: str, deadline: float, strange: str) -> str:
+        """Returns the next line; before the first answer, refuses what is not UCI.
+
+        Args:
+            question: what it answers.
+            deadline: on `time.monotonic`.
+            strange: a line that was no answer; "" if there was none.
+        """
+        if self._greeted or not strange:
+            line = self._program.receive(asked=question, deadline=deadline).strip()
+        else:
+            until = min(deadline, time.monotonic() + STRANGE_SECONDS)
+            found = self._program.listen(asked=question, until=until)
+            if found is None:
+                raise EngineError(
+                    f"{self._name} answers {question!r} with {strange!r}, which is not UCI",
+                    hint="does the program need an option for UCI? see its manual",
+                )
+            line = found.strip()
+        if not self._greeted and line.startswith(("=", "?")):
+            raise EngineError(
+                f"{self._name} speaks GTP, not UCI",
+                hint="write gtp: instead of uci: in front of its command",
+            )
+        return line
 
     def _greet(self) -> list[str]:
         """Returns the names of the options that the engine has."""
@@ -102,8 +130,11 @@ class UciEngine:
         """Asks, and returns the line that begins with `word`; notes options on the way."""
         deadline = time.monotonic() + self._timeout
         self._say(question)
+        strange = ""
         while True:
-            line = self._program.receive(asked=question, deadline=deadline).strip()
+            line = self._next_line(question, deadline, strange)
+            if not self._greeted:
+                strange = strange or line
             if line.split(maxsplit=1)[:1] == [word]:
                 return line
             if options is not None and line.startswith("option name "):

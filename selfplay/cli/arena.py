@@ -105,11 +105,11 @@ def arena(
         num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)
     # Each agent is to move in about half of the matches: no larger batch is worth its time.
     batch_size = max(1, min(DEFAULT_BATCH_SIZE, num_matches // 2))
-    agents = [
-        parse_opponent(text, game, batch_size=batch_size, processes=engines)
-        for text in (first, second)
-    ]
     with LiveLine("getting ready") as line:
+        agents = [
+            parse_opponent(text, game, batch_size=batch_size, processes=engines, say=line.note)
+            for text in (first, second)
+        ]
         result = play_matches(
             game,
             *agents,

@@ -36,6 +36,10 @@ class LiveLine:
         """Says how far it is now; costs nothing."""
         self._text = text
 
+    def note(self, text: str) -> None:
+        """Writes a line that stays."""
+        self._put(f"{_CLEAR_LINE if self._on_terminal() else ''}note: {text}\n")
+
     def __enter__(self) -> "LiveLine":
         """Begins to write."""
         self._thread.start()
@@ -54,9 +58,7 @@ class LiveLine:
     def _write(self) -> None:
         from selfplay.telemetry import words
 
-        terminal = False
-        with contextlib.suppress(ValueError, AttributeError):
-            terminal = sys.stderr.isatty()
+        terminal = self._on_terminal()
         shown = False
         while not self._done.wait(_TERMINAL_SECONDS if terminal else LINE_SECONDS):
             line = f"{self._text}, {words.duration(time.monotonic() - self._begin)}"
@@ -66,6 +68,12 @@ class LiveLine:
             shown = self._put(line if terminal else f"{line}\n") or shown
         if terminal and shown:
             self._put(_CLEAR_LINE)
+
+    @staticmethod
+    def _on_terminal() -> bool:
+        with contextlib.suppress(ValueError, AttributeError):
+            return sys.stderr.isatty()
+        return False
 
     @staticmethod
     def _put(text: str) -> bool:

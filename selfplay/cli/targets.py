@@ -7,6 +7,7 @@ from typing import Any
 
 from selfplay.arena import is_engine, parse_agent, parse_opponent
 from selfplay.arena.agents import Agent, Analyst
+from selfplay.cli.output import say
 from selfplay.errors import ConfigError, RunError, SelfplayError, UnknownGameError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, parse_options, split_file
@@ -135,7 +136,7 @@ def opponent_agent(
             f"--simulations is {simulations}, but {text} searches as it likes",
             hint="how hard an engine thinks is said in its own text; see docs/engines.md",
         )
-    return parse_opponent(text, game)
+    return parse_opponent(text, game, say=lambda text: say(f"note: {text}", err=True))
 
 
 def unknown_game(*agents: str) -> SelfplayError:

@@ -83,12 +83,15 @@ class LiveMatch:
     @property
     def line(self) -> Line:
         """Returns the moves so far as the game writes them, for agents that must be told."""
-        moves = zip(self._views, self.actions, strict=False)
+        moves = list(zip(self._views, self.actions, strict=False))
         return Line(
             first=self._views[0].position,
             moves=tuple(
                 (int(seen.mover), self.game.action_to_string(seen.position.state, action))
                 for seen, action in moves
+            ),
+            forced=frozenset(
+                ply for ply, (seen, _) in enumerate(moves) if int(np.sum(seen.legal)) == 1
             ),
         )
 

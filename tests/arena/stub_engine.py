@@ -22,6 +22,8 @@ def main() -> None:
     arguments = parser.parse_args()
     stub = Stub(arguments)
     stub.note("started")
+    if arguments.fault == "banner":
+        say("Stub 1.0\nno warranty")
     for line in sys.stdin:
         stub.note(line.strip())
         if stub.gtp(line) if arguments.protocol == "gtp" else stub.uci(line):
@@ -82,6 +84,8 @@ class Stub:
         elif command == "play":
             if self.fault == "refuses":
                 return "?illegal move"
+            if self.fault == "no-pass" and words[1] == "pass":
+                return "?syntax error"
             self.moves.append(words[1])
         elif command == "genmove":
             # In capitals, as engines may: texts are compared without case.

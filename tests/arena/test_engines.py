@@ -37,11 +37,12 @@ from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import parse_people, play_in_terminal
 from selfplay.registry import make
 from selfplay.search.batches import stack
-from tests.arena.toys import ScriptedAgent, Tally, first_legal
+from tests.arena.toys import Passes, ScriptedAgent, Tally, first_legal
 
 KEY = jax.random.key(0)
 STUB = Path(__file__).with_name("stub_engine.py")
 DOCS = Path(__file__).parents[2] / "docs" / "engines.md"
+GRHINO = shutil.which("gtp-rhino", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/games"]))
 GNU_GO = shutil.which("gnugo", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/games"]))
 
 
@@ -54,6 +55,7 @@ def game():
 def patience(monkeypatch):
     """Lets programs end in their own way, however slow the machine."""
     monkeypatch.setattr("selfplay.arena.program._PARTING_SECONDS", 120.0)
+    monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 120.0)
 
 
 @pytest.fixture
@@ -219,7 +221,6 @@ def test_giving_up_at_once(game):
             "ended with exit code 3 when it was told 'genmove white'",
             "its last words: thinking hard | out of memory",
         ),
-        ("--fault babbles", "answers 'genmove white' with 'let me see', which is not GTP", "="),
         ("--fault wrong-id", "answers 'genmove white' with '=999 A3', which is not GTP", "="),
     ],
 )
@@ -260,6 +261,149 @@ def test_engines_that_keep_less_than_the_whole_protocol(game, fault):
     with engine(game, stub("gtp", f"--fault {fault}")) as agent:
         table = play_matches(game, agent, RandomAgent(game), num_matches=10, seed=1)
     assert table.matches == plain_matches()
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"), [("babbles", "let me see"), ("banner", "Stub 1.0"), ("none", "")]
+)
+@pytest.mark.parametrize("processes", [1, 3])
+def test_lines_that_are_no_answers_are_skipped_and_said_once(game, fault, line, processes):
+    notes = []
+    text = stub("gtp", f"--fault {fault}")
+    agent = parse_opponent(text, game, processes=processes, say=notes.append)
+    try:
+        table = play_matches(game, agent, RandomAgent(game), num_matches=10, seed=1)
+    finally:
+        agent.close()
+    assert table.matches == plain_matches()
+    said = f"{text} writes lines that are no answers, such as {line!r}: they are skipped"
+    assert notes == ([said] if line else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "speaks", "fault"),
+    [("gtp", "uci", ""), ("uci", "gtp", ""), ("gtp", "uci", "--fault banner")],
+)
+def test_an_engine_of_the_other_protocol_is_noticed_at_once(
+    game, log, monkeypatch, asked, speaks, fault
+):
+    # It knows no numbers, and is silent until it is asked in its own words.
+    monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 0.2)
+    text = f"{asked}:{sys.executable} {STUB} {speaks} {fault} --log {log}"
+    agent = parse_opponent(text, game)
+    begin = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        play_matches(game, agent, first_legal(game), num_matches=2)
+    assert time.monotonic() - begin < 100
+    assert str(caught.value) == f"{text} speaks {speaks.upper()}, not {asked.upper()}"
+    assert caught.value.hint == f"write {speaks}: instead of {asked}: in front of its command"
+    assert all(is_gone(process) for process in told(log))
+
+
+def test_who_is_slow_to_start_is_asked_and_plays_on(game, monkeypatch):
+    """A program that loads for long answers the word of the other protocol, too."""
+    monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 0.0)
+    with engine(game, stub("gtp")) as agent:
+        monkeypatch.setattr(GtpEngine, "_skip_refusal", patient(GtpEngine._skip_refusal))
+        table = play_matches(game, agent, RandomAgent(game), num_matches=10, seed=1)
+    assert table.matches == plain_matches()
+
+
+def patient(skip):
+    def skip_refusal(self):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 120.0)
+            skip(self)
+
+    return skip_refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gtp:cat", "answers 'known_command clear_board' with '1 known_command clear_board'"),
+        ("gtp:sh -c 'echo hello; sleep 1000'", "answers 'known_command clear_board' with 'hello'"),
+        ("uci:sh -c 'echo hello; sleep 1000'", "answers 'uci' with 'hello', which is not UCI"),
+    ],
+)
+def test_a_program_that_speaks_neither_is_not_waited_for(game, monkeypatch, text, said):
+    for module in ("gtp", "uci"):
+        monkeypatch.setattr(f"selfplay.arena.{module}.STRANGE_SECONDS", 0.3)
+    with pytest.raises(EngineError) as caught:
+        play_matches(game, parse_opponent(text, game), first_legal(game), num_matches=2)
+    assert str(caught.value).startswith(f"{text} {said}")
+
+
+@pytest.mark.parametrize("fault", ["no-pass", "none"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_forced_passes_are_skipped_where_the_engine_knows_none(log, fault, processes):
+    game, notes = Passes(), []
+    text = stub("gtp", f"--fault {fault}", log=log)
+    agent = parse_opponent(text, game, processes=processes, say=notes.append)
+    plain = play_matches(game, first_legal(game), last_legal(game), num_matches=2, opening_plies=0)
+    try:
+        table = play_matches(game, agent, last_legal(game), num_matches=2, opening_plies=0)
+    finally:
+        agent.close()
+    assert table.matches == plain.matches
+    refusal = f"{text} refuses 'play white pass': forced passes are skipped"
+    assert [note.replace("black", "white") for note in notes] == (
+        [] if fault == "none" else [refusal] * len(notes)
+    )
+    assert len(notes) <= 2 and (fault == "none" or notes)
+    commands = [line.partition(" ")[2] for lines in told(log).values() for line in lines]
+    # Two moves of a match are its own, and it is never asked for its pass.
+    assert sum(command.startswith("genmove") for command in commands) == 4
+    assert {"play white pass", "play black pass"} & set(commands)
+
+
+def test_a_pass_that_is_not_forced_must_be_understood():
+    game = Passes(free=True)
+    refused = pytest.raises(EngineError, match="refuses 'play white pass', which is legal here")
+    with engine(game, stub("gtp", "--fault no-pass")) as agent, refused:
+        play_matches(game, agent, last_legal(game), num_matches=2, opening_plies=0)
+
+
+def test_programs_that_are_there_and_cannot_be_run(game, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "my engine.py"
+    script.write_text("print('hello')\n")
+
+    def error(text):
+        with pytest.raises((ConfigError, EngineError)) as caught:
+            play_matches(game, parse_opponent(text, game), first_legal(game), num_matches=2)
+        return str(caught.value).removeprefix(f"agent is {text!r}, but "), caught.value.hint
+
+    said, hint = error(f"gtp:'{script}'")
+    assert said == f"{script} may not be run: it lacks the run bit"
+    assert hint.startswith(f"chmod +x '{script}'")
+    assert error(f"uci:{tmp_path}")[0] == f"{tmp_path} is a directory"
+    script.chmod(0o755)
+    said, hint = error("gtp:'my engine.py'")
+    assert said == "my engine.py is looked for on the PATH alone"
+    assert hint == "write './my engine.py' for the file in this directory"
+    said, hint = error("gtp:'./my engine.py'")
+    assert said.endswith("cannot be started: Exec format error") and "#!" in hint
+    script.write_text("#!/no/such/interpreter\n")
+    said, hint = error("gtp:'./my engine.py'")
+    assert "cannot be started" in said and "interpreter that its first line names" in hint
+    assert error("gtp:nowhere-to-be-found")[0] == "there is no program 'nowhere-to-be-found'"
+
+
+def test_a_program_that_ends_at_once_is_told_with_its_last_words(game):
+    agent = parse_opponent("gtp:sh -c 'echo no licence >&2; exit 7'", game)
+    with pytest.raises(EngineError, match="ended with exit code 7 when it was told") as caught:
+        play_matches(game, agent, first_legal(game), num_matches=2)
+    assert caught.value.hint == "its last words: no licence"
+
+
+@pytest.mark.skipif(GRHINO is None, reason="needs GRhino")
+def test_matches_against_an_othello_program_that_knows_no_pass():
+    game = make("othello", size=8)
+    with engine(game, f"gtp:{GRHINO}") as agent:
+        table = play_matches(game, agent, RandomAgent(game), num_matches=8)
+    passes = [match for match in table.matches if game.num_actions - 1 in match.actions]
+    assert passes and table.wins >= 7
 
 
 def test_ctrl_c_ends_the_engines(game, log, monkeypatch):

@@ -88,6 +88,56 @@ def always(action: int, game: Game[Any]) -> ScriptedAgent:
     return ScriptedAgent(f"always {action}", lambda state: action, game)
 
 
+@pytree
+class PassesState:
+    """Which of four cells are taken, and how many plies were played."""
+
+    taken: Any
+    ply: Any
+
+
+class Passes(Game[PassesState]):
+    """Players take turns at taking cells; at plies 1 and 4 they pass, and whoever has a3 wins.
+
+    The pass is the only legal move then, unless `free`: a cell may be taken instead.
+    """
+
+    name = "passes"
+    num_actions = 5
+    max_plies = 6
+    names = ("a3", "b3", "c3", "a2", "pass")
+
+    def __init__(self, *, free: bool = False) -> None:
+        self.free = free
+
+    def init(self, key):
+        return PassesState(taken=jnp.full(4, -1, jnp.int32), ply=jnp.int32(0))
+
+    def step(self, state, action):
+        taken = jnp.where(jnp.arange(4) == action, self.current_player(state), state.taken)
+        return PassesState(taken=taken, ply=state.ply + 1)
+
+    def current_player(self, state):
+        return state.ply % 2
+
+    def legal_action_mask(self, state):
+        passing = (state.ply == 1) | (state.ply == 4)
+        cells = (state.taken < 0) & (~passing | self.free)
+        return jnp.append(cells, passing)
+
+    def is_terminal(self, state):
+        return state.ply >= 6
+
+    def returns(self, state):
+        return jnp.array([1.0, -1.0]) * jnp.where(state.taken[0] == 1, -1, 1)
+
+    def observe(self, state):
+        return state.taken.astype(jnp.float32)
+
+    def action_to_string(self, state, action):
+        return self.names[action]
+
+
 def first_legal(game: Game[Any]) -> ScriptedAgent:
     """Returns an agent that always plays its first legal action."""
     return ScriptedAgent(
