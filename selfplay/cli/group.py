@@ -15,6 +15,8 @@ import typer
 from typer.core import TyperGroup
 
 from selfplay.cli.leaving import INTERRUPTED, Interruptible
+from selfplay.cli.output import say
+from selfplay.cli.process import discard_output
 from selfplay.errors import SelfplayError
 
 # Typer may carry its own Click: the base classes are reached through what it exports.
@@ -65,6 +67,10 @@ class Commands(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             _show("interrupted", "", debug)
             sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # As in `selfplay matches RUN | head`: whoever read has seen enough.
+            discard_output()
+            sys.exit(1)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 _show(f"the disk is full: {error}", "free some space", debug)
@@ -114,9 +120,9 @@ def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:
 def _show(message: str, hint: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     if hint:
-        typer.echo(f"\nhint: {hint}", err=True)
+        say(f"\nhint: {hint}", err=True)
 
 
 def _lower(message: str) -> str:

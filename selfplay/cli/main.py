@@ -30,6 +30,7 @@ from selfplay.cli import (
 from selfplay.cli.group import Commands
 from selfplay.cli.options import examples
 from selfplay.cli.output import say
+from selfplay.cli.process import Ending, prepare_streams
 
 # No rich markup: "RUN[@UPDATE]" would be taken for it.
 app = typer.Typer(
@@ -80,4 +81,10 @@ for module in (
 
 def main() -> None:
     """Runs the command that was typed; does not return."""
-    app()
+    ending = Ending()
+    prepare_streams()
+    try:
+        app()
+    except SystemExit as leaving:
+        ending.status = leaving.code if isinstance(leaving.code, int) else 0
+        raise

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +12,13 @@ import typer
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Prints a line of text on stdout, or on stderr."""
-    typer.echo(text, err=err)
+    # The stream is named, because Click writes UTF-8 to one that is ASCII if it chooses itself.
+    typer.echo(text, file=sys.stderr if err else sys.stdout)
 
 
 def say_json(document: Any, *, indent: int | None = 1) -> None:
     """Prints one JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=indent, allow_nan=False))
+    say(json.dumps(document, indent=indent, allow_nan=False))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

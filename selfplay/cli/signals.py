@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM while training: the first one saves, the second one leaves at once."""
+"""Ctrl-C, SIGTERM, SIGHUP while training: the first one saves, another Ctrl-C leaves at once."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -19,7 +20,9 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class StopSignals:
-    """Listens to SIGINT and SIGTERM as long as its context lasts.
+    """Listens to SIGINT, SIGTERM and SIGHUP as long as its context lasts.
+
+    SIGHUP comes when the terminal is closed. Under nohup it is ignored, and stays so.
 
     A handler in Python would have to wait until the compiled code that runs now has returned, and
     could not print while the interrupted code is printing. So a thread of its own listens.
@@ -68,10 +71,7 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         """Takes the signals over."""
-        self._before = {
-            number: signal.signal(number, lambda *_: None)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._before = {number: signal.signal(number, lambda *_: None) for number in _numbers()}
         self._wakeup = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
         self._terminal = _hide_control_characters()
         self._listener = threading.Thread(target=self._listen, name="signals", daemon=True)
@@ -103,7 +103,7 @@ class StopSignals:
             if not received:
                 break
             number = received[0]
-            if number not in (signal.SIGINT, signal.SIGTERM):
+            if number not in self._before:
                 continue
             stop = self._stop
             if stop is None or (self.stopped and number == signal.SIGINT):
@@ -126,6 +126,14 @@ class StopSignals:
         return 0
 
 
+def _numbers() -> list[signal.Signals]:
+    """Returns the signals to listen to."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, hangup]
+
+
 def _hide_control_characters() -> list[Any] | None:
     """Returns the terminal's settings after changing them so that no ^C moves the live screen."""
     if not sys.__stdin__ or not sys.__stdin__.isatty():
@@ -138,8 +146,10 @@ def _hide_control_characters() -> list[Any] | None:
 
 
 def _restore(settings: list[Any] | None) -> None:
-    if settings is not None and sys.__stdin__:
-        termios.tcsetattr(sys.__stdin__, termios.TCSANOW, settings)
+    # The terminal may be gone.
+    with contextlib.suppress(termios.error):
+        if settings is not None and sys.__stdin__:
+            termios.tcsetattr(sys.__stdin__, termios.TCSANOW, settings)
 
 
 def _leave(status: int) -> NoReturn:

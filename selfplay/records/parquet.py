@@ -91,7 +91,7 @@ def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
         RecordError: the bytes are not a complete file of matches; names `source`.
     """
     try:
-        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        table = _read(data)
         if not table.schema.equals(SCHEMA):
             raise RecordError(
                 f"{source} does not have the columns of a file of matches",
@@ -105,6 +105,17 @@ def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
             f"{source} is damaged: {reason}",
             hint="move the file out of the run to go on without its matches",
         ) from error
+
+
+def _read(data: bytes) -> pa.Table:
+    """Returns the table in a Parquet file, read by this thread alone.
+
+    Arrow's own threads would hold `data`, a Python object, and may let go of it only when the
+    interpreter has ended already: the process aborts then. The files are small.
+    """
+    source = pa.BufferReader(data)
+    with pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True) as file:
+        return file.read(use_threads=False)
 
 
 def written_by(data: bytes) -> str:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,20 @@ def test_a_directory_of_files_can_be_asked(tmp_path: Path) -> None:
     wanted = {match.match_id for match in MATCHES if match.plies > 10}
     assert set(table.column("match_id").to_pylist()) == wanted
     assert 0 < len(wanted) < len(MATCHES)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_reading_starts_no_thread(tmp_path: Path) -> None:
+    """A thread of Arrow that lets go of the bytes while Python ends would abort the process."""
+    file = tmp_path / "matches"
+    file.write_bytes(encode_matches([sample(1), sample(2)]))
+    code = f"""
+import os
+from selfplay.records import decode_matches
+data = open({str(file)!r}, "rb").read()
+before = len(os.listdir("/proc/self/task"))
+matches = decode_matches(data, source="file")
+print(len(matches), len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 0\n"
