@@ -163,7 +163,7 @@ class Follower:
         if not beats:
             self._suspended_at = None
             return
-        beat = max(beats, key=lambda one: one.time)
+        beat = min(beats, key=lambda one: one.age)
         if beat.time == self._beat:
             return
         # Whether it is new is seen by its change, because the clocks of hosts differ.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import socket
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,13 +89,12 @@ def _asked(role: str, id: str | None, here: bool) -> str:
 
 
 def _row(beat: Heartbeat, max_age_seconds: float) -> dict[str, Any]:
-    ago = max(0.0, time.time() - beat.time)
     return {
         "role": beat.role,
         "id": beat.id,
         "host": beat.host,
-        "alive": beat.alive and ago <= max_age_seconds,
+        "alive": beat.alive and beat.age <= max_age_seconds,
         "ready": bool(beat.fields.get("ready", True)),
         "state": str(beat.fields.get("state", "")),
-        "seconds_ago": ago,
+        "seconds_ago": beat.age,
     }

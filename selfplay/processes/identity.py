@@ -13,6 +13,7 @@ from pathlib import Path
 from selfplay.errors import ConfigError, RunError
 from selfplay.processes.bounds import Bounds
 from selfplay.run import Heartbeat, RunDirectory, read_heartbeats
+from selfplay.run.heartbeats import CLOCKS_DIFFER_SECONDS
 
 _MOST_OF_A_HOST = 1000
 _SILENCE_SECONDS = 12.0
@@ -81,7 +82,8 @@ def _lock(stack: contextlib.ExitStack, run: RunDirectory, role: str, id: str) ->
 def _refuse_if_beating(run: RunDirectory, role: str, id: str, bounds: Bounds) -> None:
     """Raises `RunError` if a process of this id on another host is alive."""
     first = _foreign_beat(run, role, id)
-    if first is None or not first.alive:
+    # One that looks dead may be alive where the clocks differ, which watching it tells.
+    if first is None or (not first.alive and first.age > CLOCKS_DIFFER_SECONDS):
         return
     begin = bounds.elapsed
     while not bounds.over and bounds.elapsed - begin < _SILENCE_SECONDS:

@@ -20,6 +20,8 @@ _LITTLE_SPACE_BYTES = 500e6
 _LONG_SECONDS = 120.0
 _STALE_SECONDS = 30.0
 _CLOCK_SECONDS = 10.0
+_WATCH_SECONDS = 7.0
+"""More than the five seconds from one heartbeat to the next."""
 _COUNTERS = ("matches", "positions", "elapsed_seconds")
 _RECENT = ("recent_matches", "results", "truncated_share", "mean_length")
 
@@ -44,7 +46,7 @@ def run_status(place: Place) -> dict[str, Any]:
     """
     run = RunDirectory.open(place)
     problems: list[str] = []
-    beats = read_heartbeats(run.store)
+    beats = read_heartbeats(run.store, watch_seconds=_WATCH_SECONDS)
     checkpoint = run.checkpoints.latest()
     metadata = _metadata(run, checkpoint, problems)
     cursor = metadata.get("cursor", {})
@@ -55,7 +57,9 @@ def run_status(place: Place) -> dict[str, Any]:
         if fields.get("update", -1) >= progress["update"]:
             progress |= {key: fields[key] for key in progress if key in fields}
     age = _age(metadata)
-    problems += process_problems(beats, checkpoint=checkpoint, checkpoint_age=age)
+    problems += process_problems(
+        beats, checkpoint=checkpoint, checkpoint_age=_published_age(run, checkpoint, age)
+    )
     if run.store.path is not None:
         free = shutil.disk_usage(run.store.path).free
         if free < _LITTLE_SPACE_BYTES:
@@ -94,11 +98,12 @@ def process_problems(
     problems = [_silence(beat) for beat in beats if not beat.alive]
     alive = [beat for beat in beats if beat.alive]
     for beat in alive:
-        ahead = beat.time - time.time()
-        if ahead > _CLOCK_SECONDS:
+        ahead = beat.ahead or 0.0
+        if abs(ahead) > _CLOCK_SECONDS:
             problems.append(
-                f"the clock of {beat.host}, where {beat.role} {beat.id} runs, is {ahead:.0f} "
-                "seconds ahead of this one"
+                f"the clock of {beat.host}, where {beat.role} {beat.id} runs, is "
+                f"{abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} that of the "
+                "store"
             )
         problems += [
             f"{beat.role} {beat.id}: {beat.fields[key]}"
@@ -150,6 +155,14 @@ def _recent(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return None
 
 
+def _published_age(run: RunDirectory, update: int | None, age: float | None) -> float | None:
+    """Returns the least that the clocks of the trainer and of the store say of a checkpoint."""
+    published = None if update is None else run.checkpoints.published_at(update)
+    if published is None or age is None:
+        return age
+    return min(age, max(0.0, time.time() - published))
+
+
 def _plan(run: RunDirectory, metadata: dict[str, Any]) -> dict[str, float]:
     """Returns the planned length: `minutes` and `updates`, 0 for none.
 
@@ -169,15 +182,14 @@ def _process(beat: Heartbeat) -> dict[str, Any]:
         "matches_per_second": beat.fields.get("matches_per_second"),
         "host": beat.host,
         "pid": beat.pid,
-        "seconds_ago": max(0.0, time.time() - beat.time),
+        "seconds_ago": beat.age,
     }
 
 
 def _silence(beat: Heartbeat) -> str:
-    ago = max(0.0, time.time() - beat.time)
     return (
         f"{beat.role} {beat.id} (pid {beat.pid} on {beat.host}) ended without saying so, "
-        f"{ago:.0f} seconds ago or less; the same command goes on from the newest checkpoint"
+        f"{beat.age:.0f} seconds ago or less; the same command goes on from the newest checkpoint"
     )
 
 

@@ -16,6 +16,12 @@ from selfplay.run.store import Place, Store, open_store
 MAX_AGE_SECONDS = 120.0
 """A process that has been silent for longer counts as dead."""
 
+CLOCKS_DIFFER_SECONDS = 3600.0
+"""A heartbeat that looks older than that is old, however wrong the clocks are."""
+
+_AHEAD_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+
 FOLDER = "heartbeats"
 
 _OWN_FIELDS = ("role", "id", "pid", "host", "process_space", "time")
@@ -30,7 +36,10 @@ class Heartbeat:
         id: tells processes of one role apart.
         pid: its process id, on `host`.
         host: where it runs.
-        time: when it said so, in seconds since 1970.
+        time: when it said so, in seconds since 1970 by the clock of `host`.
+        age: seconds since then, 0 or more, as far as the clocks tell.
+        ahead: seconds by which the clock of `host` is ahead of that of the store; None if the
+            store does not tell times.
         alive: whether it is still there: not silent for too long and, as far as this process can
             see, still running.
         fields: the rest: "update", "checkpoint", "matches_per_second", ...
@@ -41,8 +50,15 @@ class Heartbeat:
     pid: int
     host: str
     time: float
+    age: float
+    ahead: float | None
     alive: bool
     fields: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Role and id, which no other process of the run has."""
+        return f"{self.role} {self.id}"
 
 
 def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str, Any]) -> None:
@@ -75,34 +91,79 @@ def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:
     open_store(run).delete(_name(role, id))
 
 
-def read_heartbeats(run: Place | Store) -> list[Heartbeat]:
+def read_heartbeats(run: Place | Store, *, watch_seconds: float = 0.0) -> list[Heartbeat]:
     """Returns the heartbeats of a run, the dead included, by role and id.
+
+    The age of a heartbeat is the least that the clock of its host and that of the store say: one
+    of them may be wrong. If the clock of this host is wrong, watching tells.
+
+    Args:
+        run: the run.
+        watch_seconds: how long to see whether a heartbeat of another host changes, if it looks old
+            and might be young by other clocks.
 
     Raises:
         StorageError: the store cannot be reached.
     """
     store = open_store(run)
+    beats = _read(store)
+    doubtful = {beat.name: beat.time for beat in beats if _is_doubtful(beat)}
+    deadline = time.monotonic() + watch_seconds
+    changed: set[str] = set()
+    while set(doubtful) > changed and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        beats = _read(store)
+        changed = {beat.name for beat in beats if doubtful.get(beat.name, beat.time) != beat.time}
+    return [
+        dataclasses.replace(beat, age=0.0, alive=True) if beat.name in changed else beat
+        for beat in beats
+    ]
+
+
+def _read(store: Store) -> list[Heartbeat]:
     beats = []
-    for name in store.names(FOLDER):
-        if not name.endswith(".json"):
+    for entry in store.entries(FOLDER):
+        if not entry.name.endswith(".json"):
             continue
         try:
-            beat = json.loads(store.read(name))
-            beats.append(
-                Heartbeat(
-                    role=str(beat["role"]),
-                    id=str(beat["id"]),
-                    pid=int(beat["pid"]),
-                    host=str(beat["host"]),
-                    time=float(beat["time"]),
-                    alive=_is_alive(beat),
-                    fields={key: beat[key] for key in beat if key not in _OWN_FIELDS},
-                )
-            )
+            beats.append(_heartbeat(json.loads(store.read(entry.name)), entry.time))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             # Gone since the listing, or not written by us: says nothing about anybody.
             continue
     return beats
+
+
+def _heartbeat(beat: Mapping[str, Any], stored_at: float) -> Heartbeat:
+    """Returns a heartbeat from its content and its time in the store, 0 if that is not known."""
+    written = float(beat["time"])
+    now = time.time()
+    ages = [now - stored_at] if stored_at else []
+    # One that comes from the future tells nothing of its age.
+    if now - written >= -_AHEAD_SECONDS or not ages:
+        ages.append(now - written)
+    age = max(0.0, min(ages))
+    # A process id of another host or container means nothing here.
+    gone = _is_here(beat) and not process_exists(int(beat["pid"]))
+    return Heartbeat(
+        role=str(beat["role"]),
+        id=str(beat["id"]),
+        pid=int(beat["pid"]),
+        host=str(beat["host"]),
+        time=written,
+        age=age,
+        ahead=written - stored_at if stored_at else None,
+        alive=age <= MAX_AGE_SECONDS and not gone,
+        fields={key: beat[key] for key in beat if key not in _OWN_FIELDS},
+    )
+
+
+def _is_here(beat: Mapping[str, Any]) -> bool:
+    return beat.get("process_space") == process_space()
+
+
+def _is_doubtful(beat: Heartbeat) -> bool:
+    foreign = beat.host != socket.gethostname()
+    return foreign and MAX_AGE_SECONDS < beat.age < CLOCKS_DIFFER_SECONDS
 
 
 def store_clock_offset(run: Place | Store, role: str, id: str) -> float | None:
@@ -148,10 +209,3 @@ def _name(role: str, id: str) -> str:
             f"the {role} id is {id!r}, but must be letters, digits, dots, dashes and underscores"
         )
     return f"{FOLDER}/{role}-{id}.json"
-
-
-def _is_alive(beat: Mapping[str, Any]) -> bool:
-    if time.time() - float(beat["time"]) > MAX_AGE_SECONDS:
-        return False
-    # A process id of another host or container means nothing here.
-    return beat.get("process_space") != process_space() or process_exists(int(beat["pid"]))

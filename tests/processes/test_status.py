@@ -15,7 +15,15 @@ from tests.processes.runs import make_run, tiny_parts, train_all
 
 def beat(role: str, id: str, *, alive: bool = True, ahead: float = 0.0, **of: Any) -> Heartbeat:
     return Heartbeat(
-        role=role, id=id, pid=7, host="h", time=time.time() + ahead, alive=alive, fields=of
+        role=role,
+        id=id,
+        pid=7,
+        host="h",
+        time=time.time() + ahead,
+        age=0.0,
+        ahead=ahead,
+        alive=alive,
+        fields=of,
     )
 
 
@@ -55,7 +63,11 @@ def test_all_is_well() -> None:
         ),
         (
             [beat("worker", "w", checkpoint=8, ahead=1e6)],
-            "the clock of h, where worker w runs, is ",
+            "the clock of h, where worker w runs, is 1000000 seconds ahead of that of the store",
+        ),
+        (
+            [beat("worker", "w", checkpoint=8, ahead=-300.0)],
+            "the clock of h, where worker w runs, is 300 seconds behind that of the store",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from selfplay.run import read_heartbeats, remove_heartbeat, write_heartbeat
 NO_PROCESS = 2**22 + 1
 
 
-def change(path: Path, **fields: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+def change(path: Path, *, stored_at: float | None = None, **fields: object) -> None:
+    """Changes a heartbeat; it is stored at the time that it says itself unless told otherwise."""
+    beat = {**json.loads(path.read_text()), **fields}
+    path.write_text(json.dumps(beat))
+    when = beat["time"] if stored_at is None else stored_at
+    os.utime(path, (when, when))
 
 
 def test_write_and_read(tmp_path: Path) -> None:
@@ -26,7 +31,7 @@ def test_write_and_read(tmp_path: Path) -> None:
     assert worker.fields == {"checkpoint": 7, "matches_per_second": 1.5}
     remove_heartbeat(tmp_path, "trainer", "a")
     remove_heartbeat(tmp_path, "trainer", "a")
-    assert read_heartbeats(tmp_path) == [worker]
+    assert [beat.name for beat in read_heartbeats(tmp_path)] == ["worker b.1"]
 
 
 def test_none(tmp_path: Path) -> None:
@@ -50,6 +55,62 @@ def test_dead_after_silence_or_without_process(tmp_path: Path) -> None:
     # A process id of another host means nothing here.
     change(file, process_space="elsewhere.1")
     assert alive()
+
+
+def test_a_wrong_clock_kills_nobody(tmp_path: Path) -> None:
+    write_heartbeat(tmp_path, "worker", "a", {})
+    file = tmp_path / "heartbeats" / "worker-a.json"
+    now = time.time()
+
+    def read() -> tuple[bool, int, int]:
+        (beat,) = read_heartbeats(tmp_path)
+        assert beat.ahead is not None
+        return beat.alive, round(beat.age), round(beat.ahead)
+
+    elsewhere = {"process_space": "elsewhere.1", "host": "elsewhere"}
+    # Five minutes or a day behind: the store, here the file system, knows better.
+    change(file, time=now - 300, stored_at=now - 5, **elsewhere)
+    assert read() == (True, 5, -295)
+    change(file, time=now - 86400, stored_at=now)
+    assert read() == (True, 0, -86400)
+    # Ahead: its own word counts no longer, and it is not alive for ever.
+    change(file, time=now + 300, stored_at=now - 5)
+    assert read() == (True, 5, 305)
+    change(file, time=now + 300, stored_at=now - 130)
+    assert read() == (False, 130, 430)
+    # The clock of the store itself is behind.
+    change(file, time=now - 5, stored_at=now - 300)
+    assert read() == (True, 5, 295)
+
+
+def test_if_the_clock_of_the_reader_is_ahead_watching_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(id: str, ago: float) -> None:
+        write_heartbeat(tmp_path, "worker", id, {})
+        now = time.time()
+        file = tmp_path / "heartbeats" / f"worker-{id}.json"
+        change(file, time=now - ago, process_space="elsewhere.1", host="elsewhere")
+
+    for id in ("lives", "dead"):
+        write(id, 300)
+    assert [beat.alive for beat in read_heartbeats(tmp_path)] == [False, False]
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        write("lives", 299)
+
+    monkeypatch.setattr("selfplay.run.heartbeats.time.sleep", sleep)
+    dead, lives = read_heartbeats(tmp_path, watch_seconds=0.2)
+    assert (dead.id, dead.alive, lives.id, lives.alive) == ("dead", False, "lives", True)
+    assert round(dead.age) == 300 and lives.age == 0
+    # Nobody waits for what is certain.
+    looks.clear()
+    write("dead", 4000)
+    write("lives", 0)
+    read_heartbeats(tmp_path, watch_seconds=60)
+    assert looks == []
 
 
 def test_foreign_files_say_nothing(tmp_path: Path) -> None:

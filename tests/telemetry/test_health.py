@@ -47,6 +47,7 @@ def change(path: Path, role: str, id: str, *, seconds_ago: float = 0.0, **fields
     document = json.loads(file.read_text())
     document["time"] -= seconds_ago
     file.write_text(json.dumps(document | fields))
+    os.utime(file, (document["time"], document["time"]))
 
 
 def text_of(run: Path, role: str, **options: Any) -> tuple[bool, str]:
