@@ -4,6 +4,7 @@ import contextvars
 import dataclasses
 import errno
 import os
+import shlex
 import shutil
 import sys
 import traceback
@@ -92,13 +93,13 @@ def program() -> str:
     """Returns how a person calls this program again: "selfplay" where that finds it."""
     typed = Path(sys.argv[0])
     if typed.name == "__main__.py":
-        return f"{Path(sys.executable).name} -m selfplay"
+        return f"{shlex.quote(Path(sys.executable).name)} -m selfplay"
     found = shutil.which("selfplay")
     if typed.name != "selfplay" or not typed.exists():
         return "selfplay"
     if found is not None and os.path.samefile(found, typed):
         return "selfplay"
-    return str(typed)
+    return shlex.quote(str(typed))
 
 
 def _in_the_rules() -> SelfplayError | None:

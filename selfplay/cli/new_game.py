@@ -3,7 +3,6 @@
 import importlib.util
 import keyword
 import re
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +85,9 @@ def new_game(
     if size is None:
         size = typer.prompt("size", default=usual, type=int) if asking else usual
     check_range("--size", size, low=least, high=most)
-    directory = [] if into == Path() else [f"cd {shlex.quote(str(into))}"]
+    from selfplay.run.names import typed
+
+    directory = [] if into == Path() else [f"cd {typed(into)}"]
     commands = [f"{program()} {command}" for command in _commands(name)]
     files = _files(name, kind, board, size, package=package)
     _write(into, files)

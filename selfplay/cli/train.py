@@ -358,7 +358,9 @@ def _ending(
     loop: "Loop", reached: list[tuple[str, str]], *, finished: bool, typed: Invocation
 ) -> str:
     """Returns what was reached and what to do next."""
-    run = shlex.quote(loop.run.url)
+    from selfplay.run.names import typed as as_typed
+
+    run = as_typed(loop.run.url)
     commands = [f"play {run}", f"arena {run} mcts:1000", f'analyze {run} --moves ""']
     lines = [facts(reached)]
     # Commands are not wrapped: they are there to be copied.

@@ -10,6 +10,7 @@ from selfplay.processes.bounds import Bounds
 from selfplay.processes.following import Published, load_published
 from selfplay.run import Config, RunDirectory, is_run
 from selfplay.run.config import WORKER_KEYS
+from selfplay.run.names import typed
 from selfplay.telemetry import Monitor
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def wait_for_run(place: str, bounds: Bounds, listeners: Listeners) -> RunDirecto
     Raises:
         RunError: its run.toml is damaged or of a newer selfplay.
     """
-    command = f"selfplay trainer --run {place} --game GAME"
+    command = f"selfplay trainer --run {typed(place)} --game GAME"
     return _ask_store(
         lambda: RunDirectory.open(place) if is_run(place) else None,
         bounds,

@@ -26,6 +26,7 @@ from selfplay.processes.steps import Step, agree
 from selfplay.processes.strength import StrengthMeter
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory
+from selfplay.run.names import typed
 from selfplay.run.retention import Retention
 from selfplay.telemetry import Monitor, Progress, Reporter, make_reporter
 
@@ -272,7 +273,7 @@ class Loop:
         self._hunger.wait(self._pace.stopped)
 
     def _say_hungry(self) -> None:
-        command = f"selfplay worker --run {self.run.url}"
+        command = f"selfplay worker --run {typed(self.run.url)}"
         self._say(f"waiting for matches: is there a worker? {command}")
 
     def _say(self, text: str) -> None:

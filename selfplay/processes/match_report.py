@@ -12,6 +12,7 @@ from selfplay.records import MatchRecord, decode_matches, written_by
 from selfplay.registry import GameSpec
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.run import Config, Place, RunDirectory, settings_hash
+from selfplay.run.names import typed
 
 
 def newest_matches(
@@ -216,5 +217,5 @@ def _find(run: RunDirectory, match_id: str) -> MatchRecord:
                 return match
     raise RecordError(
         f"{run.url} has no match {match_id!r}",
-        hint=f"selfplay matches {run.url} lists the matches",
+        hint=f"selfplay matches {typed(run.url)} lists the matches",
     )

@@ -1,6 +1,7 @@
 """A run that begins with the weights of another one, and with nothing else of it."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,7 +101,7 @@ class Source:
         """Returns the settings that give the network of the source."""
         own, other = self.config.to_dict(), config.to_dict()
         different = [
-            f"--set {section}.{key}={own[section][key]}"
+            "--set " + shlex.quote(f"{section}.{key}={own[section][key]}")
             for section, keys in (("network", own["network"]), ("learner", ["next_policy_weight"]))
             for key in keys
             if own[section][key] != other[section][key]

@@ -25,6 +25,7 @@ from selfplay.run.manifest import (
     read_verified,
     write_manifest,
 )
+from selfplay.run.names import typed
 from selfplay.run.storage import storage_errors, sync_tree
 from selfplay.run.store import Listener
 from selfplay.run.trees import check_tree, into, nest, read_tree, write_tree
@@ -324,7 +325,7 @@ class Checkpoints(abc.ABC):
         """Returns `read()`; if it fails, names the checkpoints that could be used instead."""
         others = [other for other in self.updates() if other != update]
         listed = ", ".join(map(str, others[-10:]))
-        hint = f"use {self.url}@UPDATE; other complete checkpoints are: {listed}"
+        hint = f"use {typed(f'{self.url}@UPDATE')}; other complete checkpoints are: {listed}"
         if not self._is_there(update):
             raise CheckpointError(
                 f"{self.url} has no checkpoint {update}",

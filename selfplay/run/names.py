@@ -1,6 +1,7 @@
 """What RUN and RUN@UPDATE stand for, wherever the run lies."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def split_checkpoint_name(text: str) -> tuple[str, int | None]:
     if not re.fullmatch(r"[0-9]+", update):
         raise CheckpointError(
             f"{text!r} names no checkpoint: {update!r} is not an update number",
-            hint=f"write {run}@UPDATE, or {run} for the newest",
+            hint=f"write {typed(f'{run}@UPDATE')}, or {typed(run)} for the newest",
         )
     return run, int(update)
 
@@ -100,6 +101,24 @@ def split_simulations(text: str) -> tuple[str, int | None]:
     """
     match = re.fullmatch(r"(.+):([0-9]+)", text, re.DOTALL)
     return (text, None) if match is None or _is_path(text) else (match[1], int(match[2]))
+
+
+def typed(place: Place) -> str:
+    """Returns a path or URL as it is typed in a shell, so that commands in hints can be copied."""
+    text = str(place)
+    if text.startswith("-"):
+        # Else it would be taken for an option.
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    # A tab or a line break would not survive the way from the screen to the shell.
+    escaped = "".join(
+        char
+        if char.isprintable()
+        else (f"\\x{ord(char):02x}" if char.isascii() else f"\\u{ord(char):04x}")
+        for char in text.replace("\\", "\\\\").replace("'", "\\'")
+    )
+    return f"$'{escaped}'"
 
 
 def _is_path(text: str) -> bool:

@@ -1,6 +1,8 @@
 """A run may lie at any path: what is saved there can be read there."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from selfplay.errors import ConfigError, StorageError
 from selfplay.run import open_checkpoints, open_store, trees
 from selfplay.run.directory_checkpoints import DirectoryCheckpoints
 from selfplay.run.manifest import MANIFEST
+from selfplay.run.names import typed
 from selfplay.run.remote_checkpoints import RemoteCheckpoints
 from tests.names import ODD_NAMES, ODDEST_NAME
 
@@ -121,3 +124,19 @@ def test_a_store_that_loses_what_it_is_given_is_noticed(
     assert checkpoints.latest() == 2
     if lost != MANIFEST:
         assert checkpoints.load(2, "weights")["w"][0, 0] == 2.0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash reads the names back")
+def test_names_in_hints_can_be_copied_into_a_shell() -> None:
+    names = [*ODD_NAMES, ODDEST_NAME, "\x7f\x85 '\\"]
+    words = " ".join(typed(name) for name in names)
+    assert words.isprintable()
+    done = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {words}"],
+        env={"LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=True,
+    )
+    read = done.stdout.decode().split("\0")[:-1]
+    assert [name.removeprefix("./") for name in read] == names
+    assert typed("runs/connect_four") == "runs/connect_four"
