@@ -156,9 +156,10 @@ class LiveMatch:
 def play_text(game: Game[Any], text: str, *, seed: int = 0) -> LiveMatch:
     """Returns the match after moves written with spaces between them; no text is the start.
 
-    A bare integer is always an action number, anything else is read by `string_to_action`. In a
-    game of chance a move may be followed by `roll:OUTCOME`, an outcome as the game writes it, or
-    `roll:#NUMBER`; where it is left out, the seed decides. The first roll belongs to the start.
+    A bare integer is always an action number, and so is `#NUMBER`; anything else is read by
+    `string_to_action`. In a game of chance a move may be followed by `roll:OUTCOME`, an outcome as
+    the game writes it, or `roll:#NUMBER`; where it is left out, the seed decides. The first roll
+    belongs to the start.
 
     Raises:
         IllegalActionError: a move is not legal, or a roll not possible; the message names its ply.
@@ -173,8 +174,8 @@ def play_text(game: Game[Any], text: str, *, seed: int = 0) -> LiveMatch:
                     hint="the first roll belongs to the start, which --seed chooses",
                 )
             continue
-        is_number = re.fullmatch(r"[+-]?[0-9]+", token)
-        action = int(token) if is_number else _named_action(match, token)
+        is_number = re.fullmatch(r"#[0-9]+|[+-]?[0-9]+", token)
+        action = int(token.removeprefix("#")) if is_number else _named_action(match, token)
         following = tokens[index + 1] if index + 1 < len(tokens) else ""
         if isinstance(game, ChanceGame) and following.startswith(_ROLL):
             match.play(action, _named_outcome(match, game, action, following))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -16,9 +17,10 @@ from selfplay.play.live import LiveMatch
 from selfplay.search.batches import stack
 
 _SHOWN_MOVES = 5
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 _HELP = """\
   a move      as this game writes it; "moves" lists them
-  #N          action number N
+  #N          action number N; N will do in a game that does not write moves as numbers
   moves       the legal moves
   hint        what the agent would play here
   undo        take back your last move
@@ -170,10 +172,7 @@ class _Table:
         """Plays what was typed; says why not, and returns False, if it is no legal move."""
         match = self._match
         try:
-            if text.startswith("#") and text[1:].strip().isdecimal():
-                match.play(int(text[1:]))
-            else:
-                match.play(match.game.string_to_action(match.position.state, text))
+            match.play(self._action(text))
         except IllegalActionError as error:
             self._say(f"{error}" + (f"; {error.hint}" if error.hint else ""))
         # A game that reads its moves with int() or a table says so in its own way.
@@ -183,6 +182,23 @@ class _Table:
             self._say_roll()
             return True
         return False
+
+    def _action(self, text: str) -> int:
+        """Returns the action that was typed: as the game writes it, "#N", or else a number.
+
+        In a game that writes its moves as numbers, a number is never taken for that of an action:
+        one that is not legal as a move would then be another move.
+        """
+        match = self._match
+        number = re.fullmatch(r"(#\s*)?([0-9]{1,9})", text)
+        if number is not None and number[1]:
+            return int(number[2])
+        try:
+            return match.game.string_to_action(match.position.state, text)
+        except (IllegalActionError, ValueError, LookupError):
+            if number is None or any(_NUMBER.fullmatch(match.name(a)) for a in match.legal):
+                raise
+            return int(number[2])
 
     def _say_roll(self) -> None:
         """Writes what chance did after the last move, if anything."""

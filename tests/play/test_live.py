@@ -4,7 +4,8 @@ import pytest
 
 from selfplay.errors import IllegalActionError
 from selfplay.games.tic_tac_toe import TicTacToe
-from selfplay.play import LiveMatch
+from selfplay.play import LiveMatch, play_text
+from selfplay.registry import make
 from tests.arena.toys import Tally
 
 
@@ -24,6 +25,11 @@ def test_a_refused_move_changes_nothing():
     with pytest.raises(IllegalActionError):
         match.play(4)
     assert match.actions == [4] and match.player == 1
+
+
+def test_written_moves():
+    game = make("connect_four")
+    assert play_text(game, "3 #3 0").actions == [3, 3, 0]
 
 
 def test_the_end_and_the_result():

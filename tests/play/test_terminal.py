@@ -8,6 +8,7 @@ from selfplay.arena import RandomAgent, SolverAgent, mcts_agent
 from selfplay.errors import ConfigError
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import parse_people, play_in_terminal
+from selfplay.registry import make
 from tests.arena.toys import Tally, always, first_legal
 
 
@@ -77,6 +78,24 @@ def test_illegal_input_is_explained_and_asked_again(game):
     assert "'zz' is not a legal move here" in text
     assert "action 4 is not legal at ply 1; legal actions: 0 1 2 3 5 6 7 8" in text
     assert "action 99 is not legal at ply 1" in text
+
+
+def test_a_bare_integer_is_an_action_number(game):
+    session, text = play(game, first_legal(game), "both", "4", "a1", "4", "99", "0", "quit")
+    assert session.actions == (4, 6, 0)
+    assert "action 4 is not legal at ply 2" in text
+    assert "action 99 is not legal at ply 2" in text
+
+
+def test_where_moves_are_written_as_numbers_a_number_is_such_a_move():
+    """Column 1 is action 0; a number that is no column is not taken for an action."""
+    game = make("connect_four")
+    session, text = play(game, first_legal(game), "both", "1", "0", "7", "#6", "quit")
+    assert session.actions == (0, 6, 6)
+    assert "'0' is not a legal move here" in text
+    # In a full column the number of another column must not be played.
+    full = play(game, first_legal(game), "both", *"222222", "2", "quit")[0]
+    assert full.actions == (1,) * 6
 
 
 def test_a_game_that_reads_moves_carelessly_does_not_end_the_match():
