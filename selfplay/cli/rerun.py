@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from selfplay.cli.options import Devices, Json
+from selfplay.cli.options import Devices, Json, MovedGame
 from selfplay.cli.output import facts, say, say_json
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -35,6 +35,7 @@ def rerun(
         ),
     ] = None,
     devices: Devices = None,
+    game: MovedGame = None,
     as_json: Json = False,
 ) -> None:
     """Make a checkpoint again from its stored matches, and compare.
@@ -46,6 +47,7 @@ def rerun(
     from selfplay import startup
 
     startup.prepare(cpu_devices=devices)
+    from selfplay.cli.targets import moved_game
     from selfplay.errors import RunError
     from selfplay.processes.rerun import largest_difference
     from selfplay.processes.rerun import rerun as make_again
@@ -62,7 +64,7 @@ def rerun(
             told = time.monotonic()
             say(f"update {reached:,} of {update:,}", err=True)
 
-    learning = make_again(run, update, start=start, progress=progress)
+    learning = make_again(run, update, start=start, game=moved_game(game), progress=progress)
     difference = largest_difference(learning, update)
     document = {
         "run": run.url,

@@ -11,6 +11,7 @@ from selfplay.processes.cursor import Cursor
 from selfplay.processes.learning import Learning, run_keys
 from selfplay.processes.ledger import Take, read_segment
 from selfplay.processes.parts import make_parts
+from selfplay.registry import GameSpec
 from selfplay.run import Config, RunDirectory
 
 
@@ -19,6 +20,7 @@ def rerun(
     update: int,
     *,
     start: int | None = None,
+    game: GameSpec | None = None,
     mesh: Mesh | None = None,
     progress: Callable[[int], None] = lambda update: None,
 ) -> Learning:
@@ -31,6 +33,7 @@ def rerun(
         run: the run.
         update: of a checkpoint.
         start: of an earlier checkpoint to begin from; by default the beginning of the run.
+        game: where the game of the run is now; None for where the run has it.
         mesh: as many devices as the trainer had; by default all local ones.
         progress: called now and then with the number of updates reached.
 
@@ -49,12 +52,15 @@ def rerun(
             hint="make the checkpoints of that run again: the copy does not have its first one",
         )
     first = _segments_before(run, start, update)
-    game = run.make_game()
+    rules = run.make_game(game)
     settings, _ = read_segment(run, first)
     config = Config.from_dict(settings)
     keys = run_keys(config.trainer.seed)
     learning = Learning(
-        run, make_parts(game, config, learner_mesh=mesh), init_key=keys.init, update_key=keys.update
+        run,
+        make_parts(rules, config, learner_mesh=mesh),
+        init_key=keys.init,
+        update_key=keys.update,
     )
     if start is None and run.weights_origin is not None:
         # Not those of the seed: checkpoint 0 has them, and is always kept.
@@ -66,7 +72,7 @@ def rerun(
         of_segment, events = read_segment(run, segment)
         if of_segment != settings:
             settings = of_segment
-            learning.change_parts(make_parts(game, Config.from_dict(settings), learner_mesh=mesh))
+            learning.change_parts(make_parts(rules, Config.from_dict(settings), learner_mesh=mesh))
         for event in events:
             if isinstance(event, Take):
                 learning.take_in(*event, run.matches.get(*event))
