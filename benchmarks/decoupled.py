@@ -116,7 +116,9 @@ def wait_for_updates(run: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("game", nargs="?", default="tic_tac_toe")
     parser.add_argument("--preset", help="default, or quick for tic_tac_toe")
     parser.add_argument("--seconds", type=float, default=30.0)

@@ -23,7 +23,9 @@ PLIES = 8
 
 def main() -> None:
     """Measures, or inspects where there is nothing to measure."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
