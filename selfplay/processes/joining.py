@@ -1,5 +1,6 @@
 """How a process joins a run from wherever it is, in whatever order things are started."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from selfplay.errors import ConfigError, StorageError
 from selfplay.networks import Network
 from selfplay.processes.bounds import Bounds
 from selfplay.processes.following import Published, load_published
-from selfplay.run import Config, RunDirectory, is_run
+from selfplay.run import Config, RunDirectory, is_run, remove_heartbeat, write_heartbeat
 from selfplay.run.config import WORKER_KEYS
 from selfplay.run.names import typed
 from selfplay.telemetry import Monitor
@@ -96,6 +97,8 @@ def wait_for_checkpoint(
 ) -> Published | None:
     """Returns the newest checkpoint of a run as soon as there is one; None if it is over before.
 
+    Meanwhile heartbeats say that the process is there and waits.
+
     Raises:
         CheckpointError: it is damaged.
     """
@@ -112,11 +115,18 @@ def wait_for_checkpoint(
     def waiting() -> None:
         nonlocal said
         monitor.wait("waiting for a checkpoint")
+        spoken = {"state": monitor.health.state, "ready": False}
+        with contextlib.suppress(StorageError):
+            write_heartbeat(run.store, monitor.role, monitor.id, spoken)
         if not said:
             said = True
             say(f"waiting for the first checkpoint of {run.url}")
 
-    return bounds.wait_for(look, waiting=waiting)
+    published = bounds.wait_for(look, waiting=waiting)
+    if published is None and said:
+        with contextlib.suppress(StorageError):
+            remove_heartbeat(run.store, monitor.role, monitor.id)
+    return published
 
 
 def worker_config(config: Config, asked: Mapping[str, Mapping[str, Any]], run: str) -> Config:

@@ -12,9 +12,11 @@ import pytest
 from selfplay.errors import ConfigError, RunError, StorageError
 from selfplay.processes import worker as worker_module
 from selfplay.processes.bounds import Bounds
+from selfplay.processes.health import diagnose
 from selfplay.processes.identity import claimed_id
 from selfplay.processes.joining import Listeners, silent
 from selfplay.processes.loop import Loop
+from selfplay.processes.status import run_status
 from selfplay.processes.worker import Worker, WorkerOptions, work
 from selfplay.records import read_matches
 from selfplay.replay import Rebuilder
@@ -170,7 +172,12 @@ def test_it_waits_for_the_run_and_its_first_checkpoint(
     time.sleep(0.1)
     shutil.copytree(template, tmp_path / "copy", ignore=shutil.ignore_patterns("[0-9]*", "loop"))
     (tmp_path / "copy").rename(path)
-    time.sleep(0.1)
+    # A probe and `selfplay status` see that it is there, and waits.
+    wait_until(lambda: diagnose(path, "worker", id="w").healthy)
+    assert "waiting for a checkpoint" in diagnose(path, "worker", id="w").text
+    assert not diagnose(path, "worker", id="w", ready=True).healthy
+    waiting = [one for one in run_status(path)["processes"] if one["role"] == "worker"]
+    assert [(one["id"], one["alive"]) for one in waiting] == [("w", True)]
     assert files(path) == {}
     shutil.copytree(template / "checkpoints" / "0", path / "checkpoints" / ".tmp-0-x")
     (path / "checkpoints" / ".tmp-0-x").rename(path / "checkpoints" / "0")
@@ -181,6 +188,13 @@ def test_without_anybody_it_leaves_after_a_while(tmp_path: Path) -> None:
     bounds = Bounds(idle_exit_seconds=0.3)
     assert work(str(tmp_path / "none"), WorkerOptions(jitter_seconds=0.0), bounds) is None
     assert bounds.reason == "nothing was heard for 0.3 seconds"
+
+
+def test_who_waited_in_vain_is_not_missed(run_path: Path) -> None:
+    shutil.rmtree(run_path / "checkpoints" / "0")
+    bounds = Bounds(max_seconds=0.5)
+    assert work(str(run_path), WorkerOptions(jitter_seconds=0.0), bounds) is None
+    assert "worker" not in {one.role for one in read_heartbeats(run_path)}
 
 
 @pytest.mark.parametrize(
