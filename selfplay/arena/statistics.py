@@ -68,6 +68,51 @@ def score_interval(
     return wilson_interval(math.fsum(pair_scores) / pairs, trials, z=z)
 
 
+def result_interval(
+    pair_results: Sequence[float],
+    *,
+    largest: float = 1.0,
+    distinct_pairs: int | None = None,
+    z: float = Z_95,
+) -> Interval:
+    """Returns the 95 % interval of the mean result, for games whose result is a score.
+
+    By Student's t over pairs of matches, with one imagined pair whose result is
+    spread evenly over the range: without it equal results would leave no uncertainty.
+
+    Args:
+        pair_results: mean result of the two matches of each pair, in [-1, 1].
+        largest: of the results of single matches, without their sign; the range, in (0, 1].
+        distinct_pairs: how many of the pairs differ in a move, as in `score_interval`.
+        z: quantile of the normal distribution.
+    """
+    pairs = len(pair_results)
+    independent = pairs if distinct_pairs is None else min(pairs, distinct_pairs)
+    if independent < 3:
+        return Interval(low=-1.0, high=1.0)
+    mean = math.fsum(pair_results) / pairs
+    imagined = [largest * (2 * score - 1) for score in _PAIR_SCORES]
+    spread = math.fsum((result - mean) ** 2 for result in pair_results)
+    spread += _PRIOR_COUNT * math.fsum((result - mean) ** 2 for result in imagined)
+    variance = spread / (pairs + _PRIOR_COUNT * len(imagined) - 1)
+    margin = _student(independent - 1, z) * math.sqrt(variance / independent)
+    return Interval(low=max(-1.0, mean - margin), high=min(1.0, mean + margin))
+
+
+def _student(degrees: int, z: float) -> float:
+    """Returns the quantile of Student's t, 2 degrees or more, that `z` is of the normal one.
+
+    Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, 26.7.5.
+    """
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return math.fsum(term / degrees**power for power, term in enumerate(terms))
+
+
 def elo_from_score(score: float) -> float:
     """Returns the Elo difference at which `score`, in [0, 1], is expected; infinite at 0 and 1."""
     if not 0 <= score <= 1:

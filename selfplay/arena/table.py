@@ -4,7 +4,12 @@ import dataclasses
 import math
 from typing import Any
 
-from selfplay.arena.statistics import Interval, elo_from_score, score_interval
+from selfplay.arena.statistics import (
+    Interval,
+    elo_from_score,
+    result_interval,
+    score_interval,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,26 @@ class MatchTable:
         return score_interval(self.pair_scores, distinct_pairs=self.distinct_pairs)
 
     @property
+    def is_scored(self) -> bool:
+        """Returns whether a result was anything but won, drawn or lost: -1, 0 or 1."""
+        return any(match.result not in (-1, 0, 1) for match in self.matches)
+
+    @property
+    def mean_result(self) -> float:
+        """Returns the first agent's mean result, in [-1, 1], as the game returns it."""
+        return math.fsum(match.result for match in self.matches) / len(self.matches)
+
+    @property
+    def result_interval(self) -> Interval:
+        """Returns the 95 % interval of the mean result, by pairs of matches."""
+        results = [match.result for match in self.matches]
+        return result_interval(
+            [(one + two) / 2 for one, two in zip(results[::2], results[1::2], strict=True)],
+            largest=max(map(abs, results)) or 1.0,
+            distinct_pairs=self.distinct_pairs,
+        )
+
+    @property
     def truncated(self) -> int:
         """Returns how many matches were ended by `max_plies`."""
         return sum(match.truncated for match in self.matches)
@@ -120,6 +145,9 @@ class MatchTable:
             "losses": self.losses,
             "score": self.score,
             "interval": list(self.interval),
+            "scored": self.is_scored,
+            "mean_result": self.mean_result,
+            "result_interval": list(self.result_interval),
             # JSON has no infinity.
             "elo": _finite(elo_from_score(self.score)),
             "elo_interval": [_finite(elo_from_score(bound)) for bound in self.interval],

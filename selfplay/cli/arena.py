@@ -183,6 +183,10 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("length", f"{result['mean_plies']:.1f} plies on average"),
         ("openings", f"set {result['opening_set']}"),
     ]
+    if result["scored"]:
+        bounds = "{:+.3f} to {:+.3f}".format(*result["result_interval"])
+        text = f"{result['mean_result']:+.3f} on average (95 % interval {bounds}), in [-1, 1]"
+        pairs.insert(2, ("result", text))
     if elo is not None and low is not None and high is not None:
         pairs.insert(2, ("Elo", f"{elo:+.0f} (95 % interval {low:+.0f} to {high:+.0f})"))
     if result["resigned"]:

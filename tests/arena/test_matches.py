@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from selfplay.arena import (
     mcts_agent,
     play_matches,
 )
+from selfplay.cli.arena import _facts
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
 from selfplay.games.tic_tac_toe import TicTacToe
 from tests.arena.toys import ScriptedAgent, Tally, always, first_legal
@@ -177,6 +179,33 @@ def test_the_document_has_the_keys_that_scripts_read(tic_tac_toe):
     assert document["wins"] + document["draws"] + document["losses"] == document["matches"] == 4
     low, high = document["interval"]
     assert 0 <= low <= document["score"] <= high <= 1
+
+
+def test_a_result_that_is_a_score_is_averaged(tally, tic_tac_toe):
+    class Margin(Tally):
+        """The lead counts, in sixths."""
+
+        def returns(self, state):
+            return jnp.array([1.0, -1.0]) * (state.ones[0] - state.ones[1]) / 6
+
+    game = Margin()
+    table = play_matches(game, RandomAgent(game), always(0, game), num_matches=40, seed=3)
+    results = [match.result for match in table.matches]
+    assert table.is_scored and 0 < table.mean_result == pytest.approx(np.mean(results))
+    document = json.loads(json.dumps(table.to_dict(), allow_nan=False))
+    low, high = document["result_interval"]
+    assert -1 <= low < document["mean_result"] < high <= 1 and high - low < 0.3
+    assert document["scored"] is True
+    (shown,) = [text for name, text in _facts(document) if name == "result"]
+    assert shown == (
+        f"{table.mean_result:+.3f} on average (95 % interval {low:+.3f} to {high:+.3f}), in [-1, 1]"
+    )
+    # Wins and losses alone say no more than the score does.
+    agent = RandomAgent(tic_tac_toe)
+    plain = play_matches(tic_tac_toe, agent, agent, num_matches=8)
+    assert not plain.is_scored
+    assert "result" not in dict(_facts(plain.to_dict()))
+    assert plain.to_dict()["mean_result"] == pytest.approx(2 * plain.score - 1)
 
 
 def test_progress_is_told(tic_tac_toe):

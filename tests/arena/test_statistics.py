@@ -5,8 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from selfplay.arena import elo_from_score, score_interval, sequential_test, wilson_interval
-from selfplay.arena.statistics import score_from_elo
+from selfplay.arena import (
+    elo_from_score,
+    result_interval,
+    score_interval,
+    sequential_test,
+    wilson_interval,
+)
+from selfplay.arena.statistics import Z_95, _student, score_from_elo
 from selfplay.errors import ConfigError
 
 
@@ -130,3 +136,45 @@ def test_a_sequential_test_refuses_what_makes_no_sense():
         sequential_test([0.5], low_elo=5, high_elo=5)
     with pytest.raises(ConfigError, match=r"error is 0\.5"):
         sequential_test([0.5], low_elo=0, high_elo=5, error=0.5)
+
+
+@pytest.mark.parametrize("pairs", [10, 50])
+@pytest.mark.parametrize(
+    ("results", "chances"),
+    [
+        ((0.4, -0.4, 0.1), (0.3, 0.3, 0.4)),
+        ((0.02, -0.01, 0.0), (0.5, 0.3, 0.2)),
+        ((1.0, -1.0, 0.25), (0.5, 0.4, 0.1)),
+    ],
+)
+def test_the_interval_of_a_mean_result_holds_the_truth_about_19_times_in_20(
+    results, chances, pairs
+):
+    truth = float(np.array(results) @ np.array(chances))
+    random = np.random.default_rng(1)
+    kept = 0
+    for _ in range(1000):
+        matches = random.choice(results, p=chances, size=(pairs, 2))
+        low, high = result_interval(
+            matches.mean(axis=1).tolist(), largest=float(np.abs(matches).max())
+        )
+        kept += low <= truth <= high
+    assert 0.925 <= kept / 1000 <= 0.995
+
+
+@pytest.mark.parametrize(("degrees", "quantile"), [(2, 4.303), (4, 2.776), (9, 2.262), (49, 2.010)])
+def test_quantiles_of_students_t(degrees, quantile):
+    assert _student(degrees, Z_95) == pytest.approx(quantile, rel=0.04)
+
+
+def test_mean_results_at_the_edges():
+    low, high = result_interval([0.5] * 20, largest=0.5)
+    assert 0.3 < low < 0.5 < high < 0.7
+    assert result_interval([0.5]) == result_interval([0.5] * 9, distinct_pairs=2) == (-1.0, 1.0)
+    assert result_interval([1.0] * 20).high == 1.0
+    # Small margins have small intervals.
+    low, high = result_interval([0.01, 0.02, 0.0, 0.03] * 5, largest=0.05)
+    assert 0.0 < low < 0.015 < high < 0.03
+    wide = result_interval([0.1, -0.1] * 10, distinct_pairs=4)
+    narrow = result_interval([0.1, -0.1] * 10)
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
