@@ -123,6 +123,8 @@ class Loop:
             )
             if problem:
                 self._say(problem)
+            if self.playing.must_settle:
+                self._keep(self.playing.rest(sequence=self.cursor.sequence))
 
     @property
     def state(self) -> TrainState:
@@ -247,12 +249,13 @@ class Loop:
             self.strength.expect(self.meter.elapsed - begin)
             cursor.iteration = playing.iteration
             self.meter.count(simulations=playing.simulations)
-            if finished:
-                self._keep(finished)
+            self._keep(finished)
             playing.wait()
 
     def _keep(self, finished: list[MatchRecord]) -> None:
         """Stores and takes in matches that ended; meanwhile the devices play on."""
+        if not finished:
+            return
         cursor = self.cursor
         stored = store_own(self.run.matches, cursor, finished)
         positions = self.learning.take_in(LOOP, cursor.sequence, stored)

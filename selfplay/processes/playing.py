@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
@@ -203,7 +204,14 @@ class Playing(Chunks):
 
     def _collect(self, chunk: _Chunk, sequence: int) -> list[MatchRecord]:
         plies: PliesLike = jax.device_get(chunk.plies)
-        return self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
+        finished = self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
+        # After it was restored with another number of matches: see `restore`.
+        self._fit_collector()
+        return finished
+
+    def _fit_collector(self) -> None:
+        if self.collector.num_matches != self.parts.player.num_matches:
+            self.collector.resize(self.parts.player.num_matches)
 
     def _calibrate(self, update: int) -> None:
         """Measures what an integer network needs to know, again and again as the network learns."""
@@ -248,8 +256,19 @@ class Playing(Chunks):
             },
         }
 
+    @property
+    def must_settle(self) -> bool:
+        """Whether the chunk that was begun is of another number of matches.
+
+        Then the caller asks for its `rest` before anything else is played or saved.
+        """
+        return self.collector.num_matches != self.parts.player.num_matches
+
     def restore(self, checkpoints: Checkpoints, update: int, *, iteration: int) -> str:
-        """Goes on with the matches of a checkpoint; returns why not, or "".
+        """Goes on with the matches of a checkpoint; returns what could not go on, or "".
+
+        Where the number of matches is another one now, the first ones go on; what was finished in
+        a chunk that was begun is not lost: see `must_settle`.
 
         Args:
             checkpoints: of the run.
@@ -258,30 +277,45 @@ class Playing(Chunks):
         """
         self.iteration = iteration
         player = self.parts.player
-        problem = ""
+        fresh = jax.random.fold_in(self._start_key, iteration)
         if "self_play" not in checkpoints.metadata(update)["items"]:
             # Of a trainer that others play for, or what a run begins with.
-            problem = f"checkpoint {update} holds no matches in progress: new ones begin"
+            self.matches = player.start(key=fresh)
+            return f"checkpoint {update} holds no matches in progress: new ones begin"
+        stored = checkpoints.load(update, "self_play")
+        if len(stored.get("ranges", ())):
+            self.parts.inference.ranges = stored["ranges"]
+            self._calibrate_at = int(stored["calibrate_at"])
+        before, now = int(stored["num_matches"]), player.num_matches
+        if before < now:
+            self.matches = player.start(key=fresh)
+        like = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((before, *leaf.shape[1:]), leaf.dtype), self.matches
+        )
+        self.matches = _first_of(checkpoints.load(update, "matches", like), self.matches)
+        self.collector.restore(stored["collector"])
+        if "begun" in stored:
+            plies = types.SimpleNamespace(**stored["begun"]["plies"])
+            self._begun = _Chunk(plies, int(stored["begun"]["update"]))
         else:
-            stored = checkpoints.load(update, "self_play")
-            if len(stored.get("ranges", ())):
-                self.parts.inference.ranges = stored["ranges"]
-                self._calibrate_at = int(stored["calibrate_at"])
-            if int(stored["num_matches"]) == player.num_matches:
-                self.matches = jax.tree.map(
-                    lambda new, old: jax.device_put(old, new.sharding),
-                    self.matches,
-                    checkpoints.load(update, "matches", self.matches),
-                )
-                self.collector.restore(stored["collector"])
-                if "begun" in stored:
-                    begun = stored["begun"]
-                    plies = types.SimpleNamespace(**begun["plies"])
-                    self._begun = _Chunk(plies, int(begun["update"]))
-                return ""
-            problem = (
-                f"{player.num_matches} matches are played at once now, not "
-                f"{int(stored['num_matches'])}: those in progress start anew"
-            )
-        self.matches = player.start(key=jax.random.fold_in(self._start_key, iteration))
-        return problem
+            self._fit_collector()
+        if before == now:
+            return ""
+        rest = f"{now - before} new ones begin" if before < now else f"{before - now} are dropped"
+        return (
+            f"{now} matches are played at once now, not {before}: {min(before, now)} of those in "
+            f"progress go on, {rest}"
+        )
+
+
+def _first_of(old: PyTree, new: PyTree) -> PyTree:
+    """Returns `new` with its first rows replaced by those of `old`, laid out as `new` is."""
+
+    def replaced(old: Any, new: Any) -> Any:
+        rows = old[: len(new)]
+        if len(old) < len(new):
+            # Not of NumPy, which has no keys: a state may hold some.
+            rows = jnp.concatenate([rows, jax.device_get(new[len(old) :])])
+        return jax.device_put(rows, new.sharding)
+
+    return jax.tree.map(replaced, old, new)

@@ -129,6 +129,28 @@ class MatchCollector:
         self._checkpoints = self._checkpoints[count:]
         self._begins = self._begins - count
 
+    @property
+    def num_matches(self) -> int:
+        """How many matches are in progress."""
+        return len(self._begins)
+
+    def resize(self, num_matches: int) -> None:
+        """Goes on with the first `num_matches` matches in progress.
+
+        If there are more of them than before, the new ones begin with the next ply.
+        """
+        kept = min(num_matches, self.num_matches)
+        added = num_matches - kept
+
+        def fitting(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            nothing = np.zeros((len(values), added, *values.shape[2:]), values.dtype)
+            return np.concatenate([values[:, :kept], nothing], axis=1)
+
+        self._history = {name: fitting(values) for name, values in self._history.items()}
+        next_ply = np.full(added, len(self._checkpoints), np.int64)
+        self._begins = np.concatenate([self._begins[:kept], next_ply])
+        self._forget(int(self._begins.min()))
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Returns everything that changes, as arrays, for a checkpoint."""
         return {

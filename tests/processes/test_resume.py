@@ -3,13 +3,14 @@
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from selfplay.errors import CheckpointError, ConfigError, RecordError
 from selfplay.processes.loop import Loop
 from selfplay.processes.session import open_session
-from selfplay.records import read_matches
+from selfplay.records import MatchRecord, read_matches
 from selfplay.run import Config, RunDirectory
 from tests.processes.conftest import MakeRun
 from tests.processes.runs import (
@@ -133,21 +134,58 @@ def test_other_matches_beyond_the_checkpoint_are_kept(new_run: MakeRun) -> None:
     assert loop.cursor.matches < len(stored)
 
 
-def test_another_number_of_matches_is_said_and_training_goes_on(
-    new_run: MakeRun, tmp_path: Path
+def actions(matches: list[MatchRecord]) -> list[list[int]]:
+    return [match.actions.tolist() for match in matches]
+
+
+@pytest.mark.parametrize(
+    ("each", "message"),
+    [
+        (3, "6 matches are played at once now, not 8: 6 of those in progress go on, 2 are dropped"),
+        (6, "12 matches are played at once now, not 8: 8 of those in progress go on, 4 new ones "
+         "begin"),
+    ],
+)  # fmt: skip
+def test_matches_in_progress_go_on_where_their_number_changes(
+    new_run: MakeRun, tmp_path: Path, each: int, message: str
 ) -> None:
+    """As on another number of devices: each of them plays as many."""
     run, parts = new_run("run", updates=10)
     first = train_all(run, parts)
+    same = Loop(run, parts, Listener())
+    assert same.playing is not None
+    ended = same.playing.rest(sequence=99)
+    assert ended
+
     listener = Listener()
-    run, parts = make_run(tmp_path / "run", tiny_parts(matches_per_device=3), updates=20)
-    loop = train_all(run, parts, listener)
-    assert listener.messages == [
-        "6 matches are played at once now, not 8: those in progress start anew"
-    ]
+    run, parts = make_run(tmp_path / "run", tiny_parts(matches_per_device=each), updates=20)
+    loop = Loop(run, parts, listener)
+    assert listener.messages == [message]
+    # Nothing that was finished is lost, not even what was in play when the run was saved.
+    assert actions(run.matches.get("loop", first.cursor.sequence)) == actions(ended)
+    assert loop.playing is not None
+    kept, collector = min(2 * each, 8), loop.playing.collector
+    for old, new in zip(
+        jax.tree.leaves(same.playing.matches), jax.tree.leaves(loop.playing.matches), strict=True
+    ):
+        assert len(new) == collector.num_matches == 2 * each
+        np.testing.assert_array_equal(old[:kept], new[:kept])
+    np.testing.assert_array_equal(plies_so_far(same)[:kept], plies_so_far(loop)[:kept])
+    assert plies_so_far(loop)[:kept].any()
+    assert not plies_so_far(loop)[kept:].any()
+
+    loop.train()
     assert loop.update == 20
     assert loop.cursor.matches > first.cursor.matches
     stored = [m for f in sorted((run.path / "matches").rglob("*.parquet")) for m in read_matches(f)]
     assert len({match.match_id for match in stored}) == len(stored) == loop.cursor.matches
+
+
+def plies_so_far(loop: Loop) -> np.ndarray:
+    """Returns how many plies of each match in progress were collected."""
+    assert loop.playing is not None
+    state = loop.playing.collector.state()
+    return len(state["checkpoints"]) - state["begins"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
