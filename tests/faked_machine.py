@@ -59,7 +59,7 @@ class Machine:
     home: str = ""
     is_linux: bool = True
     clock_jumps: bool = False
-    environ: dict[str, str] = dataclasses.field(default_factory=dict)
+    environ: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     def environment(self, folder: Path, cache: Path | None = None) -> dict[str, str]:
         """Returns the environment of a Python process that is to see it.

@@ -59,7 +59,10 @@ def _facts(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("versions", ", ".join(versions)),
         ("system", report["system"]),
         ("devices", f"{len(devices)} x {devices[0]['platform']} ({devices[0]['kind']})"),
-        ("accelerators", ", ".join(report["accelerators"]) or "none to be seen"),
+        (
+            "accelerators",
+            report["accelerator_note"] or ", ".join(report["accelerators"]) or "none to be seen",
+        ),
         ("cores", cores),
         (
             "in parallel",

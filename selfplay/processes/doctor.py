@@ -41,11 +41,11 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
     """Returns what was found; call it after `selfplay.startup.prepare`.
 
     Keys: `versions`, whether `onnxruntime` is there, `backend`, `devices`, `accelerators` visible
-    to the system, `cores` usable and `cores_reason`, what limits them, `device_cores` and
-    `device_reason`, likewise of the CPU devices that a process presents by default, `cpu_quota` of
-    the container if any, `speed_up` of all devices over one, `memory_bytes` and `disk_free_bytes`,
-    `compilation_cache`, `processes` of the run (see `process_report`), and `problems`: `message`
-    and `hint` each.
+    to the system, `accelerator_note`, what is not used whatever is installed, `cores` usable and
+    `cores_reason`, what limits them, `device_cores` and `device_reason`, likewise of the CPU
+    devices that a process presents by default, `cpu_quota` of the container if any, `speed_up` of
+    all devices over one, `memory_bytes` and `disk_free_bytes`, `compilation_cache`, `processes` of
+    the run (see `process_report`), and `problems`: `message` and `hint` each.
 
     Args:
         directory: where runs go.
@@ -64,6 +64,7 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [{"platform": one.platform, "kind": one.device_kind} for one in devices],
         "accelerators": _accelerators(),
+        "accelerator_note": _accelerator_note(),
         "cores": usable.count,
         "cores_reason": usable.reason,
         "device_cores": presented.count,
@@ -242,6 +243,13 @@ def _accelerators() -> list[str]:
             return names
     files = [*glob.glob("/dev/nvidia[0-9]*"), *glob.glob("/dev/accel[0-9]*")]
     return sorted(files + glob.glob("/dev/kfd"))
+
+
+def _accelerator_note() -> str:
+    """Returns which accelerator of this machine selfplay never uses, or ""."""
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return "the GPU of a Mac (Metal, MPS) is not used: JAX computes on its CPU cores"
+    return ""
 
 
 def _is_writable(directory: Path) -> bool:

@@ -33,6 +33,8 @@ _ACTIVATION_COPIES = 4
 _BACKWARD_COPIES = 3
 """Boards that each layer keeps for the backward pass."""
 
+_WEIGHT_BYTES = 4
+
 _ROW_BYTES = 27
 """Of a position in the replay window, beside state and policy."""
 
@@ -75,8 +77,9 @@ class MemoryPlan:
     Attributes:
         tree: of the search.
         activations: of the network in the search.
-        learner: weights, optimiser and what an update keeps for its backward pass.
-        replay: the window, in host memory.
+        learner: weights, and in a process that learns the optimiser and what an update keeps for
+            its backward pass.
+        replay: the window, in host memory; 0 in a process that does not learn.
         capacity_device: of the devices together; None if they do not say.
         capacity_host: of this machine or container; None if it does not say.
         shared: whether the devices are CPU cores, whose memory is the host's.
@@ -126,18 +129,27 @@ class MemoryPlan:
         parts = {
             f"search tree of {self.matches} matches": self.tree,
             "network": self.activations,
-            "updates": self.learner,
+            "updates" if self.replay else "weights": self.learner,
             "replay window": self.replay,
         }
-        sizes = ", ".join(f"{name} {_size(count)}" for name, count in parts.items())
+        sizes = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
         return f"{sizes} ({self.choice})"
 
 
 _MATCHES = "rollout.matches_per_device"
 
 
-def plan_memory(game: Game[Any], network: Network, config: Config) -> MemoryPlan:
-    """Returns what a run with these settings takes; compiles and allocates nothing."""
+def plan_memory(
+    game: Game[Any], network: Network, config: Config, *, learns: bool = True
+) -> MemoryPlan:
+    """Returns what a process of a run takes; compiles and allocates nothing.
+
+    Args:
+        game: the rules.
+        network: what `config` describes.
+        config: the settings.
+        learns: whether it makes updates; a worker has neither an optimiser nor a replay window.
+    """
     devices = jax.local_devices()
     choice = choose_matches(game, network, config)
     matches = choice.count * len(devices)
@@ -146,8 +158,10 @@ def plan_memory(game: Game[Any], network: Network, config: Config) -> MemoryPlan
     return MemoryPlan(
         tree=matches * _tree_bytes(game, config),
         activations=matches * board_bytes(network, config.network) * _ACTIVATION_COPIES,
-        learner=_learner_bytes(network, config.network, config.learner, len(devices)),
-        replay=_replay_bytes(game, state, config.replay.max_window),
+        learner=_learner_bytes(network, config.network, config.learner, len(devices))
+        if learns
+        else _WEIGHT_BYTES * network.num_weights() * len(devices),
+        replay=_replay_bytes(game, state, config.replay.max_window) if learns else 0,
         capacity_device=None if shared else _device_memory(devices),
         capacity_host=host_memory(),
         shared=shared,
@@ -243,7 +257,7 @@ def _learner_bytes(
     layers = 2 * config.blocks + 2
     samples = math.ceil(learner.batch_size / learner.micro_batches / devices) * devices
     # Weights, average, two moments and the gradient, whole on every device.
-    weights = 5 * 4 * network.num_weights() * devices
+    weights = 5 * _WEIGHT_BYTES * network.num_weights() * devices
     return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
 
 

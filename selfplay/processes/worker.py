@@ -25,7 +25,7 @@ from selfplay.processes.meter import Meter
 from selfplay.processes.outbox import Nowhere, Outbox
 from selfplay.processes.parts import Parts, make_parts
 from selfplay.processes.pickups import Pickups
-from selfplay.processes.plan import choose_matches
+from selfplay.processes.plan import MemoryPlan, plan_memory
 from selfplay.processes.playing import Playing
 from selfplay.processes.reporting import Heart, RecentMatches
 from selfplay.processes.trace import traced
@@ -357,16 +357,18 @@ def work(
     with claimed_id(run, "worker", options.id, bounds=bounds) as id:
         listeners.monitor.id = id
         parts = make_parts(run.make_game(options.game), config, learner_mesh=_one_device())
+        _plan(parts).check()
         first = wait_for_checkpoint(run, parts.network, bounds, listeners)
         if first is None:
             return None
         bounds.heard()
         # Those in force may be others than those the run was created with.
         parts = _worker_parts(parts, worker_config(first.config, options.settings, run.url))
-        matches = choose_matches(parts.game, parts.network, parts.config)
+        plan = _plan(parts)
+        plan.check()
         if not options.dry_run:
             _store_leftovers(run, bounds, listeners)
-        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {matches}")
+        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {plan}")
         worker = Worker(
             run,
             parts,
@@ -398,6 +400,11 @@ def _worker_parts(parts: Parts, config: Config) -> Parts:
     if config == parts.config:
         return parts
     return make_parts(parts.game, config, mesh=parts.mesh, learner_mesh=_one_device())
+
+
+def _plan(parts: Parts) -> MemoryPlan:
+    """Returns the memory that a worker takes."""
+    return plan_memory(parts.game, parts.network, parts.config, learns=False)
 
 
 def _one_device() -> Mesh:

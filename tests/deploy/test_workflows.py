@@ -1,5 +1,6 @@
 """The workflows of GitHub: what they are made of, and what they may do."""
 
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from tests.deploy.files import DOCKERFILES, ROOT, program
+from tests.deploy.test_commands import parsed
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 
@@ -94,3 +96,17 @@ def test_nothing_may_do_more_than_it_needs() -> None:
             for step in job["steps"]:
                 # Never a moving branch of somebody else.
                 assert "uses" not in step or step["uses"].partition("@")[2][:1] in {*"v0123456789"}
+
+
+def test_the_tests_run_on_the_machines_that_people_have() -> None:
+    jobs = workflow("tests")["jobs"]
+    checks, smoke = (jobs[name]["strategy"]["matrix"] for name in ("checks", "smoke"))
+    assert checks["python"] == ["3.11", "3.12", "3.13"]
+    assert any(name.startswith("macos") for name in smoke["os"])
+    assert any(name.endswith("-arm") for name in smoke["os"])
+    lines = "\n".join(step.get("run", "") for step in jobs["smoke"]["steps"]).splitlines()
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("selfplay ")]
+    names = {words[0] for words in commands}
+    assert {"train", "trainer", "worker", "evaluator", "play", "export", "doctor"} <= names
+    for words in commands:
+        parsed(words)

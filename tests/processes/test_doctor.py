@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from selfplay.processes import doctor
 from selfplay.processes.doctor import problems
 
 HEALTHY: dict[str, Any] = {
@@ -23,6 +24,13 @@ HEALTHY: dict[str, Any] = {
     "compilation_cache": {"directory": "/cache", "writable": True},
     "processes": [],
 }
+
+
+def test_the_gpu_of_a_mac_is_said_not_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._accelerator_note() == ""
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert "MPS) is not used" in doctor._accelerator_note()
 
 
 def test_a_healthy_machine_has_no_problems() -> None:

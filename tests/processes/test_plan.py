@@ -88,6 +88,20 @@ def test_too_much_is_refused_with_the_largest_part_named() -> None:
     assert caught.value.hint.startswith("lower rollout.matches_per_device")
 
 
+def test_a_worker_needs_neither_an_optimiser_nor_a_replay_window() -> None:
+    config = Config().updated({"replay": {"max_window": 10_000_000_000}})
+    network = build(GAME, config.network)
+    with pytest.raises(ConfigError, match="of host memory"):
+        plan_memory(GAME, network, config).check()
+    worker = plan_memory(GAME, network, config, learns=False)
+    worker.check()
+    assert (worker.tree, worker.activations) == (plan().tree, plan().activations)
+    assert 0 < worker.learner < plan().learner
+    assert worker.replay == 0
+    assert "weights" in str(worker)
+    assert "replay window" not in str(worker)
+
+
 def test_an_accelerator_has_memory_of_its_own() -> None:
     card = dataclasses.replace(plan(), shared=False, capacity_device=10_000_000)
     with pytest.raises(ConfigError, match=r"on its devices, but they have 0\.0 GB"):

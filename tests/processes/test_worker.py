@@ -226,6 +226,16 @@ def test_its_own_batch_and_equal_settings_are_accepted(run_path: Path) -> None:
     assert other.parts.player.num_matches == 8
 
 
+def test_more_matches_than_memory_holds_are_refused_before_anything_is_compiled(
+    run_path: Path,
+) -> None:
+    settings = {"rollout": {"matches_per_device": 1_000_000_000}}
+    with pytest.raises(ConfigError, match="of host memory, but there are") as caught:
+        play(run_path, Bounds(max_matches=4), settings=settings)
+    assert caught.value.hint.startswith("lower rollout.matches_per_device: search tree of")
+    assert "replay window" not in caught.value.hint
+
+
 def test_an_id_belongs_to_one_worker(run_path: Path) -> None:
     run = RunDirectory.open(run_path)
     bounds = Bounds()
