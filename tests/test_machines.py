@@ -53,7 +53,7 @@ def test_a_run_of_twelve_cores_goes_on_on_five_and_is_played_against(tmp_path: P
     assert "40 of those in progress go on, 56 are dropped" in told
     document = json.loads(succeed(three, tmp_path, "status", "run", "--json"))
     assert document["update"] == 4
-    moves = "\n".join("408123567") + "\n"
+    moves = "".join(f"#{cell}\n" for cell in "408123567")
     told = succeed(three, tmp_path, "play", "run", "--simulations", 2, "--json", typed=moves)
     match = json.loads(told)
     assert match["ending"] == "finished"
