@@ -87,5 +87,6 @@ def rerun(
         raise RunError(
             f"the state made again differs from checkpoint {update} of {run.url} by up to "
             f"{difference:.3g}",
-            hint="bit for bit takes as many devices as the trainer had: --devices N",
+            hint="bit for bit takes the selfplay that trained it, and as many devices as the "
+            "trainer had: --devices N",
         )
