@@ -48,10 +48,12 @@ class Commands(TyperGroup):
             args: by default those of the process.
             settings: as Click gives them to every group; whatever they say, this one exits.
         """
-        with Interruptible():
-            self._run(list(sys.argv[1:] if args is None else args), settings)
+        with Interruptible() as watch:
+            self._run(list(sys.argv[1:] if args is None else args), settings, watch)
 
-    def _run(self, arguments: list[str], settings: dict[str, Any]) -> NoReturn:
+    def _run(
+        self, arguments: list[str], settings: dict[str, Any], watch: Interruptible
+    ) -> NoReturn:
         debug, arguments = _take_debug(arguments)
         settings["standalone_mode"] = False
         invocation.set(Invocation(program=program(), arguments=tuple(arguments)))
@@ -66,7 +68,8 @@ class Commands(TyperGroup):
             _show(_lower(error.format_message()), hint, debug)
             sys.exit(2)
         except (KeyboardInterrupt, typer.Abort):
-            _show("interrupted", "", debug)
+            if watch.may_tell():
+                _show("interrupted", "", debug)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
             # As in `selfplay matches RUN | head`: whoever read has seen enough.
@@ -84,7 +87,7 @@ class Commands(TyperGroup):
             name = type(error).__name__
             _show(f"this is a fault of selfplay itself: {name}: {error}", hint, debug)
             sys.exit(1)
-        if status == INTERRUPTED:
+        if status == INTERRUPTED and watch.may_tell():
             _show("interrupted", "", debug)
         sys.exit(status if isinstance(status, int) else 0)
 

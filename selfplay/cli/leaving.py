@@ -56,6 +56,7 @@ class Interruptible:
     def __enter__(self) -> "Interruptible":
         """Listens, unless Ctrl-C is ignored or somebody else's business."""
         self._signalled = threading.Event()
+        self._told = threading.Lock()
         self._listens = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -86,13 +87,17 @@ class Interruptible:
             self._outbox.close()
             self._listener.join()
 
+    def may_tell(self) -> bool:
+        """Returns whether to say that it was interrupted: true once, for whoever asks first."""
+        return self._told.acquire(blocking=False)
+
     def _listen(self) -> None:
         with self._inbox:
             while received := self._inbox.recv(1):
                 if received[0] == signal.SIGINT:
                     self._signalled.set()
                     time.sleep(GRACE_SECONDS)
-                    leave(INTERRUPTED, "error: interrupted\n")
+                    leave(INTERRUPTED, "error: interrupted\n" if self.may_tell() else "")
 
 
 def _work_is_left() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfplay.cli import live_line
+from selfplay.cli.leaving import Interruptible
 from selfplay.cli.live_line import LiveLine
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -97,7 +98,14 @@ def test_arena_counts_plies_and_hears_ctrl_c_in_the_middle_of_a_search(
     assert all("plies played" in line for line in rest[:-1])
 
 
-@pytest.mark.parametrize("command", ["analyze", "play", "bench"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "analyze",
+        pytest.param("play", marks=pytest.mark.slow),
+        pytest.param("bench", marks=pytest.mark.slow),
+    ],
+)
 def test_other_commands_hear_ctrl_c_while_compiled_code_runs(
     start: Start, slow_game: str, command: str
 ) -> None:
@@ -185,3 +193,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_the_interruption_is_said_once_whoever_is_first() -> None:
+    with Interruptible() as watch:
+        assert [watch.may_tell() for _ in range(3)] == [True, False, False]
