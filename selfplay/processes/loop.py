@@ -81,6 +81,7 @@ class Loop:
         self._told_of_excess = False
         self._state = "starting"
         self._news: News | None = None
+        self._trained: float | None = None
         keys = run_keys(self.config.trainer.seed)
         self.learning = Learning(run, parts, init_key=keys.init, update_key=keys.update)
         self.playing: Playing | None = None
@@ -148,8 +149,8 @@ class Loop:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training, over all sessions."""
-        return self._pace.elapsed
+        """Seconds of training, over all sessions; without the evaluation at the end."""
+        return self._pace.elapsed if self._trained is None else self._trained
 
     @property
     def planned_fraction(self) -> float | None:
@@ -196,6 +197,7 @@ class Loop:
                 if news is not None:
                     suspends = self._pace.suspends(training=self._trains)
                     news.tell(progress, self.meter, suspends=suspends)
+            self._trained = self.elapsed
             self._evaluate_at_the_end()
             progress = self.progress()
         finally:

@@ -346,6 +346,8 @@ def test_a_training_ends_with_its_strength(tmp_path: Path, monkeypatch: pytest.M
     results = loop.strength.results
     assert {name: one.update for name, one in results.items()} == {"random": 12, "mcts:2": 12}
     assert len(read_evaluations(loop.run.path)) == 2
+    # It is not part of the training.
+    assert loop.elapsed < loop.meter.elapsed - loop.meter.seconds_in("evaluate") + 1e-6
     # It changes nothing: the same weights come out, and the checkpoint was written before.
     quiet = train_all(*make_run(tmp_path / "quiet", tiny_parts(), updates=12))
     assert_same(everything(loop), everything(quiet))
