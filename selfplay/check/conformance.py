@@ -134,6 +134,7 @@ def examine(
     found["never_legal"] = judge.never_legal()
     say("looking for positions that look the same")
     pairs = [] if faults else look_alikes(game, seed=seed, seconds=_LOOK_SECONDS)
+    faults += judge.unlike_seats(pairs)
     if "fingerprint" in found and found["fingerprint"] != fingerprint(game):
         faults.append(Fault(rule="fingerprint", message="two fingerprints in a row differ"))
     return CheckReport(

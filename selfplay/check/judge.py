@@ -36,6 +36,12 @@ _MESSAGES = {
         "returns is {returns} after a move of player {mover}; " + _EXCHANGED + "but the result "
         "is not the other way round",
     ),
+    "?result-kept": (
+        "value-sign",
+        "returns is {returns} after a move of player {mover}; " + _OTHER_BEGINS + "have been just "
+        "as legal to the end, but the result is the same, here and in every decided match, and "
+        "not the other way round",
+    ),
     "seats:end": ("seats", _EXCHANGED + "but only one of the two matches is over"),
     "seats:player": (
         "seats",
@@ -97,6 +103,8 @@ class Judge:
         ]
         if self._wrong_side() and not self._shows_seat():
             faults.append(self._law_fault("?side"))
+        if self._keeps_results() and not any(fault.rule == "value-sign" for fault in faults):
+            faults.append(self._law_fault("?result-kept"))
         return [*faults, *self._ignored_moves(), *self._match_faults()]
 
     def _is_proven(self, law: str) -> bool:
@@ -112,9 +120,20 @@ class Judge:
         # everything but the results went on alike.
         return not by_seat and "?rules-differ" not in found
 
+    def unlike_seats(self, look_alikes: Sequence[LookAlike]) -> list[Fault]:
+        """Returns a fault where positions that look the same differ by who is to move alone.
+
+        If something else were hidden, positions of the same player would differ too.
+        """
+        if not look_alikes or not all(pair.across for pair in look_alikes):
+            return []
+        found = self._look_alike(look_alikes[0])
+        message = f"{found.message}; player 0 is to move in one of them, player 1 in the other"
+        return [dataclasses.replace(found, rule="seats", message=message)]
+
     def warnings(self, look_alikes: Sequence[LookAlike]) -> list[Fault]:
         """Returns what the signs hint at, and positions that look the same and are not."""
-        found = [self._look_alike(pair) for pair in look_alikes]
+        found = [self._look_alike(pair) for pair in look_alikes if not pair.across]
         if self._wrong_side() and self._shows_seat():
             message = (
                 "the observation shows the same position differently to player 0 and player 1, "
@@ -193,6 +212,16 @@ class Judge:
             and "?side" in self._explorer.found
             and "?seats-differ" not in self._explorer.found
             and all(self._played.behaves)
+        )
+
+    def _keeps_results(self) -> bool:
+        """Returns whether no twin ever had the opposite result, though the rules went on alike."""
+        found = self._explorer.found
+        return (
+            self._explorer.exchange is not None
+            and "?result-kept" in found
+            and not {"?result-turned", "?rules-differ"} & set(found)
+            and not self._shows_seat()
         )
 
     def _shows_seat(self) -> bool:

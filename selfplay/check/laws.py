@@ -225,6 +225,9 @@ def probe(
     broken["seats:mask"] = looked & same["end"] & same["player"] & alike & ~same["mask"]
     broken["?side"] = played & walk.shows & walk.behaves & all_same & ~shown
     broken["?seats-differ"] = played & walk.behaves & ~all_same
+    decided = played & walk.keeps & same_rules & after.over & (jnp.abs(after.returns[0]) > 1e-6)
+    broken["?result-kept"] = decided & _close(after.returns, other.returns)
+    broken["?result-turned"] = decided & same["returns"]
     broken["?rules-differ"] = played & walk.keeps & ~same_rules
     following = Walk(
         position=Position(state=after_state, ply=ply + 1),

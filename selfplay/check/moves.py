@@ -2,8 +2,8 @@
 
 A move may leave the board as it was: a pass, or a row pushed along that is full of the mover's own
 pieces. It is a fault where the rules ignore it: where every other time the same move puts
-something new into a field that it now leaves as it was, or where there are two passes to choose
-from that come to the same.
+something new into a field that it now leaves as it was, where more than one move in seven changes
+nothing, or where there are two passes to choose from that come to the same.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from selfplay.check.lines import Line
 _ENOUGH = 3
 _ENOUGH_OF_ALL = 16
 _MOST_MASKS = 4096
+_OFTEN = 0.15
 
 
 @dataclasses.dataclass
@@ -85,6 +86,8 @@ class Moves:
                     self._masks.setdefault(np.packbits(mask).tobytes(), before[row])
             if not probe.played[row]:
                 continue
+            if probe.outcome[row] >= 0:
+                continue  # what a roll of the dice left as it was is no pass
             changed = np.asarray(probe.changed[row])
             if probe.broken["?quiet"][row]:
                 self._quiet.setdefault(action, []).append((after[row], changed))
@@ -99,6 +102,7 @@ class Moves:
         """Returns moves that the rules ignore, those with the fewest moves before them first."""
         found = []
         everything = self._of_all()
+        often = self._often_quiet(everything)
         for action, examples in self._quiet.items():
             effect = self._effects.get(action)
             if effect is None:
@@ -107,12 +111,24 @@ class Moves:
                 effect = everything
             if effect.times < _ENOUGH:
                 continue
-            lines = [line for line, changed in examples if (effect.renews & (changed == 0)).any()]
+            lines = [
+                line
+                for line, changed in examples
+                if often or (effect.renews & (changed == 0)).any()
+            ]
             if lines:
                 shortest = min(lines, key=lambda line: len(line.actions))
                 found.append(Ignored(action=action, line=shortest))
         found += self._passes(everything)
         return sorted(found, key=lambda one: len(one.line.actions))
+
+    def _often_quiet(self, everything: _Effect) -> bool:
+        """Returns whether moves that are no passes are ignored too often for chance."""
+        quiet = sum(
+            len(examples) for action, examples in self._quiet.items() if action in self._effects
+        )
+        tried = quiet + everything.times
+        return everything.times >= _ENOUGH_OF_ALL and quiet > _OFTEN * tried
 
     def _passes(self, everything: _Effect) -> list[Ignored]:
         """Returns two moves that never do anything and are legal in the same position, if any."""

@@ -36,33 +36,42 @@ class LookAlike:
         kind: what differs: "legal" the legal actions; after one more move, the last one of both
             lines, "result" whether the match is over and its result, "next" the legal actions.
         lines: the moves to each, the shorter list first.
+        across: whether player 0 is to move in one and player 1 in the other.
     """
 
     kind: str
     lines: tuple[Line, Line]
+    across: bool
 
 
 @dataclasses.dataclass
 class _Known:
-    """The first position of each look, and pairs that differ, by kind."""
+    """The first position of each look and player, and pairs that differ, by kind and players."""
 
     first: dict[tuple[Any, ...], tuple[Facts, int, Callable[[], Line]]] = dataclasses.field(
         default_factory=dict
     )
-    pairs: dict[str, tuple[int, Callable[[], Line], Callable[[], Line]]] = dataclasses.field(
-        default_factory=dict
+    pairs: dict[tuple[str, bool], tuple[int, Callable[[], Line], Callable[[], Line]]] = (
+        dataclasses.field(default_factory=dict)
     )
 
     def add(
-        self, kind: str, look: tuple[Any, ...], facts: Facts, plies: int, line: Callable[[], Line]
+        self,
+        kind: str,
+        look: tuple[Any, ...],
+        player: int,
+        facts: Facts,
+        plies: int,
+        line: Callable[[], Line],
     ) -> None:
-        known = self.first.get((kind, *look))
-        if known is None:
-            self.first[(kind, *look)] = (facts, plies, line)
-        elif known[0] != facts:
-            pair = self.pairs.get(kind)
+        self.first.setdefault((kind, player, *look), (facts, plies, line))
+        for other in range(2):
+            known = self.first.get((kind, other, *look))
+            if known is None or known[0] == facts:
+                continue
+            pair = self.pairs.get((kind, other != player))
             if pair is None or known[1] + plies < pair[0]:
-                self.pairs[kind] = (known[1] + plies, known[2], line)
+                self.pairs[kind, other != player] = (known[1] + plies, known[2], line)
 
 
 def look_alikes(
@@ -100,30 +109,30 @@ def look_alikes(
             for row in live.tolist():
                 look = tuple(seen["look"][row].tolist())
                 legal = tuple(seen["mask"][row].tolist())
-                known.add("legal", look, legal, ply, _line(data, moves, row, ply))
+                player = int(seen["player"][row])
+                known.add("legal", look, player, legal, ply, _line(data, moves, row, ply))
                 if after["over"][row] and not after["terminal"][row]:
                     continue  # ended by its length
                 played = (*look, *legal, int(actions[row]), int(outcomes[row]))
                 line = _line(data, moves, row, ply + 1)
                 over = bool(after["terminal"][row])
-                result = round(float(after["results"][row][seen["player"][row]]), 4) if over else 0
-                known.add("result", played, (over, result), ply, line)
+                result = round(float(after["results"][row][player]), 4) if over else 0
+                known.add("result", played, player, (over, result), ply, line)
                 if not over:
-                    again = bool(after["player"][row] == seen["player"][row])
+                    again = bool(after["player"][row] == player)
                     facts = (again, *after["mask"][row].tolist())
-                    known.add("next", played, facts, ply, line)
+                    known.add("next", played, player, facts, ply, line)
             seen = after
     return _found(known)
 
 
 def _found(known: _Known) -> list[LookAlike]:
-    pairs = dict(known.pairs)
-    if "legal" in pairs:
-        pairs.pop("next", None)  # it says the same one move earlier
     found = []
-    for kind, (_, one, other) in pairs.items():
+    for (kind, across), (_, one, other) in known.pairs.items():
+        if kind == "next" and ("legal", across) in known.pairs:
+            continue  # it says the same one move earlier
         first, second = sorted((one(), other()), key=lambda line: len(line.actions))
-        found.append(LookAlike(kind=kind, lines=(first, second)))
+        found.append(LookAlike(kind=kind, lines=(first, second), across=across))
     return found
 
 
