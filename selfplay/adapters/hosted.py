@@ -80,6 +80,7 @@ class HostedGame(Game[HostedState]):
         self.rules = rules
         self.name = rules.name
         self.version = rules.version
+        self.hidden_information = rules.hidden_information
         self.num_actions = checked_integer(rules, "num_actions", 2)
         self.max_plies = checked_integer(rules, "max_plies", 1)
         self._tree = HostTree(rules, CAPACITY)

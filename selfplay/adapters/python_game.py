@@ -27,12 +27,15 @@ class PythonGame(abc.ABC, Generic[P]):
         version: raise it when the rules or the observation change.
         num_actions: actions are 0 ... num_actions - 1.
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
+        hidden_information: whether the rules hide something from a player that `observe` leaves
+            out on purpose. Searches see it all the same; `train` and `arena` say so.
     """
 
     name: str
     version: int = 1
     num_actions: int
     max_plies: int
+    hidden_information: bool = False
 
     @abc.abstractmethod
     def initial_state(self, rng: random.Random) -> P:

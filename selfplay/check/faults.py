@@ -285,8 +285,9 @@ WARNINGS: dict[str, tuple[str, str]] = {
     "look-alike": (
         "a position is all that the player to move sees",
         "show in observe what the rules look at (a board or piece that the last move forces, a "
-        "count of passes, who moves next). If it is hidden from the player on purpose: the search "
-        "sees all of the state, so an agent knows in every search what a player could not know",
+        "count of passes, who moves next). If it is hidden from the player on purpose, set "
+        "hidden_information = True: the search sees all of the state, so an agent knows in every "
+        "search what a player could not know, and train and arena say so",
     ),
     "state-size": ("", ""),
     "constants": ("", ""),

@@ -27,15 +27,18 @@ class _Effect:
     Attributes:
         times: how often.
         renews: [fields] whether other contents stood in the field after it, each time.
+        touches: [fields] whether the field was another after it, at least once.
     """
 
     times: int
     renews: np.ndarray
+    touches: np.ndarray
 
     def add(self, changed: np.ndarray) -> None:
         """Counts one more time."""
         self.times += 1
         self.renews = self.renews & (changed == 2)
+        self.touches = self.touches | (changed > 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class Moves:
             elif action in self._effects:
                 self._effects[action].add(changed)
             else:
-                self._effects[action] = _Effect(1, changed == 2)
+                self._effects[action] = _Effect(1, changed == 2, changed > 0)
 
     def ignored(self) -> list[Ignored]:
         """Returns moves that the rules ignore, those with the fewest moves before them first."""
@@ -124,11 +127,17 @@ class Moves:
 
     def _often_quiet(self, everything: _Effect) -> bool:
         """Returns whether moves that are no passes are ignored too often for chance."""
+        if everything.times < _ENOUGH_OF_ALL:
+            return False
+        # A token that walks one field is no counter: something else must have stayed as it was.
+        # The last entry is the observation.
         quiet = sum(
-            len(examples) for action, examples in self._quiet.items() if action in self._effects
+            bool((everything.touches & (changed == 0))[:-1].any())
+            for action, examples in self._quiet.items()
+            if action in self._effects
+            for _, changed in examples
         )
-        tried = quiet + everything.times
-        return everything.times >= _ENOUGH_OF_ALL and quiet > _OFTEN * tried
+        return quiet > _OFTEN * (quiet + everything.times)
 
     def _passes(self, everything: _Effect) -> list[Ignored]:
         """Returns two moves that never do anything and are legal in the same position, if any."""
@@ -146,8 +155,9 @@ class Moves:
     def _of_all(self) -> _Effect:
         effects = list(self._effects.values())
         if not effects:
-            return _Effect(0, np.zeros(0, bool))
+            return _Effect(0, np.zeros(0, bool), np.zeros(0, bool))
         return _Effect(
             sum(effect.times for effect in effects),
             np.logical_and.reduce([effect.renews for effect in effects]),
+            np.logical_or.reduce([effect.touches for effect in effects]),
         )

@@ -97,9 +97,12 @@ def arena(
     from selfplay.arena import parse_opponent, play_matches
     from selfplay.arena.agents import DEFAULT_BATCH_SIZE
     from selfplay.cli.targets import game_of
+    from selfplay.game.rules import search_sees_more
 
     startup.prepare()
     game = game_of([first, second], game_name, option)
+    if hidden := search_sees_more(game):
+        say(f"note: {hidden}", err=True)
     begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
     if num_matches is None:
         num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)

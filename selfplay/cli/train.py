@@ -166,6 +166,7 @@ def run_training(
         )
         peers()
 
+        from selfplay.game.rules import search_sees_more
         from selfplay.processes.loop import train as run_loop
         from selfplay.processes.session import open_session
         from selfplay.processes.trace import traced
@@ -198,6 +199,8 @@ def run_training(
         told = dict([*opening, ("settings", "; ".join(in_force))])
         listed = [("" if index else "settings", text) for index, text in enumerate(in_force)]
         tell("opening", facts([*opening, *listed]), session.beginning, **told)
+        if hidden := search_sees_more(game):
+            tell("message", hidden, hidden)
         compiling = "compiling, which takes a while the first time"
         tell("message", compiling, compiling)
         reporter = monitor.reporter(Console(stderr=as_json))

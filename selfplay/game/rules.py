@@ -88,6 +88,8 @@ class Game(abc.ABC, Generic[S]):
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
         history_planes: last-axis indices of `observe` that only repeat the past; the learner may
             zero them in a share of its samples (`learner.history_dropout`).
+        hidden_information: whether the rules hide something from a player that `observe` leaves
+            out on purpose. Searches see it all the same; `train` and `arena` say so.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Game(abc.ABC, Generic[S]):
     num_actions: int
     max_plies: int
     history_planes: tuple[int, ...] = ()
+    hidden_information: bool = False
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""]) -> S:
@@ -175,6 +178,16 @@ class Game(abc.ABC, Generic[S]):
         evaluation of a run counts by it how often a checkpoint makes its result worse, by ply.
         """
         return None
+
+
+def search_sees_more(game: Game[S]) -> str:
+    """Returns what there is to say of a game that hides something, for people; else nothing."""
+    if not game.hidden_information:
+        return ""
+    return (
+        f"{game.name} hides information from the players, but every search sees the whole state: "
+        "agents know what a player could not know, and their strength is not that of fair play"
+    )
 
 
 def legal_actions(game: Game[S], state: S) -> list[int]:

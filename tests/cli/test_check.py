@@ -7,7 +7,7 @@ import pytest
 
 from selfplay.check import canary as canary_module
 from selfplay.check.canary import CanaryResult
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import TINY, Invoke
 
 CORPUS = Path(__file__).parents[1] / "check" / "broken"
 GAMES = f"{CORPUS / 'games.py'}"
@@ -130,3 +130,16 @@ def test_learn_reports_the_canary(
     assert f"verdict  {verdict}: " in result.stdout
     document = json.loads(invoke(*command, "--json").stdout)
     assert document["learn"]["learned"] == document["ok"] == (verdict == "learned")
+
+
+def test_arena_and_train_say_that_the_search_sees_what_is_hidden(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    command = ("arena", "random", "random", "--game", HIDDEN, "--matches", 2)
+    told = " ".join(invoke(*command).stderr.split())
+    assert "kuhn hides information from the players, but every search sees the whole state" in told
+    run = tmp_path / "run"
+    trained = invoke("train", HIDDEN, *TINY, "--updates", 1, "--run", run)
+    assert "kuhn hides information from the players" in " ".join(
+        (trained.stdout + trained.stderr).split()
+    )

@@ -92,6 +92,7 @@ class Kuhn(Game[Deal]):
     """Kuhn poker: pass (0) or bet (1); the other card is hidden from the player."""
 
     name = "kuhn"
+    hidden_information = True
     num_actions = 2
     max_plies = 3
 
