@@ -1,8 +1,10 @@
 """What a game shows of itself before a match is played: its shapes and its fingerprint."""
 
 import hashlib
+import os
 import random
 import re
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from selfplay.game import (
 )
 
 _PLIES_LOOKED_AT = 8
+_LARGEST = 2.0**52
 
 
 def validate(game: Game[Any], spec: str) -> None:
@@ -136,28 +139,55 @@ def fingerprint(game: Game[Any]) -> str:
             # What the ended position shows is nobody's observation; its result is all it is for.
             for name in ("returns",) if over else shown:
                 numbers = np.nan_to_num(seen[name][index].astype(np.float64))
+                # A number that no integer can hold breaks the contract, and is told elsewhere.
+                numbers = np.clip(numbers, -_LARGEST, _LARGEST)
                 digest.update(np.round(numbers * 1000).astype("<i8").tobytes())
         if seen["over"].all():
             break
     return digest.hexdigest()[:16]
 
 
-def brief(error: Exception) -> str:
-    """Returns the type, the first line and the place of an error in a user's code."""
+def brief(error: BaseException, *, method: object = None) -> str:
+    """Returns the type, the first line and the place of an error in a user's code.
+
+    Args:
+        error: what was raised.
+        method: what was called; its own line is named where the error shows no line of the user's,
+            as with a wrong number of arguments.
+    """
+    if isinstance(error, GameContractError) and error.rule:
+        return str(error)  # names the method, the exception and the line already
     if isinstance(error, SyntaxError):
         text, place = error.msg, (error.filename, error.lineno)
     else:
         text = (str(error).strip() or "no message").splitlines()[0]
-        # What JAX and generated code (such as "<string>") did below a user's line is no help.
-        inside_jax = str(Path(jax.__file__).parent)
-        places = [
-            (frame.filename, frame.lineno)
-            for frame in traceback.extract_tb(error.__traceback__)
-            if not frame.filename.startswith((inside_jax, "<", __file__))
-        ]
-        place = places[-1] if places else (None, None)
+        place = _place_of_users(error) or _place_of(method)
     at = f" ({Path(place[0]).name}, line {place[1]})" if place[0] else ""
     return f"{type(error).__name__}: {text}{at}"
+
+
+def _place_of_users(error: BaseException) -> tuple[str | None, int | None] | None:
+    """Returns file and line where a user's code went wrong, None if none of it took part."""
+    framework = f"{Path(__file__).parent}{os.sep}"
+    games = f"{framework}games{os.sep}"
+    # What JAX, generated code (such as "<string>") and selfplay did below a user's line is no help.
+    foreign = (str(Path(jax.__file__).parent), "<", framework)
+    places = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    places = [
+        place for place in places if not place[0].startswith(foreign) or place[0].startswith(games)
+    ]
+    # Nor is a line of a library that the user's code called, if there is a better one.
+    libraries = tuple(sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib"))
+    own = [place for place in places if not place[0].startswith(libraries)] or places
+    return own[-1] if own else None
+
+
+def _place_of(method: object) -> tuple[str | None, int | None]:
+    """Returns file and line where a function begins."""
+    code = getattr(getattr(method, "__func__", method), "__code__", None)
+    return (None, None) if code is None else (code.co_filename, code.co_firstlineno)
 
 
 def _look_and_play(

@@ -40,7 +40,30 @@ class UnknownGameError(ConfigError):
 
 
 class GameContractError(SelfplayError):
-    """A user's `Game` breaks its contract."""
+    """A user's `Game` breaks its contract.
+
+    Attributes:
+        rule: name of the broken rule, as `selfplay check` lists them; "" where none is named.
+        start: seed or key data of the first position; () where no position is meant.
+        moves: actions that lead from there to the position in which it is broken.
+        outcomes: the chance outcome after each, -1 for none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        rule: str = "",
+        start: tuple[int, ...] = (),
+        moves: tuple[int, ...] = (),
+        outcomes: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
+        self.start = start
+        self.moves = moves
+        self.outcomes = outcomes
 
 
 class IllegalActionError(SelfplayError):

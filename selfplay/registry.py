@@ -52,6 +52,8 @@ _BUNDLED = {
     "tic_tac_toe": "selfplay.games.tic_tac_toe:TicTacToe",
 }
 _MAKER = "selfplay.registry:python_rules"
+_OPEN_SPIEL = "open_spiel"
+_OPEN_SPIEL_MAKER = "selfplay.adapters.open_spiel:make_open_spiel"
 _FORMS = "a game is a name, FILE.py:Class, package.module:Class, pgx:ID or open_spiel:NAME"
 _IS_A_GAME = "a game is a class that subclasses selfplay.Game or selfplay.PythonGame"
 _WHERE = "looked in the current directory, and for a module among the installed packages too"
@@ -73,6 +75,10 @@ class GameSpec:
         """Returns the game; raises what `make` raises."""
         return make(self.spec, **self.options)
 
+    def rules(self) -> Game[Any] | PythonGame[Any]:
+        """Returns the game as its author wrote it, unseen; raises as `make` does."""
+        return _written(self.spec, self.options)
+
 
 def make(spec: str, /, **options: object) -> Game[Any]:
     """Returns the game that `spec` names, made with `options`.
@@ -89,16 +95,15 @@ def make(spec: str, /, **options: object) -> Game[Any]:
         ConfigError: the constructor does not take these options.
         GameContractError: the class is found, but is no playable game.
     """
-    game = _adapted(spec, options)
-    if game is None:
-        found = _construct(_game_class(spec), spec, options)
-        game = (
-            found
-            if isinstance(found, Game)
-            else host(found, maker=_MAKER, arguments=[spec, options])
+    found = _written(spec, options)
+    if isinstance(found, PythonGame):
+        library = spec.partition(":")[0] == _OPEN_SPIEL
+        maker, arguments = (
+            (_OPEN_SPIEL_MAKER, spec.partition(":")[2]) if library else (_MAKER, spec)
         )
-    validate(game, spec)
-    return game
+        found = host(found, maker=maker, arguments=[arguments, options])
+    validate(found, spec)
+    return found
 
 
 def python_rules(spec: str, options: Mapping[str, object]) -> PythonGame[Any]:
@@ -178,21 +183,18 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
     return {point.name: point for point in points}
 
 
-def _adapted(spec: str, options: dict[str, object]) -> Game[Any] | None:
-    """Returns the game of another library that `spec` names, None if it names none."""
+def _written(spec: str, options: dict[str, object]) -> Game[Any] | PythonGame[Any]:
+    """Returns what `spec` names, as it was written."""
     library, _, name = spec.partition(":")
     if library == "pgx":
         from selfplay.adapters.pgx_game import make_pgx
 
         return make_pgx(name, options)
-    if library == "open_spiel":
+    if library == _OPEN_SPIEL:
         from selfplay.adapters.open_spiel import make_open_spiel
 
-        rules = make_open_spiel(name, options)
-        return host(
-            rules, maker=f"{make_open_spiel.__module__}:make_open_spiel", arguments=[name, options]
-        )
-    return None
+        return make_open_spiel(name, options)
+    return _construct(_game_class(spec), spec, options)
 
 
 _GameClass = type[Game[Any]] | type[PythonGame[Any]]

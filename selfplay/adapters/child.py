@@ -86,7 +86,16 @@ def _answer(connection: socket.socket, rows: HostRows) -> None:
 
 
 def _refuse(connection: socket.socket, error: SelfplayError) -> None:
-    _reply(connection, REFUSED, json.dumps({"message": str(error), "hint": error.hint}).encode())
+    _reply(connection, REFUSED, json.dumps(_told(error)).encode())
+
+
+def _told(error: SelfplayError) -> dict[str, object]:
+    """Returns all that an error says."""
+    told: dict[str, object] = {"message": str(error), "hint": error.hint}
+    if isinstance(error, GameContractError):
+        told |= {"rule": error.rule, "start": error.start}
+        told |= {"moves": error.moves, "outcomes": error.outcomes}
+    return told
 
 
 def _reply(connection: socket.socket, status: int, data: bytes) -> None:

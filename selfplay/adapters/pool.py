@@ -290,7 +290,8 @@ def receive_reply(connection: socket.socket) -> tuple[int, bytearray]:
 
 def _error(data: bytearray) -> GameContractError:
     told = json.loads(data)
-    return GameContractError(told["message"], hint=told["hint"])
+    lists = {name: tuple(told.get(name, ())) for name in ("start", "moves", "outcomes")}
+    return GameContractError(told["message"], hint=told["hint"], rule=told.get("rule", ""), **lists)
 
 
 def _end(connection: socket.socket, process: subprocess.Popen[bytes]) -> None:

@@ -1,10 +1,12 @@
 """A look at a plain-Python game before anything is trained: does it keep its two promises?"""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from selfplay.adapters.answers import shortened
 from selfplay.adapters.tree import HostTree, Moves, legal_list
 from selfplay.errors import GameContractError
 
@@ -19,43 +21,110 @@ def probe(tree: HostTree) -> None:
         GameContractError: `apply` changes the state it was given, or the same arguments give
             different answers, or an answer is none that the contract allows.
     """
-    _require_permutations(tree)
+    require_permutations(tree)
     draw = random.Random(0)
     for seed in range(_MATCHES):
         moves: Moves = (seed if tree.random_start else 0, b"")
-        rules = tree.rules
-        states = [tree.call(moves, "initial_state", random.Random(moves[0])) for _ in range(2)]
-        _require_alike(tree, moves, states[0], states[1], "initial_state with the same rng")
-        for _ in range(min(_PLIES, rules.max_plies)):
+        require_same_start(tree, moves)
+        for _ in range(min(_PLIES, tree.rules.max_plies)):
             node = tree.node(moves)
             tree.observation(moves)
             if node.terminal:
                 break
-            moves = _played(tree, moves, draw.choice(legal_list(node, rules.num_actions)))
+            moves = played(tree, moves, draw.choice(legal_list(node, tree.rules.num_actions)))
             chance = tree.node(moves).chance
             if chance is not None:
                 possible = np.flatnonzero(chance).tolist()
-                moves = _played(tree, moves, draw.choice(possible))
+                moves = played(tree, moves, draw.choice(possible))
 
 
-def _played(tree: HostTree, moves: Moves, entry: int) -> Moves:
-    """Returns `moves` and then `entry`, an action or an outcome, if that keeps the promises."""
+def require_same_start(tree: HostTree, moves: Moves) -> None:
+    """Raises `GameContractError` unless the same seed gives the same first position."""
+    states = [tree.call(moves, "initial_state", random.Random(moves[0])) for _ in range(2)]
+    _require_alike(tree, moves, states[0], states[1], "initial_state with the same rng")
+
+
+def require_same_answers(tree: HostTree, moves: Moves) -> None:
+    """Raises `GameContractError` unless questions about a position have the same answers twice.
+
+    Where they have not, it says which method changes the state, or which is not a function of it.
+    """
+    state = tree.node(moves).state
+    first, second = views(tree, moves, state), views(tree, moves, state)
+    differing = [name for name in first if not same(first[name], second.get(name))]
+    if not differing:
+        return
+    name = differing[0]
+
+    def asked(*methods: str) -> list[Any]:
+        """Returns the answers of methods asked one after the other, of a state made anew."""
+        made = replayed(tree, moves)
+        return [_view(tree, moves, method, made) for method in methods]
+
+    if same(*asked(name, name)):
+        for method in first:
+            if not same(*asked(name, method, name)[::2]):
+                tree.refuse(
+                    moves,
+                    f"{method}(state) changes the state it was given: afterwards {name}(state) "
+                    "answers otherwise",
+                    rule="mutation",
+                )
+    elif same(asked(name)[0], asked(name)[0]):
+        tree.refuse(
+            moves,
+            f"{name}(state) changes the state it was given: asked again it answers otherwise",
+            rule="mutation",
+        )
+    tree.refuse(
+        moves,
+        f"{name}(state) answers differently when it is asked again: {shortened(first[name])}, then "
+        f"{shortened(second.get(name))}",
+        rule="randomness",
+    )
+
+
+def require_replay(tree: HostTree, moves: Moves) -> None:
+    """Raises `GameContractError` unless a match played again leads to the same position."""
+    what = "the same moves played again"
+    _require_alike(tree, moves, tree.node(moves).state, replayed(tree, moves), what)
+
+
+def replayed(tree: HostTree, moves: Moves) -> Any:
+    """Returns the user's own object after `moves`, made anew from the start."""
+    state = tree.call((moves[0], b""), "initial_state", random.Random(moves[0]))
+    before = (moves[0], b"")
+    for entry in tree.listed(moves):
+        method = "apply" if tree.node(before).chance is None else "resolve"
+        state = tree.call(before, method, state, entry)
+        before = tree.extend(before, entry)
+    return state
+
+
+def played(tree: HostTree, moves: Moves, entry: int) -> Moves:
+    """Returns `moves` and then `entry`, an action or an outcome, if that keeps the promises.
+
+    Raises:
+        GameContractError: it does not.
+    """
     node = tree.node(moves)
     method = "apply" if node.chance is None else "resolve"
-    before = _views(tree, moves, node.state)
+    before = views(tree, moves, node.state)
     after = [tree.call(moves, method, node.state, entry)]
     asked = f"{method}(state, {entry})"
     # Before the second call: in a state that the first one changed it may fail, which says less.
-    _require_unchanged(tree, moves, asked, before, node.state)
+    require_unchanged(tree, moves, asked, before, node.state)
     after.append(tree.call(moves, method, node.state, entry))
     longer = tree.extend(moves, entry)
+    tree.node(longer)
     _require_alike(tree, longer, after[0], after[1], f"{method} with the same arguments")
     for view in range(1, len(tree.symmetries) + 1):
         _require_symmetric(tree, moves, entry, view)
     return longer
 
 
-def _require_permutations(tree: HostTree) -> None:
+def require_permutations(tree: HostTree) -> None:
+    """Raises `GameContractError` unless the permutations of the symmetries are some."""
     for symmetry in tree.symmetries:
         sizes = [(symmetry.permutation, tree.rules.num_actions)]
         if symmetry.outcome_permutation is not None:
@@ -66,6 +135,7 @@ def _require_permutations(tree: HostTree) -> None:
                     (0, b""),
                     f"the permutation of symmetry {symmetry.name!r} must hold each number from 0 "
                     f"to {size - 1} once",
+                    rule="symmetry",
                 )
 
 
@@ -73,14 +143,14 @@ def _require_symmetric(tree: HostTree, moves: Moves, entry: int, view: int) -> N
     """Raises unless playing the image of `entry` in the image leads to the image."""
     symmetry = tree.symmetries[view - 1]
     node = tree.node(moves)
-    before = _views(tree, moves, node.state)
+    before = views(tree, moves, node.state)
     turned = tree.image(moves, view)
-    _require_unchanged(tree, moves, f"map_state of {symmetry.name!r}", before, node.state)
+    require_unchanged(tree, moves, f"map_state of {symmetry.name!r}", before, node.state)
     rolls = node.chance is not None
     actions = symmetry.permutation
     outcomes = symmetry.outcome_permutation or range(tree.outcomes)
     image = int((outcomes if rolls else actions)[entry])
-    found = _views(tree, moves, turned)
+    found = views(tree, moves, turned)
     wanted = {name: told for name, told in before.items() if name != "observe"}
     if rolls:
         likely = dict(zip(outcomes, before["chance_probabilities"], strict=True))
@@ -92,18 +162,20 @@ def _require_symmetric(tree: HostTree, moves: Moves, entry: int, view: int) -> N
         tree.refuse(
             moves,
             f"symmetry {symmetry.name!r} is none: {wrong[0]} of the image is "
-            f"{found.get(wrong[0])}, but should be {wanted[wrong[0]]}",
+            f"{shortened(found.get(wrong[0]))}, but should be {shortened(wanted[wrong[0]])}",
+            rule="symmetry",
         )
     longer = tree.extend(moves, entry)
     method = "resolve" if rolls else "apply"
-    one = _views(tree, longer, tree.call(moves, method, turned, image))
-    other = _views(tree, longer, tree.image(longer, view))
+    one = views(tree, longer, tree.call(moves, method, turned, image))
+    other = views(tree, longer, tree.image(longer, view))
     wrong = [name for name in other if not _close(one.get(name), other[name])]
     if wrong:
         tree.refuse(
             moves,
             f"symmetry {symmetry.name!r} is none: {method}(map_state(state), {image}) and "
             f"map_state({method}(state, {entry})) differ in {wrong[0]}",
+            rule="symmetry",
         )
 
 
@@ -113,45 +185,64 @@ def _close(one: Any, other: Any) -> bool:
     return known and bool(np.allclose(one, other, atol=1e-5))
 
 
-def _views(tree: HostTree, moves: Moves, state: object) -> dict[str, Any]:
+def views(tree: HostTree, moves: Moves, state: object) -> dict[str, Any]:
     """Returns what the rules say of a state after `moves`, in a form that can be compared."""
     views: dict[str, Any] = {
-        "is_terminal": bool(tree.call(moves, "is_terminal", state)),
-        "returns": [float(number) for number in tree.call(moves, "returns", state)],
+        method: _view(tree, moves, method, state) for method in ("is_terminal", "returns")
     }
     if tree.outcomes and tree.node(moves).chance is not None:
-        told = tree.call(moves, "chance_probabilities", state)
-        views["chance_probabilities"] = [float(number) for number in told]
+        views["chance_probabilities"] = _view(tree, moves, "chance_probabilities", state)
     elif not views["is_terminal"]:
-        views["current_player"] = int(tree.call(moves, "current_player", state))
-        views["legal_actions"] = sorted(tree.call(moves, "legal_actions", state))
-        views["observe"] = np.array(tree.call(moves, "observe", state), np.float32).tolist()
+        for method in ("current_player", "legal_actions", "observe"):
+            views[method] = _view(tree, moves, method, state)
     return views
 
 
-def _require_unchanged(
+def _view(tree: HostTree, moves: Moves, method: str, state: object) -> Any:
+    return tree.call(moves, method, state, read=_READ[method])
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "is_terminal": bool,
+    "returns": lambda told: [float(number) for number in told],
+    "chance_probabilities": lambda told: [float(number) for number in told],
+    "current_player": int,
+    "legal_actions": sorted,
+    "observe": lambda told: np.array(told, np.float32).tolist(),
+}
+"""What a method says, in a form that can be compared; `HostTree` looks whether it is allowed."""
+
+
+def same(one: object, other: object) -> bool:
+    """Returns whether two answers are equal; NaN equals NaN."""
+    return one == other or repr(one) == repr(other)
+
+
+def require_unchanged(
     tree: HostTree, moves: Moves, asked: str, before: dict[str, Any], state: object
 ) -> None:
     """Raises unless `state` answers as it did `before` it was given to `asked`."""
     try:
-        after = _views(tree, moves, state)
+        after = views(tree, moves, state)
     except GameContractError:  # what was answered before now fails
         after = {}
-    changed = [name for name in before if before[name] != after.get(name)]
+    changed = [name for name in before if not same(before[name], after.get(name))]
     if changed:
         tree.refuse(
             moves,
             f"{asked} changes the state it was given: afterwards "
             f"{changed[0]}(state) answers otherwise; copy the state first",
+            rule="mutation",
         )
 
 
 def _require_alike(tree: HostTree, moves: Moves, one: object, other: object, what: str) -> None:
-    first, second = (_views(tree, moves, state) for state in (one, other))
-    differing = [name for name in first if first[name] != second.get(name)]
+    first, second = (views(tree, moves, state) for state in (one, other))
+    differing = [name for name in first if not same(first[name], second.get(name))]
     if differing:
         tree.refuse(
             moves,
             f"{what} leads to states of which {differing[0]} answers differently; all that is "
-            "random must come from rng",
+            "random must come from rng, and all that changes must be in the state",
+            rule="randomness",
         )

@@ -80,6 +80,17 @@ class PythonGame(abc.ABC, Generic[P]):
         """
         return ()
 
+    def exchange_players(self, state: P) -> P | None:
+        """Returns the position with the players exchanged, or None if that means nothing here.
+
+        What was player 0's is player 1's and the other way round, and the other one is to move;
+        the argument stays as it was. Actions keep their numbers, so write it only for a game in
+        which both players have the same moves. Training never asks for it: `selfplay check` does,
+        and looks whether the image of every position is seen alike by the player to move, has the
+        same legal actions, and the opposite result.
+        """
+        return None
+
     def auxiliary_targets(self, state: P, final_state: P) -> Mapping[str, Any]:
         """Returns what else a network should predict at `state`, from the end of the match.
 

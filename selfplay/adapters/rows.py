@@ -136,7 +136,9 @@ class HostRows:
                 told = self.tree.auxiliary(path, final, int(views[row]))
                 shapes = {name: Kind(array.shape, array.dtype) for name, array in told.items()}
                 if shapes != self.targets:
-                    self.tree.refuse(path, "auxiliary_targets changes its names or shapes")
+                    self.tree.refuse(
+                        path, "auxiliary_targets changes its names or shapes", rule="auxiliary"
+                    )
             except GameContractError as error:
                 self._unseen = error  # as above
                 continue

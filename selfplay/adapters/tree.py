@@ -4,18 +4,19 @@ import operator
 import random
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from selfplay.adapters import failures
+from selfplay.adapters import answers, failures
 from selfplay.adapters.python_game import PythonChanceGame, PythonGame
 from selfplay.contract import brief
 from selfplay.errors import GameContractError
 
 _SHOWN_MOVES = 60
+_TYPES = "contract"
 
 Moves = tuple[int, bytes]
 """The seed of a start, and the moves from there as the bytes of `HostTree.dtype`.
@@ -78,27 +79,19 @@ class HostTree:
             self.outcomes = checked_integer(rules, "num_outcomes", 1)
         largest = max(rules.num_actions, self.outcomes)
         self.dtype = np.dtype(np.int16 if largest <= 1 << 15 else np.int32)
-        self.legal_bytes = -(-rules.num_actions // 8)
-        top = 8 * self.legal_bytes - 1
-        # A table, and not a shift: it refuses what is no action.
-        self._bits = {action: 1 << (top - action) for action in range(rules.num_actions)}
+        self._read_legal = answers.LegalActions(rules.num_actions)
+        self.legal_bytes = self._read_legal.bytes
         self._half = capacity // 2
         self._young: dict[Moves, Node] = {}
         self._old: dict[Moves, Node] = {}
         self._lock = threading.RLock()
         rng = random.Random(0)
         before = rng.getstate()
-        self.symmetries = tuple(rules.symmetries())
+        self.symmetries = self.call((0, b""), "symmetries", read=tuple)
         first = self._start(rng, 0)
         self.random_start = rng.getstate() != before
-        told = self.call((0, b""), "observe", first.state)
-        self.observation_shape = self._numbers(told, (0, b"")).shape
-        if len(self.observation_shape) not in (1, 3):
-            self.refuse(
-                (0, b""),
-                f"observe has shape {list(self.observation_shape)}, but must have [features] or "
-                "[height, width, planes]",
-            )
+        self.observation_shape: tuple[int, ...] = ()
+        self.observation_shape = self._seen(first.state, (0, b"")).shape
 
     def node(self, moves: Moves) -> Node:
         """Returns the position after `moves`."""
@@ -136,10 +129,7 @@ class HostTree:
         if view == 0:
             return state
         symmetry = self.symmetries[view - 1]
-        try:
-            return symmetry.map_state(state)
-        except Exception as error:
-            self.refuse(moves, f"map_state of {symmetry.name!r} fails: {brief(error)}", error)
+        return self.called(moves, f"map_state of {symmetry.name!r}", symmetry.map_state, state)
 
     def observation_of_image(self, moves: Moves, view: int) -> npt.NDArray[np.float32]:
         """Returns what the player to move sees in the image of the position after `moves`."""
@@ -147,7 +137,7 @@ class HostTree:
             node = self.node(moves)
             if view == 0 or node.terminal or node.chance is not None:
                 return self.observation(moves)
-            return self._fitting(self.call(moves, "observe", self.image(moves, view)), moves)
+            return self._seen(self.image(moves, view), moves)
 
     def auxiliary(
         self, moves: Moves, final: Moves, view: int
@@ -155,46 +145,87 @@ class HostTree:
         """Returns the auxiliary targets of a position whose match ends after `final`."""
         with self._lock:
             states = self.image(moves, view), self.image(final, view)
-            told = self.call(moves, "auxiliary_targets", *states)
-            try:
-                return {str(name): np.array(told[name], np.float32) for name in told}
-            except (TypeError, ValueError):
-                self.refuse(
-                    moves, "auxiliary_targets must return numbers or nested lists of them, by name"
-                )
+            return self.call(moves, "auxiliary_targets", *states, read=answers.auxiliary)
 
     def listed(self, moves: Moves) -> list[int]:
         """Returns the moves as numbers."""
         return np.frombuffer(moves[1], self.dtype).tolist()
 
-    def call(self, moves: Moves, method: str, *arguments: object) -> Any:
-        """Returns what one of the user's methods says, and explains it if it fails."""
-        try:
-            return getattr(self.rules, method)(*arguments)
-        except Exception as error:
-            shown = "".join(f", {argument}" for argument in arguments[1:])
-            asked = f"{method}(state{shown})" if shown else method
-            self.refuse(moves, f"{asked} fails: {brief(error)}", error)
+    def call(
+        self,
+        moves: Moves,
+        method: str,
+        *arguments: object,
+        read: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Returns what one of the user's methods says, and explains it if it fails.
 
-    def refuse(self, moves: Moves, problem: str, cause: Exception | None = None) -> NoReturn:
+        Args:
+            moves: where it is asked.
+            method: its name.
+            arguments: for it; the first one is a state.
+            read: checks and converts the answer.
+        """
+        shown = "".join(f", {argument}" for argument in arguments[1:] if type(argument) is int)
+        asked = f"{method}(state{shown})" if shown else method
+        return self.called(moves, asked, getattr(self.rules, method), *arguments, read=read)
+
+    def called(
+        self,
+        moves: Moves,
+        asked: str,
+        function: Callable[..., Any],
+        *arguments: object,
+        read: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Returns what a function of the user's says; `asked` is what to call it in messages."""
+        try:
+            told = function(*arguments)
+            # What a generator does goes wrong here.
+            return told if read is None else read(told)
+        except answers.WrongAnswerError as error:
+            self.refuse(moves, str(error), rule=error.rule)
+        except (Exception, SystemExit) as error:
+            problem = f"{asked} fails: {brief(error, method=function)}"
+            self.refuse(moves, problem, error, rule="exception")
+
+    def refuse(
+        self, moves: Moves, problem: str, cause: BaseException | None = None, *, rule: str
+    ) -> NoReturn:
         """Raises the error for a rule that is broken after `moves`, and keeps it."""
         played = self._told(moves)
         shown = " ".join(played[:_SHOWN_MOVES]) + (" ..." if len(played) > _SHOWN_MOVES else "")
+        actions, outcomes = self.split(moves)
         error = GameContractError(
             f"{self.rules.name}: {problem}",
             hint=f"after the moves {shown}" if played else "in the first position",
+            rule=rule,
+            start=(moves[0],),
+            moves=actions,
+            outcomes=outcomes,
         )
         failures.record(error)
         raise error from cause
 
+    def split(self, moves: Moves) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Returns the actions in `moves`, and the outcome after each, -1 for none."""
+        actions: list[int] = []
+        drawn: list[int] = []
+        before = (moves[0], b"")
+        for entry in self.listed(moves):
+            if self.outcomes > 0 and self.node(before).chance is not None:
+                drawn[-1] = entry
+            else:
+                actions.append(entry)
+                drawn.append(-1)
+            before = self.extend(before, entry)
+        return tuple(actions), tuple(drawn)
+
     def _told(self, moves: Moves) -> list[str]:
         """Returns the moves as a person can read them: outcomes as `roll:#NUMBER`."""
         told = []
-        before = (moves[0], b"")
-        for entry in self.listed(moves):
-            rolled = self.outcomes > 0 and self.node(before).chance is not None
-            told.append(f"roll:#{entry}" if rolled else str(entry))
-            before = self.extend(before, entry)
+        for action, outcome in zip(*self.split(moves), strict=True):
+            told += [str(action)] + ([f"roll:#{outcome}"] if outcome >= 0 else [])
         return told
 
     def _recall(self, moves: Moves) -> Node | None:
@@ -229,106 +260,64 @@ class HostTree:
 
     def _start(self, rng: random.Random, seed: int) -> Node:
         moves = (seed, b"")
-        node = self._asked(self.call(moves, "initial_state", rng), moves, mover=1)
+        state = self.call(moves, "initial_state", rng)
+        if state is None:
+            self.refuse(moves, "initial_state returns None, but must return a state", rule=_TYPES)
+        node = self._asked(state, moves, mover=1)
         if node.terminal:
-            self.refuse(moves, "is_terminal is true before the first move")
+            self.refuse(moves, "is_terminal is true before the first move", rule="start")
         return node
 
     def _play(self, parent: Node, moves: Moves, entry: int) -> Node:
         longer = self.extend(moves, entry)
+        method = "apply" if parent.chance is None else "resolve"
+        state = self.call(moves, method, parent.state, entry)
+        if state is None:
+            self.refuse(
+                moves,
+                f"{method}(state, {entry}) returns None, but must return the new state",
+                rule=_TYPES,
+            )
         if parent.chance is not None:
-            state = self.call(moves, "resolve", parent.state, entry)
             return self._asked(state, longer, mover=parent.player)
-        state = self.call(moves, "apply", parent.state, entry)
         if not self.outcomes or not self._rolls(state, longer):
             return self._asked(state, longer, mover=parent.player)
-        result = self._result(self.call(longer, "returns", state), longer)
-        chance = self._probabilities(state, longer)
+        result = self.call(longer, "returns", state, read=answers.result)
+        chance = self.call(
+            longer,
+            "chance_probabilities",
+            state,
+            read=lambda told: answers.probabilities(told, self.outcomes),
+        )
         return Node(state, parent.player, False, result, bytes(self.legal_bytes), chance)
 
     def _rolls(self, state: object, moves: Moves) -> bool:
-        over = self.call(moves, "is_terminal", state)
-        return not over and bool(self.call(moves, "is_chance", state))
+        over: bool = self.call(moves, "is_terminal", state, read=bool)
+        return not over and self.call(moves, "is_chance", state, read=bool)
 
     def _asked(self, state: object, moves: Moves, *, mover: int) -> Node:
         """Returns a new node: asks the rules all there is to know, and checks the answers."""
-        terminal = bool(self.call(moves, "is_terminal", state))
-        result = self._result(self.call(moves, "returns", state), moves)
+        terminal: bool = self.call(moves, "is_terminal", state, read=bool)
+        result: float = self.call(moves, "returns", state, read=answers.result)
         if terminal:
             return Node(state, 1 - mover, True, result, bytes(self.legal_bytes))
-        player = self.call(moves, "current_player", state)
-        if player not in (0, 1):
-            self.refuse(moves, f"current_player is {player!r}, but must be 0 or 1")
-        legal = self._legal(self.call(moves, "legal_actions", state), moves)
-        return Node(state, int(player), False, result, legal)
-
-    def _result(self, returns: Any, moves: Moves) -> float:
-        try:
-            first, second = (float(number) for number in returns)
-        except (TypeError, ValueError):
-            self.refuse(moves, f"returns is {returns!r}, but must be two numbers")
-        if not (abs(first + second) < 1e-5 and abs(first) <= 1):
-            self.refuse(
-                moves, f"returns is ({first:g}, {second:g}), but must sum to 0 and be in [-1, 1]"
-            )
-        return first
-
-    def _probabilities(self, state: object, moves: Moves) -> npt.NDArray[np.float32]:
-        told = self.call(moves, "chance_probabilities", state)
-        try:
-            chance = np.array(told, np.float64)
-        except (TypeError, ValueError):
-            chance = np.empty(0)
-        if chance.shape != (self.outcomes,):
-            self.refuse(
-                moves,
-                f"chance_probabilities is {_shortened(told)}, but must be {self.outcomes} numbers, "
-                "one for each outcome",
-            )
-        if not ((chance >= 0).all() and abs(chance.sum() - 1) < 1e-4):
-            self.refuse(
-                moves,
-                f"chance_probabilities is {_shortened(chance.tolist())}, but must be numbers of "
-                "at least 0 that sum to 1",
-            )
-        return chance.astype(np.float32)
-
-    def _legal(self, actions: Iterable[int], moves: Moves) -> bytes:
-        bits = 0
-        try:
-            for action in actions:
-                bits |= self._bits[action]
-        except (KeyError, TypeError):
-            self.refuse(
-                moves,
-                f"legal_actions is {_shortened(actions)}, but must hold integers from 0 to "
-                f"{self.rules.num_actions - 1}",
-            )
-        if not bits:
-            self.refuse(moves, "legal_actions is empty, but the match is not over")
-        return bits.to_bytes(self.legal_bytes, "big")
+        player: int = self.call(moves, "current_player", state, read=answers.player)
+        legal: bytes = self.call(moves, "legal_actions", state, read=self._read_legal)
+        return Node(state, player, False, result, legal)
 
     def _observe(self, node: Node, moves: Moves) -> npt.NDArray[np.float32]:
         if node.terminal or node.chance is not None:
             return np.zeros(self.observation_shape, np.float32)
-        return self._fitting(self.call(moves, "observe", node.state), moves)
+        return self._seen(node.state, moves)
 
-    def _fitting(self, told: Any, moves: Moves) -> npt.NDArray[np.float32]:
-        seen = self._numbers(told, moves)
-        if seen.shape != self.observation_shape:
-            self.refuse(
-                moves,
-                f"observe has shape {list(seen.shape)}, but had {list(self.observation_shape)} "
-                "in the first position",
-            )
+    def _seen(self, state: object, moves: Moves) -> npt.NDArray[np.float32]:
+        seen: npt.NDArray[np.float32] = self.call(
+            moves,
+            "observe",
+            state,
+            read=lambda told: answers.observation(told, self.observation_shape or None),
+        )
         return seen
-
-    def _numbers(self, told: Any, moves: Moves) -> npt.NDArray[np.float32]:
-        try:
-            # A copy: the user may go on using the array that was returned.
-            return np.array(told, np.float32)
-        except (TypeError, ValueError):
-            self.refuse(moves, "observe must return numbers in nested lists of one length each")
 
 
 def legal_list(node: Node, num_actions: int) -> list[int]:
@@ -337,17 +326,13 @@ def legal_list(node: Node, num_actions: int) -> list[int]:
     return np.flatnonzero(bits).tolist()
 
 
-def _shortened(actions: object) -> str:
-    text = repr(actions)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def checked_integer(game: PythonGame[Any], name: str, least: int) -> int:
     """Returns an integer attribute of a user's game, or says what is wrong with it."""
     value: Any = getattr(game, name, None)
     if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
         raise GameContractError(
             f"{getattr(game, 'name', type(game).__name__)}: {name} is {value!r}, but must be an "
-            f"integer of at least {least}"
+            f"integer of at least {least}",
+            rule="contract",
         )
     return operator.index(value)

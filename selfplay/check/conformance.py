@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.adapters import failures
+from selfplay.adapters import HostedGame, PythonGame, failures, host
 from selfplay.check.exchange import find_turn
 from selfplay.check.explore import Explorer
 from selfplay.check.faults import CheckReport, Fault
 from selfplay.check.host import host_findings
 from selfplay.check.judge import Judge
 from selfplay.check.measures import measure, warnings_of
+from selfplay.check.plain_report import fault_of, plain_report
 from selfplay.check.static import METHODS, static_faults, usable_symmetries
 from selfplay.check.views import look_alikes
 from selfplay.configuration import check_range
@@ -32,7 +33,7 @@ _LOOK_SECONDS = 2.0
 
 
 def check_game(
-    game: Game[Any], *, matches: int = 64, seed: int = 0, measures: bool = False
+    game: Game[Any] | PythonGame[Any], *, matches: int = 64, seed: int = 0, measures: bool = False
 ) -> CheckReport:
     """Checks that `game` keeps the contract; for tests of your own game.
 
@@ -64,7 +65,7 @@ def check_game(
 
 
 def examine(
-    game: Game[Any],
+    game: Game[Any] | PythonGame[Any],
     *,
     matches: int = 64,
     seed: int = 0,
@@ -82,7 +83,54 @@ def examine(
     """
     check_range("matches", matches, low=_FEWEST_MATCHES)
     check_range("seed", seed, low=0)
-    name = game.name if isinstance(getattr(game, "name", None), str) else type(game).__name__
+    if isinstance(game, HostedGame | PythonGame):
+        return _examine_plain(game, matches, seed, measures, say)
+    return _examine_compiled(game, matches, seed, measures, say)
+
+
+def _examine_plain(
+    game: HostedGame | PythonGame[Any],
+    matches: int,
+    seed: int,
+    measures: bool,
+    say: Callable[[str], None],
+) -> CheckReport:
+    """Returns what Python alone shows of a game, and if that is sound what compiled play shows."""
+    rules = game if isinstance(game, PythonGame) else game.rules
+    name = _name(rules)
+    plain = plain_report(rules, _start_keys(matches, seed), seed=seed, say=say)
+    faults, found = list(plain.faults), plain.measures
+    if not faults:
+        try:
+            hosted = game if isinstance(game, HostedGame) else host(rules)
+            report = _examine_compiled(hosted, matches, seed, measures, say)
+            warnings = (*plain.warnings, *report.warnings)
+            return CheckReport(
+                game=name,
+                faults=report.faults,
+                warnings=warnings,
+                measures={**report.measures, **found} if report.measures else {},
+            )
+        except GameContractError as error:
+            faults = [fault_of(rules, None, error, (0, 0))]
+        finally:
+            failures.take()
+    return CheckReport(game=name, faults=tuple(faults), warnings=plain.warnings, measures={})
+
+
+def _name(game: Game[Any] | PythonGame[Any]) -> str:
+    return game.name if isinstance(getattr(game, "name", None), str) else type(game).__name__
+
+
+def _examine_compiled(
+    game: Game[Any],
+    matches: int,
+    seed: int,
+    measures: bool,
+    say: Callable[[str], None],
+) -> CheckReport:
+    """Returns what compiled play shows of a game."""
+    name = _name(game)
     faults = static_faults(game)
     if any(fault.rule in ("contract", "randomness") for fault in faults):
         return CheckReport(game=name, faults=tuple(faults), warnings=(), measures={})
@@ -111,6 +159,8 @@ def examine(
     except Exception as error:
         # JAX reports what a plain-Python game did wrong as an error of its own.
         cause = failures.take() or error
+        if isinstance(game, HostedGame) and isinstance(cause, GameContractError):
+            raise cause from error
         if isinstance(cause, jax.errors.JaxRuntimeError | MemoryError):
             raise
         text = str(cause) if isinstance(cause, SelfplayError) else brief(error)

@@ -36,6 +36,7 @@ class Fault:
         before: the board before the last move, or the one position that is wrong.
         after: the board after the last move; empty if the position itself is wrong.
         other: the second position of two that are compared, with nothing but its moves and boards.
+        words: law and advice in place of those in `RULES`; None for those.
     """
 
     rule: str
@@ -47,16 +48,17 @@ class Fault:
     before: str = ""
     after: str = ""
     other: "Fault | None" = None
+    words: tuple[str, str] | None = None
 
     @property
     def law(self) -> str:
         """Returns what must hold; empty for a warning that says all itself."""
-        return (RULES | WARNINGS)[self.rule][0]
+        return (self.words or (RULES | WARNINGS)[self.rule])[0]
 
     @property
     def advice(self) -> str:
         """Returns what to change, likewise."""
-        return (RULES | WARNINGS)[self.rule][1]
+        return (self.words or (RULES | WARNINGS)[self.rule])[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fault as `selfplay check --json` prints it."""

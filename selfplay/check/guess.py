@@ -14,10 +14,10 @@ import numpy as np
 
 from selfplay.game import Game, Position, advance, draw_outcome, is_over, start
 
-_MOST_MATCHES = 4096
+MOST_MATCHES = 4096
 _FEWEST_MATCHES = 128
 _MOST_PLIES = 400_000
-_MOST_POSITIONS = 40_000
+MOST_POSITIONS = 40_000
 _FEWEST_POSITIONS = 400
 _MOST_FEATURES = 1024
 _BLOCKS = 16
@@ -64,6 +64,7 @@ class Guesses:
         canonical: if results are [whoever is to move at the end, the other]; None where that
             would decide every match alike.
         canonical_t: by how many standard errors that is better than `usual`.
+        ended: how many decided matches ended where player 0, or player 1, would be to move.
     """
 
     matches: int
@@ -76,6 +77,7 @@ class Guesses:
     player_zero_t: float
     canonical: float | None
     canonical_t: float
+    ended: tuple[int, int] = (0, 0)
 
     @property
     def usual(self) -> float:
@@ -90,7 +92,7 @@ def guesses(game: Game[Any], *, seed: int = 0) -> Guesses | None:
 
 def play(game: Game[Any], *, seed: int = 0) -> Seen:
     """Returns positions of random matches: as many as are quickly played."""
-    count = max(_FEWEST_MATCHES, min(_MOST_MATCHES, _MOST_PLIES // game.max_plies))
+    count = max(_FEWEST_MATCHES, min(MOST_MATCHES, _MOST_PLIES // game.max_plies))
 
     def one(position: Position[Any], key: Any) -> Any:
         action_key, outcome_key = jax.random.split(key)
@@ -121,7 +123,7 @@ def play(game: Game[Any], *, seed: int = 0) -> Seen:
         kept.append((observations[rows], players[rows], np.full(rows.size, ply), rows))
         total += rows.size
         # Half of what was kept goes whenever there is twice as much as wanted.
-        if total > 2 * _MOST_POSITIONS:
+        if total > 2 * MOST_POSITIONS:
             share /= 2
             halves = [draw.random(len(some[0])) < 0.5 for some in kept]
             kept = [
@@ -129,8 +131,8 @@ def play(game: Game[Any], *, seed: int = 0) -> Seen:
             ]
             total = sum(len(some[0]) for some in kept)
     parts = [np.concatenate([some[index] for some in kept]) for index in range(4)]
-    if total > _MOST_POSITIONS:
-        rows = np.sort(draw.choice(total, _MOST_POSITIONS, replace=False))
+    if total > MOST_POSITIONS:
+        rows = np.sort(draw.choice(total, MOST_POSITIONS, replace=False))
         parts = [part[rows] for part in parts]
     return Seen(
         observations=parts[0],
@@ -168,7 +170,7 @@ def judge(seen: Seen) -> Guesses | None:
         usual = max(mover, zero, key=_mean) if named else mover
         canonical_t = _standard_errors(fits - usual)
     _, ones = np.unique(seen.matches, return_index=True)
-    ends = seen.results[ones]
+    ends, last_players = seen.results[ones], seen.last_players[ones]
     return Guesses(
         matches=len(ends),
         positions=len(rows),
@@ -180,6 +182,10 @@ def judge(seen: Seen) -> Guesses | None:
         player_zero_t=_standard_errors(zero - mover),
         canonical=canonical,
         canonical_t=canonical_t,
+        ended=(
+            int(((ends != 0) & (last_players == 0)).sum()),
+            int(((ends != 0) & (last_players == 1)).sum()),
+        ),
     )
 
 

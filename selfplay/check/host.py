@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from selfplay.adapters import PythonGame
 from selfplay.check.brute_force import BruteForce
 from selfplay.check.lines import Kept, Line, RandomMatches
 from selfplay.contract import brief
 from selfplay.errors import SelfplayError
-from selfplay.game import ChanceGame, Game, Position
+from selfplay.game import BoardView, ChanceGame, Game, Position
 
 _MOST_NAMES = 64
 _MOST_INVERSES = 12
@@ -53,13 +54,27 @@ def host_findings(game: Game[Any], singles: Singles, matches: RandomMatches) -> 
     ]
     looks: list[Iterator[Finding]] = [
         _same_answers(game, singles, some),
-        _names(game, singles, some),
+        _names(game, some),
         _renders(game, some, ends),
         _boards(game, some, ends),
         _auxiliary(game, matches),
         _carried(game, matches),
         _solutions(game, singles, matches),
     ]
+    return [finding for look in looks for finding in itertools.islice(look, 1)]
+
+
+def text_findings(
+    game: Game[Any] | PythonGame[Any], some: Sequence[Kept], ends: Sequence[tuple[Line, Any]]
+) -> list[Finding]:
+    """Returns what names of moves, texts and boards get wrong, at most one finding of each.
+
+    Args:
+        game: the rules; of a plain-Python game the states are the user's own.
+        some: positions that are not over.
+        ends: positions at the end of matches.
+    """
+    looks = [_names(game, some), _renders(game, some, ends), _boards(game, some, ends)]
     return [finding for look in looks for finding in itertools.islice(look, 1)]
 
 
@@ -102,9 +117,9 @@ def _same_answers(game: Game[Any], singles: Singles, some: Sequence[Kept]) -> It
                     )
 
 
-def _names(game: Game[Any], singles: Singles, some: Sequence[Kept]) -> Iterator[Finding]:
+def _names(game: Game[Any] | PythonGame[Any], some: Sequence[Kept]) -> Iterator[Finding]:
     for kept in some[:: max(1, len(some) // 3)]:
-        state = jax.tree.map(jnp.asarray, kept.state)
+        state = _given(game, kept.state)
         legal = np.flatnonzero(kept.before_seen.mask).tolist()[:_MOST_NAMES]
         names: dict[str, int] = {}
         for action in legal:
@@ -135,11 +150,11 @@ def _names(game: Game[Any], singles: Singles, some: Sequence[Kept]) -> Iterator[
 
 
 def _renders(
-    game: Game[Any], some: Sequence[Kept], ends: Sequence[tuple[Line, Any]]
+    game: Game[Any] | PythonGame[Any], some: Sequence[Kept], ends: Sequence[tuple[Line, Any]]
 ) -> Iterator[Finding]:
     for line, state in [*[(kept.line, kept.state) for kept in some[:6]], *ends]:
         try:
-            text: Any = game.render(jax.tree.map(jnp.asarray, state))
+            text: Any = game.render(_given(game, state))
         except Exception as error:
             yield Finding("render", f"render fails: {brief(error)}", line)
             return
@@ -148,21 +163,25 @@ def _renders(
 
 
 def _boards(
-    game: Game[Any], some: Sequence[Kept], ends: Sequence[tuple[Line, Any]]
+    game: Game[Any] | PythonGame[Any], some: Sequence[Kept], ends: Sequence[tuple[Line, Any]]
 ) -> Iterator[Finding]:
-    if type(game).board is Game.board:
+    if type(game).board in (Game.board, PythonGame.board):
         return
     positions: list[tuple[Line, Any, list[int] | None]] = [
         (kept.line, kept.state, np.flatnonzero(kept.before_seen.mask).tolist()) for kept in some
     ]
     for line, state, legal in [*positions, *((line, state, None) for line, state in ends)]:
         try:
-            view = game.board(jax.tree.map(jnp.asarray, state))
+            view: Any = game.board(_given(game, state))
         except Exception as error:
             yield Finding("board", f"board fails: {brief(error)}", line)
             return
         if view is None:
             continue
+        if not isinstance(view, BoardView):
+            message = f"board returns {type(view).__name__}, but must return a BoardView or None"
+            yield Finding("board", message, line)
+            return
         count = view.rows * view.columns
         cells = {cell for clicks in view.clicks for cell in clicks}
         clickable = sorted(set(view.clicks.values()))
@@ -180,6 +199,11 @@ def _boards(
             yield Finding("board", f"legal action {missing[0]} has no click", line)
         if extra := sorted(set(clickable) - set(legal)):
             yield Finding("board", f"a click stands for action {extra[0]}, which is illegal", line)
+
+
+def _given(game: Game[Any] | PythonGame[Any], state: Any) -> Any:
+    """Returns a state as the methods of a game take it."""
+    return state if isinstance(game, PythonGame) else jax.tree.map(jnp.asarray, state)
 
 
 def _auxiliary(game: Game[Any], matches: RandomMatches) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ _MANY_DECIDED = 200
 _MANY_MATCHES = 400
 _LEAST_CORRELATION = 0.05
 _LEAST_STANDARD_ERRORS = 4
+_LEAST_SHARE, _MOST_SHARE = 0.1, 0.9
 
 
 def suspects(evidence: Evidence) -> list[str]:
@@ -22,6 +23,20 @@ def suspects(evidence: Evidence) -> list[str]:
         _observation(evidence),
     )
     return [text for text in found if text]
+
+
+def reading(guesses: Guesses) -> dict[str, str]:
+    """Returns what random matches alone make one suspect: a text for each broken rule.
+
+    A player who never wins is suspect only if that player often makes the last move: else the game
+    may be lopsided.
+    """
+    found = {
+        "value-sign": _canonical_text(guesses) or _never_wins(guesses),
+        "observation-side": _side_text(guesses),
+        "observation": _blind_text(guesses),
+    }
+    return {rule: text for rule, text in found.items() if text}
 
 
 def notes(evidence: Evidence, *, updates: int, age: int | None) -> list[str]:
@@ -65,13 +80,9 @@ def _results(evidence: Evidence) -> str:
                 "[result of whoever is to move at the end, the other's] instead of [player 0's, "
                 f"player 1's]; or the game cannot be won by player {player}"
             )
-    if guesses is not None and _canonical(guesses):
-        return (
-            "value sign: returns seems to be [result of whoever is to move at the end, the "
-            "other's] and not [player 0's, player 1's]: a linear guess from the observation "
-            f"has a correlation of {guesses.canonical:+.2f} with that, of {guesses.usual:+.2f} "
-            "with the results as they are"
-        )
+    text = "" if guesses is None else _canonical_text(guesses)
+    if text:
+        return f"value sign: {text}"
     doubt = evidence.doubt
     for player, fit in enumerate(evidence.value_fit):
         other = evidence.value_fit[1 - player]
@@ -91,28 +102,64 @@ def _canonical(guesses: Guesses) -> bool:
     return _far_better(found, guesses.usual, guesses.canonical_t)
 
 
+def _canonical_text(guesses: Guesses) -> str:
+    if not _canonical(guesses):
+        return ""
+    return (
+        "returns seems to be [result of whoever is to move at the end, the other's] and not "
+        "[player 0's, player 1's]: a linear guess from the observation has a correlation of "
+        f"{guesses.canonical:+.2f} with that, of {guesses.usual:+.2f} with the results as they are"
+    )
+
+
+def _never_wins(guesses: Guesses) -> str:
+    decided = sum(guesses.wins)
+    for player, won in enumerate(guesses.wins):
+        # Whoever is not to move at the end has made the last move, as a rule.
+        last = guesses.ended[1 - player]
+        if won == 0 and decided >= _MANY_DECIDED and _LEAST_SHARE <= last / decided <= _MOST_SHARE:
+            return (
+                f"player {player} won none of {decided:,} decided random matches, though "
+                f"{last:,} of them ended after a move of player {player}: returns seems to be "
+                "[result of whoever is to move at the end, the other's] and not [player 0's, "
+                "player 1's], or has the wrong sign for one player"
+            )
+    return ""
+
+
 def _side(guesses: Guesses | None) -> str:
+    text = "" if guesses is None else _side_text(guesses)
+    return f"observation side: {text}" if text else ""
+
+
+def _side_text(guesses: Guesses) -> str:
     """Returns why the observation looks as if it were the other player's half of the time."""
     # An observation that says whose move it is may show the position from any side.
-    if guesses is None or guesses.named or _canonical(guesses):
+    if guesses.named or _canonical(guesses):
         return ""
     if not _far_better(guesses.player_zero, guesses.mover, guesses.player_zero_t):
         return ""
     return (
-        "observation side: observe seems to show player 0's side to both: read like that, a linear "
-        f"guess of the result has a correlation of {guesses.player_zero:+.2f} with it, of "
-        f"{guesses.mover:+.2f} if read as the side of the player to move"
+        "observe seems to show player 0's side to both: read like that, a linear guess of the "
+        f"result has a correlation of {guesses.player_zero:+.2f} with it, of {guesses.mover:+.2f} "
+        "if read as the side of the player to move"
+    )
+
+
+def _blind_text(guesses: Guesses) -> str:
+    if not guesses.blind:
+        return ""
+    return (
+        f"it is the same in all of {guesses.positions:,} positions: observe does not show the state"
     )
 
 
 def _observation(evidence: Evidence) -> str:
     """Returns why the observation looks as if it did not hold what matters."""
     guesses = evidence.guesses
-    if guesses is not None and guesses.blind:
-        return (
-            f"observation: it is the same in all of {guesses.positions:,} positions: observe does "
-            "not show the state"
-        )
+    text = "" if guesses is None else _blind_text(guesses)
+    if text:
+        return f"observation: {text}"
     known = [fit for fit in evidence.value_fit if fit is not None]
     if known and max(map(abs, known)) < 0.05 and evidence.late_matches >= _MANY_MATCHES:
         return (

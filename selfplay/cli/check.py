@@ -78,44 +78,78 @@ def check(
     if against is not None:
         _compare(game_name, option, against, against_option, matches, seed, observations, as_json)
         return
-    report = _examined(game_name, option, matches or 64, seed)
-    document = report.to_dict()
-    if not as_json:
-        _say_report(report)
-    ok = report.ok
-    if learn and ok:
-        from selfplay.check.canary import canary
-        from selfplay.cli.targets import game_spec
-
-        result = canary(
-            game_spec(game_name, option), minutes=minutes, seed=seed, say=lambda t: say(t, err=True)
-        )
-        document["learn"] = result.to_dict()
-        ok = result.learned
-        document["ok"] = ok
-        if not as_json:
-            say()
-            say(facts(result.facts()))
-    elif learn and not as_json:
-        say("\nnot trained: first mend what is wrong")
+    document: dict[str, Any] = {"game": game_name, "ok": False, "problems": [], "warnings": []}
+    try:
+        ok = _check(game_name, option, matches or 64, seed, minutes if learn else None, document,
+                    quiet=as_json)  # fmt: skip
+    except Exception as error:
+        # A script reads one document, whatever happens; what happened is said on stderr as ever.
+        if as_json:
+            say_json({**document, "ok": False, "measures": {}, "error": str(error)})
+        raise
     if as_json:
         say_json(document)
     if not ok:
         raise typer.Exit(1)
 
 
+def _check(
+    game_name: str,
+    option: list[str] | None,
+    matches: int,
+    seed: int,
+    minutes: float | None,
+    document: dict[str, Any],
+    *,
+    quiet: bool,
+) -> bool:
+    """Checks a game and fills in the document; returns whether nothing is wrong.
+
+    Args:
+        game_name: as it was typed.
+        option: likewise.
+        matches: random matches.
+        seed: decides everything random.
+        minutes: how long to train; None not to train.
+        document: is filled in.
+        quiet: whether nothing is said to people.
+    """
+    report = _examined(game_name, option, matches, seed)
+    document.update(report.to_dict())
+    if not quiet:
+        _say_report(report)
+    if minutes is None:
+        return report.ok
+    if not report.ok:
+        if not quiet:
+            say("\nnot trained: first mend what is wrong")
+        return False
+    from selfplay.check.canary import canary
+    from selfplay.cli.targets import game_spec
+
+    result = canary(
+        game_spec(game_name, option), minutes=minutes, seed=seed, say=lambda t: say(t, err=True)
+    )
+    document["learn"] = result.to_dict()
+    document["ok"] = result.learned
+    if not quiet:
+        say()
+        say(facts(result.facts()))
+    return result.learned
+
+
 def _examined(game_name: str, option: list[str] | None, matches: int, seed: int) -> "CheckReport":
     """Returns the report, also of a game that is so broken that it cannot be made."""
     from selfplay.check.conformance import examine
     from selfplay.check.faults import CheckReport, Fault
-    from selfplay.cli.targets import make_game
+    from selfplay.cli.targets import written_game
     from selfplay.errors import GameContractError
 
     try:
-        game = make_game(game_name, option)
+        game = written_game(game_name, option)
     except GameContractError as error:
         hint = f" ({error.hint})" if error.hint else ""
-        fault = Fault(rule="contract", message=f"{error}{hint}")
+        fault = Fault(rule=error.rule or "contract", message=f"{error}{hint}")
         return CheckReport(game=game_name, faults=(fault,), warnings=(), measures={})
     return examine(game, matches=matches, seed=seed, say=lambda text: say(text, err=True))
 
@@ -191,6 +225,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{found['max_plies']}); {found['drawn_share']:.0%} drawn, "
             f"{found['truncated_share']:.0%} ended by max_plies",
         ),
+        *([("exchange", found["exchange"])] if "exchange" in found else []),
         ("player 0", f"scores {found['first_player_score']:.0%} in random play"),
         ("turns", _turns(found)),
         ("twin", _twin(found["twin"])),

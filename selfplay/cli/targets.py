@@ -1,10 +1,12 @@
 """What GAME, RUN and AGENT on the command line stand for."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfplay.adapters import PythonGame
 from selfplay.arena import is_engine, parse_agent, parse_opponent
 from selfplay.arena.agents import Agent, Analyst
 from selfplay.cli.output import say
@@ -109,8 +111,21 @@ def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
         ConfigError: there is no such game, or it does not take these options.
     """
     spec = game_spec(text, options)
-    try:
+    with _meant_as_run(text):
         return spec.make()
+
+
+def written_game(text: str, options: Sequence[str] | None) -> Game[Any] | PythonGame[Any]:
+    """Returns the game that was typed, as its author wrote it; raises as `make_game` does."""
+    spec = game_spec(text, options)
+    with _meant_as_run(text):
+        return spec.rules()
+
+
+@contextlib.contextmanager
+def _meant_as_run(text: str) -> Iterator[None]:
+    try:
+        yield
     except UnknownGameError:
         place, _ = split_checkpoint_name(split_simulations(text)[0])
         if is_remote(place) or Path(place).is_dir() or (os.sep in text and ".py" not in text):

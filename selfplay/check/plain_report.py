@@ -1,0 +1,219 @@
+"""What `selfplay check` says of a plain-Python game before anything is compiled."""
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from selfplay.adapters import failures
+from selfplay.adapters.python_game import PythonChanceGame, PythonGame
+from selfplay.adapters.tree import HostTree, Moves
+from selfplay.check.faults import Fault
+from selfplay.check.host import text_findings
+from selfplay.check.lines import Kept, Line
+from selfplay.check.plain_play import PlainRules
+from selfplay.check.plain_sides import Sides
+from selfplay.check.plain_tree import HangsError, Noting, moves_of, own_states
+from selfplay.check.plain_words import WORDS
+from selfplay.check.watch import StillRunningError, Watch
+from selfplay.contract import brief
+from selfplay.errors import GameContractError
+
+_READ_MATCHES = 4096
+_READ_PLIES = 400_000
+_FEWEST_READ = 128
+_TEXT_MATCHES = 3
+_TEXT_POSITIONS = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlainReport:
+    """What was found on the host.
+
+    Attributes:
+        faults: broken rules.
+        warnings: what is doubtful.
+        measures: "exchange": how the players were exchanged, in words; "read_matches": random
+            matches whose results were guessed from what was seen.
+    """
+
+    faults: tuple[Fault, ...]
+    warnings: tuple[str, ...] = ()
+    measures: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def plain_report(
+    rules: PythonGame[Any],
+    starts: Sequence[tuple[int, int]],
+    *,
+    seed: int,
+    say: Callable[[str], None],
+    cpu_seconds: float = 10.0,
+) -> PlainReport:
+    """Returns what is wrong with a plain-Python game.
+
+    Args:
+        rules: the user's game.
+        starts: key data of first positions, one for each random match that is looked at closely.
+        seed: decides the moves.
+        say: is told what goes on.
+        cpu_seconds: of computing after which a call counts as one that never returns.
+    """
+    with Watch(cpu_seconds=cpu_seconds) as watch:
+        say("trying all first moves, and playing random matches, in Python")
+        plain = PlainRules(rules, watch)
+        sides = Sides(plain, watch)
+        keys = _keys_of(starts)
+        plain.look(list(keys), seed=seed)
+        if not plain.errors and plain.tree is not None:
+            longest = max(1, rules.max_plies)
+            count = max(_FEWEST_READ, min(_READ_MATCHES, _READ_PLIES // longest))
+            say(f"reading up to {count:,} random matches")
+            more = _keys_of(_more_starts(count, seed))
+            keys |= more
+            readings = plain.read(list(more), seed=seed)
+            if not plain.errors:
+                with contextlib.suppress(HangsError):
+                    sides.exchange(plain.tree, readings)
+                    _look_at_texts(plain, plain.tree, watch, readings.matches)
+        faults = [
+            fault_of(rules, plain.tree, error, keys.get((error.start or (0,))[0], (0, 0)))
+            for error in plain.errors.values()
+        ]
+        failures.take()
+        return PlainReport(
+            faults=tuple(sorted(faults, key=lambda fault: len(fault.moves))),
+            warnings=tuple(sides.warnings),
+            measures=sides.measures,
+        )
+
+
+def fault_of(
+    rules: PythonGame[Any], tree: HostTree | None, error: GameContractError, key: tuple[int, int]
+) -> Fault:
+    """Returns a broken rule with the moves and the position that show it."""
+    name = f"{getattr(rules, 'name', '')}: "
+    rule = error.rule or "contract"
+    position, spelled = "", list(map(str, error.moves))
+    with contextlib.suppress(StillRunningError):
+        if tree is not None:
+            position, spelled = _shown(rules, tree, moves_of(tree, error))
+    return Fault(
+        rule=rule,
+        message=str(error).removeprefix(name),
+        moves=error.moves,
+        moves_text=tuple(spelled),
+        outcomes=error.outcomes,
+        start_key=key,
+        before=position,
+        words=WORDS.get(rule),
+    )
+
+
+def _look_at_texts(
+    plain: PlainRules, tree: HostTree, watch: Watch, matches: Sequence[Moves]
+) -> None:
+    """Notes what names of moves, texts, boards and solutions get wrong along a few matches."""
+    rules = plain.rules
+    some, ends = _kept(tree, matches[:_TEXT_MATCHES])
+    watched = copy.copy(rules)
+    for name in ("action_to_string", "string_to_action", "render", "board"):
+        setattr(watched, name, functools.partial(_watched, watch, name, getattr(rules, name)))
+    for finding in text_findings(watched, some, ends):
+        with Noting(plain.errors):
+            tree.refuse(moves_of(tree, finding.line), finding.message, rule=finding.rule)
+    for one in some if type(rules).solve is not PythonGame.solve else ():
+        with Noting(plain.errors):
+            tree.call(moves_of(tree, one.line), "solve", one.state)
+
+
+def _watched(watch: Watch, name: str, method: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return watch.run(functools.partial(method, *arguments))
+    except StillRunningError:
+        seconds = f"{watch.cpu_seconds:g} seconds"
+        raise RuntimeError(f"{name} has not returned after {seconds}") from None
+
+
+def _shown(rules: PythonGame[Any], tree: HostTree, moves: Moves) -> tuple[str, list[str]]:
+    """Returns the position after `moves`, or the last one there is, and the moves as written."""
+    position = ""
+    spelled: list[str] = []
+    before: Moves = (moves[0], b"")
+    listed = tree.listed(moves)
+    with contextlib.suppress(GameContractError):
+        for entry, state in zip([*listed, None], own_states(tree, moves), strict=True):
+            position = _rendered(rules, state) or "(nothing)"
+            if entry is not None:
+                rolled = tree.node(before).chance is not None
+                spelled.append(_spelled(rules, state, entry, rolled))
+                before = tree.extend(before, entry)
+    return position, spelled
+
+
+def _rendered(rules: PythonGame[Any], state: Any) -> str:
+    try:
+        return str(rules.render(state))
+    except Exception as error:
+        return f"(render fails: {brief(error)})"
+
+
+def _spelled(rules: PythonGame[Any], state: Any, entry: int, rolled: bool) -> str:
+    try:
+        if rolled and isinstance(rules, PythonChanceGame):
+            return f"roll:{rules.outcome_to_string(state, entry)}"
+        return str(rules.action_to_string(state, entry))
+    except Exception:
+        return f"roll:#{entry}" if rolled else str(entry)
+
+
+def _kept(tree: HostTree, matches: Sequence[Moves]) -> tuple[list[Kept], list[tuple[Line, Any]]]:
+    """Returns a few positions of some matches, and where these ended."""
+    some: list[Kept] = []
+    ends = []
+    for number, moves in enumerate(matches):
+        before: Moves = (moves[0], b"")
+        listed = tree.listed(moves)
+        for index, entry in enumerate(listed):
+            node = tree.node(before)
+            if node.chance is None and index % max(1, len(listed) // _TEXT_POSITIONS) == 0:
+                mask = np.unpackbits(np.frombuffer(node.legal, np.uint8))
+                seen = types.SimpleNamespace(mask=mask[: tree.rules.num_actions])
+                some.append(
+                    Kept(
+                        line=_line(tree, before),
+                        match=number,
+                        state=node.state,
+                        action=entry,
+                        after=None,
+                        before_seen=seen,
+                    )
+                )
+            before = tree.extend(before, entry)
+        ends.append((_line(tree, moves), tree.node(moves).state))
+    return some, ends
+
+
+def _line(tree: HostTree, moves: Moves) -> Line:
+    actions, outcomes = tree.split(moves)
+    return Line(start=(0, moves[0]), actions=actions, outcomes=outcomes)
+
+
+def _keys_of(starts: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """Returns key data by the seed that a plain-Python game draws from it."""
+    keys = jax.random.wrap_key_data(jnp.array(starts, jnp.uint32))
+    seeds = jax.vmap(lambda key: jax.random.bits(key, dtype=jnp.uint32))(keys)
+    return dict(zip(np.asarray(seeds).tolist(), starts, strict=True))
+
+
+def _more_starts(count: int, seed: int) -> list[tuple[int, int]]:
+    # Others than those that are looked at closely.
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), count)
+    return [(int(one), int(other)) for one, other in np.asarray(jax.random.key_data(keys))]
