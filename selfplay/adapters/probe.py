@@ -12,6 +12,7 @@ from selfplay.errors import GameContractError
 
 _MATCHES = 2
 _PLIES = 64
+_TIMES = 8
 
 
 def probe(tree: HostTree) -> None:
@@ -61,26 +62,27 @@ def require_same_answers(tree: HostTree, moves: Moves) -> None:
         made = replayed(tree, moves)
         return [_view(tree, moves, method, made) for method in methods]
 
-    if same(*asked(name, name)):
-        for method in first:
-            if not same(*asked(name, method, name)[::2]):
-                tree.refuse(
-                    moves,
-                    f"{method}(state) changes the state it was given: afterwards {name}(state) "
-                    "answers otherwise",
-                    rule="mutation",
-                )
-    elif same(asked(name)[0], asked(name)[0]):
+    firsts = [asked(name)[0] for _ in range(_TIMES)]
+    if not all(same(firsts[0], other) for other in firsts):
         tree.refuse(
             moves,
-            f"{name}(state) changes the state it was given: asked again it answers otherwise",
-            rule="mutation",
+            f"{name}(state) answers differently when it is asked again: {shortened(first[name])}, "
+            f"then {shortened(second.get(name))}",
+            rule="randomness",
         )
+    for method in first:
+        answers = asked(name, *[method] * _TIMES, name)
+        if not same(answers[0], answers[-1]):
+            tree.refuse(
+                moves,
+                f"{method}(state) changes the state it was given: afterwards {name}(state) "
+                "answers otherwise",
+                rule="mutation",
+            )
     tree.refuse(
         moves,
-        f"{name}(state) answers differently when it is asked again: {shortened(first[name])}, then "
-        f"{shortened(second.get(name))}",
-        rule="randomness",
+        f"a question changes the state it was given: asked again {name}(state) answers otherwise",
+        rule="mutation",
     )
 
 
@@ -116,7 +118,8 @@ def played(tree: HostTree, moves: Moves, entry: int) -> Moves:
     require_unchanged(tree, moves, asked, before, node.state)
     after.append(tree.call(moves, method, node.state, entry))
     longer = tree.extend(moves, entry)
-    tree.node(longer)
+    tree.observation(longer)
+    require_same_answers(tree, longer)
     _require_alike(tree, longer, after[0], after[1], f"{method} with the same arguments")
     for view in range(1, len(tree.symmetries) + 1):
         _require_symmetric(tree, moves, entry, view)
@@ -191,7 +194,8 @@ def views(tree: HostTree, moves: Moves, state: object) -> dict[str, Any]:
         method: _view(tree, moves, method, state) for method in ("is_terminal", "returns")
     }
     if tree.outcomes and tree.node(moves).chance is not None:
-        views["chance_probabilities"] = _view(tree, moves, "chance_probabilities", state)
+        for method in ("is_chance", "chance_probabilities"):
+            views[method] = _view(tree, moves, method, state)
     elif not views["is_terminal"]:
         for method in ("current_player", "legal_actions", "observe"):
             views[method] = _view(tree, moves, method, state)
@@ -204,11 +208,12 @@ def _view(tree: HostTree, moves: Moves, method: str, state: object) -> Any:
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "is_terminal": bool,
+    "is_chance": bool,
     "returns": lambda told: [float(number) for number in told],
     "chance_probabilities": lambda told: [float(number) for number in told],
     "current_player": int,
     "legal_actions": sorted,
-    "observe": lambda told: np.array(told, np.float32).tolist(),
+    "observe": lambda told: np.array(told, np.float64).tolist(),
 }
 """What a method says, in a form that can be compared; `HostTree` looks whether it is allowed."""
 

@@ -32,6 +32,7 @@ from selfplay.game import (
     pytree,
     start,
 )
+from selfplay.replay.blame import broken_rule
 from selfplay.search.batches import take
 
 _CHANCE = 2**31 - 1
@@ -133,6 +134,8 @@ def play_matches(
     else:
         raise GameContractError(f"{game.name}: a match goes on after max_plies")
     results = board.returns[np.arange(num_matches), seats]
+    for row in np.flatnonzero(~(np.abs(results) <= 1 + 1e-5)).tolist():
+        board.blame(row)
     matches = tuple(
         Match(
             opening=chosen[row // 2],
@@ -185,6 +188,13 @@ class _Board:
         if follow:
             self._lines = [Line(first=self._row(row), moves=()) for row in range(len(openings))]
         self._follow_openings()
+
+    def blame(self, row: int) -> None:
+        """Raises `GameContractError` if the game itself is at fault in a match."""
+        key = self.openings[row].start_key
+        broken = broken_rule(self._game, key, self.moves[row], self.outcomes[row])
+        if broken is not None:
+            raise broken
 
     def ask(self, agent: Agent, rows: np.ndarray, *, key: Key[Array, ""]) -> None:
         """Takes the agent's moves for these matches; refuses illegal ones."""
@@ -294,6 +304,7 @@ class _Board:
     def _choose(self, row: int, action: int, who: str) -> None:
         legal = self._legal[row]
         if not (0 <= action < legal.size and legal[action]):
+            self.blame(row)
             raise IllegalActionError(
                 f"{who} chose action {action} at ply {len(self.moves[row])} of {self._game.name}, "
                 "which is not legal",

@@ -5,7 +5,7 @@ import copy
 import dataclasses
 import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from selfplay.check.host import text_findings
 from selfplay.check.lines import Kept, Line
 from selfplay.check.plain_play import PlainRules
 from selfplay.check.plain_sides import Sides
-from selfplay.check.plain_tree import HangsError, Noting, moves_of, own_states
+from selfplay.check.plain_tree import HangsError, Noting, WatchedTree, moves_of, own_states
 from selfplay.check.plain_words import WORDS
 from selfplay.check.watch import StillRunningError, Watch
 from selfplay.contract import brief
@@ -85,7 +85,7 @@ def plain_report(
                     _look_at_texts(plain, plain.tree, watch, readings.matches)
         faults = [
             fault_of(rules, plain.tree, error, keys.get((error.start or (0,))[0], (0, 0)))
-            for error in plain.errors.values()
+            for error in _causes(plain.errors)
         ]
         failures.take()
         return PlainReport(
@@ -95,8 +95,17 @@ def plain_report(
         )
 
 
+def _causes(errors: Mapping[str, GameContractError]) -> list[GameContractError]:
+    """Returns the broken rules without those that may be broken because of others."""
+    first = [errors[rule] for rule in ("mutation", "randomness") if rule in errors]
+    return first or list(errors.values())
+
+
 def fault_of(
-    rules: PythonGame[Any], tree: HostTree | None, error: GameContractError, key: tuple[int, int]
+    rules: PythonGame[Any],
+    tree: WatchedTree | None,
+    error: GameContractError,
+    key: tuple[int, int],
 ) -> Fault:
     """Returns a broken rule with the moves and the position that show it."""
     name = f"{getattr(rules, 'name', '')}: "
@@ -142,7 +151,7 @@ def _watched(watch: Watch, name: str, method: Callable[..., Any], *arguments: An
         raise RuntimeError(f"{name} has not returned after {seconds}") from None
 
 
-def _shown(rules: PythonGame[Any], tree: HostTree, moves: Moves) -> tuple[str, list[str]]:
+def _shown(rules: PythonGame[Any], tree: WatchedTree, moves: Moves) -> tuple[str, list[str]]:
     """Returns the position after `moves`, or the last one there is, and the moves as written."""
     position = ""
     spelled: list[str] = []
@@ -150,26 +159,27 @@ def _shown(rules: PythonGame[Any], tree: HostTree, moves: Moves) -> tuple[str, l
     listed = tree.listed(moves)
     with contextlib.suppress(GameContractError):
         for entry, state in zip([*listed, None], own_states(tree, moves), strict=True):
-            position = _rendered(rules, state) or "(nothing)"
+            position = _rendered(tree.watch, rules, state) or "(nothing)"
             if entry is not None:
                 rolled = tree.node(before).chance is not None
-                spelled.append(_spelled(rules, state, entry, rolled))
+                spelled.append(_spelled(tree.watch, rules, state, entry, rolled))
                 before = tree.extend(before, entry)
     return position, spelled
 
 
-def _rendered(rules: PythonGame[Any], state: Any) -> str:
+def _rendered(watch: Watch, rules: PythonGame[Any], state: Any) -> str:
     try:
-        return str(rules.render(state))
+        return str(_watched(watch, "render", rules.render, state))
     except Exception as error:
         return f"(render fails: {brief(error)})"
 
 
-def _spelled(rules: PythonGame[Any], state: Any, entry: int, rolled: bool) -> str:
+def _spelled(watch: Watch, rules: PythonGame[Any], state: Any, entry: int, rolled: bool) -> str:
     try:
         if rolled and isinstance(rules, PythonChanceGame):
-            return f"roll:{rules.outcome_to_string(state, entry)}"
-        return str(rules.action_to_string(state, entry))
+            told = _watched(watch, "outcome_to_string", rules.outcome_to_string, state, entry)
+            return f"roll:{told}"
+        return str(_watched(watch, "action_to_string", rules.action_to_string, state, entry))
     except Exception:
         return f"roll:#{entry}" if rolled else str(entry)
 

@@ -20,7 +20,11 @@ _SHORTENING_TRIES = 2000
 
 
 class WatchedTree(HostTree):
-    """Positions of a game whose methods may also not return."""
+    """Positions of a game whose methods may also not return.
+
+    Attributes:
+        watch: ends calls that take too long.
+    """
 
     def __init__(self, rules: PythonGame[Any], watch: Watch) -> None:
         """Asks for the first position.
@@ -32,7 +36,7 @@ class WatchedTree(HostTree):
         Raises:
             GameContractError: the first position breaks a rule.
         """
-        self._watch = watch
+        self.watch = watch
         super().__init__(rules, _CAPACITY)
 
     def called(
@@ -49,9 +53,9 @@ class WatchedTree(HostTree):
             return super(WatchedTree, self).called(moves, asked, function, *arguments, read=read)
 
         try:
-            return self._watch.run(ask)
+            return self.watch.run(ask)
         except StillRunningError:
-            seconds = f"{self._watch.cpu_seconds:g} seconds"
+            seconds = f"{self.watch.cpu_seconds:g} seconds"
             self.refuse(moves, f"{asked} has not returned after {seconds}", rule="hangs")
 
 

@@ -17,6 +17,7 @@ from selfplay.processes.parts import Parts
 from selfplay.processes.trace import Trace
 from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.records.collect import PliesLike
+from selfplay.replay.blame import broken_by, looks_strange
 from selfplay.run import Checkpoints
 
 _CALIBRATION_GROWTH = 1.2
@@ -207,6 +208,10 @@ class Playing(Chunks):
         finished = self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
         # After it was restored with another number of matches: see `restore`.
         self._fit_collector()
+        for match in finished:
+            broken = broken_by(self.parts.game, match) if looks_strange(match) else None
+            if broken is not None:
+                raise broken
         return finished
 
     def _fit_collector(self) -> None:

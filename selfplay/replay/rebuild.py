@@ -22,6 +22,7 @@ from selfplay.game import (
     start,
 )
 from selfplay.records import MatchRecord
+from selfplay.replay.blame import broken_by
 
 _MATCHES_AT_ONCE = 64
 _SHORTEST = 16
@@ -95,6 +96,7 @@ class Rebuilder:
             RecordError: a match is of another game, version or fingerprint, holds an illegal
                 action, a policy on illegal actions or a value out of range, does not end where
                 its record ends, or ends with another result.
+            GameContractError: the game itself breaks its contract in such a match.
         """
         for match in matches:
             if (match.game, match.version) != (self.game.name, self.game.version):
@@ -131,7 +133,14 @@ class Rebuilder:
             keys[row] = match.start_key
         replayed = jax.tree.map(np.asarray, self._replay(keys, actions, outcomes, lengths))
         for row, match in enumerate(matches):
-            _check(match, jax.tree.map(lambda leaf, row=row: leaf[row], replayed))
+            try:
+                _check(match, jax.tree.map(lambda leaf, row=row: leaf[row], replayed))
+            except RecordError as error:
+                # A game that breaks its contract makes records that do not follow it.
+                broken = broken_by(self.game, match)
+                if broken is None:
+                    raise
+                raise broken from error
         played = np.arange(actions.shape[1]) < lengths[:, None]
         return (
             jax.tree.map(lambda leaf: leaf[played], replayed.states),

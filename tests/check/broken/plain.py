@@ -175,6 +175,18 @@ METHODS = (
 )
 OPTIONAL = ("mapped", "auxiliary_targets", "exchange_players")
 TEXTS = ("render", "action_to_string", "string_to_action", "board")
+_GIVEN_A_STATE = METHODS[1:]
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "fail": (*METHODS, *OPTIONAL, *TEXTS),
+    "leave": (*METHODS, *OPTIONAL),
+    "recurse": (*METHODS, *OPTIONAL, *TEXTS),
+    "hang": (*METHODS, *OPTIONAL, *TEXTS),
+    "mutate": (*_GIVEN_A_STATE, "mapped", "exchange_players"),
+    "vary": METHODS,
+    "roll": METHODS,
+}
+"""What may go wrong in a method, a function below, and in which methods it is tried."""
 
 WRONG: list[tuple[str, Any, str]] = [
     ("initial_state", None, "contract"),
