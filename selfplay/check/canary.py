@@ -35,7 +35,35 @@ _FIRST_SECONDS = 15.0
 _SIMULATIONS = 32
 # Boards of more cells than this get a narrower network: the minute must hold some updates.
 _MANY_CELLS = 100
-_ENOUGH_UPDATES = 300
+_PATIENCE = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How much was played and learnt from.
+
+    Attributes:
+        updates: made in training.
+        matches: finished.
+        positions: recorded in them.
+    """
+
+    updates: int = 0
+    matches: int = 0
+    positions: int = 0
+
+    @property
+    def enough(self) -> bool:
+        """Returns whether it is so much that to have learnt nothing says something."""
+        return all(
+            getattr(self, field.name) >= getattr(ENOUGH, field.name)
+            for field in dataclasses.fields(self)
+        )
+
+
+ENOUGH = Amount(updates=300, matches=500, positions=16_000)
+"""So much a network must have seen before "not learned" is said of a game: a sound game had learned
+nothing after 251 matches of 300 updates."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,8 +103,8 @@ class CanaryResult:
     Attributes:
         verdict: "learned" (the network knows something, and plain tree search is no better than
             the agent), "learning" (it knows something, but plain tree search is still better),
-            "not learned" (it knows nothing), or "undecided" (likewise, but after so few updates
-            that nothing follows).
+            "not learned" (it knows nothing), or "undecided" (likewise, but too little was played
+            to tell, see `ENOUGH`).
         scores: of the matches afterwards.
         suspects: what looks wrong; a mistake in the game, more likely than not.
         notes: what else may be the reason.
@@ -97,13 +125,19 @@ class CanaryResult:
 
     @property
     def learned(self) -> bool:
-        """Returns whether there is nothing to mend."""
+        """Returns whether an agent has learnt the game, and nothing is suspect."""
         return self.verdict in ("learned", "learning") and not self.suspects
+
+    @property
+    def failed(self) -> bool:
+        """Returns whether there is something to mend; too little play is no fault of a game."""
+        return bool(self.suspects) or self.verdict == "not learned"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the part "learn" of `selfplay check --learn --json`."""
         document = dataclasses.asdict(self)
         document["learned"] = self.learned
+        document["failed"] = self.failed
         document["evidence"] = dict(self.evidence)
         return document
 
@@ -127,8 +161,9 @@ _VERDICTS = {
     "search the agent is not behind plain tree search",
     "learning": "learning: the network alone beats random play or foretells the results; plain "
     "tree search is still better, as is usual after so short a training of a larger game",
-    "undecided": "undecided: the network knows nothing yet, but it was hardly trained; try "
-    "--minutes 5, or a less busy machine",
+    "undecided": "undecided: the network knows nothing yet, but too little was played to tell: at "
+    f"least {ENOUGH.updates:,} updates, {ENOUGH.matches:,} matches and {ENOUGH.positions:,} "
+    "positions are needed; try --minutes 5, or a less busy machine",
     "not learned": "not learned: first look at what is suspect above; if nothing is, try "
     "--minutes 5",
 }
@@ -150,8 +185,8 @@ def canary(
 
     Args:
         spec: the game.
-        minutes: how long to train, from the first update on. Where a busy machine makes few
-            updates in that time it may take up to four times as long.
+        minutes: how long to train, from the first update on. Where a slow or busy machine plays
+            too little in that time (see `ENOUGH`) it goes on for up to ten times as long.
         updates: train for so many updates instead; 0 for `minutes`.
         seed: decides everything random.
         num_matches: afterwards against each opponent, even; fewer, but at least 16, where they
@@ -195,15 +230,15 @@ def canary(
     evidence = gather(game, records)
     last = listener.last
     age = last.window_age_updates if last else None
-    updates = last.update if last else 0
+    amount = _amount(last) if last else Amount()
     return CanaryResult(
-        verdict=_verdict(scores, evidence, updates),
+        verdict=_verdict(scores, evidence, amount),
         scores=scores,
         suspects=tuple(suspects(evidence)),
-        notes=tuple(notes(evidence, updates=updates, age=age)),
-        updates=updates,
-        matches=last.matches if last else 0,
-        positions=last.positions if last else 0,
+        notes=tuple(notes(evidence, updates=amount.updates, age=age)),
+        updates=amount.updates,
+        matches=amount.matches,
+        positions=amount.positions,
         evidence={**dataclasses.asdict(evidence), "window_age_updates": age},
     )
 
@@ -258,14 +293,14 @@ class _Listener:
             self._first = elapsed
         if self._seconds is not None:
             trained = elapsed - self._first
-            enough = trained >= self._seconds and progress.update >= _ENOUGH_UPDATES
-            if enough or trained >= 4 * self._seconds:
+            enough = trained >= self._seconds and _amount(progress).enough
+            if enough or trained >= _PATIENCE * self._seconds:
                 self._stop()
         if elapsed - self._said >= 10:
             self._said = elapsed
             self._say(
-                f"training: {elapsed:.0f} s, update {progress.update:,}, "
-                f"{progress.matches:,} matches"
+                f"training: {elapsed:.0f} s, {progress.matches:,} matches of "
+                f"{progress.positions:,} plies, update {progress.update:,}"
             )
 
     def message(self, text: str) -> None:
@@ -314,10 +349,14 @@ def _score(agent: str, opponent: str, tables: Sequence[MatchTable]) -> Score:
     )
 
 
-def _verdict(scores: Sequence[Score], evidence: Evidence, updates: int) -> str:
+def _amount(progress: Progress) -> Amount:
+    return Amount(updates=progress.update, matches=progress.matches, positions=progress.positions)
+
+
+def _verdict(scores: Sequence[Score], evidence: Evidence, amount: Amount) -> str:
     network = next(one for one in scores if one.agent == "network")
     searched = [one for one in scores if one.agent == "agent"]
     # Moves and values are learnt at different speeds; either shows that there is something to see.
     if network.low <= 0.5 and not evidence.foretells:
-        return "not learned" if updates >= _ENOUGH_UPDATES else "undecided"
+        return "not learned" if amount.enough else "undecided"
     return "learned" if all(one.high >= 0.5 for one in searched) else "learning"

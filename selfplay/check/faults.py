@@ -300,5 +300,6 @@ WARNINGS: dict[str, tuple[str, str]] = {
     "last-mover-loses": ("", ""),
     "slow-compilation": ("", ""),
     "two-views": ("", ""),
+    "unequal-players": ("", ""),
 }
 """What is no fault, but will hurt training or is seldom meant, likewise; most say it all."""

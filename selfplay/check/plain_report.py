@@ -45,7 +45,7 @@ class PlainReport:
     """
 
     faults: tuple[Fault, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Fault, ...] = ()
     measures: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -83,14 +83,17 @@ def plain_report(
                 with contextlib.suppress(HangsError):
                     sides.exchange(plain.tree, readings)
                     _look_at_texts(plain, plain.tree, watch, readings.matches)
-        faults = [
-            fault_of(rules, plain.tree, error, keys.get((error.start or (0,))[0], (0, 0)))
-            for error in _causes(plain.errors)
-        ]
+        faults, warnings = (
+            [
+                fault_of(rules, plain.tree, error, keys.get((error.start or (0,))[0], (0, 0)))
+                for error in errors
+            ]
+            for errors in (_causes(plain.errors), sides.warnings)
+        )
         failures.take()
         return PlainReport(
             faults=tuple(sorted(faults, key=lambda fault: len(fault.moves))),
-            warnings=tuple(sides.warnings),
+            warnings=tuple(warnings),
             measures=sides.measures,
         )
 

@@ -32,7 +32,7 @@ class Sides:
         self.rules = plain.rules
         self.errors = plain.errors
         self._watch = watch
-        self.warnings: list[str] = []
+        self.warnings: list[GameContractError] = []
         self.measures: dict[str, Any] = {}
 
     def exchange(self, tree: HostTree, readings: Readings) -> None:
@@ -141,11 +141,15 @@ class Sides:
                 with Noting(self.errors):
                     tree.refuse(line, text, rule="value-sign")
             else:
-                told = " ".join(map(str, tree.split(line)[0]))
-                self.warnings.append(
-                    f"{text} (moves {told}): right if the rules treat the two players apart, else "
-                    "returns has the wrong sign for one of them"
-                )
+                found: dict[str, GameContractError] = {}
+                with Noting(found):
+                    tree.refuse(
+                        line,
+                        f"{text}: right if the rules treat the two players apart, else returns has "
+                        "the wrong sign for one of them",
+                        rule="unequal-players",
+                    )
+                self.warnings += found.values()
         elif sides and not named:
             line = _shortest_walk(tree, twins, sides, "side")
             with Noting(self.errors):

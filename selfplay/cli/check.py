@@ -131,11 +131,11 @@ def _check(
         game_spec(game_name, option), minutes=minutes, seed=seed, say=lambda t: say(t, err=True)
     )
     document["learn"] = result.to_dict()
-    document["ok"] = result.learned
+    document["ok"] = not result.failed
     if not quiet:
         say()
         say(facts(result.facts()))
-    return result.learned
+    return not result.failed
 
 
 def _examined(game_name: str, option: list[str] | None, matches: int, seed: int) -> "CheckReport":
@@ -225,10 +225,9 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{found['max_plies']}); {found['drawn_share']:.0%} drawn, "
             f"{found['truncated_share']:.0%} ended by max_plies",
         ),
-        *([("exchange", found["exchange"])] if "exchange" in found else []),
         ("player 0", f"scores {found['first_player_score']:.0%} in random play"),
         ("turns", _turns(found)),
-        ("twin", _twin(found["twin"])),
+        ("twin", found["exchange"] if "exchange" in found else _twin(found["twin"])),
         (
             "actions",
             f"{legal['mean']:.1f} legal ({legal['least']} to {legal['most']}) of "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.check.canary import Score, _score, _tables, _verdict, canary
+from selfplay.check.canary import ENOUGH, Amount, Score, _score, _tables, _verdict, canary
 from selfplay.check.evidence import Evidence
 from selfplay.check.guess import Guesses
 from selfplay.check.suspects import notes, suspects
@@ -13,6 +13,8 @@ from selfplay.errors import ConfigError
 from selfplay.registry import GameSpec, make
 
 BROKEN = Path(__file__).parent / "broken" / "learning.py"
+
+FEW = Amount(updates=40, matches=50, positions=1_000)
 
 GUESSES = Guesses(
     matches=4096,
@@ -51,24 +53,26 @@ def score(low: float, high: float, agent: str = "agent", opponent: str = "mcts:5
 
 
 @pytest.mark.parametrize(
-    ("network", "searched", "updates", "verdict"),
+    ("network", "searched", "amount", "verdict"),
     [
-        ((0.6, 0.8), (0.55, 0.7), 600, "learned"),
-        ((0.6, 0.8), (0.4, 0.6), 600, "learned"),
-        ((0.6, 0.8), (0.1, 0.3), 600, "learning"),
-        ((0.5, 0.7), (0.9, 1.0), 600, "not learned"),
-        ((0.2, 0.4), (0.1, 0.3), 600, "not learned"),
+        ((0.6, 0.8), (0.55, 0.7), ENOUGH, "learned"),
+        ((0.6, 0.8), (0.4, 0.6), ENOUGH, "learned"),
+        ((0.6, 0.8), (0.1, 0.3), ENOUGH, "learning"),
+        ((0.5, 0.7), (0.9, 1.0), ENOUGH, "not learned"),
+        ((0.2, 0.4), (0.1, 0.3), ENOUGH, "not learned"),
         # A busy machine that made few updates proves nothing against the game.
-        ((0.2, 0.4), (0.1, 0.3), 40, "undecided"),
-        ((0.6, 0.8), (0.4, 0.6), 40, "learned"),
+        ((0.2, 0.4), (0.1, 0.3), FEW, "undecided"),
+        ((0.2, 0.4), (0.1, 0.3), dataclasses.replace(ENOUGH, matches=251), "undecided"),
+        ((0.2, 0.4), (0.1, 0.3), dataclasses.replace(ENOUGH, positions=5_000), "undecided"),
+        ((0.6, 0.8), (0.4, 0.6), FEW, "learned"),
     ],
 )
 def test_a_network_that_foretells_nothing_must_beat_random_play(
-    network: tuple[float, float], searched: tuple[float, float], updates: int, verdict: str
+    network: tuple[float, float], searched: tuple[float, float], amount: Amount, verdict: str
 ) -> None:
     scores = [score(*network, "network", "random"), score(*searched)]
     foretells_nothing = dataclasses.replace(SOUND, value_fit=(0.05, 0.1))
-    assert _verdict(scores, foretells_nothing, updates) == verdict
+    assert _verdict(scores, foretells_nothing, amount) == verdict
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,7 @@ def test_values_that_foretell_the_results_will_do(
 ) -> None:
     scores = [score(0.4, 0.6, "network", "random"), score(0.4, 0.6)]
     evidence = dataclasses.replace(SOUND, value_fit=fits, late_matches=late_matches)
-    assert _verdict(scores, evidence, 600) == verdict
+    assert _verdict(scores, evidence, ENOUGH) == verdict
 
 
 def test_a_sound_game_has_no_suspects() -> None:

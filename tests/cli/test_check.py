@@ -14,6 +14,38 @@ GAMES = f"{CORPUS / 'games.py'}"
 HIDDEN = f"{CORPUS.parent / 'wild' / 'hidden.py'}:Kuhn"
 COUNTED = f"{CORPUS / 'learning.py'}:Counted"
 
+EARLY = """
+import selfplay
+
+class Early(selfplay.PythonGame):
+    name, num_actions, max_plies = "early", 10, 6
+
+    def initial_state(self, rng):
+        return 0, 0
+
+    def apply(self, state, action):
+        number, ply = state
+        if state == (77, 2):
+            # Two plies deep one position of a hundred fails.
+            raise KeyError("piece")
+        return number * 10 + action, ply + 1
+
+    def legal_actions(self, state):
+        return list(range(10))
+
+    def current_player(self, state):
+        return state[1] % 2
+
+    def is_terminal(self, state):
+        return state[1] >= 6
+
+    def returns(self, state):
+        return (0, 0) if state[1] < 6 else (1, -1) if state[0] % 2 else (-1, 1)
+
+    def observe(self, state):
+        return [state[0] / 1e6, state[1] / 6]
+"""
+
 
 def test_help_has_examples(invoke: Invoke) -> None:
     result = invoke("check", "--help")
@@ -45,6 +77,34 @@ def test_a_broken_game_for_scripts(invoke: Invoke) -> None:
     assert problem["moves"] == [0]
     assert problem["message"]
     assert document["measures"]["matches"] == 16
+
+
+def test_a_fault_of_a_plain_python_game_for_scripts(invoke: Invoke, tmp_path: Path) -> None:
+    file = tmp_path / "early.py"
+    file.write_text(EARLY)
+    result = invoke("check", file, "--matches", 8, "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert (document["game"], document["ok"]) == ("early", False)
+    (problem,) = document["problems"]
+    assert (problem["rule"], problem["moves"]) == ("exception", [7, 7])
+    assert "KeyError: 'piece' (early.py, line 14)" in problem["message"]
+
+
+def test_a_script_reads_a_document_whatever_happens(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("selfplay.check.conformance.examine", fail)
+    for game, exit_code in ((f"{GAMES}:Walk", 1), ("no_such_game", 2)):
+        result = invoke("check", game, "--json")
+        assert result.exit_code == exit_code
+        document = json.loads(result.stdout)
+        assert (document["game"], document["ok"], document["problems"]) == (game, False, [])
+        assert document["error"]
+        assert result.stderr.startswith("error: ")
 
 
 def test_results_that_are_no_numbers_do_not_spoil_the_document(invoke: Invoke) -> None:

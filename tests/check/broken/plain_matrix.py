@@ -50,7 +50,7 @@ def read() -> dict[str, list[Any]]:
         )
         name = game.__name__
         told[name] = [fault.to_dict() for fault in report.faults]
-        told[f"warnings/{name}"] = list(report.warnings)
+        told[f"warnings/{name}"] = [fault.to_dict() for fault in report.warnings]
         told[f"exchange/{name}"] = [{"text": report.measures.get("exchange", "")}]
     return told
 
