@@ -13,6 +13,7 @@ from selfplay.errors import GameContractError
 _MATCHES = 2
 _PLIES = 64
 _TIMES = 8
+_AGAIN = 3
 
 
 def probe(tree: HostTree) -> None:
@@ -120,11 +121,12 @@ def played(tree: HostTree, moves: Moves, entry: int) -> Moves:
     asked = f"{method}(state, {entry})"
     # Before the second call: in a state that the first one changed it may fail, which says less.
     require_unchanged(tree, moves, asked, before, node.state)
-    after.append(tree.call(moves, method, node.state, entry))
+    after += [tree.call(moves, method, node.state, entry) for _ in range(_AGAIN)]
     longer = tree.extend(moves, entry)
     tree.observation(longer)
     require_same_answers(tree, longer)
-    _require_alike(tree, longer, after[0], after[1], f"{method} with the same arguments")
+    for other in after[1:]:
+        _require_alike(tree, longer, after[0], other, f"{method} with the same arguments")
     for view in range(1, len(tree.symmetries) + 1):
         _require_symmetric(tree, moves, entry, view)
     return longer
