@@ -62,12 +62,14 @@ def broken_by(game: Game[Any], match: MatchRecord) -> GameContractError | None:
         game: the rules.
         match: what was recorded; its moves are played as long as they are legal.
     """
-    strange = np.zeros(match.plies, np.bool_)
-    for values in (match.root_values, match.raw_values):
-        strange |= ~(np.abs(values) <= 1 + 1e-3)
-    # Shares that are not finite are left out of a record.
-    strange |= np.diff(match.policy_offsets) == 0
-    ply = int(np.argmax(strange)) if strange.any() else None
+    # A damaged record may hold lists of unequal lengths.
+    signs = [
+        *(~(np.abs(values) <= 1 + 1e-3) for values in (match.root_values, match.raw_values)),
+        # Shares that are not finite are left out of a record.
+        np.diff(match.policy_offsets) == 0,
+    ]
+    places = [int(np.argmax(sign)) for sign in signs if sign.any()]
+    ply = min(places, default=None)
     return broken_rule(game, match.start_key, match.actions, match.outcomes, strange_ply=ply)
 
 
