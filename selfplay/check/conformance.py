@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.adapters import HostedGame, PythonGame, failures, host
-from selfplay.check.exchange import find_turn
+from selfplay.check.exchange import Turn, find_turn
 from selfplay.check.explore import Explorer
 from selfplay.check.faults import CheckReport, Fault
 from selfplay.check.host import host_findings
@@ -139,8 +139,11 @@ def _examine_compiled(
     say("compiling the rules")
     singles = {method: jax.jit(getattr(game, method)) for method in METHODS}
     try:
-        states = _survey(game, singles, seed)
-        turn = find_turn(game, states)
+        # The compiled state of a plain-Python game only names a position: no number of it can be
+        # changed. `plain_report` has exchanged the players in the user's own states.
+        turn = Turn(why_none="the state is kept in Python")
+        if not isinstance(game, HostedGame):
+            turn = find_turn(game, _survey(game, singles, seed))
         explorer = Explorer(
             game,
             symmetries=[symmetry for _, symmetry in symmetries],

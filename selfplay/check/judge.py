@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from selfplay.adapters import HostedGame
 from selfplay.check.explore import Explorer
 from selfplay.check.faults import POSITION_LAWS, Fault
 from selfplay.check.host import Finding
@@ -268,6 +269,8 @@ class Judge:
 
     def _ignored_moves(self) -> list[Fault]:
         """Returns a fault for a legal move that the rules ignore."""
+        if isinstance(self._game, HostedGame):
+            return []  # its state holds the moves, not the position: nothing follows from it
         faults = []
         for one in self._explorer.moves.ignored():
             message = (
