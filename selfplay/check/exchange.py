@@ -131,6 +131,8 @@ class Turn:
         exchanges: how to hand a state to the other player, the most natural one first.
         movers: numbers of the state that only say who is to move, as leaf, element and bits (0 for
             all of the number).
+        counters: numbers of the state that only ever grow by one or begin at 0 again, as leaf and
+            element.
         seats: [observation] True where a number of it is the same whenever the same player is to
             move, but not the same for both.
         why_none: why there is no exchange; empty if there is one.
@@ -138,6 +140,7 @@ class Turn:
 
     exchanges: tuple[Exchange, ...] = ()
     movers: tuple[tuple[int, int, int], ...] = ()
+    counters: tuple[tuple[int, int], ...] = ()
     seats: np.ndarray | bool = False
     why_none: str = ""
 
@@ -192,7 +195,13 @@ def find_turn(game: Game[Any], states: Sequence[Any]) -> Turn:
             if turning
             else "no number of the state hands the turn to the other player"
         )
-    return Turn(exchanges=exchanges, movers=movers, seats=look.seats(), why_none=why)
+    return Turn(
+        exchanges=exchanges,
+        movers=movers,
+        counters=look.counters(),
+        seats=look.seats(),
+        why_none=why,
+    )
 
 
 class _Look:
@@ -230,6 +239,16 @@ class _Look:
             return False
         constant = [(rows == rows[0]).all(axis=0) for rows in views]
         return np.asarray(constant[0] & constant[1] & (views[0][0] != views[1][0]))
+
+    def counters(self) -> tuple[tuple[int, int], ...]:
+        """Returns which numbers only ever grow by one or begin at 0 again."""
+        found = []
+        for slot in self._slots():
+            before, after = slot.of(self._states), slot.of(self._after).astype(np.int64)
+            grown = after - before
+            if (grown == 1).any() and ((grown == 1) | (grown == 0) | (after == 0)).all():
+                found.append((slot.leaf, slot.element))
+        return tuple(found)
 
     def changes(self) -> tuple[list[Change], list[Change]]:
         """Returns the changes of one number that turn who is to move, and those that do not."""

@@ -46,7 +46,9 @@ class Explorer:
         self._init = batched_init(game)
         seats = jnp.asarray(turn.seats)
         self._begin = batched_begin(game, seats)
-        self._probe = batched_probe(game, symmetries, turn.movers, seats, turn.hand_over)
+        self._probe = batched_probe(
+            game, symmetries, turn.movers, turn.counters, seats, turn.hand_over
+        )
 
     def choose_exchange(
         self, exchanges: Sequence[Exchange], starts: Sequence[tuple[int, int]], *, seed: int

@@ -38,6 +38,9 @@ _TOLERANCE = 1e-5
 LARGEST_SLOT_ARRAY = 8
 """Fields of at most so many numbers may hold counters and who is to move, each number by itself."""
 
+Counters = Sequence[tuple[int, int]]
+"""Numbers of a state that only count, as leaf and element."""
+
 HandOver = Callable[[PyTree], PyTree]
 
 Movers = Sequence[tuple[int, int, int]]
@@ -151,6 +154,7 @@ def probe(
     game: Game[Any],
     symmetries: Sequence[Symmetry[Any]],
     movers: Movers,
+    counters: Counters,
     seats: Bool[Array, "..."],
     hand_over: HandOver | None,
     walk: Walk,
@@ -164,6 +168,7 @@ def probe(
         game: the rules.
         symmetries: those to hold; their states have the shapes they should.
         movers: numbers of the state that only say who is to move.
+        counters: numbers of the state that only count.
         seats: True where a number of the observation only tells the players apart.
         hand_over: gives the same position with the other player to move, None if nobody knows how.
         walk: where the match stands.
@@ -199,7 +204,7 @@ def probe(
         view = jnp.where(same_mover, view, game.observe(hand_over(state)))
     known = same_mover | (hand_over is not None)
     unseen = known & _close(view, after.observation)
-    quiet = _is_quiet(movers, state, after_state) | unseen
+    quiet = _is_quiet(movers, counters, state, after_state) | unseen
     broken["?quiet"] = goes_on & ~same_state & quiet
     broken |= _symmetry_laws(
         game, symmetries, state, before, index, stepped, outcome, after_state, live, played
@@ -262,11 +267,12 @@ def batched_probe(
     game: Game[Any],
     symmetries: Sequence[Symmetry[Any]],
     movers: Movers,
+    counters: Counters,
     seats: Bool[Array, "..."],
     hand_over: HandOver | None,
 ) -> Callable[..., Any]:
     """Returns `probe` compiled for a batch of matches."""
-    one = functools.partial(probe, game, symmetries, movers, seats, hand_over)
+    one = functools.partial(probe, game, symmetries, movers, counters, seats, hand_over)
     return jax.jit(jax.vmap(one))
 
 
@@ -367,15 +373,18 @@ def _facts(game: Game[Any], state: PyTree) -> dict[str, Array]:
     }
 
 
-def _is_quiet(movers: Movers, state: PyTree, after_state: PyTree) -> Bool[Array, ""]:
+def _is_quiet(
+    movers: Movers, counters: Counters, state: PyTree, after_state: PyTree
+) -> Bool[Array, ""]:
     """Returns whether a move changed nothing but who is to move, and counters by one."""
     quiet = []
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(after_state), strict=True)
     for index, (old, new) in enumerate(pairs):
         old, new = old.reshape(-1), new.reshape(-1)
         same = new == old
-        if old.size <= LARGEST_SLOT_ARRAY and jnp.issubdtype(old.dtype, jnp.integer):
-            same = same | (new == old + 1)
+        for leaf, element in counters:
+            if leaf == index:
+                same = same | ((jnp.arange(old.size) == element) & (new == old + 1))
         for leaf, element, bits in movers:
             if leaf == index:
                 same = same | ((jnp.arange(old.size) == element) & _differ_in(old, new, bits))
