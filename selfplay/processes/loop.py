@@ -11,11 +11,11 @@ from collections.abc import Callable
 from selfplay.learner import TrainState
 from selfplay.processes.account import Account
 from selfplay.processes.cursor import LOOP, Cursor
+from selfplay.processes.evaluation_schedule import EvaluationSchedule
 from selfplay.processes.hunger import Hunger
 from selfplay.processes.intake import Intake
 from selfplay.processes.learning import Learning, run_keys
 from selfplay.processes.meter import Meter
-from selfplay.processes.occasions import Occasions
 from selfplay.processes.outbox import store_own
 from selfplay.processes.pace import Pace
 from selfplay.processes.parts import Parts
@@ -96,7 +96,7 @@ class Loop:
         evaluation = self.config.evaluation
         self.evaluates = plays and evaluation.enabled and bool(evaluation.opponents)
         self.strength = StrengthMeter(parts, run, enabled=self.evaluates, say=self._say)
-        self._occasions = Occasions(evaluation, self.meter)
+        self._schedule = EvaluationSchedule(evaluation, self.meter)
         self._restore()
         self.intake = Intake(self.learning, self._say, own=LOOP if plays else None)
         self._pace = Pace(self.learning, self.meter, plays=plays)
@@ -290,12 +290,12 @@ class Loop:
         if not self.evaluates or self._pace.stopped.is_set() or self.update == 0:
             return
         expected = self.strength.expected_seconds
-        if self._occasions.due(elapsed=self.elapsed, expected=expected):
+        if self._schedule.due(elapsed=self.elapsed, expected=expected):
             self._evaluate(None, self._pace.stopped.is_set)
 
     def _evaluate_at_the_end(self) -> None:
         """Measures the last checkpoint against each opponent, as far as time allows."""
-        seconds = self._occasions.final_seconds
+        seconds = self._schedule.final_seconds
         if not self.evaluates or not seconds or self.update == 0:
             return
         deadline = self.meter.elapsed + seconds
@@ -330,7 +330,7 @@ class Loop:
                 stop=stop,
                 tick=tick,
             )
-        self._occasions.ended(took=self.meter.elapsed - begin)
+        self._schedule.ended(took=self.meter.elapsed - begin)
 
     def _save(self) -> None:
         """Writes a checkpoint of everything that changes."""

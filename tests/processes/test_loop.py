@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from selfplay.errors import NonFiniteError, RunError
+from selfplay.processes.evaluation_schedule import EvaluationSchedule
 from selfplay.processes.loop import Loop, train
 from selfplay.processes.meter import Meter
-from selfplay.processes.occasions import Occasions
 from selfplay.processes.parts import Parts
 from selfplay.records import read_matches
 from selfplay.replay import Rebuilder
@@ -306,14 +306,14 @@ def test_evaluation_keeps_to_its_share_of_the_time(
 def test_evaluations_are_spread_over_the_time_however_short_they_are() -> None:
     clock = Clock()
     config = EvaluationConfig(first_seconds=20.0, interval_seconds=20.0, share=0.1)
-    occasions = Occasions(config, Meter(clock=clock))
+    schedule = EvaluationSchedule(config, Meter(clock=clock))
     begun = []
     while clock.now < 600:
         # The first one compiles, and is expected to: the others could have made up for it.
-        if occasions.due(elapsed=clock.now, expected=0.5 if begun else 30.0):
+        if schedule.due(elapsed=clock.now, expected=0.5 if begun else 30.0):
             begun.append(clock.now)
             clock.now += 0.5
-            occasions.ended(took=0.5)
+            schedule.ended(took=0.5)
         clock.now += 1.0
     assert begun[0] == 300.0
     gaps = [later - earlier for earlier, later in itertools.pairwise(begun)]
@@ -323,9 +323,9 @@ def test_evaluations_are_spread_over_the_time_however_short_they_are() -> None:
 @pytest.mark.parametrize(("seconds", "allowed"), [(29.0, 0.0), (31.0, 30.0), (3600.0, 360.0)])
 def test_how_long_the_evaluation_at_the_end_may_take(seconds: float, allowed: float) -> None:
     clock = Clock()
-    occasions = Occasions(EvaluationConfig(share=0.1), Meter(clock=clock))
+    schedule = EvaluationSchedule(EvaluationConfig(share=0.1), Meter(clock=clock))
     clock.now = seconds
-    assert occasions.final_seconds == pytest.approx(allowed)
+    assert schedule.final_seconds == pytest.approx(allowed)
 
 
 def at_the_end(path: Path) -> Loop:
@@ -341,7 +341,7 @@ def at_the_end(path: Path) -> Loop:
 def test_a_training_ends_with_its_strength(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Too short for one, then long enough.
     assert at_the_end(tmp_path / "short").strength.results == {}
-    monkeypatch.setattr(Occasions, "final_seconds", 300.0)
+    monkeypatch.setattr(EvaluationSchedule, "final_seconds", 300.0)
     loop = at_the_end(tmp_path / "run")
     results = loop.strength.results
     assert {name: one.update for name, one in results.items()} == {"random": 12, "mcts:2": 12}
@@ -356,7 +356,7 @@ def test_a_training_ends_with_its_strength(tmp_path: Path, monkeypatch: pytest.M
 def test_the_evaluation_at_the_end_keeps_to_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Occasions, "final_seconds", 0.001)
+    monkeypatch.setattr(EvaluationSchedule, "final_seconds", 0.001)
     loop = at_the_end(tmp_path / "run")
     assert loop.strength.results == {}
     assert loop.saved == 12

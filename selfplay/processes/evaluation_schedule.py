@@ -8,7 +8,7 @@ FINAL_SECONDS = 30.0
 within `evaluation.share` of the session."""
 
 
-class Occasions:
+class EvaluationSchedule:
     """Spreads the evaluations of a session over its time."""
 
     def __init__(self, config: EvaluationConfig, meter: Meter) -> None:
