@@ -1,5 +1,6 @@
 """Plain-Python games: every kind of mistake in every method, under its rule, with the moves."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -19,14 +20,25 @@ DEEP = 2
 
 
 @pytest.fixture(scope="module")
-def matrix() -> dict[str, list[dict[str, Any]]]:
-    """What was found in every game of `broken/plain.py`, by its name."""
-    script = Path(__file__).parent / "broken" / "plain_matrix.py"
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=False, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
+def matrix(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> dict[str, list[dict[str, Any]]]:
+    """What was found in every game of `broken/plain.py`, by its name.
+
+    Found once for all processes of pytest-xdist: it takes most of a minute.
+    """
+    own = tmp_path_factory.getbasetemp()
+    known = (own if worker_id == "master" else own.parent) / "plain_matrix.json"
+    with known.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            script = Path(__file__).parent / "broken" / "plain_matrix.py"
+            done = subprocess.run(
+                [sys.executable, script], capture_output=True, text=True, check=False, timeout=600
+            )
+            assert done.returncode == 0, done.stderr
+            known.write_text(done.stdout)
+    told: dict[str, list[dict[str, Any]]] = json.loads(known.read_text())
     return told
 
 
