@@ -11,7 +11,7 @@ import pytest
 from selfplay.check.conformance import examine
 from selfplay.game import Game
 from selfplay.games.nine_mens_morris import NineMensMorris
-from tests.check.wild import boards, hidden, numbers
+from tests.check.wild import boards, hidden, numbers, pieces
 
 SOUND: list[type[Game[Any]]] = [
     boards.Connect6,
@@ -28,7 +28,12 @@ SOUND: list[type[Game[Any]]] = [
     numbers.NimFromCount,
     numbers.Chomp,
     numbers.Pig,
+    numbers.CantStop,
     numbers.Waiting,
+    pieces.Tablut,
+    pieces.Onitama,
+    pieces.Santorini,
+    pieces.Quoridor,
 ]
 MISTAKES: list[tuple[type[Game[Any]], str]] = [
     (boards.Connect6OfPlayerZero, "observation-side"),
@@ -49,11 +54,17 @@ MISTAKES: list[tuple[type[Game[Any]], str]] = [
     (numbers.ChompKeepsTheTurn, "seats"),
     (numbers.PigOfPlayerZero, "observation-side"),
     (numbers.PigLoaded, "chance"),
+    (numbers.CantStopLeavesOutFullColumns, "chance"),
     (numbers.WaitingTwice, "illegal-move"),
+    (pieces.TablutHidesTheMover, "seats"),
+    (pieces.OnitamaCardsOfPlayerZero, "seats"),
+    (pieces.SantoriniByWorkers, "value-sign"),
+    (pieces.QuoridorForgetsOnePath, "seats"),
 ]
 FAST = {
     boards.Connect6,
     boards.MuTorereLostByPlayerOne,
+    numbers.CantStopLeavesOutFullColumns,
     numbers.Pig,
     numbers.Waiting,
     numbers.WaitingTwice,

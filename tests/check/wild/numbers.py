@@ -1,5 +1,6 @@
 """Games that are not bundled, written as their users would: heaps, dice, walkers."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -221,6 +222,88 @@ class PigLoaded(Pig):
 
     def chance_probabilities(self, state: Scores) -> Any:
         return jnp.full(3, 0.3, jnp.float32)
+
+
+@pytree
+class Climb:
+    """Steps of both players, steps of this turn, the two columns rolled, and who is to move."""
+
+    steps: Array
+    runners: Array
+    dice: Array
+    player: Array
+
+
+class CantStop(ChanceGame[Climb]):
+    """Climb one of the two columns rolled, then roll on or stop; two columns to the top win.
+
+    A turn climbs two columns at most. Who can climb neither of those rolled loses the steps of
+    the turn. Actions: either column and roll on (0, 1), either column and stop (2, 3), lose (4).
+    """
+
+    name = "cant_stop"
+    num_actions = 5
+    num_outcomes = 16
+    max_plies = 120
+    tops = jnp.array([2, 4, 4, 2], jnp.int8)
+    chances = jnp.array([0.15, 0.35, 0.35, 0.15], jnp.float32)
+
+    def init(self, key: Any) -> Climb:
+        return Climb(
+            steps=jnp.zeros((2, 4), jnp.int8),
+            runners=jnp.zeros(4, jnp.int8),
+            dice=jax.random.choice(key, 4, (2,), p=self.chances).astype(jnp.int8),
+            player=jnp.int8(0),
+        )
+
+    def step(self, state: Climb, action: Any) -> Climb:
+        column = state.dice[action % 2]
+        climbed = state.runners + (jnp.arange(4) == column).astype(jnp.int8)
+        runners = jnp.where(action == 4, 0, climbed).astype(jnp.int8)
+        stops = action >= 2
+        return Climb(
+            steps=state.steps.at[state.player].add(jnp.where(stops, runners, 0)),
+            runners=jnp.where(stops, 0, runners),
+            dice=state.dice,
+            player=jnp.where(stops, 1 - state.player, state.player),
+        )
+
+    def chance_probabilities(self, state: Climb) -> Any:
+        return (self.chances[:, None] * self.chances[None]).reshape(-1)
+
+    def resolve(self, state: Climb, outcome: Any) -> Climb:
+        dice = jnp.stack([outcome // 4, outcome % 4]).astype(jnp.int8)
+        return dataclasses.replace(state, dice=dice)
+
+    def current_player(self, state: Climb) -> Any:
+        return state.player.astype(jnp.int32)
+
+    def legal_action_mask(self, state: Climb) -> Any:
+        now = state.steps[state.player] + state.runners
+        closed = (state.steps == self.tops[None]).any(0) | (now == self.tops)
+        started = state.runners > 0
+        climbs = (~closed & (started | (started.sum() < 2)))[state.dice]
+        return jnp.concatenate([climbs, climbs, ~climbs.any(keepdims=True)])
+
+    def is_terminal(self, state: Climb) -> Any:
+        return ((state.steps == self.tops[None]).sum(-1) >= 2).any()
+
+    def returns(self, state: Climb) -> Any:
+        won = ((state.steps == self.tops[None]).sum(-1) >= 2).astype(jnp.float32)
+        return won - won[::-1]
+
+    def observe(self, state: Climb) -> Any:
+        mine = jnp.where(state.player == 0, state.steps, state.steps[::-1])
+        progress = jnp.concatenate([mine, state.runners[None]]) / self.tops[None]
+        return jnp.concatenate([progress.reshape(-1), jax.nn.one_hot(state.dice, 4).reshape(-1)])
+
+
+class CantStopLeavesOutFullColumns(CantStop):
+    """Mistake: columns that are closed are not rolled, but the others become no likelier."""
+
+    def chance_probabilities(self, state: Climb) -> Any:
+        chances = jnp.where((state.steps == self.tops[None]).any(0), 0.0, self.chances)
+        return (chances[:, None] * chances[None]).reshape(-1)
 
 
 @pytree
