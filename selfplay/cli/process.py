@@ -1,6 +1,7 @@
 """The process of a command: what it writes to, and how it ends."""
 
 import atexit
+import contextlib
 import errno
 import io
 import os
@@ -15,7 +16,9 @@ def prepare_streams() -> None:
     was closed is lost, and no error: the signal that says so is on its way.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
+        # A stream that was read from already stays as it is.
+        with contextlib.suppress(io.UnsupportedOperation):
+            sys.stdin.reconfigure(errors="replace")
     sys.stdout = _tolerant(sys.stdout)
     sys.stderr = _tolerant(sys.stderr)
 

@@ -1,6 +1,7 @@
 """Every command does what its help says, for people and for scripts."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -232,7 +233,10 @@ def test_status(invoke: Invoke, trained: Path) -> None:
 
 def test_status_names_a_process_that_died(invoke: Invoke, own_run: Path) -> None:
     beat = {"role": "trainer", "id": "loop", "pid": 1, "host": "h", "process_space": "", "time": 1}
-    (own_run / "heartbeats" / "trainer-loop.json").write_text(json.dumps(beat))
+    file = own_run / "heartbeats" / "trainer-loop.json"
+    file.write_text(json.dumps(beat))
+    # The store's clock must say so, too.
+    os.utime(file, (1, 1))
     status = json.loads(invoke("status", own_run, "--json").stdout)
     (process,) = status["processes"]
     assert (process["role"], process["id"], process["alive"]) == ("trainer", "loop", False)

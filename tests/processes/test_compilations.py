@@ -122,7 +122,7 @@ def test_heartbeats_go_on_while_a_program_is_compiled(
     (first,) = read_heartbeats(run.store)
     # A loop that is silent without compiling stays silent.
     time.sleep(0.5)
-    assert read_heartbeats(run.store) == [first]
+    assert [beat.time for beat in read_heartbeats(run.store)] == [first.time]
     during = []
 
     @jax.jit
