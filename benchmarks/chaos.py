@@ -72,9 +72,10 @@ def nursery(folder: Path) -> None:
 
     from selfplay import startup
     from selfplay.cli.main import main
-    from selfplay.processes import evaluator, loop, session, worker  # noqa: F401
-    from selfplay.processes.playing import Playing
     from selfplay.run import MatchFiles
+    from selfplay.runtime.playing import Playing
+    from selfplay.training import session, trainer  # noqa: F401
+    from selfplay.workers import evaluator, worker  # noqa: F401
 
     def prepare(**_: object) -> None:
         jax.config.update("jax_num_cpu_devices", 1)
@@ -202,7 +203,7 @@ class Chaos:
 
     def progress(self) -> tuple[int, int]:
         """Returns the newest checkpoint and the number of stored files."""
-        from selfplay.run.directory_checkpoints import DirectoryCheckpoints
+        from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
 
         newest = DirectoryCheckpoints(self.run).latest()
         newest = -1 if newest is None else newest
@@ -354,10 +355,10 @@ def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
     from jax.sharding import Mesh
 
     from selfplay.parallel import local_mesh
-    from selfplay.processes.cursor import Cursor
-    from selfplay.processes.ledger import Take, read_segment
-    from selfplay.processes.rerun import rerun
+    from selfplay.reports.rerun import rerun
     from selfplay.run import RunDirectory
+    from selfplay.training.cursor import Cursor
+    from selfplay.training.training_log import Take, read_segment
 
     run = RunDirectory.open(run_path)
     promises = {}

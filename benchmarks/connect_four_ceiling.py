@@ -88,11 +88,11 @@ def main(opponent: str, matches: int, seed: int) -> None:
     from selfplay.startup import prepare
 
     prepare()
-    from selfplay.arena import parse_agent, play_matches
+    from selfplay.arena import make_agent, play_matches
     from selfplay.registry import make
 
     game = make("connect_four")
-    rival = parse_agent(opponent, game, batch_size=matches // 2)
+    rival = make_agent(opponent, game, batch_size=matches // 2)
     for kind in ("shortest", "any"):
         table = play_matches(game, Perfect(kind), rival, num_matches=matches, seed=seed)
         print(json.dumps(table.to_dict()), flush=True)

@@ -26,16 +26,16 @@ def main(agents: list[str]) -> None:
     prepare()
     import jax
 
-    from selfplay.arena import parse_agent
+    from selfplay.arena import make_agent
+    from selfplay.arena.batches import stack
     from selfplay.play import play_text
     from selfplay.registry import make
-    from selfplay.search.batches import stack
 
     game = make("connect_four")
     rows = json.loads(POSITIONS.read_text())
     positions = stack([play_text(game, " ".join(map(str, row["moves"]))).position for row in rows])
     for name in agents:
-        agent = parse_agent(name, game)
+        agent = make_agent(name, game)
         actions = agent.select(positions, key=jax.random.key(0))
         wrong = np.array(
             [int(action) not in row["good"] for action, row in zip(actions, rows, strict=True)]

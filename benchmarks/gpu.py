@@ -57,9 +57,9 @@ def parts_for(blocks: int, channels: int, batch: int) -> Any:
     from jax.sharding import Mesh
 
     from selfplay.parallel import AXIS
-    from selfplay.processes.parts import make_parts
     from selfplay.registry import make
-    from selfplay.run import Config
+    from selfplay.runtime.components import make_components
+    from selfplay.settings import Config
 
     config = Config.from_dict(
         {
@@ -68,47 +68,49 @@ def parts_for(blocks: int, channels: int, batch: int) -> Any:
             "rollout": {"matches_per_device": batch, "plies_per_chunk": PLIES},
         }
     )
-    return make_parts(make("connect_four"), config, mesh=Mesh(jax.local_devices()[:1], (AXIS,)))
+    return make_components(
+        make("connect_four"), config, mesh=Mesh(jax.local_devices()[:1], (AXIS,))
+    )
 
 
-def inspect(parts: Any, seconds: float) -> dict[str, Any]:
+def inspect(components: Any, seconds: float) -> dict[str, Any]:
     """Returns what the compiled chunk is made of, beside the network alone; times nothing."""
     import dataclasses
 
-    from selfplay.processes.program import custom_calls, forward_cost, inspect_self_play
+    from benchmarks.compiled_program import custom_calls, forward_cost, inspect_self_play
 
     del seconds
-    program, forward = inspect_self_play(parts), forward_cost(parts)
+    program, forward = inspect_self_play(components), forward_cost(components)
     return {
         **dataclasses.asdict(program),
         # A root and a simulation: two evaluations.
         "flops_of_two_forwards": 2 * forward["flops"],
         "bytes_of_two_forwards": 2 * forward["bytes accessed"],
-        "cuda_custom_calls": custom_calls(parts, "cuda"),
+        "cuda_custom_calls": custom_calls(components, "cuda"),
     }
 
 
-def measure(parts: Any, seconds: float) -> dict[str, Any]:
+def measure(components: Any, seconds: float) -> dict[str, Any]:
     """Returns rates, medians of rounds in which all ways take turns."""
     import inference
     import jax
     import jax.numpy as jnp
 
-    from selfplay.processes.playing import Chunks
+    from selfplay.runtime.playing import Chunks
 
     # The constants of the pgx way are those of this page.
     inference.SIMULATIONS, inference.PLIES = SIMULATIONS, PLIES
-    batch = parts.player.num_matches
-    weights = parts.learner.place(parts.network.init(key=jax.random.key(0)))
-    chunks = Chunks(parts, start_key=jax.random.key(1), play_key=jax.random.key(2))
-    observations = jnp.full((batch, *parts.network.observation_shape), 0.5, jnp.float32)
+    batch = components.player.num_matches
+    weights = components.learner.place(components.network.init(key=jax.random.key(0)))
+    chunks = Chunks(components, start_key=jax.random.key(1), play_key=jax.random.key(2))
+    observations = jnp.full((batch, *components.network.observation_shape), 0.5, jnp.float32)
 
     @jax.jit
     def forward(weights: Any, observations: Any) -> Any:
-        prediction = parts.network.apply(weights, observations)
+        prediction = components.network.apply(weights, observations)
         return prediction.policy_logits, prediction.value
 
-    pgx = inference.PgxWay(parts.config.network, parts.mesh, batch)
+    pgx = inference.PgxWay(components.config.network, components.mesh, batch)
 
     def ours() -> int:
         return int(chunks.play(weights).actions.size) * SIMULATIONS

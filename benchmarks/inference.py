@@ -51,9 +51,10 @@ def main() -> None:
     from jax.sharding import Mesh
 
     from selfplay.arena import load_weights
-    from selfplay.networks import build
+    from selfplay.networks import build_network
     from selfplay.registry import make
-    from selfplay.run import Config, RunDirectory
+    from selfplay.run import RunDirectory
+    from selfplay.settings import Config
 
     game = make(arguments.game)
     shape = {"blocks": arguments.blocks, "channels": arguments.channels}
@@ -69,7 +70,7 @@ def main() -> None:
         }
     )
     next_policy = config.learner.next_policy_weight > 0
-    network = build(game, config.network, next_policy=next_policy)
+    network = build_network(game, config.network, next_policy=next_policy)
     weights = network.init(key=jax.random.key(0))
     if arguments.run is not None:
         weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
@@ -136,7 +137,7 @@ def main() -> None:
 def _tree_bytes(game: Any, state: Any) -> int:
     import jax
 
-    from selfplay.processes.plan import tree_bytes
+    from selfplay.runtime.memory_plan import tree_bytes
 
     leaves = jax.tree.leaves(state)
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
@@ -154,12 +155,12 @@ class OurWay:
     def __init__(self, game: Any, config: Any, weights: Any, kind: str) -> None:
         import jax
 
-        from selfplay.processes.parts import make_parts
-        from selfplay.processes.playing import Chunks
+        from selfplay.runtime.components import make_components
+        from selfplay.runtime.playing import Chunks
 
-        parts = make_parts(game, config.updated({"search": {"inference": kind}}))
-        self._weights = parts.learner.place(weights)
-        self._chunks = Chunks(parts, start_key=jax.random.key(1), play_key=jax.random.key(2))
+        components = make_components(game, config.updated({"search": {"inference": kind}}))
+        self._weights = components.learner.place(weights)
+        self._chunks = Chunks(components, start_key=jax.random.key(1), play_key=jax.random.key(2))
         self.chunk()
         self.chunk()
         self.agreement = self._chunks.calibrate()
@@ -183,12 +184,12 @@ class PgxWay:
         import mctx
         import pgx
 
-        from selfplay.networks import build
+        from selfplay.networks import build_network
         from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
         from selfplay.registry import make
 
         # Of the same shape, but for the planes that pgx's game shows.
-        network = build(make(f"pgx:{name}"), config)
+        network = build_network(make(f"pgx:{name}"), config)
         weights = network.init(key=jax.random.key(0))
         env = pgx.make(name)
         step = jax.vmap(env.step)

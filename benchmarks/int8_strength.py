@@ -93,12 +93,12 @@ def _agents(path: Path, int8_simulations: int, simulations: int, seed: int) -> t
     """Returns the game, both agents and how well the integers agree with float32."""
     from selfplay.arena import SearchAgent, load_weights, play_matches
     from selfplay.inference import make_inference
-    from selfplay.networks import build
+    from selfplay.networks import build_network
     from selfplay.run import RunDirectory
 
     run = RunDirectory.open(path)
     game = run.make_game()
-    network = build(game, run.config.network)
+    network = build_network(game, run.config.network)
     weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
 
     def agent(kind: str, count: int) -> tuple[Any, Any, Any]:

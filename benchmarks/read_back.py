@@ -21,10 +21,10 @@ def main() -> None:
     saves = parser.parse_args().saves
 
     from selfplay import startup
-    from selfplay.processes.parts import make_parts
+    from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
     from selfplay.registry import make
-    from selfplay.run import Config
-    from selfplay.run.directory_checkpoints import DirectoryCheckpoints
+    from selfplay.runtime.components import make_components
+    from selfplay.settings import Config
 
     startup.prepare(cpu_devices=1)
 
@@ -42,7 +42,7 @@ def main() -> None:
     print("| network | MB | save, ms | of which reading, ms |\n| --- | ---: | ---: | ---: |")
     for factor in (1, 4):
         channels = factor * default.network.channels
-        parts = make_parts(
+        parts = make_components(
             make("connect_four"), default.updated({"network": {"channels": channels}})
         )
         state = parts.learner.init(key=jax.random.key(0))

@@ -29,19 +29,21 @@ def fill(path: Path, positions: int) -> dict[str, float]:
     import jax
 
     from selfplay import startup
-    from selfplay.processes.learning import Learning, run_keys
-    from selfplay.processes.playing import Playing
-    from selfplay.processes.session import open_session
     from selfplay.registry import GameSpec
+    from selfplay.runtime.playing import Playing
+    from selfplay.training.learning import Learning, run_keys
+    from selfplay.training.session import open_session
 
     startup.prepare()
     spec = GameSpec("connect_four")
     replay = {"min_window": positions, "max_window": positions}
     session = open_session(path, spec, spec.make(), {**SETTINGS, "replay": replay})
-    run, parts = session.run, session.parts
+    run, components = session.run, session.components
     keys = run_keys(0)
-    learning = Learning(run, parts, init_key=keys.init, update_key=keys.update)
-    playing = Playing(parts, parts.provenance(run, "w"), start_key=keys.start, play_key=keys.play)
+    learning = Learning(run, components, init_key=keys.init, update_key=keys.update)
+    playing = Playing(
+        components, components.provenance(run, "w"), start_key=keys.start, play_key=keys.play
+    )
     sequence = 0
     while learning.cursor.positions < positions:
         finished = playing.chunk(learning.state.average, update=0, sequence=sequence)
@@ -58,18 +60,20 @@ def restart(path: Path) -> dict[str, float]:
     """Returns the seconds until a trainer of the run can go on, from the start of its process."""
     begin = time.monotonic()
     from selfplay import startup
-    from selfplay.processes.loop import Loop
-    from selfplay.processes.session import open_session
     from selfplay.run import RunDirectory
     from selfplay.telemetry import PlainReporter
+    from selfplay.training.session import open_session
+    from selfplay.training.trainer import Trainer
 
     startup.prepare()
     imported = time.monotonic()
     spec = RunDirectory.open(path).game_spec
     session = open_session(path, spec, spec.make(), {})
-    loop = Loop(session.run, session.parts, PlainReporter(lambda line: None), plays=False)
+    trainer = Trainer(
+        session.run, session.components, PlainReporter(lambda line: None), plays=False
+    )
     return {
-        "positions": loop.learning.window.size,
+        "positions": trainer.learning.window.size,
         "import_seconds": imported - begin,
         "seconds": time.monotonic() - begin,
     }

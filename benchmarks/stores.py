@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from selfplay.registry import GameSpec, make
-from selfplay.run import Config, RunDirectory
+from selfplay.run import RunDirectory
+from selfplay.settings import Config
 
 KINDS = ("directory", "bucket", "redis")
 FILE_BYTES = 20_000

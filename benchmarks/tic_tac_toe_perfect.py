@@ -44,13 +44,13 @@ def mistakes(agent_text: str) -> dict[str, Any]:
     prepare()
     import jax
 
-    from selfplay.arena import parse_agent
+    from selfplay.arena import make_agent
+    from selfplay.arena.batches import stack
     from selfplay.registry import make
-    from selfplay.search.batches import stack
 
     game = make("tic_tac_toe")
     positions = reachable(game)
-    agent = parse_agent(agent_text, game, batch_size=256)
+    agent = make_agent(agent_text, game, batch_size=256)
     actions = agent.select(stack(positions), key=jax.random.key(0))
     wrong = [
         int(action) not in game.solve(position.state).actions

@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from selfplay.run.presets import PRESETS
-from selfplay.run.reference import settings_table
+from selfplay.settings.presets import PRESETS
+from selfplay.settings.reference import settings_table
 
 ROOT = Path(__file__).parents[1]
 WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")

@@ -16,6 +16,9 @@ import pytest
 
 from selfplay.startup import cache_directory
 
+# Servers of every kind of store, for the tests over all of them.
+pytest_plugins = ("tests.store.fixtures",)
+
 CACHE = Path(os.environ.get("SELFPLAY_TEST_CACHE") or cache_directory() / "tests-xla")
 
 # Settings and colours of the caller's terminal must not decide what a test sees.

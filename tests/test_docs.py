@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from selfplay.cli.main import app
-from selfplay.run.config import KEYS
+from selfplay.settings.config import KEYS
 
 ROOT = Path(__file__).parents[1]
 LAST = {"A": 13, "B": 19, "C": 20, "D": 22, "E": 10, "F": 8, "G": 8, "M": 19}

@@ -1,5 +1,7 @@
 """The public names: sorted, importable, documented."""
 
+import pytest
+
 import selfplay
 
 
@@ -19,3 +21,9 @@ def test_public_names_are_documented() -> None:
         if not name.startswith("__") and not getattr(selfplay, name).__doc__
     ]
     assert undocumented == []
+
+
+@pytest.mark.parametrize("old, new", [("Parts", "Components"), ("make_parts", "make_components")])
+def test_names_of_earlier_versions_still_work(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"selfplay.{new}"):
+        assert getattr(selfplay, old) is getattr(selfplay, new)

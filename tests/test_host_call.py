@@ -130,14 +130,15 @@ import collections, json, sys, time
 import jax, jax.numpy as jnp, numpy as np
 from selfplay.inference.evaluator import OnnxInference
 from selfplay.host_call import call_host, enrol
-from selfplay.networks import NetworkConfig, build
+from selfplay.networks import build_network
+from selfplay.settings.sections import NetworkConfig
 from selfplay.registry import make
 
 events = collections.Counter()
 jax.monitoring.register_event_listener(lambda event, **_: events.update([event]))
 jax.config.update("jax_num_cpu_devices", 1)
 game, config = make("tic_tac_toe"), NetworkConfig(blocks=1, channels=4)
-network = build(game, config)
+network = build_network(game, config)
 inference = OnnxInference(game, network, config, int8=True)
 hosted = make("clobber")
 for _ in range(int(sys.argv[1])):

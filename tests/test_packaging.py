@@ -83,7 +83,7 @@ def test_every_requirement_is_pinned() -> None:
 OPTIONAL = {
     "selfplay/inference/graph.py": "onnx",
     "selfplay/inference/model.py": "onnxruntime",
-    "selfplay/run/redis_store.py": "redis",
+    "selfplay/store/redis_store.py": "redis",
 }
 """Modules that are imported only where their extra is wanted, and what they then need."""
 
@@ -91,12 +91,12 @@ OPTIONAL = {
 def test_optional_modules_are_left_out_where_they_are_not_wanted() -> None:
     modules = [path.removesuffix(".py").replace("/", ".") for path in OPTIONAL]
     script = (
-        "import sys, selfplay.cli.main, selfplay.processes.loop, selfplay.run; print(*sys.modules)"
+        "import sys, selfplay.cli.main, selfplay.training.trainer, selfplay.run;print(*sys.modules)"
     )
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
     )
-    assert "selfplay.processes.loop" in found.stdout.split()
+    assert "selfplay.training.trainer" in found.stdout.split()
     assert not {*modules, *OPTIONAL.values()} & set(found.stdout.split())
 
 

@@ -15,22 +15,22 @@ game = spec.make()
 
 # A batch of positions: eight random starts, searched at once with a fresh network.
 config = selfplay.load_config(preset="quick", overrides=["trainer.updates=60"])
-parts = selfplay.make_parts(game, config)
-weights = parts.network.init(key=jax.random.key(0))
-searcher = selfplay.Searcher(game, parts.evaluate, config.search, batch_size=8)
+components = selfplay.make_components(game, config)
+weights = components.network.init(key=jax.random.key(0))
+searcher = selfplay.Searcher(game, components.evaluate, config.search, batch_size=8)
 states = jax.vmap(game.init)(jax.random.split(jax.random.key(1), 8))
 positions = selfplay.Position(state=states, ply=jax.numpy.zeros(8, jax.numpy.int32))
 found = searcher(weights, positions, key=jax.random.key(2))
 print("moves", found.actions, "values for the player to move", found.value)
 
 # Self-play: 4 plies of every match; then a whole training run, resumable, on disk.
-matches, plies = parts.player.play(
-    weights, parts.player.start(key=jax.random.key(3)), key=jax.random.key(4)
+matches, plies = components.player.play(
+    weights, components.player.start(key=jax.random.key(3)), key=jax.random.key(4)
 )
 print("plies, matches:", plies.actions.shape)
 run = selfplay.RunDirectory.open_or_create(Path(sys.argv[1]), spec, game, config.to_dict())
-loop = selfplay.train(run, selfplay.make_parts(game, run.config))
-print("updates:", loop.update)
+trainer = selfplay.train(run, selfplay.make_components(game, run.config))
+print("updates:", trainer.update)
 
 # How strong is it? Paired openings, both seats, with an interval.
 table = selfplay.play_matches(

@@ -14,7 +14,6 @@ from selfplay.arena.agents import (
 )
 from selfplay.arena.engine_spec import EngineSpec, is_engine, parse_engine
 from selfplay.arena.engines import EngineAgent
-from selfplay.arena.matches import Standing, play_matches
 from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
 from selfplay.arena.openings import (
     Opening,
@@ -22,7 +21,8 @@ from selfplay.arena.openings import (
     default_opening_plies,
     random_openings,
 )
-from selfplay.arena.parsing import load_run_agent, parse_agent, parse_opponent
+from selfplay.arena.paired_matches import Standing, play_matches
+from selfplay.arena.parsing import load_run_agent, make_agent, parse_opponent
 from selfplay.arena.solved import SolvedPositions, has_solver, solve_positions
 from selfplay.arena.statistics import (
     Interval,
@@ -69,7 +69,7 @@ __all__ = [
     "load_weights",
     "mcts_agent",
     "measure_mistakes",
-    "parse_agent",
+    "make_agent",
     "parse_engine",
     "parse_opponent",
     "play_matches",

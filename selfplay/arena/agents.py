@@ -10,18 +10,14 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
+from selfplay.arena.batches import fixed_batches, stack
+from selfplay.arena.searcher import Searcher
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.game import Game, Position
+from selfplay.mcts import Evaluator, random_legal_action, random_playout_evaluator
 from selfplay.parallel import REPLICATED, sharding
-from selfplay.search import (
-    Evaluator,
-    SearchConfig,
-    Searcher,
-    random_legal_action,
-    random_playout_evaluator,
-)
-from selfplay.search.batches import fixed_batches, stack
+from selfplay.settings.sections import SearchConfig
 
 # On a CPU a batch costs what its rows cost, copies too, and half the matches wait for either agent.
 DEFAULT_BATCH_SIZE = 32

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from selfplay.arena.program import Program
+from selfplay.arena.subprocesses import Program
 from selfplay.errors import EngineError
 
 PROBE_SECONDS = 5.0

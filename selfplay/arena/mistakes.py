@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import DEFAULT_BATCH_SIZE, Agent, Analyst
+from selfplay.arena.batches import take
 from selfplay.arena.openings import Opening
 from selfplay.arena.solved import SolvedPositions
 from selfplay.arena.statistics import Interval, wilson_interval
 from selfplay.configuration import check_range
 from selfplay.errors import IllegalActionError
-from selfplay.search.batches import take
 
 _PHASES = 3
 

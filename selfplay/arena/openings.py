@@ -28,8 +28,8 @@ from selfplay.game import (
     pytree,
     start,
 )
-from selfplay.run import atomic_write
-from selfplay.search import random_legal_action
+from selfplay.mcts import random_legal_action
+from selfplay.store import atomic_write
 
 _CANDIDATES = 256
 _DEFAULT_PLIES = 4

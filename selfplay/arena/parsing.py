@@ -20,7 +20,8 @@ from selfplay.arena.stored import load_network
 from selfplay.errors import ConfigError
 from selfplay.game import Game
 from selfplay.inference import make_inference
-from selfplay.run import is_remote, split_checkpoint_name, split_simulations
+from selfplay.run import split_checkpoint_name, split_simulations
+from selfplay.store import is_remote
 
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
 
@@ -35,11 +36,11 @@ def parse_opponent(
 ) -> Agent:
     """Returns the agent that `text` names, which may be an engine: a program that is started.
 
-    Kept apart from `parse_agent`, so that no settings of a run, which may come from anywhere, can
+    Kept apart from `make_agent`, so that no settings of a run, which may come from anywhere, can
     start a program.
 
     Args:
-        text: "gtp:COMMAND" or "uci:COMMAND", or as in `parse_agent`.
+        text: "gtp:COMMAND" or "uci:COMMAND", or as in `make_agent`.
         game: the rules.
         batch_size: positions searched at once.
         processes: of an engine, side by side.
@@ -52,10 +53,10 @@ def parse_opponent(
     """
     if is_engine(text):
         return EngineAgent(game, parse_engine(text), processes=processes, say=say)
-    return parse_agent(text, game, batch_size=batch_size)
+    return make_agent(text, game, batch_size=batch_size)
 
 
-def parse_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Analyst:
+def make_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Analyst:
     """Returns the agent that `text` names.
 
     Args:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
+from selfplay.arena.batches import stack, take
 from selfplay.arena.openings import Opening, OpeningSet, fingerprint_row
 from selfplay.arena.view import View, view
 from selfplay.configuration import check_range
@@ -26,8 +27,7 @@ from selfplay.game import (
     pytree,
     start,
 )
-from selfplay.search import random_legal_action
-from selfplay.search.batches import stack, take
+from selfplay.mcts import random_legal_action
 
 _MATCHES = 256
 

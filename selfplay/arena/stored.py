@@ -4,11 +4,13 @@ from typing import Any, NamedTuple
 
 import jax
 
+from selfplay.checkpoints import Checkpoints
 from selfplay.errors import CheckpointError
 from selfplay.game import Game
-from selfplay.networks import Network, Weights, build
+from selfplay.networks import Network, Weights, build_network
 from selfplay.registry import fingerprint
-from selfplay.run import Checkpoints, Config, RunDirectory, find_checkpoint
+from selfplay.run import RunDirectory, find_checkpoint
+from selfplay.settings import Config
 
 
 class StoredNetwork(NamedTuple):
@@ -51,7 +53,7 @@ def load_network(name: str, *, game: Game[Any] | None = None) -> StoredNetwork:
     # Those of the run may have been overridden since.
     settings = checkpoints.metadata(update).get("config")
     config = run.config if settings is None else Config.from_dict(settings)
-    network = build(game, config.network)
+    network = build_network(game, config.network)
     weights = load_weights(checkpoints, update, network)
     return StoredNetwork(run.url, update, game, config, network, weights)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from selfplay.arena.gtp import STRANGE_SECONDS
-from selfplay.arena.program import Program
+from selfplay.arena.subprocesses import Program
 from selfplay.errors import ConfigError, EngineError
 
 

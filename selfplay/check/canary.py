@@ -16,16 +16,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from selfplay.arena import MatchTable, parse_agent, play_matches, score_interval
+from selfplay.arena import MatchTable, make_agent, play_matches, score_interval
 from selfplay.check.evidence import Evidence, gather
 from selfplay.check.suspects import notes, suspects
 from selfplay.configuration import check_range
 from selfplay.game import Game
-from selfplay.processes.loop import Loop, train
-from selfplay.processes.session import open_session
 from selfplay.records import MatchRecord, read_matches
 from selfplay.registry import GameSpec
 from selfplay.telemetry import Progress
+from selfplay.training.session import open_session
+from selfplay.training.trainer import Trainer, train
 
 _OPPONENTS = ("random", "mcts:50")
 _MATCHES = 64
@@ -218,7 +218,7 @@ def canary(
     session = open_session(directory, spec, game, chosen)
     say("compiling self-play and updates")
     listener = _Listener(say, None if updates else 60 * minutes)
-    train(session.run, session.parts, listener, on_ready=listener.watch)
+    train(session.run, session.components, listener, on_ready=listener.watch)
     records = _records(directory)
     say("playing matches")
     meetings = [("network", f"{directory}:0", "random")]
@@ -281,9 +281,9 @@ class _Listener:
         self._first = 0.0
         self._said = 0.0
 
-    def watch(self, loop: Loop) -> None:
+    def watch(self, trainer: Trainer) -> None:
         """Takes the loop to stop."""
-        self._stop = loop.stop
+        self._stop = trainer.stop
 
     def update(self, progress: Progress) -> None:
         """Keeps the numbers; stops the loop when it is time."""
@@ -321,7 +321,7 @@ def _tables(
 ) -> list[MatchTable]:
     """Returns what was played, in one table or two."""
     first = min(_FIRST_MATCHES, num_matches)
-    agents = [parse_agent(text, game, batch_size=first) for text in (agent, opponent)]
+    agents = [make_agent(text, game, batch_size=first) for text in (agent, opponent)]
     begin = time.monotonic()
     tables = [play_matches(game, *agents, num_matches=first, seed=seed)]
     if num_matches > first and time.monotonic() - begin <= _FIRST_SECONDS:

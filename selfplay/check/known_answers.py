@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from selfplay.arena.searcher import Searcher
 from selfplay.check.brute_force import BruteForce
 from selfplay.check.toys import Coins, Subtraction
 from selfplay.game import Game, Position, advance, start
+from selfplay.mcts import Evaluator, uniform_evaluator
 from selfplay.registry import make
-from selfplay.search import Evaluator, SearchConfig, Searcher, uniform_evaluator
+from selfplay.settings.sections import SearchConfig
 
 ALGORITHMS = ("gumbel", "puct", "uct")
 

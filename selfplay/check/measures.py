@@ -14,8 +14,9 @@ from selfplay.check.lines import RandomMatches
 from selfplay.check.static import constant_bytes
 from selfplay.contract import fingerprint
 from selfplay.game import ChanceGame, Game, advance, draw_outcome, is_over, start
-from selfplay.rollout.config import CPU_MATCHES
-from selfplay.search import SearchConfig, random_legal_action
+from selfplay.mcts import random_legal_action
+from selfplay.settings.sections import SearchConfig
+from selfplay.settings.sections.rollout import CPU_MATCHES
 
 _SPEED_BATCH = 256
 _SPEED_PLIES = 16

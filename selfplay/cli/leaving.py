@@ -38,7 +38,7 @@ def leave(status: int, message: str = "") -> NoReturn:
     with contextlib.suppress(OSError):
         os.write(2, message.encode())
     # Only if engines were needed at all.
-    programs = sys.modules.get("selfplay.arena.program")
+    programs = sys.modules.get("selfplay.arena.subprocesses")
     if programs is not None:
         programs.kill_all()
     os._exit(status)
@@ -102,5 +102,5 @@ class Interruptible:
 
 def _work_is_left() -> bool:
     """Returns whether a thread is still at work whose result nobody waits for any more."""
-    background = sys.modules.get("selfplay.processes.background")
+    background = sys.modules.get("selfplay.runtime.background")
     return background is not None and bool(background.left_behind())

@@ -4,33 +4,24 @@ from typing import Annotated
 
 import typer
 
-from selfplay.cli import (
-    analyze,
-    arena,
-    bench,
-    check,
-    clone,
-    curve,
-    doctor,
-    evaluator,
-    export,
-    games,
-    health,
-    matches,
-    new_game,
-    play,
-    rerun,
-    status,
-    tensorboard,
-    train,
-    trainer,
-    tune,
-    worker,
-)
 from selfplay.cli.group import Commands
 from selfplay.cli.options import examples
 from selfplay.cli.output import say
+from selfplay.cli.playing import analyze, arena, check, games, new_game, play
 from selfplay.cli.process import Ending, prepare_streams
+from selfplay.cli.reports import (
+    bench,
+    curve,
+    doctor,
+    export,
+    health,
+    matches,
+    rerun,
+    status,
+    tensorboard,
+    tune,
+)
+from selfplay.cli.training import clone, evaluator, train, trainer, worker
 
 # No rich markup: "RUN[@UPDATE]" would be taken for it.
 app = typer.Typer(

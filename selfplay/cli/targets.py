@@ -7,21 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from selfplay.adapters import PythonGame
-from selfplay.arena import is_engine, parse_agent, parse_opponent
+from selfplay.arena import is_engine, make_agent, parse_opponent
 from selfplay.arena.agents import Agent, Analyst
 from selfplay.cli.output import say
 from selfplay.errors import ConfigError, RunError, SelfplayError, UnknownGameError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, parse_options, split_file
-from selfplay.run import (
-    Place,
-    RunDirectory,
-    is_remote,
-    is_run,
-    split_checkpoint_name,
-    split_simulations,
-)
+from selfplay.run import RunDirectory, is_run, split_checkpoint_name, split_simulations
 from selfplay.run.game_files import find_game_file
+from selfplay.store import Place, is_remote
 
 
 def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
@@ -137,7 +131,7 @@ def run_agent(text: str, game: Game[Any], *, simulations: int | None, batch_size
     """Returns the agent "RUN[@UPDATE][:simulations]"; `simulations` overrules the text."""
     if simulations is not None:
         text = f"{split_simulations(text)[0]}:{simulations}"
-    return parse_agent(text, game, batch_size=batch_size)
+    return make_agent(text, game, batch_size=batch_size)
 
 
 def opponent_agent(

@@ -18,8 +18,9 @@ import numpy as np
 
 from selfplay.errors import ConfigError
 from selfplay.game import Game
-from selfplay.inference.contract import Inference, XlaInference
-from selfplay.networks import Network, NetworkConfig
+from selfplay.inference.backend import Inference, XlaInference
+from selfplay.networks import Network
+from selfplay.settings.sections import NetworkConfig
 from selfplay.startup import cache_directory
 
 _MEASURED_BATCH = 64

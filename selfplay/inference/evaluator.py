@@ -11,12 +11,13 @@ from jaxtyping import Array, Bool, Int32, Key, PyTree
 
 from selfplay.game import Game
 from selfplay.host_call import call_host, enrol
-from selfplay.inference.contract import Agreement, Counts, Ranges
+from selfplay.inference.backend import Agreement, Counts, Ranges
 from selfplay.inference.graph import INPUT
 from selfplay.inference.model import Answer, Model, make_session
 from selfplay.inference.towers import POLICY, VALUE, build_graph
-from selfplay.networks import Network, NetworkConfig, Weights, expected_result
-from selfplay.search import Evaluation
+from selfplay.mcts import Evaluation
+from selfplay.networks import Network, Weights, expected_result
+from selfplay.settings.sections import NetworkConfig
 
 FEWEST_SAMPLES = 64
 """Positions to calibrate on; before so many have been seen the network stays in float32."""

@@ -8,7 +8,8 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Float32
 
-from selfplay.networks import Network, NetworkConfig, Weights
+from selfplay.networks import Network, Weights
+from selfplay.settings.sections import NetworkConfig
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 """What a StableHLO file can run on."""

@@ -21,7 +21,7 @@ import onnx
 from jaxtyping import Float32, Int8
 from onnx import TensorProto, helper, numpy_helper
 
-from selfplay.inference.contract import Ranges
+from selfplay.inference.backend import Ranges
 
 INPUT = "observations"
 _OPSET = 17

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from selfplay.inference.contract import Ranges
+from selfplay.inference.backend import Ranges
 from selfplay.inference.graph import INPUT, Graph
-from selfplay.networks import NetworkConfig
+from selfplay.settings.sections import NetworkConfig
 
 POLICY = "policy_logits"
 VALUE = "value_logits"

@@ -1,6 +1,5 @@
 """Learning: samples in, better weights out. Pure."""
 
-from selfplay.learner.config import LearnerConfig as LearnerConfig
 from selfplay.learner.learner import Learner as Learner
 from selfplay.learner.learner import TrainState as TrainState
 from selfplay.learner.losses import losses as losses

@@ -11,10 +11,10 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
 from selfplay.game import Game, pytree
-from selfplay.learner.config import LearnerConfig
 from selfplay.learner.losses import losses, make_targets
 from selfplay.networks import Network, Weights
 from selfplay.parallel import ALONG_BATCH, AXIS, REPLICATED, local_mesh, per_device, place
+from selfplay.settings.sections.learner import LearnerConfig
 
 
 @pytree

@@ -8,8 +8,8 @@ import optax
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
 from selfplay.game import Game, pytree
-from selfplay.learner.config import LearnerConfig
 from selfplay.networks import NEXT_POLICY, Prediction
+from selfplay.settings.sections.learner import LearnerConfig
 
 _FLOOR = -1e9
 

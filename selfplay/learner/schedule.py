@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from selfplay.learner.config import LearnerConfig
+from selfplay.settings.sections.learner import LearnerConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
 from selfplay.networks.build import NEXT_POLICY as NEXT_POLICY
 from selfplay.networks.build import Network as Network
 from selfplay.networks.build import Weights as Weights
-from selfplay.networks.build import build as build
+from selfplay.networks.build import build_network as build_network
 from selfplay.networks.build import compute_dtype as compute_dtype
-from selfplay.networks.config import NetworkConfig as NetworkConfig
 from selfplay.networks.modules import Prediction as Prediction
 from selfplay.networks.modules import expected_result as expected_result

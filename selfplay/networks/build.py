@@ -11,9 +11,9 @@ from jaxtyping import Array, Key
 
 from selfplay.errors import ConfigError
 from selfplay.game import Game
-from selfplay.networks.config import NetworkConfig
 from selfplay.networks.modules import Perceptron, Prediction, ResidualTower
 from selfplay.registry import load_object
+from selfplay.settings.sections.network import NetworkConfig
 
 NEXT_POLICY = "next_policy"
 
@@ -60,7 +60,7 @@ class Network:
         return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-def build(game: Game[Any], config: NetworkConfig, *, next_policy: bool = False) -> Network:
+def build_network(game: Game[Any], config: NetworkConfig, *, next_policy: bool = False) -> Network:
     """Returns the network that `config` describes for `game`.
 
     A user's own module (`network.module`) is a class derived from `flax.nnx.Module`. It is

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32
 
 from selfplay.game import pytree
-from selfplay.networks.config import NetworkConfig
+from selfplay.settings.sections.network import NetworkConfig
 
 _HEAD_CHANNELS = 8
 _VALUE_UNITS = 64

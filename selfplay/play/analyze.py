@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import Analysis, Analyst
+from selfplay.arena.batches import stack
 from selfplay.errors import ConfigError, IllegalActionError
 from selfplay.game import ChanceGame, Game
 from selfplay.play.live import LiveMatch, play_text
-from selfplay.search.batches import stack
 
 _POSITIONS_AT_ONCE = 256
 

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 
 from selfplay.arena.agents import RESIGN, Agent, Analysis, Analyst, Follower, analyse_one
+from selfplay.arena.batches import stack
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
 from selfplay.game import Game
 from selfplay.play.live import LiveMatch
-from selfplay.search.batches import stack
 
 _SHOWN_MOVES = 5
 _NUMBER = re.compile(r"[+-]?[0-9]+")

@@ -1,6 +1,5 @@
 """The training window: finished matches in, samples out. Host memory, compiled replaying."""
 
-from selfplay.replay.config import ReplayConfig as ReplayConfig
 from selfplay.replay.rebuild import Rebuilder as Rebuilder
 from selfplay.replay.window import ReplayWindow as ReplayWindow
 from selfplay.replay.window import Samples as Samples

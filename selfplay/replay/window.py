@@ -10,8 +10,8 @@ from jaxtyping import Float32, Int32, PyTree
 
 from selfplay.game import Game, pytree
 from selfplay.records import MatchRecord
-from selfplay.replay.config import ReplayConfig
 from selfplay.replay.rebuild import Rebuilder
+from selfplay.settings.sections.replay import ReplayConfig
 
 _MOST_ACTIONS = 128
 

@@ -1,6 +1,5 @@
 """Self-play inside one compiled function: weights in, plies of many matches out. Pure."""
 
-from selfplay.rollout.config import RolloutConfig as RolloutConfig
 from selfplay.rollout.self_player import Matches as Matches
 from selfplay.rollout.self_player import Plies as Plies
 from selfplay.rollout.self_player import SelfPlayer as SelfPlayer

@@ -20,9 +20,10 @@ from selfplay.game import (
     pytree,
     start,
 )
+from selfplay.mcts import Evaluator, random_legal_action, search
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
-from selfplay.rollout.config import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
-from selfplay.search import Evaluator, SearchConfig, random_legal_action, search
+from selfplay.settings.sections import SearchConfig
+from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
 
 
 @pytree
@@ -94,7 +95,7 @@ class SelfPlayer:
             evaluate: rates positions for the search.
             search_config: how to think about a move.
             config: how many matches and plies at a time; what suits a device is that of a CPU
-                core here, see `selfplay.processes.plan` for others.
+                core here, see `selfplay.runtime.memory_plan` for others.
             mesh: the devices that share the matches; by default all local ones.
         """
         self.game = game

@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from selfplay.checkpoints.checkpoints import FOLDER as CHECKPOINTS
+from selfplay.checkpoints.checkpoints import software_version
+from selfplay.checkpoints.manifest import MANIFEST
 from selfplay.errors import CheckpointError
-from selfplay.run.checkpoints import FOLDER as CHECKPOINTS
-from selfplay.run.checkpoints import software_version
 from selfplay.run.directory import RunDirectory, check_vacant
-from selfplay.run.manifest import MANIFEST
-from selfplay.run.matches import REFUSED, MatchFiles
+from selfplay.run.match_files import REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.run.retention import LEDGER
-from selfplay.run.store import Place, open_store
+from selfplay.store.open import open_store
+from selfplay.store.place import Place
 
 _HISTORY = (LEDGER, REFUSED)
 

@@ -11,22 +11,24 @@ from typing import Any
 
 import tomli_w
 
+from selfplay.checkpoints.checkpoints import Checkpoints, software_version
+from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
+from selfplay.checkpoints.remote_checkpoints import RemoteCheckpoints
 from selfplay.errors import ConfigError, RunError, SelfplayError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, fingerprint
-from selfplay.run.checkpoints import Checkpoints, software_version
-from selfplay.run.config import Config, settings_hash
-from selfplay.run.directory_checkpoints import DirectoryCheckpoints
-from selfplay.run.directory_store import DirectoryStore
-from selfplay.run.file_lock import LOCK_FILE, hold_file
 from selfplay.run.game_files import other_places, where_looked
-from selfplay.run.lease import Lease
-from selfplay.run.matches import MatchFiles
+from selfplay.run.match_files import MatchFiles
 from selfplay.run.names import RUN_FILE, is_run, no_run
-from selfplay.run.remote_checkpoints import RemoteCheckpoints
-from selfplay.run.scratch import download_changes, scratch_directory, upload_changes
-from selfplay.run.storage import TEMPORARY_PREFIX, storage_errors
-from selfplay.run.store import Place, Store, open_store
+from selfplay.settings.config import Config, settings_hash
+from selfplay.store.directory_store import DirectoryStore
+from selfplay.store.file_lock import LOCK_FILE, hold_file
+from selfplay.store.files import TEMPORARY_PREFIX, storage_errors
+from selfplay.store.lease import Lease
+from selfplay.store.open import open_store
+from selfplay.store.place import Place
+from selfplay.store.scratch import download_changes, scratch_directory, upload_changes
+from selfplay.store.store import Store
 
 FORMAT = 1
 _SUBDIRECTORIES = ("checkpoints", "matches", "heartbeats", "ratings", "tensorboard")

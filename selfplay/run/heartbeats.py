@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfplay.errors import ConfigError
-from selfplay.run.storage import process_exists, process_space
-from selfplay.run.store import Place, Store, open_store
+from selfplay.store.files import process_exists, process_space
+from selfplay.store.open import open_store
+from selfplay.store.place import Place
+from selfplay.store.store import Store
 
 MAX_AGE_SECONDS = 120.0
 """A process that has been silent for longer counts as dead."""

@@ -1,15 +1,13 @@
 """What RUN and RUN@UPDATE stand for, wherever the run lies."""
 
 import re
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from selfplay.checkpoints.open import open_checkpoints
 from selfplay.errors import CheckpointError, RunError
-from selfplay.run.store import Place, Store, is_remote, local_path, location, open_store
-
-if TYPE_CHECKING:
-    from selfplay.run.checkpoints import Checkpoints
+from selfplay.store.open import open_store
+from selfplay.store.place import Place, is_remote, location, typed
+from selfplay.store.store import Store
 
 RUN_FILE = "run.toml"
 
@@ -21,18 +19,6 @@ def is_run(place: Place | Store) -> bool:
         StorageError: a store elsewhere cannot be reached.
     """
     return open_store(place).exists(RUN_FILE)
-
-
-def open_checkpoints(place: Place | Store) -> "Checkpoints":
-    """Returns the checkpoints of a run, to read them."""
-    path = place.path if isinstance(place, Store) else local_path(place)
-    if path is not None:
-        from selfplay.run.directory_checkpoints import DirectoryCheckpoints
-
-        return DirectoryCheckpoints(path)
-    from selfplay.run.remote_checkpoints import RemoteCheckpoints
-
-    return RemoteCheckpoints(open_store(place))
 
 
 def find_checkpoint(text: str) -> tuple[str, int]:
@@ -101,24 +87,6 @@ def split_simulations(text: str) -> tuple[str, int | None]:
     """
     match = re.fullmatch(r"(.+):([0-9]+)", text, re.DOTALL)
     return (text, None) if match is None or _is_path(text) else (match[1], int(match[2]))
-
-
-def typed(place: Place) -> str:
-    """Returns a path or URL as it is typed in a shell, so that commands in hints can be copied."""
-    text = str(place)
-    if text.startswith("-"):
-        # Else it would be taken for an option.
-        text = f"./{text}"
-    if text.isprintable():
-        return shlex.quote(text)
-    # A tab or a line break would not survive the way from the screen to the shell.
-    escaped = "".join(
-        char
-        if char.isprintable()
-        else (f"\\x{ord(char):02x}" if char.isascii() else f"\\u{ord(char):04x}")
-        for char in text.replace("\\", "\\\\").replace("'", "\\'")
-    )
-    return f"$'{escaped}'"
 
 
 def _is_path(text: str) -> bool:

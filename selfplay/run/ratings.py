@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.errors import RunError
-from selfplay.run.store import Place, Store, open_store
+from selfplay.store.open import open_store
+from selfplay.store.place import Place
+from selfplay.store.store import Store
 
 FOLDER = "ratings"
 

@@ -4,11 +4,11 @@ import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 
-from selfplay.run.config import StorageConfig
 from selfplay.run.heartbeats import FOLDER as HEARTBEATS
-from selfplay.run.matches import REFUSED, MatchFiles
+from selfplay.run.match_files import REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
-from selfplay.run.store import Entry, Store
+from selfplay.settings.sections.storage import StorageConfig
+from selfplay.store.store import Entry, Store
 
 LEDGER = "ledger"
 EVENTS = "tensorboard"

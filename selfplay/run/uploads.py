@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord, encode_matches
-from selfplay.run.leftovers import Leftovers, renumbered, store_file
-from selfplay.run.matches import MatchFiles, check_worker
+from selfplay.run.match_files import MatchFiles, check_worker
+from selfplay.run.unsent_matches import UnsentMatches, renumbered, store_file
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -110,7 +110,7 @@ class UploadQueue:
         self._thread.join(0 if not complete else None)
         return complete
 
-    def keep(self, place: Leftovers) -> int:
+    def keep(self, place: UnsentMatches) -> int:
         """Puts the files that are not stored yet on local disk; returns how many they are.
 
         Any thread may call it. A file that is on its way at this moment may be kept and stored:

@@ -1,6 +1,7 @@
 """Telling people how training goes: a live screen, plain logs, TensorBoard, pictures."""
 
-from selfplay.telemetry.monitor import Health, Monitor
+from selfplay.telemetry.health import Health
+from selfplay.telemetry.monitor import Monitor
 from selfplay.telemetry.progress import PHASES, MistakeRate, Progress, Strength, mistake_rates
 from selfplay.telemetry.screen import PlainReporter, Reporter, ScreenReporter, make_reporter
 from selfplay.telemetry.tensorboard import Point, TensorBoardWriter, read_scalars

@@ -1,6 +1,5 @@
 """One object per process that knows how it is: the source of logs, metrics and health."""
 
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from selfplay.telemetry.health import Health
 from selfplay.telemetry.logs import EventLog, JsonReporter
 from selfplay.telemetry.screen import Reporter, make_reporter
 
@@ -21,27 +21,6 @@ STARTUP_SECONDS = 900.0
 loop: programs are loaded and compiled then."""
 COMPILATION_SECONDS = 900.0
 """The compilation of one program may take this long, whenever it comes."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Health:
-    """How a process is at one moment.
-
-    Attributes:
-        role: "trainer", "worker" or "evaluator".
-        id: tells processes of one role apart.
-        state: what it does, such as "playing" or "waiting for a checkpoint".
-        ready: whether it does its work, or waits for nothing but work.
-        healthy: whether its main loop gave a sign of life lately, or is compiling.
-        silent_seconds: since the last sign of life; a program that was compiled is one.
-    """
-
-    role: str
-    id: str
-    state: str
-    ready: bool
-    healthy: bool
-    silent_seconds: float
 
 
 class Monitor:

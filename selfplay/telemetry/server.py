@@ -11,14 +11,12 @@ import importlib.metadata
 import json
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
+from selfplay.telemetry.health import HealthSource
 from selfplay.telemetry.metrics import make_registry
-
-if TYPE_CHECKING:
-    from selfplay.telemetry.monitor import Monitor
 
 _SOCKET_SECONDS = 5.0
 _MOST_CONNECTIONS = 16
@@ -32,7 +30,7 @@ class MetricsServer:
         port: the number.
     """
 
-    def __init__(self, monitor: "Monitor", port: int, host: str) -> None:
+    def __init__(self, monitor: HealthSource, port: int, host: str) -> None:
         """Opens the port.
 
         Args:
@@ -76,7 +74,7 @@ class _Server(http.server.ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = _MOST_CONNECTIONS
 
-    monitor: "Monitor"
+    monitor: HealthSource
     registry: Any
 
     def __init__(

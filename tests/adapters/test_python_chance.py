@@ -21,16 +21,17 @@ from selfplay.check import check_game
 from selfplay.contract import fingerprint
 from selfplay.errors import GameContractError, RecordError
 from selfplay.game import ChanceGame, Position, Solution, outcome_probabilities, start
+from selfplay.mcts import Evaluation, uniform_evaluator
 from selfplay.play import play_text
 from selfplay.records import MatchCollector, Provenance
 from selfplay.registry import make
 from selfplay.replay.rebuild import Rebuilder
-from selfplay.rollout import RolloutConfig, SelfPlayer
-from selfplay.search import Evaluation, SearchConfig, uniform_evaluator
+from selfplay.rollout import SelfPlayer
+from selfplay.settings.sections import RolloutConfig, SearchConfig
 from tests.adapters.python_storm import Heap, PythonStorm, expected
 from tests.dice import Storm, StormState
 from tests.games.matches import play_randomly
-from tests.search.helpers import compiled, stacked
+from tests.mcts.helpers import compiled, stacked
 
 STONES = 5
 

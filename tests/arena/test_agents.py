@@ -15,21 +15,23 @@ from selfplay.arena import (
     SolverAgent,
     analyse_one,
     load_run_agent,
+    make_agent,
     mcts_agent,
-    parse_agent,
     play_matches,
 )
+from selfplay.arena.batches import fixed_batches, stack
 from selfplay.errors import CheckpointError, ConfigError, RunError
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.tic_tac_toe import TicTacToe
-from selfplay.networks import NetworkConfig, build
+from selfplay.mcts import Evaluation
+from selfplay.networks import build_network
 from selfplay.play import play_text
 from selfplay.registry import GameSpec
-from selfplay.run import Config, RunDirectory
-from selfplay.search import Evaluation, SearchConfig
-from selfplay.search.batches import fixed_batches, stack
+from selfplay.run import RunDirectory
+from selfplay.settings import Config
+from selfplay.settings.sections import NetworkConfig, SearchConfig
 from tests.arena.toys import Tally, always
-from tests.search.helpers import random_positions
+from tests.mcts.helpers import random_positions
 
 KEY = jax.random.key(0)
 
@@ -54,7 +56,7 @@ def run(game, tmp_path_factory):
     )
     directory = RunDirectory.create(path, GameSpec("tic_tac_toe"), game, config)
     for update, next_policy in ((0, False), (10, True)):
-        network = build(game, config.network, next_policy=next_policy)
+        network = build_network(game, config.network, next_policy=next_policy)
         weights = network.init(key=jax.random.key(update))
         directory.checkpoints.save(update, {"weights": weights})
     return path
@@ -144,9 +146,9 @@ def test_agents_are_agents(game):
 
 
 def test_names_of_agents(game):
-    assert isinstance(parse_agent("random", game), RandomAgent)
-    assert isinstance(parse_agent("solver", game), SolverAgent)
-    mcts = parse_agent("mcts:50", game)
+    assert isinstance(make_agent("random", game), RandomAgent)
+    assert isinstance(make_agent("solver", game), SolverAgent)
+    mcts = make_agent("mcts:50", game)
     assert mcts.name == "mcts:50"
     assert (mcts.config.algorithm, mcts.config.num_simulations) == ("uct", 50)
 
@@ -154,13 +156,13 @@ def test_names_of_agents(game):
 @pytest.mark.parametrize("text", ["mcts", "mcts:", "mcts:0", "mcts:1", "mcts:x", "mcts:-5"])
 def test_bad_numbers_of_simulations(game, text):
     with pytest.raises(ConfigError, match=f"agent is '{text}', but the simulations of mcts must"):
-        parse_agent(text, game)
+        make_agent(text, game)
 
 
 @pytest.mark.parametrize("text", ["grandmaster", "nowhere/run", "nowhere/run@3:64", "nowhere:64"])
 def test_an_unknown_agent_is_told_the_forms(game, text):
     with pytest.raises(ConfigError, match="but there is no such agent or run") as caught:
-        parse_agent(text, game)
+        make_agent(text, game)
     assert caught.value.hint == (
         "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
     )
@@ -168,17 +170,17 @@ def test_an_unknown_agent_is_told_the_forms(game, text):
 
 def test_a_game_without_a_solver():
     with pytest.raises(ConfigError, match="agent is 'solver', but tally has no solver"):
-        parse_agent("solver", Tally())
+        make_agent("solver", Tally())
 
 
 def test_a_run_is_an_agent(game, run):
-    newest = parse_agent(f"{run}", game, batch_size=4)
+    newest = make_agent(f"{run}", game, batch_size=4)
     assert newest.name == f"{run}@10:8"
-    first = parse_agent(f"{run}@0:0", game, batch_size=4)
+    first = make_agent(f"{run}@0:0", game, batch_size=4)
     assert first.name == f"{run}@0:0"
     board = positions(game, "", "4", "0 8")
     # The raw network of update 0 is what its weights say, whatever the search.
-    network = build(game, NetworkConfig(kind="mlp", channels=8, blocks=1))
+    network = build_network(game, NetworkConfig(kind="mlp", channels=8, blocks=1))
     prediction = network.apply(
         network.init(key=jax.random.key(0)), jax.vmap(game.observe)(jax.device_put(board.state))
     )
@@ -195,23 +197,23 @@ def test_a_run_brings_its_own_game(run):
 
 def test_runs_that_cannot_play(game, run, tmp_path):
     with pytest.raises(CheckpointError, match="tic_tac_toe, but the game is connect_four"):
-        parse_agent(f"{run}", ConnectFour())
+        make_agent(f"{run}", ConnectFour())
     with pytest.raises(CheckpointError, match="has no checkpoint 7"):
-        parse_agent(f"{run}@7", game)
+        make_agent(f"{run}@7", game)
     with pytest.raises(CheckpointError, match="'new' is not an update number"):
-        parse_agent(f"{run}@new", game)
+        make_agent(f"{run}@new", game)
     with pytest.raises(RunError, match="is not a selfplay run"):
-        parse_agent(f"{tmp_path}", game)
+        make_agent(f"{tmp_path}", game)
     with pytest.raises(ConfigError, match=r"search\.num_simulations is 1"):
-        parse_agent(f"{run}:1", game)
+        make_agent(f"{run}:1", game)
 
 
 def test_a_checkpoint_of_another_network_is_refused(game, run):
     directory = RunDirectory.open(run)
-    network = build(game, NetworkConfig(kind="mlp", channels=16, blocks=1))
+    network = build_network(game, NetworkConfig(kind="mlp", channels=16, blocks=1))
     directory.checkpoints.save(5, {"weights": network.init(key=KEY)})
     try:
         with pytest.raises(CheckpointError, match="but its network needs"):
-            parse_agent(f"{run}@5", game)
+            make_agent(f"{run}@5", game)
     finally:
         directory.checkpoints.prune(keep_last=1, pinned=(0,))

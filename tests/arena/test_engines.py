@@ -22,12 +22,13 @@ from selfplay.arena import (
     Opening,
     OpeningSet,
     RandomAgent,
-    parse_agent,
+    make_agent,
     parse_engine,
     parse_opponent,
     play_matches,
 )
 from selfplay.arena.agents import RESIGN
+from selfplay.arena.batches import stack
 from selfplay.arena.gtp import GtpEngine
 from selfplay.errors import ConfigError, EngineError, IllegalActionError
 from selfplay.game import start
@@ -36,7 +37,6 @@ from selfplay.games.go import Go
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import parse_people, play_in_terminal
 from selfplay.registry import make
-from selfplay.search.batches import stack
 from tests.arena.toys import Passes, ScriptedAgent, Tally, first_legal
 
 KEY = jax.random.key(0)
@@ -54,7 +54,7 @@ def game():
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Lets programs end in their own way, however slow the machine."""
-    monkeypatch.setattr("selfplay.arena.program._PARTING_SECONDS", 120.0)
+    monkeypatch.setattr("selfplay.arena.subprocesses._PARTING_SECONDS", 120.0)
     monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 120.0)
 
 
@@ -546,7 +546,7 @@ def test_no_shell_reads_the_command(game, tmp_path, monkeypatch):
 
 def test_settings_start_no_program(game):
     with pytest.raises(ConfigError, match="an engine can neither analyse nor stand in settings"):
-        parse_agent(stub("gtp"), game)
+        make_agent(stub("gtp"), game)
 
 
 def test_engines_are_agents_that_must_be_told(game):

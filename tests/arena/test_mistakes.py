@@ -20,14 +20,15 @@ from selfplay.arena import (
     measure_mistakes,
     solve_positions,
 )
+from selfplay.arena.batches import take
 from selfplay.arena.openings import fingerprint_row
 from selfplay.check.brute_force import BruteForce
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
 from selfplay.game import ChanceGame, Game, Position, Solution, advance, start
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.tic_tac_toe import TicTacToe, TicTacToeState
-from selfplay.search import Evaluation, SearchConfig
-from selfplay.search.batches import take
+from selfplay.mcts import Evaluation
+from selfplay.settings.sections import SearchConfig
 from tests.adapters.python_storm import Heap, PythonStorm, expected
 from tests.arena.toys import ScriptedAgent
 from tests.dice import Expectimax, Storm

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from selfplay.arena import load_network
-from selfplay.networks import NetworkConfig, build
+from selfplay.networks import build_network
 from selfplay.registry import GameSpec
-from selfplay.run import Config, RunDirectory
+from selfplay.run import RunDirectory
+from selfplay.settings import Config
+from selfplay.settings.sections import NetworkConfig
 from tests.networks.test_networks import OPTIONS
 
 SPEC = GameSpec("connect_four", {"rows": 4, "columns": 5})
@@ -24,7 +26,9 @@ def test_a_stored_network_comes_back_as_it_was(tmp_path: Path, options: dict[str
     config = dataclasses.replace(Config(), network=settings)
     run = RunDirectory.create(tmp_path / "run", SPEC, GAME, config)
     # As the trainer stores it, with a head that players do not need.
-    trained = jax.eval_shape(build(GAME, settings, next_policy=True).init, key=jax.random.key(0))
+    trained = jax.eval_shape(
+        build_network(GAME, settings, next_policy=True).init, key=jax.random.key(0)
+    )
     random = np.random.default_rng(3)
     weights = {name: random.normal(size=leaf.shape).astype(leaf.dtype)
                for name, leaf in trained.items()}  # fmt: skip

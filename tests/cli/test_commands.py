@@ -373,7 +373,7 @@ def test_the_program_is_called_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_bench(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfplay.processes.bench.FORWARD_BATCHES", (16, 32))
+    monkeypatch.setattr("selfplay.reports.bench.FORWARD_BATCHES", (16, 32))
     result = invoke("bench", "tic_tac_toe", *TINY, "--seconds", 0.5, "--json")
     document = json.loads(result.stdout)
     rates = (
@@ -401,7 +401,7 @@ def test_bench_by_batch(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None
         assert row["rounds"] == 3 and "matches_per_second" in row
     assert (document["devices"], document["simulations"]) == (2, 8)
     assert document["device"] and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"])
-    monkeypatch.setattr("selfplay.processes.bench_play.bench_batches", lambda *_, **__: document)
+    monkeypatch.setattr("selfplay.reports.bench_play.bench_batches", lambda *_, **__: document)
     first, header, *rows = invoke(*asked).stdout.splitlines()
     assert first.startswith("tic_tac_toe, 8 simulations a move, ")
     assert first.endswith(f"2 x {document['device']}, {document['date']}")

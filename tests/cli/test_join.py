@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.cli.joining import GRACE_SECONDS
-from selfplay.processes.bounds import Bounds
+from selfplay.cli.training.joining import GRACE_SECONDS
+from selfplay.runtime.lifetime import Lifetime
 from tests.cli.conftest import TINY, Invoke
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -132,11 +132,11 @@ def test_workers_begin_after_a_random_part_of_jitter(
 ) -> None:
     slept: list[float] = []
 
-    def sleep(bounds: Bounds, seconds: float) -> None:
+    def sleep(lifetime: Lifetime, seconds: float) -> None:
         slept.append(seconds)
-        bounds.stop()
+        lifetime.stop()
 
-    monkeypatch.setattr(Bounds, "sleep", sleep)
+    monkeypatch.setattr(Lifetime, "sleep", sleep)
     # Before it looks for the run, which is not even there.
     for _ in range(12):
         assert invoke("worker", "--run", tmp_path / "none", "--jitter", 8).exit_code == 0

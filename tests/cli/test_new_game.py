@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from selfplay import check_game
-from selfplay.cli import new_game
+from selfplay.cli.playing import new_game
 from selfplay.game import ChanceGame
 from selfplay.registry import make
 from tests.cli.conftest import Invoke

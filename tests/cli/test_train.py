@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from selfplay.cli.train import _reached
+from selfplay.cli.training.train import _reached
 
 
 @pytest.mark.parametrize("update", [0, 3])

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from selfplay.errors import SelfplayError
-from selfplay.processes.board import show_board
-from selfplay.processes.bounds import Bounds
 from selfplay.registry import GameSpec
-from selfplay.run import Config, RunDirectory
+from selfplay.reports.tensorboard import show_board
+from selfplay.run import RunDirectory
+from selfplay.runtime.lifetime import Lifetime
+from selfplay.settings import Config
 from selfplay.telemetry import TensorBoardWriter
-from tests.run.conftest import bucket_url, free_port, gcs_url, redis_url  # noqa: F401
+from tests.store.fixtures import free_port
 from tests.telemetry.samples import FIRST
 
 PATIENCE_SECONDS = 300.0
@@ -63,7 +64,8 @@ def test_it_shows_a_run_that_goes_on(
     log = tmp_path / "log"
     words = [sys.executable, "-m", "selfplay", "tensorboard", place, "--port", str(port)]
     # The command of the compose file looks every 15 seconds; here less is waited.
-    code = "import sys; from selfplay.processes import board; board._MIRROR_SECONDS = 0.5;"
+    code = "import sys; from selfplay.reports import tensorboard as report;"
+    code += "report._MIRROR_SECONDS = 0.5;"
     code += "sys.argv[0] = 'selfplay'; from selfplay.cli.main import main; main()"
     with (
         log.open("w") as file,
@@ -102,6 +104,6 @@ def test_a_port_in_use_ends_it(tmp_path: Path) -> None:
             str(tmp_path),
             host="127.0.0.1",
             port=other.server_address[1],
-            bounds=Bounds(max_seconds=PATIENCE_SECONDS),
+            lifetime=Lifetime(max_seconds=PATIENCE_SECONDS),
             say=lambda text: None,
         )

@@ -106,7 +106,7 @@ def test_the_default_command_of_an_image_needs_no_argument(
 
 
 def test_settings_in_the_files_are_settings() -> None:
-    from selfplay.run import read_settings
+    from selfplay.settings import read_settings
 
     text = "\n".join(
         path.read_text()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from selfplay.processes.health import diagnose
+from selfplay.reports.health import diagnose
 from tests.deploy.files import ROLES, ROOT, compose_command
 
 # A machine that is many times slower than any of ours still gets there.

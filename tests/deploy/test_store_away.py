@@ -13,7 +13,7 @@ import pytest
 
 from selfplay.run import MatchFiles
 from tests.deploy.test_loop import SETTINGS
-from tests.run.conftest import free_port
+from tests.store.fixtures import free_port
 
 PATIENCE_SECONDS = 300.0
 

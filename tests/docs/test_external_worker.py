@@ -9,11 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from selfplay.networks import build
+from selfplay.networks import build_network
 from selfplay.registry import GameSpec, make
-from selfplay.replay import ReplayConfig, ReplayWindow
+from selfplay.replay import ReplayWindow
 from selfplay.replay.rebuild import Rebuilder
-from selfplay.run import Config, RunDirectory, settings_hash
+from selfplay.run import RunDirectory
+from selfplay.settings import Config, settings_hash
+from selfplay.settings.sections import ReplayConfig
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "examples" / "external_worker.py"
 
@@ -26,7 +28,7 @@ def test_its_matches_are_learnt_from(tmp_path: Path) -> None:
     game = make("tic_tac_toe")
     config = Config.from_dict({"network": {"kind": "mlp", "channels": 8, "blocks": 2}})
     run = RunDirectory.create(tmp_path / "run", GameSpec("tic_tac_toe"), game, config)
-    network = build(game, config.network)
+    network = build_network(game, config.network)
     random = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
     weights = {

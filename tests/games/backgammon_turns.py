@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.game import Position, advance, draw_outcome, start
-from selfplay.search import random_legal_action
+from selfplay.mcts import random_legal_action
 
 CHUNK = 512
 Board = tuple[int, ...]

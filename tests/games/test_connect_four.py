@@ -12,9 +12,10 @@ from selfplay.arena import load_run_agent
 from selfplay.check.conformance import examine
 from selfplay.errors import CheckpointError, ConfigError, RunError
 from selfplay.games.connect_four import ConnectFour, ConnectFourState
-from selfplay.networks import build
+from selfplay.networks import build_network
 from selfplay.registry import GameSpec, fingerprint
-from selfplay.run import Config, RunDirectory
+from selfplay.run import RunDirectory
+from selfplay.settings import Config
 from tests.games.matches import breadth_first, play_randomly
 
 DISCS_ONLY = GameSpec("connect_four", {"threats": False})
@@ -121,7 +122,7 @@ def test_a_run_and_its_checkpoints_belong_to_one_encoding(tmp_path: Path) -> Non
     assert fingerprint(sees_threats) != fingerprint(discs_only)
     small = {"network": {"kind": "mlp", "channels": 8, "blocks": 1}}
     run = RunDirectory.create(tmp_path / "discs", DISCS_ONLY, discs_only, Config.from_dict(small))
-    network = build(discs_only, run.config.network)
+    network = build_network(discs_only, run.config.network)
     run.checkpoints.save(0, {"weights": network.init(key=jax.random.key(0))})
     # The run and each checkpoint say which encoding they are of.
     assert run.checkpoints.metadata(0)["game_spec"]["options"] == {"threats": False}

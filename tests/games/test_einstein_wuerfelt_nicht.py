@@ -12,8 +12,9 @@ import pytest
 from selfplay.errors import IllegalActionError
 from selfplay.game import Position, legal_actions
 from selfplay.games.einstein_wuerfelt_nicht import EinsteinState, EinsteinWuerfeltNicht
-from selfplay.search import SearchConfig, random_playout_evaluator
-from tests.search.helpers import compiled, stacked
+from selfplay.mcts import random_playout_evaluator
+from selfplay.settings.sections import SearchConfig
+from tests.mcts.helpers import compiled, stacked
 
 GAME = EinsteinWuerfeltNicht()
 Stones = tuple[tuple[int, int], ...]

@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from selfplay.networks import Network, NetworkConfig, Weights, build
+from selfplay.networks import Network, Weights, build_network
 from selfplay.registry import make
+from selfplay.settings.sections import NetworkConfig
 
 
 def network_for(config: NetworkConfig, game: str = "connect_four") -> Network:
     """Returns the network of a bundled game."""
-    return build(make(game), config)
+    return build_network(make(game), config)
 
 
 def lively_weights(network: Network, *, seed: int = 0) -> Weights:

@@ -7,8 +7,8 @@ import pytest
 
 from selfplay.errors import ConfigError
 from selfplay.inference import choose, make_inference
-from selfplay.networks import NetworkConfig
 from selfplay.registry import make
+from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import network_for
 
 GAME = make("connect_four")

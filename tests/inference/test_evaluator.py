@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from jaxtyping import PyTree
 
+from selfplay.arena.searcher import Searcher
 from selfplay.inference import Inference, XlaInference
 from selfplay.inference.evaluator import OnnxInference, measure_ranges
-from selfplay.networks import NetworkConfig, Weights
+from selfplay.networks import Weights
 from selfplay.registry import make
-from selfplay.search import SearchConfig, Searcher
+from selfplay.settings.sections import NetworkConfig, SearchConfig
 from tests.conftest import Compilations
 from tests.inference.networks import lively_weights, network_for
-from tests.search.helpers import random_positions
+from tests.mcts.helpers import random_positions
 
 GAME = make("connect_four")
 CONFIG = NetworkConfig(blocks=1, channels=8)

@@ -10,7 +10,7 @@ import pytest
 from jax import export
 
 from selfplay.inference.export import PLATFORMS, to_onnx, to_stablehlo
-from selfplay.networks import NetworkConfig
+from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import boards, lively_weights, network_for
 
 SMALL = NetworkConfig(blocks=1, channels=8)

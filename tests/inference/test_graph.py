@@ -5,11 +5,11 @@ import numpy as np
 import onnx
 import pytest
 
-from selfplay.inference.contract import Ranges
+from selfplay.inference.backend import Ranges
 from selfplay.inference.evaluator import agreement, measure_ranges, serialise
 from selfplay.inference.graph import INPUT, Graph, int8_kernel, uint8_scale, uint8_scales
 from selfplay.inference.model import Answer, Model, make_session
-from selfplay.networks import NetworkConfig
+from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import boards, host, lively_weights, network_for
 
 SMALL = {"blocks": 2, "channels": 8}

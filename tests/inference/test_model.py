@@ -8,7 +8,7 @@ import pytest
 from selfplay.inference import model as module
 from selfplay.inference.evaluator import serialise
 from selfplay.inference.model import Answer, Model, fingerprints
-from selfplay.networks import NetworkConfig
+from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import boards, host, lively_weights, network_for
 
 CONFIG = NetworkConfig(blocks=1, channels=8)

@@ -9,7 +9,8 @@ import numpy as np
 from selfplay.game import Game
 from selfplay.learner.losses import Targets
 from selfplay.registry import make
-from selfplay.replay import ReplayConfig, ReplayWindow, Samples
+from selfplay.replay import ReplayWindow, Samples
+from selfplay.settings.sections import ReplayConfig
 from tests.records.examples import RandomMatches
 
 EXAMPLE = "docs/examples/domineering.py:Domineering"

@@ -8,11 +8,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from selfplay.game import Game
-from selfplay.learner import Learner, LearnerConfig
-from selfplay.networks import NetworkConfig, build
+from selfplay.learner import Learner
+from selfplay.networks import build_network
 from selfplay.parallel import AXIS
 from selfplay.registry import make
 from selfplay.replay import Samples
+from selfplay.settings.sections import LearnerConfig, NetworkConfig
 
 BATCH = 32
 DEVICES = (1, 3, 12)
@@ -26,7 +27,9 @@ def main() -> None:
     # No bundled game has such planes; the first one of this will do.
     rules.history_planes = (0,)
     config = LearnerConfig(batch_size=BATCH, history_dropout=0.5, warmup_updates=0)
-    network = build(rules, NetworkConfig(kind="mlp", blocks=1, channels=16), next_policy=True)
+    network = build_network(
+        rules, NetworkConfig(kind="mlp", blocks=1, channels=16), next_policy=True
+    )
     batches = [random_samples(rules, seed) for seed in range(3)]
     results = {}
     for devices in DEVICES:

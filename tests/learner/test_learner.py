@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from selfplay.learner import Learner, LearnerConfig, TrainState
-from selfplay.learner.config import OPTIMIZERS
-from selfplay.networks import NEXT_POLICY, NetworkConfig, build
+from selfplay.learner import Learner, TrainState
+from selfplay.networks import NEXT_POLICY, build_network
 from selfplay.parallel import AXIS
 from selfplay.replay import Samples
+from selfplay.settings.sections import LearnerConfig, NetworkConfig
+from selfplay.settings.sections.learner import OPTIMIZERS
 from tests.conftest import Compilations
 from tests.learner.examples import batch, data_set, game
 
@@ -43,7 +44,7 @@ def make_learner(
     devices: int = 2,
 ) -> Learner:
     """Returns a learner, made once for each configuration."""
-    built = build(game(name), network, next_policy=config.next_policy_weight > 0)
+    built = build_network(game(name), network, next_policy=config.next_policy_weight > 0)
     mesh = Mesh(jax.local_devices()[:devices], (AXIS,))
     return Learner(game(name), built, config, mesh=mesh)
 

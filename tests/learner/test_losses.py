@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from selfplay.learner import LearnerConfig, losses
+from selfplay.learner import losses
 from selfplay.learner.losses import Targets
 from selfplay.networks import NEXT_POLICY, Prediction
+from selfplay.settings.sections import LearnerConfig
 from tests.learner.examples import targets
 
 RANDOM = np.random.default_rng(0)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from selfplay.learner import LearnerConfig, Plateau, learning_rate
-from selfplay.learner.config import SCHEDULES
+from selfplay.learner import Plateau, learning_rate
+from selfplay.settings.sections import LearnerConfig
+from selfplay.settings.sections.learner import SCHEDULES
 
 PEAK = 0.1
 

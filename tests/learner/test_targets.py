@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from selfplay.game import Game
-from selfplay.learner import LearnerConfig, make_targets
+from selfplay.learner import make_targets
 from selfplay.learner.losses import Targets
 from selfplay.replay import Samples
+from selfplay.settings.sections import LearnerConfig
 from tests.learner.examples import EXAMPLE, batch, game
 
 GAMES = ["tic_tac_toe", "connect_four", "othello", EXAMPLE]

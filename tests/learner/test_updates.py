@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from selfplay.learner import Learner, LearnerConfig, TrainState
-from selfplay.networks import NetworkConfig, build
+from selfplay.learner import Learner, TrainState
+from selfplay.networks import build_network
 from selfplay.parallel import AXIS
 from selfplay.replay import Samples
+from selfplay.settings.sections import LearnerConfig, NetworkConfig
 from tests.conftest import Compilations
 from tests.learner.examples import data_set, game
 
@@ -23,7 +24,7 @@ KEY = 3
 def make_learner(*, devices: int = 2, **changes: Any) -> Learner:
     """Returns a learner of a tiny network for tic-tac-toe; symmetries are drawn."""
     config = LearnerConfig(batch_size=16, warmup_updates=0, **changes)
-    network = build(game("tic_tac_toe"), NetworkConfig(kind="mlp", blocks=1, channels=8))
+    network = build_network(game("tic_tac_toe"), NetworkConfig(kind="mlp", blocks=1, channels=8))
     mesh = Mesh(jax.local_devices()[:devices], (AXIS,))
     return Learner(game("tic_tac_toe"), network, config, mesh=mesh)
 
@@ -160,7 +161,7 @@ def test_on_a_gpu_updates_compute_in_bfloat16_in_place_and_without_the_host(
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     rules, config = game("connect_four"), LearnerConfig(batch_size=16)
-    network = build(rules, NetworkConfig(blocks=1, channels=8), next_policy=True)
+    network = build_network(rules, NetworkConfig(blocks=1, channels=8), next_policy=True)
     learner = Learner(rules, network, config)
     state = learner.like()
     sample = data_set("connect_four").sample(16, seed=0, update=0)

@@ -11,9 +11,10 @@ from jaxtyping import Array
 
 from selfplay.errors import ConfigError
 from selfplay.game import Game
-from selfplay.networks import Network, NetworkConfig, Prediction, build
+from selfplay.mcts import network_evaluator
+from selfplay.networks import Network, Prediction, build_network
 from selfplay.registry import make
-from selfplay.search import network_evaluator
+from selfplay.settings.sections import NetworkConfig
 
 MODULE = '''
 from flax import nnx
@@ -116,7 +117,7 @@ OPTIONS = [
 def test_every_option_predicts_the_right_shapes_from_its_own_weights(
     game: Game[Any], options: dict[str, Any]
 ) -> None:
-    network = build(game, NetworkConfig(blocks=2, channels=8, **options), next_policy=True)
+    network = build_network(game, NetworkConfig(blocks=2, channels=8, **options), next_policy=True)
     weights = shaken(network)
     found = jax.jit(network.apply)(weights, observations(game))
     outcomes = 1 if options.get("value_head") == "scalar" else 3
@@ -136,7 +137,7 @@ def test_every_option_predicts_the_right_shapes_from_its_own_weights(
 @pytest.mark.parametrize("option", ["squeeze_excitation", "global_pooling"])
 def test_an_option_changes_what_is_computed(game: Game[Any], option: str) -> None:
     counts = [
-        build(game, NetworkConfig(blocks=1, channels=8, **{option: on})).num_weights()
+        build_network(game, NetworkConfig(blocks=1, channels=8, **{option: on})).num_weights()
         for on in (False, True)
     ]
     assert counts[1] > counts[0]
@@ -145,33 +146,33 @@ def test_an_option_changes_what_is_computed(game: Game[Any], option: str) -> Non
 @pytest.mark.parametrize(("blocks", "channels", "count"), [(1, 8, 26_858), (4, 32, 112_106)])
 def test_numbers_of_weights_are_pinned(blocks: int, channels: int, count: int) -> None:
     game = make("connect_four", threats=False)
-    network = build(game, NetworkConfig(blocks=blocks, channels=channels))
+    network = build_network(game, NetworkConfig(blocks=blocks, channels=channels))
     assert network.num_weights() == count
 
 
 def test_a_fresh_network_has_no_opinion(game: Game[Any]) -> None:
-    network = build(game, NetworkConfig(blocks=2, channels=8))
+    network = build_network(game, NetworkConfig(blocks=2, channels=8))
     found = network.apply(network.init(key=jax.random.key(3)), observations(game))
     np.testing.assert_array_equal(found.policy_logits, 0)
     np.testing.assert_array_equal(found.value, 0)
 
 
 def test_weights_depend_on_the_key_alone(game: Game[Any]) -> None:
-    network = build(game, NetworkConfig(blocks=1, channels=8))
+    network = build_network(game, NetworkConfig(blocks=1, channels=8))
     first, again, other = (network.init(key=jax.random.key(seed)) for seed in (1, 1, 2))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["stem/kernel"], other["stem/kernel"])
 
 
 def test_win_draw_loss_is_read_as_expected_result(game: Game[Any]) -> None:
-    network = build(game, NetworkConfig(blocks=1, channels=8))
+    network = build_network(game, NetworkConfig(blocks=1, channels=8))
     found = network.apply(shaken(network), observations(game))
     chances = jax.nn.softmax(found.value_logits, axis=-1)
     np.testing.assert_allclose(found.value, chances[:, 0] - chances[:, 2], atol=1e-6)
 
 
 def test_declared_targets_get_heads() -> None:
-    network = build(make("othello", size=4), NetworkConfig(blocks=1, channels=8))
+    network = build_network(make("othello", size=4), NetworkConfig(blocks=1, channels=8))
     found = network.apply(shaken(network), observations(make("othello", size=4)))
     assert found.auxiliary["ownership"].shape == (3, 4, 4)
     assert found.auxiliary["score_margin"].shape == (3,)
@@ -179,7 +180,7 @@ def test_declared_targets_get_heads() -> None:
 
 
 def test_no_declared_targets_no_heads(game: Game[Any]) -> None:
-    network = build(game, NetworkConfig(blocks=1, channels=8))
+    network = build_network(game, NetworkConfig(blocks=1, channels=8))
     assert network.auxiliary_shapes == {}
 
 
@@ -189,12 +190,12 @@ def test_the_next_policy_is_a_reserved_name() -> None:
             return {"next_policy": jnp.zeros(9)}
 
     with pytest.raises(ConfigError, match="'next_policy', but that name is taken"):
-        build(Clashing(), NetworkConfig())
+        build_network(Clashing(), NetworkConfig())
 
 
 def test_bfloat16_is_close_to_float32(game: Game[Any]) -> None:
-    exact = build(game, NetworkConfig(blocks=3, channels=16))
-    rough = build(game, NetworkConfig(blocks=3, channels=16, dtype="bfloat16"))
+    exact = build_network(game, NetworkConfig(blocks=3, channels=16))
+    rough = build_network(game, NetworkConfig(blocks=3, channels=16, dtype="bfloat16"))
     weights, seen = shaken(exact), observations(game, 16)
     a, b = exact.apply(weights, seen), rough.apply(weights, seen)
     np.testing.assert_allclose(
@@ -224,7 +225,7 @@ def test_accelerators_compute_in_bfloat16_and_cores_in_float32(
     kind: str,
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    network = build(game, NetworkConfig(kind=kind, blocks=1, channels=8, dtype=asked))
+    network = build_network(game, NetworkConfig(kind=kind, blocks=1, channels=8, dtype=asked))
     weights = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
     assert all(leaf.dtype == jnp.float32 for leaf in weights.values())
     shape = jax.ShapeDtypeStruct((2, *network.observation_shape), jnp.float32)
@@ -233,7 +234,7 @@ def test_accelerators_compute_in_bfloat16_and_cores_in_float32(
 
 
 def test_a_row_does_not_depend_on_the_others(game: Game[Any]) -> None:
-    network = build(game, NetworkConfig(blocks=2, channels=8, norm="layer"))
+    network = build_network(game, NetworkConfig(blocks=2, channels=8, norm="layer"))
     weights, seen = shaken(network), observations(game, 4)
     alone = network.apply(weights, seen[1:2])
     together = network.apply(weights, seen)
@@ -246,12 +247,12 @@ def test_a_board_network_needs_a_board() -> None:
             return super().observe(state).reshape(-1)
 
     with pytest.raises(ConfigError, match=r"network.kind is 'resnet', but the observation has 1"):
-        build(Flat(), NetworkConfig(kind="resnet"))
-    assert build(Flat(), NetworkConfig()).observation_shape == (18,)
+        build_network(Flat(), NetworkConfig(kind="resnet"))
+    assert build_network(Flat(), NetworkConfig()).observation_shape == (18,)
 
 
 def test_the_evaluator_is_the_network_on_observations(game: Game[Any]) -> None:
-    network = build(game, NetworkConfig(blocks=1, channels=8))
+    network = build_network(game, NetworkConfig(blocks=1, channels=8))
     weights = shaken(network)
     states = jax.vmap(game.init)(jax.random.split(jax.random.key(0), 2))
     found = network_evaluator(game, network)(weights, states, key=jax.random.key(1))
@@ -261,7 +262,7 @@ def test_the_evaluator_is_the_network_on_observations(game: Game[Any]) -> None:
 
 
 def test_a_users_module_is_accepted(game: Game[Any], module_file: Path) -> None:
-    network = build(game, NetworkConfig(module=f"{module_file}:Own"), next_policy=True)
+    network = build_network(game, NetworkConfig(module=f"{module_file}:Own"), next_policy=True)
     found = network.apply(network.init(key=jax.random.key(0)), observations(game))
     assert isinstance(found, Prediction)
     assert found.auxiliary["next_policy"].shape == (3, 5)
@@ -282,4 +283,4 @@ def test_an_unusable_module_is_refused(
     game: Game[Any], module_file: Path, name: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        build(game, NetworkConfig(module=f"{module_file}:{name}"))
+        build_network(game, NetworkConfig(module=f"{module_file}:{name}"))

@@ -8,8 +8,9 @@ import pytest
 from selfplay.arena import RandomAgent, SearchAgent, SolverAgent, mcts_agent
 from selfplay.errors import ConfigError, IllegalActionError
 from selfplay.games.tic_tac_toe import TicTacToe
+from selfplay.mcts import uniform_evaluator
 from selfplay.play import analyze, play_text, read_positions
-from selfplay.search import SearchConfig, uniform_evaluator
+from selfplay.settings.sections import SearchConfig
 
 
 @pytest.fixture(scope="module")

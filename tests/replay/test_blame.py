@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from selfplay.arena import parse_agent, play_matches
+from selfplay.arena import make_agent, play_matches
 from selfplay.errors import GameContractError, RecordError
 from selfplay.game import Game, advance, draw_outcome, legal_actions, start
 from selfplay.games.einstein_wuerfelt_nicht import EinsteinWuerfeltNicht
@@ -153,6 +153,6 @@ def test_numbers_that_no_sound_game_gives_are_noticed(change: dict[str, float]) 
 
 def test_matches_of_agents_end_with_what_the_game_did() -> None:
     game = Stuck()
-    agents = [parse_agent("random", game, batch_size=4) for _ in range(2)]
+    agents = [make_agent("random", game, batch_size=4) for _ in range(2)]
     with pytest.raises(GameContractError, match="legal_action_mask allows no action"):
         play_matches(game, *agents, num_matches=4, opening_plies=0)

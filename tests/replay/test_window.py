@@ -11,7 +11,8 @@ import pytest
 from selfplay.errors import RecordError
 from selfplay.records import MatchRecord
 from selfplay.registry import make
-from selfplay.replay import ReplayConfig, ReplayWindow, Samples
+from selfplay.replay import ReplayWindow, Samples
+from selfplay.settings.sections import ReplayConfig
 from tests.arena.toys import Tally
 from tests.records.examples import Example, RandomMatches
 

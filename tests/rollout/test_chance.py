@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from selfplay.errors import RecordError
+from selfplay.mcts import uniform_evaluator
 from selfplay.records import (
     MatchCollector,
     MatchRecord,
@@ -17,8 +18,8 @@ from selfplay.records import (
     same_content,
 )
 from selfplay.replay.rebuild import Rebuilder
-from selfplay.rollout import RolloutConfig, SelfPlayer
-from selfplay.search import SearchConfig, uniform_evaluator
+from selfplay.rollout import SelfPlayer
+from selfplay.settings.sections import RolloutConfig, SearchConfig
 from tests.dice import Storm
 
 GAME = Storm(stones=8)

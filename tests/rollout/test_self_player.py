@@ -10,12 +10,13 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int32
 
 from selfplay.game import Game, pytree
+from selfplay.mcts import uniform_evaluator
 from selfplay.parallel import local_mesh
 from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.registry import make
 from selfplay.replay import Rebuilder
-from selfplay.rollout import RolloutConfig, SelfPlayer
-from selfplay.search import SearchConfig, uniform_evaluator
+from selfplay.rollout import SelfPlayer
+from selfplay.settings.sections import RolloutConfig, SearchConfig
 from tests.conftest import Compilations
 
 RAW = SearchConfig(num_simulations=0, sampling_plies=100)

@@ -12,15 +12,9 @@ from selfplay.errors import CheckpointError, RunError
 from selfplay.game import Game
 from selfplay.records import MatchRecord
 from selfplay.registry import GameSpec, make
-from selfplay.run import (
-    Config,
-    RunDirectory,
-    append_evaluation,
-    clone_run,
-    is_run,
-    open_store,
-    read_evaluations,
-)
+from selfplay.run import RunDirectory, append_evaluation, clone_run, is_run, read_evaluations
+from selfplay.settings import Config
+from selfplay.store import open_store
 from tests.records.examples import make_record
 
 SPEC = GameSpec("tic_tac_toe")

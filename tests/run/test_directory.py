@@ -13,7 +13,8 @@ import pytest
 from selfplay.errors import ConfigError, RunError, StorageError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, make
-from selfplay.run import Config, RunDirectory, directory, is_run
+from selfplay.run import RunDirectory, directory, is_run
+from selfplay.settings import Config
 
 SPEC = GameSpec("tic_tac_toe")
 

@@ -8,8 +8,9 @@ import pytest
 
 from selfplay.errors import ConfigError, RunError
 from selfplay.registry import GameSpec, split_file
-from selfplay.run import Config, RunDirectory
+from selfplay.run import RunDirectory
 from selfplay.run.game_files import find_game_file
+from selfplay.settings import Config
 
 RULES = """
 from selfplay.games.tic_tac_toe import TicTacToe

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selfplay.run.directory_checkpoints import DirectoryCheckpoints
+from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
 
 KILLS = 20
 
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint
 
-from selfplay.run.directory_checkpoints import DirectoryCheckpoints
+from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
 
 
 def write(checkpoints):

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from selfplay.checkpoints import open_checkpoints, trees
+from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
+from selfplay.checkpoints.manifest import MANIFEST
+from selfplay.checkpoints.remote_checkpoints import RemoteCheckpoints
 from selfplay.errors import ConfigError, StorageError
-from selfplay.run import open_checkpoints, open_store, trees
-from selfplay.run.directory_checkpoints import DirectoryCheckpoints
-from selfplay.run.manifest import MANIFEST
-from selfplay.run.names import typed
-from selfplay.run.remote_checkpoints import RemoteCheckpoints
+from selfplay.store import open_store
+from selfplay.store.place import typed
 from tests.names import ODD_NAMES, ODDEST_NAME
 
 

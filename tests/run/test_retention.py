@@ -5,10 +5,12 @@ import os
 import time
 from pathlib import Path
 
-from selfplay.run import MatchFiles, StorageConfig, append_evaluation, append_mistakes, open_store
+from selfplay.run import MatchFiles, append_evaluation, append_mistakes
 from selfplay.run import read_evaluations as evaluations
 from selfplay.run.retention import Retention, thinned
-from selfplay.run.store import Entry, Store
+from selfplay.settings.sections import StorageConfig
+from selfplay.store import open_store
+from selfplay.store.store import Entry, Store
 
 CHECKPOINT = 8_000
 

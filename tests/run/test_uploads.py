@@ -9,8 +9,8 @@ import pytest
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord, encode_matches
-from selfplay.run import Leftovers, MatchFiles, UploadQueue
-from selfplay.run.directory_store import DirectoryStore
+from selfplay.run import MatchFiles, UnsentMatches, UploadQueue
+from selfplay.store.directory_store import DirectoryStore
 from tests.records.examples import make_record
 
 SECONDS = 120.0
@@ -180,13 +180,13 @@ def test_closing_says_whether_everything_is_stored(
 
 
 @pytest.fixture
-def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Leftovers:
+def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UnsentMatches:
     monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / ".cache"))
-    return Leftovers("redis://127.0.0.1:6379/0/run", "2026-01-01")
+    return UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-01")
 
 
 def test_what_could_not_be_stored_is_kept_and_stored_by_the_next(
-    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: Leftovers
+    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
 ) -> None:
     queue = start()
     queue.add([match(0)])
@@ -212,7 +212,7 @@ def test_what_could_not_be_stored_is_kept_and_stored_by_the_next(
 
 
 def test_kept_matches_give_way_to_those_that_came_meanwhile(
-    store: FlakyStore, leftovers: Leftovers
+    store: FlakyStore, leftovers: UnsentMatches
 ) -> None:
     leftovers.add("w", 0, encode_matches([match(0)]))
     files = MatchFiles(store)
@@ -222,7 +222,9 @@ def test_kept_matches_give_way_to_those_that_came_meanwhile(
     assert files.get("w", 1)[0].match_id == "w-00000001-0000"
 
 
-def test_one_process_at_a_time_stores_what_is_kept(store: FlakyStore, leftovers: Leftovers) -> None:
+def test_one_process_at_a_time_stores_what_is_kept(
+    store: FlakyStore, leftovers: UnsentMatches
+) -> None:
     leftovers.add("w", 0, encode_matches([match(0)]))
     again: list[tuple[int, str]] = []
 
@@ -235,7 +237,7 @@ def test_one_process_at_a_time_stores_what_is_kept(store: FlakyStore, leftovers:
 
 
 def test_a_kept_file_that_is_damaged_does_not_block_the_rest(
-    store: FlakyStore, leftovers: Leftovers
+    store: FlakyStore, leftovers: UnsentMatches
 ) -> None:
     files = MatchFiles(store)
     files.put("w", 0, [match(0)])
@@ -247,14 +249,14 @@ def test_a_kept_file_that_is_damaged_does_not_block_the_rest(
     assert [file.name for file in leftovers.folder.rglob("*.damaged")] == ["00000000.damaged"]
 
 
-def test_another_run_at_the_same_place_gets_nothing_of_the_first(leftovers: Leftovers) -> None:
+def test_another_run_at_the_same_place_gets_nothing_of_the_first(leftovers: UnsentMatches) -> None:
     leftovers.add("w", 0, b"x")
-    assert Leftovers("redis://127.0.0.1:6379/0/run", "2026-01-01").files()
-    assert not Leftovers("redis://127.0.0.1:6379/0/run", "2026-01-02").files()
-    assert not Leftovers("redis://127.0.0.1:6379/0/other", "2026-01-01").files()
+    assert UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-01").files()
+    assert not UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-02").files()
+    assert not UnsentMatches("redis://127.0.0.1:6379/0/other", "2026-01-01").files()
 
 
-def test_a_disk_that_refuses_is_said(leftovers: Leftovers) -> None:
+def test_a_disk_that_refuses_is_said(leftovers: UnsentMatches) -> None:
     leftovers.folder.parent.parent.mkdir(parents=True)
     leftovers.folder.parent.touch()
     with pytest.raises(StorageError):

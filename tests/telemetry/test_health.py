@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from selfplay.errors import ConfigError
-from selfplay.processes.health import diagnose
 from selfplay.registry import GameSpec
-from selfplay.run import Config, RunDirectory, write_heartbeat
+from selfplay.reports.health import diagnose
+from selfplay.run import RunDirectory, write_heartbeat
+from selfplay.settings import Config
 from tests.cli.conftest import invoke  # noqa: F401
 
 
@@ -137,7 +138,7 @@ def test_a_probe_does_not_wait_for_jax(run: Path) -> None:
         "from selfplay.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as ended: print(ended.code)\n"
-        "import selfplay.run.bucket_store, selfplay.run.redis_store\n"
+        "import selfplay.store.bucket_store, selfplay.store.redis_store\n"
         "print([name for name in ('jax', 'numpy', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

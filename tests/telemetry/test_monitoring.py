@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from selfplay.cli.monitoring import monitoring
+from selfplay.cli.training.monitoring import monitoring
 from selfplay.errors import RunError, StorageError
 from tests.cli.conftest import invoke  # noqa: F401
 

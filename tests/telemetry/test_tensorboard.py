@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.run.directory_store import DirectoryStore
-from selfplay.run.scratch import upload_changes
+from selfplay.store.directory_store import DirectoryStore
+from selfplay.store.scratch import upload_changes
 from selfplay.telemetry import Progress, TensorBoardWriter, read_scalars
 from selfplay.telemetry.tensorboard import SCALAR_GROUPS, SCALARS
 from tests.telemetry.samples import FIRST, FULL

@@ -1,0 +1,77 @@
+"""A compiled search for any number of positions: pads, spreads over devices, cuts. Host code."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Key, PyTree
+
+from selfplay.arena.batches import fixed_batches
+from selfplay.game import Game, Position
+from selfplay.mcts.evaluation import Evaluator
+from selfplay.mcts.search import SearchResult, search
+from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
+from selfplay.settings.sections.search import SearchConfig
+
+
+class Searcher:
+    """`search`, compiled once for a fixed batch and shared by all local devices.
+
+    Any number of positions may be given: they are cut into batches of `batch_size` and the last
+    one is filled up with copies, so nothing ever recompiles.
+    """
+
+    def __init__(
+        self,
+        game: Game[Any],
+        evaluate: Evaluator,
+        config: SearchConfig,
+        *,
+        batch_size: int = 64,
+        mesh: Mesh | None = None,
+    ) -> None:
+        """Prepares a search.
+
+        Args:
+            game: the rules.
+            evaluate: rates positions.
+            config: how hard to search.
+            batch_size: positions per compiled call; raised to a multiple of the devices.
+            mesh: the devices; by default all local ones.
+        """
+        self.game = game
+        self.config = config
+        self.mesh = mesh or local_mesh()
+        devices = self.mesh.size
+        self.batch_size = -(-batch_size // devices) * devices
+
+        def search_positions(params: PyTree, positions: Position[Any], keys: Array) -> SearchResult:
+            return search(game, evaluate, params, positions, config, key=keys[0])
+
+        self._search: Callable[..., SearchResult] = jax.jit(
+            per_device(
+                search_positions,
+                self.mesh,
+                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH),
+                out_specs=ALONG_BATCH,
+            )
+        )
+
+    def __call__(
+        self, params: PyTree, positions: Position[Any], *, key: Key[Array, ""]
+    ) -> SearchResult:
+        """Returns the search results of `n >= 1` positions, in order, as NumPy arrays.
+
+        Args:
+            params: weights for the evaluator.
+            positions: `n` positions, on the host or on a device.
+            key: consumed.
+        """
+        results = []
+        for index, batch in enumerate(fixed_batches(positions, self.batch_size)):
+            keys = jax.random.split(jax.random.fold_in(key, index), self.mesh.size)
+            found = jax.device_get(self._search(params, batch.positions, keys))
+            results.append(jax.tree.map(lambda leaf, n=batch.meant: leaf[:n], found))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

@@ -1,0 +1,366 @@
+"""The checkpoints of a run: written whole or not at all, checked when read.
+
+This is what they have in common wherever they lie; see `directory_checkpoints` and
+`remote_checkpoints`.
+"""
+
+import abc
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import PyTree
+
+from selfplay.checkpoints.manifest import (
+    encode_manifest,
+    item_files,
+    read_manifest,
+    read_verified,
+    write_manifest,
+)
+from selfplay.checkpoints.trees import check_tree, into, nest, read_tree, write_tree
+from selfplay.errors import CheckpointError, StorageError
+from selfplay.store.files import storage_errors, sync_tree
+from selfplay.store.place import typed
+from selfplay.store.store import Listener
+
+FOLDER = "checkpoints"
+METADATA = "metadata.json"
+
+ReadFiles = Callable[[Sequence[str]], dict[str, bytes]]
+"""Takes names of files of one checkpoint, returns their verified contents."""
+
+
+class Checkpoints(abc.ABC):
+    """The checkpoints of a run; `open_checkpoints` gives those of a run by its name.
+
+    There is one writer at a time (see `RunDirectory.lock`) and any number of readers.
+
+    Attributes:
+        url: what to call the run in messages.
+    """
+
+    def __init__(self, url: str, *, stamp: Callable[[], Mapping[str, Any]] = dict) -> None:
+        """Looks at the checkpoints of a run; touches nothing.
+
+        Args:
+            url: what to call the run in messages.
+            stamp: returns metadata that every checkpoint gets (the game, its rules, the config).
+        """
+        self.url = url
+        self._stamp = stamp
+        self._listener: Listener | None = None
+
+    @abc.abstractmethod
+    def save(
+        self, update: int, items: Mapping[str, PyTree], *, metadata: Mapping[str, Any] | None = None
+    ) -> str:
+        """Writes a checkpoint: complete afterwards, or absent. One of the same update is replaced.
+
+        What was written is read once before it counts.
+
+        Args:
+            update: at least 0.
+            items: named trees of arrays, numbers and typed keys of any shapes. "weights" is what
+                a player needs, "train_state" what else a trainer needs.
+            metadata: anything JSON can hold.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            StorageError: the disk or the store is full, cannot be reached or refuses the write,
+                or what was written cannot be read; the older checkpoints stay.
+        """
+
+    def _write(
+        self,
+        directory: Path,
+        update: int,
+        items: Mapping[str, PyTree],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Writes the files of a checkpoint into an empty directory and reads them once.
+
+        Raises:
+            StorageError: they cannot be written, or not be read afterwards.
+        """
+        trees = {
+            item: write_tree(directory / item, tree, name=Path(self._label(update)))
+            for item, tree in items.items()
+        }
+        document = {
+            **self._stamp(),
+            **metadata,
+            "update": update,
+            "selfplay": software_version(),
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "items": list(items),
+        }
+        text = json.dumps(document, indent=1) + "\n"
+        (directory / METADATA).write_text(text, encoding="utf-8")
+        # The manifest comes last and after a sync: a directory that has one is complete.
+        sync_tree(directory)
+        write_manifest(directory, trees)
+        self._read_back(directory, update)
+
+    def _read_back(self, directory: Path, update: int) -> None:
+        """Opens a checkpoint that was just written, as a reader would."""
+        try:
+            manifest = read_manifest(directory)
+            json.loads(read_verified(directory, manifest, METADATA))
+            for item, description in manifest["trees"].items():
+                check_tree(directory / item, description)
+        except (CheckpointError, ValueError) as error:
+            raise unreadable(self._label(update), error) from error
+
+    @abc.abstractmethod
+    def updates(self) -> list[int]:
+        """Returns the updates of the complete checkpoints, ascending."""
+
+    def latest(self) -> int | None:
+        """Returns the newest complete checkpoint, or None before the first."""
+        return max(self.updates(), default=None)
+
+    def wait_for_newer(self, update: int | None, timeout_seconds: float) -> int | None:
+        """Returns the newest complete checkpoint once there is one above `update`.
+
+        Args:
+            update: the newest one known so far, None for none.
+            timeout_seconds: None is returned after so long; 0 looks once.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        if timeout_seconds > 0 and self._listener is None:
+            # Before the first look, so that no notice can fall between looking and listening.
+            self._listener = self._listen()
+        while True:
+            newest = self._newest_above(update)
+            left = deadline - time.monotonic()
+            if newest is not None or left <= 0 or self._listener is None:
+                return newest
+            self._listener.wait(left)
+
+    def _newest_above(self, update: int | None) -> int | None:
+        newest = self.latest()
+        known = -1 if update is None else update
+        return newest if newest is not None and newest > known else None
+
+    def load(self, update: int, item: str, target: PyTree | None = None) -> Any:
+        """Returns one item of a checkpoint, every byte of it checked.
+
+        Args:
+            update: which checkpoint.
+            item: its name.
+            target: a tree of values or `jax.ShapeDtypeStruct`s to build the result like; without
+                it the result is nested dicts (keyed by the names of fields and the numbers of
+                list entries, all as text) of NumPy arrays and typed keys.
+
+        Raises:
+            CheckpointError: it is missing or damaged, or does not fit `target`.
+        """
+
+        def read() -> Any:
+            manifest, files = self._open(update)
+            if item not in manifest["trees"]:
+                raise CheckpointError(
+                    f"checkpoint {self._label(update)} has no {item}, only "
+                    f"{', '.join(manifest['trees'])}"
+                )
+            # From a copy, because a writer may prune or replace the checkpoint meanwhile, and what
+            # is read must be what was verified.
+            with (
+                storage_errors(Path(tempfile.gettempdir())),
+                _copy(files, item_files(manifest, item)) as own,
+            ):
+                return read_tree(own / item, manifest["trees"][item])
+
+        leaves = self._checked(update, read)
+        if target is None:
+            return nest(leaves)
+        return into(target, leaves, what=f"{item} of checkpoint {self._label(update)}")
+
+    def load_latest(self, item: str, target: PyTree | None = None) -> tuple[int, Any] | None:
+        """Returns the newest update and its item, or None before the first checkpoint.
+
+        Unlike `latest` and `load` it can run while another process writes and prunes.
+        """
+        while (update := self.latest()) is not None:
+            before = self._manifest(update)
+            try:
+                return update, self.load(update, item, target)
+            except CheckpointError:
+                # Not damaged, if it was replaced or pruned while it was read.
+                if update in self.updates() and self._manifest(update) == before:
+                    raise
+        return None
+
+    def _manifest(self, update: int) -> dict[str, Any] | None:
+        """Returns the manifest of a checkpoint as it is now, None if it cannot be read."""
+        try:
+            return self._open(update)[0]
+        except CheckpointError:
+            return None
+
+    def metadata(self, update: int) -> dict[str, Any]:
+        """Returns what was saved beside the trees: "update", "time", "selfplay", "game", ...
+
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged.
+        """
+
+        def read() -> Any:
+            _, files = self._open(update)
+            return json.loads(files([METADATA])[METADATA])
+
+        document: dict[str, Any] = self._checked(update, read)
+        return document
+
+    def read_files(self, update: int) -> tuple[bytes, dict[str, bytes]]:
+        """Returns a checkpoint as it is stored: its manifest and its other files by name.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+
+        def read() -> tuple[bytes, dict[str, bytes]]:
+            manifest, files = self._open(update)
+            return encode_manifest(manifest), files(list(manifest["files"]))
+
+        found: tuple[bytes, dict[str, bytes]] = self._checked(update, read)
+        return found
+
+    def digest(self, update: int) -> str:
+        """Returns the checksum of a checkpoint's manifest, and so of all its files.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged.
+        """
+
+        def read() -> str:
+            manifest, _ = self._open(update)
+            return str(json.loads(encode_manifest(manifest))["sha256"])
+
+        found: str = self._checked(update, read)
+        return found
+
+    @abc.abstractmethod
+    def published_at(self, update: int) -> float | None:
+        """Returns when a checkpoint was complete, in seconds since 1970 by the clock of the store.
+
+        None if there is no such checkpoint, or the store does not tell times.
+        """
+
+    def check_game(self, update: int, *, game: str, fingerprint: str) -> None:
+        """Raises `CheckpointError` unless the checkpoint was written for these rules.
+
+        Args:
+            update: which checkpoint.
+            game: the game's name.
+            fingerprint: of its rules, see `selfplay.registry.fingerprint`.
+        """
+        written = self.metadata(update)
+        label = f"checkpoint {self.url}/{update} was written for {written.get('game')}"
+        if written.get("game") != game:
+            raise CheckpointError(f"{label}, but the game is {game}")
+        if written.get("fingerprint") != fingerprint:
+            raise CheckpointError(
+                f"{label} with other rules (fingerprint {written.get('fingerprint')}, now "
+                f"{fingerprint})",
+                hint="the game's options, version or source have changed since",
+            )
+
+    def prune(
+        self, *, keep_last: int, pinned_every: int = 0, pinned: Collection[int] = ()
+    ) -> list[int]:
+        """Removes old checkpoints and returns which; the newest is never among them.
+
+        Args:
+            keep_last: how many of the newest stay, at least 1.
+            pinned_every: multiples of it stay; 0 for none.
+            pinned: these stay.
+        """
+        removed = [
+            update
+            for update in self.updates()[: -max(keep_last, 1)]
+            if update not in pinned and not (pinned_every and update % pinned_every == 0)
+        ]
+        for update in removed:
+            self._remove(update)
+        return removed
+
+    @abc.abstractmethod
+    def recover(self) -> None:
+        """Clears away what a killed writer left behind. For the writer only."""
+
+    @abc.abstractmethod
+    def _open(self, update: int) -> tuple[dict[str, Any], ReadFiles]:
+        """Returns the manifest of a checkpoint, and what gives verified contents by name."""
+
+    @abc.abstractmethod
+    def _remove(self, update: int) -> None:
+        """Removes a checkpoint; nobody ever takes what is left of it for one."""
+
+    @abc.abstractmethod
+    def _is_there(self, update: int) -> bool:
+        """Returns whether there is a checkpoint of that update, damaged or not."""
+
+    @abc.abstractmethod
+    def _label(self, update: int) -> str:
+        """Returns what to call a checkpoint in messages."""
+
+    @abc.abstractmethod
+    def _listen(self) -> Listener:
+        """Returns what wakes up whoever waits for a new checkpoint."""
+
+    def _checked(self, update: int, read: Callable[[], Any]) -> Any:
+        """Returns `read()`; if it fails, names the checkpoints that could be used instead."""
+        others = [other for other in self.updates() if other != update]
+        listed = ", ".join(map(str, others[-10:]))
+        hint = f"use {typed(f'{self.url}@UPDATE')}; other complete checkpoints are: {listed}"
+        if not self._is_there(update):
+            raise CheckpointError(
+                f"{self.url} has no checkpoint {update}",
+                hint=hint if others else "it has none at all yet",
+            )
+        try:
+            return read()
+        except CheckpointError as error:
+            fallback = hint if others else "there is no other checkpoint in this run"
+            raise CheckpointError(str(error), hint=error.hint or fallback) from error.__cause__
+
+
+def unreadable(label: str, error: Exception) -> StorageError:
+    """Returns the error for a checkpoint that cannot be read right after it was written."""
+    return StorageError(
+        f"checkpoint {label} was written, but cannot be read: {error}",
+        hint="it was removed, and the older checkpoints stay; check the disk or the store, and run "
+        "the same command again",
+    )
+
+
+def software_version() -> str:
+    """Returns the version of the installed selfplay."""
+    try:
+        return importlib.metadata.version("selfplay-jax")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@contextlib.contextmanager
+def _copy(files: ReadFiles, names: Sequence[str]) -> Iterator[Path]:
+    """Gives a folder with verified copies of some files, for the time of the context."""
+    with tempfile.TemporaryDirectory(prefix="selfplay-") as folder:
+        for name, data in files(names).items():
+            file = Path(folder) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        yield Path(folder)

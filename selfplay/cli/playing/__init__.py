@@ -1,0 +1,1 @@
+"""Commands about games: check, play, analyse, compete."""

@@ -1,0 +1,180 @@
+"""selfplay status: how a run is doing, or did."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from selfplay.cli.options import Json, MovedGame, RunPath
+from selfplay.cli.output import facts, say, say_json, table
+
+EXAMPLES = (
+    "selfplay status runs/connect_four",
+    "selfplay status runs/connect_four --watch",
+    "selfplay status runs/connect_four --json",
+)
+
+_WATCH_SECONDS = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+def status(
+    run: RunPath,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds.")] = False,
+    game: MovedGame = None,
+    as_json: Json = False,
+) -> None:
+    """Show how a run is doing.
+
+    How far it is, which processes work on it, how strong it is, and what is wrong with it.
+    """
+    from selfplay.errors import ConfigError
+    from selfplay.reports.status import run_status
+
+    if watch and as_json:
+        raise ConfigError("--watch and --json are both given", hint="a document is printed once")
+    if game is not None:
+        from selfplay.cli.targets import check_moved_game
+
+        check_moved_game(run, game)
+    document = run_status(run)
+    if as_json:
+        say_json(document)
+        return
+    while watch:
+        say(_CLEAR + _text(document))
+        time.sleep(_WATCH_SECONDS)
+        document = run_status(run)
+    say(_text(document))
+
+
+def _text(document: dict[str, Any]) -> str:
+    parts = [facts(_facts(document))]
+    if document["processes"]:
+        header = ["process", "alive", "checkpoint", "taken up", "matches/s", "heard of", "does"]
+        rows = [_process_row(process) for process in document["processes"]]
+        parts.append(table(header, rows))
+    parts += [f"problem: {problem}" for problem in document["problems"]]
+    return "\n\n".join(parts)
+
+
+def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
+    from selfplay.telemetry import words
+
+    reuse = document["reuse"]
+    pairs = [
+        ("run", document["run"]),
+        ("game", document["game"]),
+        *_origin(document["origin"]),
+        ("update", f"{document['update']:,}"),
+        (
+            "played",
+            f"{document['matches']:,} matches, {document['positions']:,} positions"
+            + ("" if reuse is None else f", each used {reuse:.2f} times"),
+        ),
+        *_endings(document["recent"]),
+        ("trained", words.duration(document["elapsed_seconds"]) + _plan(document["plan"])),
+        ("saved", _saved(document)),
+    ]
+    left_out = [f"{count:,} {reason} matches" for reason, count in document["left_out"].items()]
+    if document["damaged_files"]:
+        left_out.append(f"{document['damaged_files']:,} damaged files")
+    if left_out:
+        pairs.append(("left out", ", ".join(left_out)))
+    for process in document["processes"]:
+        if process["role"] == "trainer" and process["alive"]:
+            pairs += _trainer_facts(process)
+    for index, one in enumerate(document["strength"]):
+        score = words.percent_interval(one["score"], one["low"], one["high"])
+        text = f"{score} against {one['opponent']} at update {one['update']:,}"
+        pairs.append(("" if index else "strength", text))
+    return pairs + _mistakes(document["mistakes"])
+
+
+def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns how the newest matches ended."""
+    from selfplay.telemetry import words
+
+    if recent is None:
+        return []
+    parts = words.ending_parts(
+        recent["results"],
+        truncated_share=recent["truncated_share"],
+        matches=recent["recent_matches"],
+    )
+    return [("results", ", ".join(parts))]
+
+
+def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns how often a checkpoint errs where perfect play is known."""
+    from selfplay.telemetry import mistake_rates, words
+
+    if record is None:
+        return []
+    share, *parts = words.mistakes(mistake_rates(record))
+    return [("mistakes", f"{share} at update {record['update']:,}"), ("", ", ".join(parts))]
+
+
+def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns what the trainer says of itself."""
+    from selfplay.telemetry import words
+
+    pairs = []
+    if process.get("window_positions") is not None:
+        window = f"{process['window_positions']:,} positions"
+        if process.get("window_age_updates") is not None:
+            window += f", {process['window_age_updates']:,} updates old on average"
+        pairs.append(("window", window))
+    data = []
+    if process.get("data_age_seconds") is not None:
+        data.append(f"newest matches {words.duration(process['data_age_seconds'])} old")
+    if process.get("staleness_updates") is not None:
+        data.append(f"played at most {process['staleness_updates']:,} updates behind")
+    if process.get("backlog_positions"):
+        data.append(f"{process['backlog_positions']:,} positions to learn from")
+    if data:
+        pairs.append(("workers", ", ".join(data)))
+    losses = process.get("losses") or {}
+    if losses:
+        names = sorted(losses, key=lambda name: name != "total")
+        text = ", ".join(f"{name.replace('_', ' ')} {losses[name]:.3f}" for name in names)
+        pairs.append(("loss", text))
+    return pairs
+
+
+def _origin(origin: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns which run this one was made from, if from another."""
+    if origin is None:
+        return []
+    what = "began with the weights of" if origin.get("weights_only") else "copied from"
+    return [("origin", f"{what} {origin['run']}@{origin['update']}")]
+
+
+def _saved(document: dict[str, Any]) -> str:
+    from selfplay.telemetry import words
+
+    if document["checkpoint"] is None:
+        return "no checkpoint yet"
+    text = f"checkpoint {document['checkpoint']:,}"
+    age = document["checkpoint_age_seconds"]
+    return text if age is None else f"{text}, {words.duration(age)} ago"
+
+
+def _plan(plan: dict[str, float]) -> str:
+    parts = [f"{plan['minutes']:g} min"] if plan["minutes"] else []
+    parts += [f"{plan['updates']:,} updates"] if plan["updates"] else []
+    return f" of {' or '.join(parts)} planned" if parts else ", no end planned"
+
+
+def _process_row(process: dict[str, Any]) -> list[str]:
+    rate, checkpoint = process["matches_per_second"], process["checkpoint"]
+    pickup = process.get("pickup_seconds")
+    return [
+        f"{process['role']} {process['id']}",
+        "yes" if process["alive"] else "no",
+        "-" if checkpoint is None else str(checkpoint),
+        "-" if pickup is None else f"after {pickup:.1f} s",
+        "-" if rate is None else f"{rate:,.1f}",
+        f"{process['seconds_ago']:.0f} s ago",
+        str(process.get("state") or "-"),
+    ]

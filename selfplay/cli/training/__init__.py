@@ -1,0 +1,1 @@
+"""Commands that train a run, play for it or rate it."""

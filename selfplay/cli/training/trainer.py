@@ -1,0 +1,120 @@
+"""selfplay trainer: learns from the matches that workers store."""
+
+from typing import Annotated
+
+import typer
+
+from selfplay.cli.options import (
+    ConfigFile,
+    Devices,
+    GameOptions,
+    InitFrom,
+    Json,
+    Minutes,
+    Preset,
+    RunSeed,
+    Settings,
+    Updates,
+    overrides,
+)
+from selfplay.cli.training.monitoring import LogFormat, MetricsHost, MetricsPort
+from selfplay.cli.training.train import Monitoring, run_training
+
+EXAMPLES = (
+    "selfplay trainer --run runs/connect_four --game connect_four",
+    "selfplay trainer --run runs/connect_four --updates 20000",
+    "selfplay trainer --run R --coordinator 10.0.0.1:9000 --num-processes 2 --process-id 0",
+)
+
+
+def trainer(
+    run: Annotated[
+        str,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="A directory or a URL; an existing run is resumed, else it is made.",
+            envvar="SELFPLAY_RUN",
+            show_default=False,
+        ),
+    ],
+    game_name: Annotated[
+        str | None,
+        typer.Option(
+            "--game",
+            metavar="GAME",
+            help="Its game; needed to make a run, or when a game file has moved.",
+            envvar="SELFPLAY_GAME",
+            show_default=False,
+        ),
+    ] = None,
+    minutes: Minutes = None,
+    updates: Updates = None,
+    seed: RunSeed = None,
+    idle_exit: Annotated[
+        float,
+        typer.Option(
+            "--idle-exit",
+            metavar="S",
+            help="End when no matches came for so long; 0 to wait for ever.",
+        ),
+    ] = 0.0,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            "--coordinator",
+            metavar="HOST:PORT",
+            help="Where the first of several processes that train as one listens.",
+            show_default=False,
+        ),
+    ] = None,
+    num_processes: Annotated[
+        int, typer.Option("--num-processes", metavar="N", help="How many they are.")
+    ] = 1,
+    process_id: Annotated[
+        int, typer.Option("--process-id", metavar="I", help="Which of them this is, from 0.")
+    ] = 0,
+    init_from: InitFrom = None,
+    devices: Devices = None,
+    preset: Preset = "default",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    option: GameOptions = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    log_format: LogFormat = "text",
+    as_json: Json = False,
+) -> None:
+    """Train a run on what workers play.
+
+    It takes in the matches of all workers, each position trainer.reuse times, and publishes
+    checkpoints; without new matches it waits. Ctrl-C saves and stops; the same command goes on.
+    """
+    from selfplay.configuration import check_range
+
+    check_range("--idle-exit", idle_exit, low=0)
+    check_range("--num-processes", num_processes, low=1)
+    check_range("--process-id", process_id, low=0, high=num_processes - 1)
+
+    def join_peers() -> None:
+        from selfplay.training.process_group import join
+
+        if coordinator is not None:
+            join(coordinator, count=num_processes, index=process_id)
+
+    asked = {"trainer.minutes": minutes, "trainer.updates": updates, "trainer.seed": seed}
+    run_training(
+        game_name,
+        option,
+        run,
+        preset=preset,
+        config=config,
+        settings=overrides(settings, asked),
+        monitoring=Monitoring(port=metrics_port, host=metrics_host, log_format=log_format),
+        as_json=as_json,
+        plays=False,
+        idle_exit=idle_exit,
+        init_from=init_from,
+        devices=devices,
+        group=join_peers,
+    )

@@ -1,0 +1,101 @@
+"""selfplay worker: plays matches for a run that is trained elsewhere."""
+
+from typing import Annotated, Any
+
+import typer
+
+from selfplay.cli.options import Devices, Json, MovedGame, Settings
+from selfplay.cli.output import say_json
+from selfplay.cli.training.joining import (
+    Id,
+    IdleExit,
+    JoinRun,
+    MaxMatches,
+    MaxSeconds,
+    listening,
+    make_bounds,
+)
+from selfplay.cli.training.monitoring import LogFormat, MetricsHost, MetricsPort, Profile
+
+EXAMPLES = (
+    "selfplay worker --run runs/connect_four",
+    "selfplay worker --run runs/connect_four --max-seconds 3600 --idle-exit 600",
+    "selfplay worker --run runs/mine --game games/mine.py",
+    "selfplay worker --run s3://bucket/run --set rollout.matches_per_device=256",
+)
+
+
+def worker(
+    run: JoinRun,
+    id: Id = None,
+    game: MovedGame = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Decides everything random; by default the run's own.",
+            show_default=False,
+        ),
+    ] = None,
+    max_matches: MaxMatches = 0,
+    max_seconds: MaxSeconds = 0.0,
+    idle_exit: IdleExit = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Play, and store nothing.")] = False,
+    jitter: Annotated[
+        float,
+        typer.Option(
+            "--jitter",
+            metavar="S",
+            help="Begin after a random part of this, so that many do not fetch at once.",
+        ),
+    ] = 3.0,
+    devices: Devices = None,
+    settings: Settings = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    log_format: LogFormat = "text",
+    profile: Profile = False,
+    as_json: Json = False,
+) -> None:
+    """Play matches for a run, for ever.
+
+    It waits for the run and its first checkpoint, plays with the newest one, and stores every
+    match that ends. The run dictates the settings; a worker chooses rollout.matches_per_device
+    and rollout.plies_per_chunk for its machine. Ctrl-C or SIGTERM ends it within ten seconds.
+    """
+    from selfplay import startup
+    from selfplay.configuration import check_range
+    from selfplay.settings import read_settings
+
+    lifetime = make_bounds(max_matches, max_seconds, idle_exit)
+    check_range("--jitter", jitter, low=0)
+    asked = read_settings(overrides=settings or ())
+    with listening(
+        *("worker", run, id, lifetime),
+        does="stores the matches that are finished",
+        port=metrics_port,
+        host=metrics_host,
+        log_format=log_format,
+    ) as listeners:
+        startup.prepare(cpu_devices=devices, device_memory=startup.ROLE_MEMORY)
+
+        from selfplay.cli.targets import moved_game
+        from selfplay.workers.worker import WorkerOptions, work
+
+        options = WorkerOptions(
+            id=id,
+            game=moved_game(game),
+            seed=seed,
+            settings=asked,
+            dry_run=dry_run,
+            profile=profile,
+            jitter_seconds=jitter,
+        )
+        worker = work(run, options, lifetime, listeners)
+        document: dict[str, Any] = {"run": run, "id": None, "ended": lifetime.reason, "matches": 0}
+        if worker is not None:
+            document |= {**worker.fields(), "id": worker.id}
+        listeners.say(f"ended: {lifetime.reason}, {document['matches']:,} matches played")
+    if as_json:
+        say_json(document, indent=None if log_format == "json" else 1)

@@ -1,0 +1,1 @@
+"""Strength and mistakes of a run's checkpoints."""

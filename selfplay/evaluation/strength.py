@@ -1,0 +1,247 @@
+"""Evaluation of a run's checkpoints: short matches against fixed opponents and earlier selves.
+
+In a game that has a solver their mistakes are counted, too.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import PyTree
+
+from selfplay.arena import (
+    Agent,
+    SearchAgent,
+    Standing,
+    load_weights,
+    make_agent,
+    play_matches,
+)
+from selfplay.errors import RunError
+from selfplay.evaluation.mistake_meter import MistakeMeter
+from selfplay.networks import Weights
+from selfplay.run import RunDirectory, append_evaluation, read_evaluations
+from selfplay.runtime.background import LeftBehindError, attend
+from selfplay.runtime.components import Components
+from selfplay.telemetry import Strength
+
+
+class _StoppedError(Exception):
+    """Matches were broken off."""
+
+
+class StrengthMeter:
+    """Plays one opponent at a time, in turn, and keeps the newest result against each.
+
+    Attributes:
+        results: by opponent.
+        mistakes: of the checkpoints, if the game has a solver.
+    """
+
+    def __init__(
+        self,
+        components: Components,
+        run: RunDirectory,
+        *,
+        enabled: bool = True,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Reads earlier results of the run, if any.
+
+        Args:
+            parts: made from the run's game and config.
+            run: gets the results.
+            enabled: whether any matches will be played; else it only knows earlier results.
+            say: is told what people should know at once.
+
+        Raises:
+            ConfigError: an opponent in the settings is no agent.
+        """
+        self._components = components
+        self._run = run
+        self._config = components.config.evaluation
+        # Made now, so that a misspelt opponent is refused before anything is trained.
+        self._opponents: dict[str, Agent] = {
+            name: make_agent(name, components.game, batch_size=self._config.matches // 2)
+            for name in (self._config.opponents if enabled else ())
+        }
+        self._agent: SearchAgent | None = None
+        self._turn = 0
+        self._seconds: dict[str, float] = {}
+        self._guess = 0.0
+        self.results: dict[str, Strength] = {}
+        self.mistakes = MistakeMeter(components.game, run, self._config, enabled=enabled, say=say)
+        self._read_results()
+
+    def reread(self) -> None:
+        """Takes in results that other processes have stored."""
+        self._read_results()
+        self.mistakes.reread()
+
+    def _read_results(self) -> None:
+        # A damaged file is no reason not to train: `selfplay status` tells of it.
+        with contextlib.suppress(RunError):
+            self.results = {
+                row["opponent"]: _strength(row) for row in read_evaluations(self._run.store)
+            }
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Names of the fixed opponents, in order."""
+        return tuple(self._opponents)
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long the next evaluation may take, from what is known of earlier ones."""
+        return self._seconds.get(self._next_opponent, self._guess)
+
+    def known_seconds(self, opponent: str) -> float:
+        """Returns how long the last evaluation against `opponent` took here, 0 before the first."""
+        return self._seconds.get(opponent, 0.0)
+
+    def expect(self, seconds: float) -> None:
+        """Says how long a first evaluation, which compiles, may take; the first word counts."""
+        self._guess = self._guess or seconds
+
+    @property
+    def _next_opponent(self) -> str:
+        return self._config.opponents[self._turn % len(self._config.opponents)]
+
+    def evaluate(
+        self,
+        weights: Weights,
+        *,
+        update: int,
+        elapsed_seconds: float,
+        opponent: str | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        tick: Callable[[str], None] = lambda text: None,
+    ) -> Strength | None:
+        """Plays one opponent, stores the matches in the run and returns the result.
+
+        The first time it is given a checkpoint it counts the mistakes before that. It is another
+        thread that plays, so that this one hears `stop` in the middle of a long search.
+
+        Args:
+            weights: of the player.
+            update: the number of updates behind them; also the seed of the openings.
+            elapsed_seconds: of training, for the record.
+            opponent: a name in `opponents`, or "@UPDATE" for an earlier checkpoint of this run;
+                by default the fixed ones in turn.
+            stop: asked after every ply and a few times a second; once it says yes the matches are
+                broken off.
+            tick: told a few times a second, in this thread, how far the matches are.
+
+        Returns:
+            The result, None if it was stopped.
+        """
+        name = opponent
+        if name is None:
+            name = self._next_opponent
+            self._turn += 1
+        doing = f"getting ready for matches against {name}"
+
+        def go_on(standing: Standing | None = None) -> None:
+            nonlocal doing
+            if standing is not None:
+                doing = f"against {name}, {standing}"
+            if stop():
+                raise _StoppedError
+
+        def play() -> Strength:
+            return self._evaluate(weights, name, update, elapsed_seconds, go_on)
+
+        try:
+            return attend(play, stop=stop, tick=lambda: tick(doing))
+        except (_StoppedError, LeftBehindError):
+            return None
+
+    def _evaluate(
+        self,
+        weights: Weights,
+        name: str,
+        update: int,
+        elapsed_seconds: float,
+        go_on: Callable[..., None],
+    ) -> Strength:
+        """Plays and stores the matches against one opponent; `go_on` may raise to break off."""
+        loaded: list[PyTree] = []
+        facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
+        try:
+            # Once for all: not part of what an evaluation is expected to take.
+            self.mistakes.prepare(go_on)
+            begin = time.monotonic()
+            player = self._player(weights, update, loaded)
+            if self.mistakes.due(update):
+                self.mistakes.measure(
+                    player,
+                    update=update,
+                    batch_size=self._config.matches // 2,
+                    facts=facts,
+                    progress=go_on,
+                )
+            table = play_matches(
+                self._components.game,
+                player,
+                self._opponent(name, loaded),
+                num_matches=self._config.matches,
+                seed=update,
+                progress=go_on,
+            )
+        finally:
+            for params in loaded:
+                self._components.inference.release(params)
+        summary: dict[str, Any] = {
+            **table.to_dict(),
+            "opponent": name,
+            "update": update,
+            "low": table.interval.low,
+            "high": table.interval.high,
+            **facts,
+        }
+        append_evaluation(
+            self._run.store, summary, [dataclasses.asdict(match) for match in table.matches]
+        )
+        self._seconds[name] = time.monotonic() - begin
+        self.results[name] = _strength(summary)
+        return self.results[name]
+
+    def _opponent(self, name: str, loaded: list[PyTree]) -> Agent:
+        if name in self._opponents:
+            return self._opponents[name]
+        update = int(name.removeprefix("@"))
+        weights = load_weights(self._run.checkpoints, update, self._components.network)
+        return self._player(weights, update, loaded)
+
+    @property
+    def _simulations(self) -> int:
+        return self._config.simulations or self._components.config.search.num_simulations
+
+    def _player(self, weights: Weights, update: int, loaded: list[PyTree]) -> SearchAgent:
+        """Returns who plays with these weights; what was loaded for it is added to `loaded`."""
+        params = self._components.inference.load(weights)
+        loaded.append(params)
+        if self._agent is None:
+            self._agent = SearchAgent(
+                "agent",
+                self._components.game,
+                self._components.evaluate,
+                params,
+                self._components.config.search.for_matches(self._simulations),
+                # Each agent is to move in half of the matches.
+                batch_size=self._config.matches // 2,
+            )
+        return self._agent.with_params(f"{self._run.path.name}@{update}", params)
+
+
+def _strength(row: dict[str, Any]) -> Strength:
+    return Strength(
+        opponent=row["opponent"],
+        score=row["score"],
+        low=row["low"],
+        high=row["high"],
+        update=row["update"],
+        matches=row["matches"],
+    )

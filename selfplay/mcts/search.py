@@ -1,0 +1,300 @@
+"""The search: a batch of positions in, better policies, values and moves out."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mctx
+from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
+
+from selfplay.game import ChanceGame, Game, Position, advance, is_over, pytree
+from selfplay.mcts.chance import chance_tree_search
+from selfplay.mcts.evaluation import Evaluation, Evaluator
+from selfplay.mcts.selection import (
+    SearchNoise,
+    add_dirichlet_noise,
+    best_with_tie_break,
+    completed_value,
+    improved_policy_scores,
+    mask_logits,
+    puct_scores,
+    sampling_probabilities,
+    uct_scores,
+)
+from selfplay.mcts.symmetry import symmetric_evaluator
+from selfplay.settings.sections.search import SearchConfig
+
+
+@pytree
+class SearchResult:
+    """What a search found in `B` positions.
+
+    Attributes:
+        actions: the moves to play.
+        policy: the improved policy, the target of training; each row sums to 1, illegal actions
+            have 0.
+        visits: simulations through each root action.
+        qvalues: value of each root action in [-1, 1] for the player to move; 0 if unvisited.
+        value: value of the position in [-1, 1] for the player to move, after the search.
+        raw_value: the evaluator's own value.
+        raw_policy: the evaluator's own policy over the legal actions, without noise.
+    """
+
+    actions: Int32[Array, " B"]
+    policy: Float32[Array, "B A"]
+    visits: Int32[Array, "B A"]
+    qvalues: Float32[Array, "B A"]
+    value: Float32[Array, " B"]
+    raw_value: Float32[Array, " B"]
+    raw_policy: Float32[Array, "B A"]
+
+
+def search(
+    game: Game[Any],
+    evaluate: Evaluator,
+    params: PyTree,
+    positions: Position[Any],
+    config: SearchConfig,
+    *,
+    key: Key[Array, ""],
+) -> SearchResult:
+    """Searches `B` positions at once with the true rules as the model.
+
+    Where chance follows a move, the search takes expectations with the true probabilities; see
+    `selfplay.mcts.chance`.
+
+    "gumbel" is Gumbel AlphaZero (Danihelka et al., "Policy improvement by planning with Gumbel",
+    2022, https://openreview.net/forum?id=bERaNdoegnO), "puct" AlphaZero (Silver et al., 2018),
+    "uct" plain UCT (Kocsis and Szepesvari, 2006).
+
+    Args:
+        game: the rules; static under `jax.jit`.
+        evaluate: rates positions, for the player to move.
+        params: handed to `evaluate`.
+        positions: `B` positions, none of them over (the result of such a row means nothing).
+        config: how hard to search; static.
+        key: consumed. The result depends on nothing else.
+
+    Returns:
+        Moves, improved policies and values.
+    """
+    evaluate = symmetric_evaluator(game, evaluate, config.symmetry)
+    evaluate_key, noise_key, search_key, move_key = jax.random.split(key, 4)
+    legal = jax.vmap(game.legal_action_mask)(positions.state)
+    evaluation = evaluate(params, positions.state, key=evaluate_key)
+    logits = mask_logits(evaluation.policy_logits.astype(jnp.float32), legal)
+    if config.num_simulations == 0:
+        found = _raw_result(logits, evaluation, noise_key)
+    else:
+        found = _tree_result(
+            game, evaluate, params, positions, config, legal, logits, evaluation.value,
+            noise_key=noise_key, search_key=search_key,
+        )  # fmt: skip
+    if config.sampling_plies == 0:
+        return found
+    chances = sampling_probabilities(found.policy, config)
+    sampled = jax.random.categorical(move_key, jnp.log(jnp.maximum(chances, 1e-30)))
+    opening = positions.ply < config.sampling_plies
+    return SearchResult(
+        actions=jnp.where(opening, sampled.astype(jnp.int32), found.actions),
+        policy=found.policy,
+        visits=found.visits,
+        qvalues=found.qvalues,
+        value=found.value,
+        raw_value=found.raw_value,
+        raw_policy=found.raw_policy,
+    )
+
+
+def _raw_result(
+    logits: Float32[Array, "B A"], evaluation: Evaluation, noise_key: Key[Array, ""]
+) -> SearchResult:
+    """Returns the evaluator's own opinion as a result without simulations."""
+    policy = jax.nn.softmax(logits)
+    tie_break = jax.random.uniform(noise_key, logits.shape)
+    return SearchResult(
+        actions=jax.vmap(best_with_tie_break)(logits, tie_break),
+        policy=policy,
+        visits=jnp.zeros(logits.shape, jnp.int32),
+        qvalues=jnp.zeros_like(logits),
+        value=evaluation.value,
+        raw_value=evaluation.value,
+        raw_policy=policy,
+    )
+
+
+def _tree_result(
+    game: Game[Any],
+    evaluate: Evaluator,
+    params: PyTree,
+    positions: Position[Any],
+    config: SearchConfig,
+    legal: Bool[Array, "B A"],
+    logits: Float32[Array, "B A"],
+    raw_value: Float32[Array, " B"],
+    *,
+    noise_key: Key[Array, ""],
+    search_key: Key[Array, ""],
+) -> SearchResult:
+    gumbel_key, tie_key, dirichlet_key = jax.random.split(noise_key, 3)
+    tie_break = jax.random.uniform(tie_key, logits.shape)
+    root_logits = logits
+    if config.algorithm == "puct" and config.dirichlet_fraction > 0:
+        root_logits = add_dirichlet_noise(
+            logits, legal, alpha=config.dirichlet_alpha, fraction=config.dirichlet_fraction,
+            key=dirichlet_key,
+        )  # fmt: skip
+    root = mctx.RootFnOutput(prior_logits=root_logits, value=raw_value, embedding=positions)
+    tree_search: Callable[..., mctx.Tree] = (
+        functools.partial(chance_tree_search, game, evaluate)
+        if isinstance(game, ChanceGame)
+        else functools.partial(mctx.search, recurrent_fn=_make_recurrent_fn(game, evaluate))
+    )
+    arguments = dict(
+        root=root,
+        num_simulations=config.num_simulations,
+        max_depth=config.max_depth or config.num_simulations,
+        # mctx masks what is illegal; selfplay masks what is legal. This is the one flip.
+        invalid_actions=~legal,
+    )
+    if config.algorithm == "gumbel":
+        gumbel = config.gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape)
+        # Without Gumbel noise equal logits would always favour the lowest index. Larger than the
+        # rounding of Q values that are as large as `value_scale` makes them.
+        noise = SearchNoise(root_gumbel=gumbel + 1e-4 * tie_break, tie_break=tie_break)
+        actions, policy, tree = _gumbel(
+            tree_search, params, search_key, noise, arguments, config, legal
+        )
+    else:
+        noise = SearchNoise(root_gumbel=jnp.zeros_like(logits), tie_break=tie_break)
+        scores = puct_scores if config.algorithm == "puct" else uct_scores
+        actions, policy, tree = _most_visited(
+            tree_search, params, search_key, noise, arguments, config, scores
+        )
+    visits = tree.children_visits[:, 0].astype(jnp.int32)
+    qvalues = jnp.where(visits > 0, tree.qvalues(jnp.zeros(visits.shape[0], jnp.int32)), 0.0)
+    prior = jax.nn.softmax(logits)
+    value = (
+        jax.vmap(completed_value)(policy, prior, qvalues, visits, raw_value)
+        if config.algorithm == "gumbel"
+        else tree.node_values[:, 0]
+    )
+    return SearchResult(
+        actions=actions,
+        policy=policy,
+        visits=visits,
+        qvalues=qvalues,
+        value=jnp.clip(value, -1.0, 1.0),
+        raw_value=raw_value,
+        raw_policy=prior,
+    )
+
+
+def _gumbel(
+    tree_search: Callable[..., mctx.Tree],
+    params: PyTree,
+    key: Key[Array, ""],
+    noise: SearchNoise,
+    arguments: dict[str, Any],
+    config: SearchConfig,
+    legal: Bool[Array, "B A"],
+) -> tuple[Array, Array, mctx.Tree]:
+    """Sequential Halving at the root, completed Q values below.
+
+    `mctx.gumbel_muzero_policy` draws its noise itself; the parts are put together here so that
+    the noise can break ties when its scale is 0.
+    """
+    qtransform = functools.partial(
+        mctx.qtransform_completed_by_mix_value,
+        value_scale=config.value_scale,
+        maxvisit_init=config.maxvisit_init,
+        rescale_values=config.rescale_values,
+    )
+
+    def select(key: Array, tree: mctx.Tree, node: Array, depth: Array) -> Array:
+        del key, depth
+        scores = improved_policy_scores(tree, node, qtransform)
+        return best_with_tie_break(scores, tree.extra_data.tie_break)
+
+    tree = tree_search(
+        params,
+        key,
+        root_action_selection_fn=functools.partial(
+            mctx.gumbel_muzero_root_action_selection,
+            num_simulations=config.num_simulations,
+            max_num_considered_actions=config.max_considered_actions,
+            qtransform=qtransform,
+        ),
+        interior_action_selection_fn=select,
+        extra_data=noise,
+        **arguments,
+    )
+    visits = tree.children_visits[:, 0]
+    completed = jax.vmap(qtransform, in_axes=(0, None))(tree, 0)
+    logits = tree.children_prior_logits[:, 0]
+    # The move is the best of the most visited actions, by Gumbel + logit + Q.
+    finalist = legal & (visits == visits.max(axis=-1, keepdims=True))
+    scores = jnp.where(finalist, noise.root_gumbel + logits + completed, -jnp.inf)
+    return (
+        jnp.argmax(scores, axis=-1).astype(jnp.int32),
+        jax.nn.softmax(mask_logits(logits + completed, legal)),
+        tree,
+    )
+
+
+def _most_visited(
+    tree_search: Callable[..., mctx.Tree],
+    params: PyTree,
+    key: Key[Array, ""],
+    noise: SearchNoise,
+    arguments: dict[str, Any],
+    config: SearchConfig,
+    scores: Callable[..., Array],
+) -> tuple[Array, Array, mctx.Tree]:
+    """The same selection at every node; the most visited root action is played.
+
+    Ties are broken by noise drawn once per search. `mctx.muzero_action_selection` draws at every
+    step of every walk, which more than doubles the cost of a search.
+    """
+
+    def select(key: Array, tree: mctx.Tree, node: Array, depth: Array | None = None) -> Array:
+        del key, depth
+        return best_with_tie_break(scores(tree, node, config), tree.extra_data.tie_break)
+
+    tree = tree_search(
+        params,
+        key,
+        root_action_selection_fn=select,
+        interior_action_selection_fn=select,
+        extra_data=noise,
+        **arguments,
+    )
+    visits = tree.children_visits[:, 0]
+    policy = visits / visits.sum(axis=-1, keepdims=True)
+    actions = jax.vmap(best_with_tie_break)(policy, noise.tie_break)
+    return actions, policy.astype(jnp.float32), tree
+
+
+def _make_recurrent_fn(game: Game[Any], evaluate: Evaluator) -> Callable[..., Any]:
+    """Returns one step of the rules and one evaluation, as `mctx` wants them."""
+
+    def recurrent_fn(
+        params: PyTree, key: Key[Array, ""], actions: Array, positions: Position[Any]
+    ) -> tuple[mctx.RecurrentFnOutput, Position[Any]]:
+        transition = jax.vmap(functools.partial(advance, game))(positions, actions)
+        after = transition.position
+        evaluation = evaluate(params, after.state, key=key)
+        over = jax.vmap(functools.partial(is_over, game))(after)
+        legal = jax.vmap(game.legal_action_mask)(after.state) & ~over[:, None]
+        output = mctx.RecurrentFnOutput(
+            reward=transition.reward,
+            discount=transition.discount,
+            # Interior nodes are not masked by mctx; an ended match is worth 0 from here on.
+            prior_logits=mask_logits(evaluation.policy_logits.astype(jnp.float32), legal),
+            value=jnp.where(over, 0.0, evaluation.value),
+        )
+        return output, after
+
+    return recurrent_fn

@@ -1,0 +1,179 @@
+"""How a search walks: action selection inside the tree, root noise, and the choice of the move.
+
+Everything here works on one tree (`mctx.search` adds the batch axis) unless it says otherwise.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import mctx
+from jaxtyping import Array, Bool, Float, Float32, Int32, Key
+
+from selfplay.game import pytree
+from selfplay.settings.sections.search import SearchConfig
+
+_FLOOR = -1e9
+
+
+@pytree
+class SearchNoise:
+    """Random numbers drawn once per search, kept beside its tree.
+
+    Attributes:
+        root_gumbel: Gumbel noise of the root actions; read by `mctx` under this name.
+        tie_break: uniform in [0, 1); orders actions that score alike, so that no index wins.
+    """
+
+    root_gumbel: Float32[Array, "B A"]
+    tie_break: Float32[Array, "B A"]
+
+
+def mask_logits(logits: Float32[Array, "B A"], legal: Bool[Array, "B A"]) -> Float32[Array, "B A"]:
+    """Returns logits whose softmax is 0 on illegal actions; they are shifted to a maximum of 0.
+
+    A finite floor, not -inf: a terminal row has no legal action, and a softmax over -inf alone
+    is NaN.
+    """
+    highest = jnp.max(jnp.where(legal, logits, _FLOOR), axis=-1, keepdims=True)
+    return jnp.where(legal, jnp.maximum(logits - highest, _FLOOR / 2), _FLOOR)
+
+
+def add_dirichlet_noise(
+    logits: Float32[Array, "B A"],
+    legal: Bool[Array, "B A"],
+    *,
+    alpha: float,
+    fraction: float,
+    key: Key[Array, ""],
+) -> Float32[Array, "B A"]:
+    """Returns root logits mixed with Dirichlet noise over the legal actions alone.
+
+    `mctx.muzero_policy` draws the noise over all actions and masks afterwards, which dilutes it:
+    with few legal actions next to nothing is left. Here the concentration `alpha` is spread
+    evenly over the legal actions (as in KataGo; Silver et al., "Mastering chess and shogi by
+    self-play", 2017, scale it by the number of legal moves too).
+
+    Args:
+        logits: masked by `mask_logits`.
+        legal: True where legal; at least one in each row.
+        alpha: total concentration, above 0.
+        fraction: share of noise, in [0, 1].
+        key: consumed.
+    """
+    concentration = alpha / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
+    # In logarithms: a gamma variable of small concentration is often 0 in float32.
+    log_gamma = jax.random.loggamma(key, jnp.broadcast_to(concentration, logits.shape))
+    noise = jax.nn.softmax(jnp.where(legal, log_gamma, _FLOOR), where=legal, axis=-1)
+    mixed = (1 - fraction) * jax.nn.softmax(logits) + fraction * noise
+    return jnp.where(legal, jnp.log(jnp.maximum(mixed, 1e-30)), _FLOOR)
+
+
+def puct_scores(
+    tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig
+) -> Float[Array, " A"]:
+    """Returns the PUCT score of each action of one node, far below any other where illegal.
+
+    Silver et al., "A general reinforcement learning algorithm that masters chess, shogi and Go
+    through self-play", 2018, supplement, "Search". An unvisited action counts as the node's
+    value less `fpu_reduction` times the root of the prior mass visited so far (Wu, 2019,
+    section 2).
+    """
+    visits = tree.children_visits[node]
+    logits = tree.children_prior_logits[node]
+    prior = jax.nn.softmax(logits)
+    total = visits.sum()
+    visited_mass = jnp.sum(jnp.where(visits > 0, prior, 0.0))
+    unvisited_value = tree.node_values[node] - config.fpu_reduction * jnp.sqrt(visited_mass)
+    values = jnp.where(visits > 0, tree.qvalues(node), jnp.maximum(unvisited_value, -1.0))
+    growth = jnp.log((total + config.puct_base + 1) / config.puct_base)
+    exploration = (config.puct_constant + growth) * prior * jnp.sqrt(total + 1) / (visits + 1)
+    return _legal_first(values + exploration, logits, visits)
+
+
+def uct_scores(tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig) -> Float[Array, " A"]:
+    """Returns the UCB1 score of each action of one node, far below any other where illegal.
+
+    Kocsis and Szepesvari, "Bandit based Monte-Carlo planning", 2006, section 2. Unvisited
+    actions come first.
+    """
+    visits = tree.children_visits[node]
+    total = jnp.maximum(visits.sum(), 1)
+    width = jnp.sqrt(jnp.log(total) / jnp.maximum(visits, 1))
+    scores = jnp.where(visits > 0, tree.qvalues(node) + config.puct_constant * width, 1e3)
+    return _legal_first(scores, tree.children_prior_logits[node], visits)
+
+
+def improved_policy_scores(
+    tree: mctx.Tree, node: Int32[Array, ""], qtransform: Callable[..., Array]
+) -> Float[Array, " A"]:
+    """Returns Gumbel's score of each action of one inner node, far below any other where illegal.
+
+    Visits follow the improved policy as closely as whole numbers can: Danihelka et al., 2022,
+    section 5. As `mctx.gumbel_muzero_interior_action_selection`, which however takes the first of
+    the actions that score alike: an untrained network would prefer low indices everywhere.
+    """
+    visits = tree.children_visits[node]
+    logits = tree.children_prior_logits[node]
+    policy = jax.nn.softmax(logits + qtransform(tree, node))
+    return _legal_first(policy - visits / (1 + visits.sum()), logits, visits)
+
+
+def _legal_first(
+    scores: Float[Array, " A"], logits: Float[Array, " A"], visits: Int32[Array, " A"]
+) -> Float[Array, " A"]:
+    """Returns the scores, with those of illegal actions below all others.
+
+    In an ended match nothing is legal. The least visited action comes first there, so that a
+    search that often comes by spreads out; the same one each time would dig a chain as deep as
+    there are visits, and every later walk of the whole batch would wait for it.
+    """
+    return jnp.where(logits > 0.75 * _FLOOR, scores, -1e6 - visits)
+
+
+def best_with_tie_break(
+    scores: Float[Array, " A"], tie_break: Float32[Array, " A"]
+) -> Int32[Array, ""]:
+    """Returns the highest score; among those within 1e-6 of it the highest `tie_break`."""
+    nearly_best = scores >= scores.max() - 1e-6
+    return jnp.argmax(jnp.where(nearly_best, tie_break, -1.0)).astype(jnp.int32)
+
+
+def completed_value(
+    policy: Float32[Array, " A"],
+    prior: Float32[Array, " A"],
+    qvalues: Float32[Array, " A"],
+    visits: Int32[Array, " A"],
+    raw_value: Float32[Array, ""],
+) -> Float32[Array, ""]:
+    """Returns the value of a position under the improved policy.
+
+    Unvisited actions take the mixed value of Danihelka et al., "Policy improvement by planning
+    with Gumbel", 2022, appendix D. The plain mean over visits would be too low: Sequential
+    Halving visits bad actions as often as good ones at first.
+    """
+    visited = visits > 0
+    weight = jnp.where(visited, jnp.maximum(prior, 1e-30), 0.0)
+    mean = jnp.sum(weight * qvalues) / jnp.maximum(weight.sum(), 1e-30)
+    total = visits.sum()
+    mixed = (raw_value + total * mean) / (total + 1)
+    return jnp.sum(policy * jnp.where(visited, qvalues, mixed))
+
+
+def sampling_probabilities(
+    policy: Float32[Array, "B A"], config: SearchConfig
+) -> Float32[Array, "B A"]:
+    """Returns the probabilities with which an opening move is drawn from `policy`.
+
+    `policy ** (1 / temperature)`, cut to the likeliest actions that together hold
+    `sampling_share` of `policy`, then normalised.
+    """
+    order = jnp.argsort(-policy, axis=-1)
+    ordered = jnp.take_along_axis(policy, order, axis=-1)
+    mass_before = jnp.cumsum(ordered, axis=-1) - ordered
+    rank = jnp.argsort(order, axis=-1)
+    kept = jnp.take_along_axis(mass_before < config.sampling_share, rank, axis=-1)
+    logits = jnp.where(
+        kept & (policy > 0), jnp.log(jnp.maximum(policy, 1e-30)) / config.temperature, _FLOOR
+    )
+    return jax.nn.softmax(logits)

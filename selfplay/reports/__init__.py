@@ -1,0 +1,1 @@
+"""The work behind one-shot commands: status, doctor, bench, export and others."""

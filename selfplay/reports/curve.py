@@ -1,0 +1,32 @@
+"""The training curve of a run on disk."""
+
+from pathlib import Path
+
+from selfplay.errors import RunError
+from selfplay.run.directory import RunDirectory
+from selfplay.run.mistake_records import read_mistakes
+from selfplay.run.ratings import read_evaluations
+from selfplay.store.place import Place
+from selfplay.telemetry.plots import plot_training
+from selfplay.telemetry.tensorboard import read_scalars
+
+
+def training_curve(run_path: Place, output: Path) -> None:
+    """Draws strength, mistakes where a solver counts them, and losses over the course of a run.
+
+    Args:
+        run_path: the run directory.
+        output: the picture to write; its ending chooses the format (.png, .svg, .pdf).
+
+    Raises:
+        RunError: it is no run, or has neither been evaluated nor trained yet.
+        MissingExtraError: matplotlib is not installed.
+    """
+    run = RunDirectory.open(run_path)
+    evaluations = read_evaluations(run.store)
+    mistakes = read_mistakes(run.store)
+    run.fetch_files("tensorboard")
+    scalars = read_scalars(run.tensorboard_path)
+    if not evaluations and not mistakes and not scalars:
+        raise RunError(f"{run.url} has nothing to draw yet", hint="train it for a minute first")
+    plot_training(evaluations, scalars, output, title=run.game_name, mistakes=mistakes)

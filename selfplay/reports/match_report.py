@@ -1,0 +1,223 @@
+"""The recorded matches of a run, as documents for people and scripts."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import PyTree
+
+from selfplay.errors import CheckpointError, ConfigError, RecordError
+from selfplay.records import MatchRecord, decode_matches, written_by
+from selfplay.registry import GameSpec
+from selfplay.replay.rebuild import Rebuilder
+from selfplay.run import RunDirectory
+from selfplay.settings import Config, settings_hash
+from selfplay.store import Place
+from selfplay.store.place import typed
+
+
+def newest_matches(
+    run: Place,
+    *,
+    limit: int = 0,
+    worker: str | None = None,
+    first_checkpoint: int | None = None,
+    last_checkpoint: int | None = None,
+    on_problem: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Returns matches and where they come from, newest first.
+
+    Keys: match_id, plies, result, returns, checkpoint, truncated, worker, first_checkpoint, game,
+    version and fingerprint of the rules, settings_hash, selfplay (the version that wrote it).
+
+    Args:
+        run: the run.
+        limit: how many; 0 for all.
+        worker: only those of this worker.
+        first_checkpoint: only those ended by this checkpoint or a later one.
+        last_checkpoint: only those ended by this checkpoint or an earlier one.
+        on_problem: is told of each file that is damaged or foreign and was left out.
+
+    Raises:
+        RunError: it is no run.
+        StorageError: the store cannot be reached.
+    """
+    low = 0 if first_checkpoint is None else first_checkpoint
+    high = float("inf") if last_checkpoint is None else last_checkpoint
+    files = RunDirectory.open(run).matches
+    rows: list[dict[str, Any]] = []
+    # By time, because several workers may have written them; their order decides between equals.
+    for file in reversed(files.entries()):
+        if worker is not None and file.worker != worker:
+            continue
+        try:
+            data = files.get_encoded(file.worker, file.sequence)
+            matches = decode_matches(data, source=files.name(file.worker, file.sequence))
+        except RecordError as error:
+            on_problem(str(error))
+            continue
+        version = written_by(data)
+        rows += [
+            {**_summary(match), "selfplay": version}
+            for match in reversed(matches)
+            if low <= match.last_checkpoint <= high
+        ]
+        if limit and len(rows) >= limit:
+            return rows[:limit]
+    return rows
+
+
+def stored_checkpoints(
+    run: Place, *, limit: int = 0, on_problem: Callable[[str], None] = lambda text: None
+) -> list[dict[str, Any]]:
+    """Returns the checkpoints of a run and where they come from, newest first.
+
+    Keys: update, time, matches and positions learnt from until then, settings_hash (of the
+    settings that matches were to be made with from then on), fingerprint, selfplay.
+
+    Args:
+        run: the run.
+        limit: how many; 0 for all.
+        on_problem: is told of each damaged one, which is left out.
+
+    Raises:
+        RunError: it is no run.
+        StorageError: the store cannot be reached.
+    """
+    checkpoints = RunDirectory.open(run).checkpoints
+    rows: list[dict[str, Any]] = []
+    for update in reversed(checkpoints.updates()):
+        try:
+            metadata = checkpoints.metadata(update)
+        except CheckpointError as error:
+            on_problem(str(error))
+            continue
+        cursor = metadata.get("cursor", {})
+        rows.append(
+            {
+                "update": update,
+                "time": metadata.get("time"),
+                "matches": cursor.get("matches"),
+                "positions": cursor.get("positions"),
+                "settings_hash": _hash(metadata.get("config")),
+                "fingerprint": metadata.get("fingerprint"),
+                "selfplay": metadata.get("selfplay"),
+            }
+        )
+        if len(rows) == limit:
+            break
+    return rows
+
+
+def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -> dict[str, Any]:
+    """Returns one match with its board, move and values at every ply, and all of its origin.
+
+    "settings" are those of search and rollout that it was made with, if a checkpoint knows them.
+
+    Args:
+        place: the run.
+        match_id: of the match.
+        game: where the game of the run is now; None for where the run has it.
+
+    Raises:
+        RunError: it is no run, or its game has changed.
+        RecordError: there is no such match, it is damaged, or does not follow the rules.
+    """
+    run = RunDirectory.open(place)
+    match = _find(run, match_id)
+    rules = run.make_game(game)
+    positions = Rebuilder(rules)([match])
+    states = [_one(positions.states, ply) for ply in range(match.plies)]
+    moves = []
+    for ply, state in enumerate(states):
+        action = int(match.actions[ply])
+        actions, probabilities = match.policy(ply)
+        moves.append(
+            {
+                "ply": ply,
+                "board": rules.render(state),
+                "player": int(match.players[ply]),
+                "action": action,
+                "name": rules.action_to_string(state, action),
+                "outcome": int(match.outcomes[ply]),
+                "value": float(match.root_values[ply]),
+                "network_value": float(match.raw_values[ply]),
+                "simulations": int(match.simulations[ply]),
+                "policy": {str(a): float(p) for a, p in zip(actions, probabilities, strict=True)},
+                "exploratory": bool(match.exploratory[ply]),
+            }
+        )
+    return {
+        **_summary(match),
+        "settings": _settings(run, match.settings_hash),
+        "moves": moves,
+        "board": rules.render(_one(positions.final_states, 0)),
+    }
+
+
+def _one(states: PyTree, index: int) -> PyTree:
+    # On a device again: the game's own methods may be written for JAX arrays alone.
+    return jax.device_put(jax.tree.map(lambda leaf: leaf[index], states))
+
+
+def _summary(match: MatchRecord) -> dict[str, Any]:
+    return {
+        "match_id": match.match_id,
+        "plies": match.plies,
+        "result": _result(match),
+        "returns": list(match.returns),
+        "checkpoint": match.last_checkpoint,
+        "truncated": match.truncated,
+        "worker": match.worker,
+        "first_checkpoint": match.first_checkpoint,
+        "game": match.game,
+        "version": match.version,
+        "fingerprint": match.fingerprint,
+        "settings_hash": match.settings_hash,
+    }
+
+
+def _settings(run: RunDirectory, wanted: str) -> dict[str, Any] | None:
+    """Returns the settings with that hash: of the run, or of one of its checkpoints."""
+    configs = [run.config.to_dict()]
+    for update in reversed(run.checkpoints.updates()):
+        with contextlib.suppress(CheckpointError):
+            configs.append(run.checkpoints.metadata(update).get("config") or {})
+        if _hash(configs[-1]) == wanted:
+            break
+    for config in configs:
+        if _hash(config) == wanted:
+            return {section: config[section] for section in ("search", "rollout")}
+    return None
+
+
+def _hash(config: dict[str, Any] | None) -> str | None:
+    try:
+        return settings_hash(Config.from_dict(config)) if config else None
+    except ConfigError:
+        # Of a selfplay with other settings.
+        return None
+
+
+def _result(match: MatchRecord) -> str:
+    first = match.returns[0]
+    cut = f", cut at {match.plies} plies" if match.truncated else ""
+    if first == 0:
+        return f"a draw{cut}"
+    margin = "" if abs(first) == 1 else f" by {abs(first):.2f}"
+    return f"player {0 if first > 0 else 1} wins{margin}{cut}"
+
+
+def _find(run: RunDirectory, match_id: str) -> MatchRecord:
+    # A match is named by worker, number of the file, and place in it.
+    worker, _, rest = match_id.rpartition("-")[0].rpartition("-")
+    known = worker in run.matches.workers() and rest.isdecimal()
+    if known and run.matches.has(worker, int(rest)):
+        for match in run.matches.get(worker, int(rest)):
+            if match.match_id == match_id:
+                return match
+    raise RecordError(
+        f"{run.url} has no match {match_id!r}",
+        hint=f"selfplay matches {typed(run.url)} lists the matches",
+    )

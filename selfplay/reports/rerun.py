@@ -1,0 +1,131 @@
+"""Making a checkpoint again from the records of its run: the proof that they say everything."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from selfplay.errors import RunError
+from selfplay.registry import GameSpec
+from selfplay.run import RunDirectory
+from selfplay.runtime.components import make_components
+from selfplay.settings import Config
+from selfplay.training.cursor import Cursor
+from selfplay.training.learning import Learning, run_keys
+from selfplay.training.training_log import Take, read_segment
+
+
+def rerun(
+    run: RunDirectory,
+    update: int,
+    *,
+    start: int | None = None,
+    game: GameSpec | None = None,
+    mesh: Mesh | None = None,
+    progress: Callable[[int], None] = lambda update: None,
+) -> Learning:
+    """Returns the learning half as it was at a checkpoint, from its seed and its files alone.
+
+    Every update is made again: this takes as long as the updates of the training did. On the same
+    devices the weights are those of the checkpoint, bit for bit. Nothing is written.
+
+    Args:
+        run: the run.
+        update: of a checkpoint.
+        start: of an earlier checkpoint to begin from; by default the beginning of the run.
+        game: where the game of the run is now; None for where the run has it.
+        mesh: as many devices as the trainer had; by default all local ones.
+        progress: called now and then with the number of updates reached.
+
+    Raises:
+        RunError: the run began before there was a ledger, or a part of it is missing, or it is a
+            copy of a run that began with weights from elsewhere, or `start` is not earlier.
+        CheckpointError: a checkpoint is missing or damaged.
+        RecordError: a file of matches is missing.
+    """
+    cursor = Cursor.from_json(run.checkpoints.metadata(update)["cursor"])
+    if not cursor.segments:
+        raise RunError(f"checkpoint {update} of {run.url} has no ledger")
+    if start is None and run.weights_origin is None and _copies_weights(run):
+        raise RunError(
+            f"{run.url} is a copy of a run that began with weights from elsewhere",
+            hint="make the checkpoints of that run again: the copy does not have its first one",
+        )
+    first = _segments_before(run, start, update)
+    rules = run.make_game(game)
+    settings, _ = read_segment(run, first)
+    config = Config.from_dict(settings)
+    keys = run_keys(config.trainer.seed)
+    learning = Learning(
+        run,
+        make_components(rules, config, learner_mesh=mesh),
+        init_key=keys.init,
+        update_key=keys.update,
+    )
+    if start is None and run.weights_origin is not None:
+        # Not those of the seed: checkpoint 0 has them, and is always kept.
+        start = 0
+    if start is not None:
+        for _ in learning.restore(start):
+            pass
+    for segment in range(first, cursor.segments):
+        of_segment, events = read_segment(run, segment)
+        if of_segment != settings:
+            settings = of_segment
+            learning.change_parts(
+                make_components(rules, Config.from_dict(settings), learner_mesh=mesh)
+            )
+        for event in events:
+            if isinstance(event, Take):
+                learning.take_in(*event, run.matches.get(*event))
+            else:
+                learning.learn(event.updates, time_share=event.time_share)
+            progress(learning.update)
+    if learning.update != update:
+        raise RunError(
+            f"the ledger of {run.url} leads to update {learning.update}, not {update}",
+            hint="the run began before there was a ledger",
+        )
+    return learning
+
+
+def largest_difference(learning: Learning, update: int) -> float:
+    """Returns by how much any number of the train state differs from that of a checkpoint.
+
+    The train state is weights, their average and the optimiser's state; 0 if it is equal bit for
+    bit.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+    """
+    stored = learning.run.checkpoints.load(
+        update, "train_state", learning.components.learner.like()
+    )
+    pairs = zip(jax.tree.leaves(learning.state), jax.tree.leaves(stored), strict=True)
+    return max(
+        float(np.max(np.abs(np.asarray(one, float) - np.asarray(other, float)), initial=0.0))
+        for one, other in pairs
+    )
+
+
+def _segments_before(run: RunDirectory, start: int | None, update: int) -> int:
+    """Returns how many parts of the ledger lie before the checkpoint to begin from."""
+    if start is None:
+        return 0
+    if start >= update:
+        raise RunError(
+            f"checkpoint {update} of {run.url} is to be made again from {start}, which is not "
+            "an earlier one"
+        )
+    return Cursor.from_json(run.checkpoints.metadata(start)["cursor"]).segments
+
+
+def _copies_weights(run: RunDirectory) -> bool:
+    """Returns whether a clone's first weights are not those of its seed: they are not there."""
+    origin = run.document.get("origin", {}).get("origin")
+    while origin is not None:
+        if origin.get("weights_only"):
+            return True
+        origin = origin.get("origin")
+    return False

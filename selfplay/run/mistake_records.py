@@ -1,0 +1,88 @@
+"""Mistakes of a run's checkpoints in solved positions: one small file each, in `RUN/ratings`."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from selfplay.errors import RunError
+from selfplay.run.ratings import FOLDER, result_digest
+from selfplay.store.open import open_store
+from selfplay.store.place import Place
+from selfplay.store.store import Store
+
+_NAME = re.compile(rf"{FOLDER}/[0-9]+-mistakes-[0-9a-f]+\.json")
+
+
+def append_mistakes(
+    run: Place | Store, record: Mapping[str, Any], made: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Adds what one checkpoint did in solved positions: a JSON file.
+
+    The same record given twice is stored once, so a repetition after a restart adds nothing.
+
+    Args:
+        run: the run.
+        record: "update" is required; usual is what `selfplay.arena.MistakeTable.to_dict` returns,
+            with "simulations" and "elapsed_seconds" of training.
+        made: every mistake: how the position was reached, and what was played.
+
+    Returns:
+        Its name in the store.
+
+    Raises:
+        StorageError: the disk is full or refuses the write.
+    """
+    content = {**record, "made": [dict(mistake) for mistake in made]}
+    name = f"{FOLDER}/{int(record['update']):08d}-mistakes-{result_digest([content])}.json"
+    text = json.dumps({**content, "time": time.time()}) + "\n"
+    open_store(run).write_new(name, text.encode())
+    return name
+
+
+def read_mistakes(run: Place | Store) -> list[dict[str, Any]]:
+    """Returns the records of all checkpoints, by update and then time, without single mistakes.
+
+    Raises:
+        RunError: one of the files is damaged.
+    """
+    return [
+        {key: value for key, value in record.items() if key != "made"} for record in _records(run)
+    ]
+
+
+def read_mistake_moves(run: Place | Store) -> list[dict[str, Any]]:
+    """Returns every mistake, each with the "update" of the checkpoint that made it.
+
+    Raises:
+        RunError: one of the files is damaged.
+    """
+    return [
+        {"update": record["update"], **mistake}
+        for record in _records(run)
+        for mistake in record["made"]
+    ]
+
+
+def _records(run: Place | Store) -> list[dict[str, Any]]:
+    store = open_store(run)
+    names = [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
+    records = [record for name in names if (record := _read(store, name))]
+    return sorted(records, key=lambda record: (record["update"], record["time"]))
+
+
+def _read(store: Store, name: str) -> dict[str, Any]:
+    """Returns a record; an empty one if it was removed since it was listed."""
+    try:
+        record: dict[str, Any] = json.loads(store.read(name).decode())
+        # What every reader relies on.
+        _ = record["update"], record["time"], record["phases"], record["made"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, LookupError, TypeError) as error:
+        raise RunError(
+            f"{store.label(name)} is damaged: {error}",
+            hint="remove the file: only this measurement is lost",
+        ) from None
+    return record

@@ -1,0 +1,118 @@
+"""When a process ends by itself, and how it waits for others."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SHORTEST_SECONDS = 0.2
+_LONGEST_SECONDS = 10.0
+
+
+class Lifetime:
+    """Ends a process: when it is asked to, has done enough, or hears of nobody any more.
+
+    Attributes:
+        reason: why it is over; "" while it is not.
+        last_act: what to do where the process is ended from outside before it has left by itself,
+            such as saving finished work; called in another thread, must be quick, may raise.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_matches: int = 0,
+        max_seconds: float = 0.0,
+        idle_exit_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Starts the clock.
+
+        Args:
+            max_matches: played; 0 for no limit.
+            max_seconds: of this process; 0 for no limit.
+            idle_exit_seconds: without a sign of life, see `heard`; 0 for no limit.
+            clock: seconds.
+        """
+        self._max_matches = max_matches
+        self._max_seconds = max_seconds
+        self._idle_exit_seconds = idle_exit_seconds
+        self._clock = clock
+        self._begin = self._heard = clock()
+        self._asked = threading.Event()
+        self._asked_at: float | None = None
+        self.last_act: Callable[[], None] = lambda: None
+        self.matches = 0
+        self.reason = ""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._begin
+
+    def stop(self) -> None:
+        """Asks for the end; from any thread."""
+        if self._asked_at is None:
+            self._asked_at = self._clock()
+        self._asked.set()
+
+    @property
+    def asked_seconds(self) -> float:
+        """Seconds since the end was asked for; 0 if it was not."""
+        return 0.0 if self._asked_at is None else self._clock() - self._asked_at
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the end was asked for."""
+        return self._asked.is_set()
+
+    def heard(self) -> None:
+        """Notes a sign of life of those this process works for."""
+        self._heard = self._clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is time to end."""
+        if self._asked.is_set():
+            self.reason = "asked to stop"
+        elif self._max_matches and self.matches >= self._max_matches:
+            self.reason = f"{self.matches:,} matches are done"
+        elif self._max_seconds and self.elapsed >= self._max_seconds:
+            self.reason = f"{self._max_seconds:g} seconds have passed"
+        elif self._idle_exit_seconds and self._clock() - self._heard >= self._idle_exit_seconds:
+            self.reason = f"nothing was heard for {self._idle_exit_seconds:g} seconds"
+        return bool(self.reason)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits, but not beyond the end."""
+        if self._max_seconds:
+            seconds = min(seconds, max(0.0, self._max_seconds - self.elapsed))
+        if self._idle_exit_seconds:
+            left = self._heard + self._idle_exit_seconds - self._clock()
+            seconds = min(seconds, max(0.0, left))
+        self._asked.wait(seconds)
+
+    def wait_for(
+        self, look: Callable[[], T | None], *, waiting: Callable[[], None] = lambda: None
+    ) -> T | None:
+        """Returns what `look` finds, looking again and again; None if it is over before.
+
+        The pauses grow up to ten seconds, and are drawn at random so that many processes started
+        together do not all look at the same moment.
+
+        Args:
+            look: returns None as long as there is nothing.
+            waiting: called before each pause.
+        """
+        pause = _SHORTEST_SECONDS
+        # At least one look, and a word about the wait, however long it took to get here.
+        while (found := look()) is None:
+            waiting()
+            if self.over:
+                return None
+            self.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(1.5 * pause, _LONGEST_SECONDS)
+        return found

@@ -1,0 +1,283 @@
+"""How much memory a run takes and how many matches suit a device, before anything is compiled."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from selfplay.adapters import HostedGame
+from selfplay.errors import ConfigError
+from selfplay.game import ChanceGame, Game
+from selfplay.inference import multiplications
+from selfplay.machine import host_memory
+from selfplay.networks import Network
+from selfplay.settings import Config
+from selfplay.settings.sections import LearnerConfig, NetworkConfig
+from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES
+
+_NODE_BYTES = 20
+"""Of a tree node without its children: visits, two values, parent, action."""
+
+_CHILD_BYTES = 24
+"""Of each action of a node: child, prior, visits, reward, discount, value."""
+
+_OUTCOME_BYTES = 16
+"""Of each outcome of a chance node: child, probability, visits, value."""
+
+_ACTIVATION_COPIES = 4
+"""Boards of activations that live at once in a forward pass; measured on the built-in tower."""
+
+_BACKWARD_COPIES = 3
+"""Boards that each layer keeps for the backward pass."""
+
+_WEIGHT_BYTES = 4
+
+_ROW_BYTES = 27
+"""Of a position in the replay window, beside state and policy."""
+
+_BASE_BYTES = 600e6
+"""Of a process that does nothing yet: Python, JAX, compiled programs."""
+
+_USABLE_SHARE = 0.9
+
+_SELF_PLAY_SHARE = 0.5
+"""Of what this process may take of an accelerator: no plan knows all that programs need."""
+
+_FEWEST_ACCELERATOR_MATCHES = 64
+_MOST_ACCELERATOR_MATCHES = 1024
+_ACCELERATOR_MATCHES = 256
+"""Where an accelerator does not say how much memory it has."""
+
+_MOST_PLIES = 32
+_CHUNK_MULTIPLICATIONS = 2.5e11
+"""Of the network on one device in one chunk, where it may be long: a second or two in integers."""
+
+_SMALL_NODE = 512
+"""Bytes of a tree node; with so few, rules and tree cost little beside the network."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatchChoice:
+    """How many matches are played side by side on each device, and why so many."""
+
+    count: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.count} matches a device: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """Bytes that a process takes, by what takes them; all devices of the process together.
+
+    Attributes:
+        tree: of the search.
+        activations: of the network in the search.
+        learner: weights, and in a process that learns the optimiser and what an update keeps for
+            its backward pass.
+        replay: the window, in host memory; 0 in a process that does not learn.
+        capacity_device: of the devices together; None if they do not say.
+        capacity_host: of this machine or container; None if it does not say.
+        shared: whether the devices are CPU cores, whose memory is the host's.
+        matches: played side by side.
+        choice: why so many.
+    """
+
+    tree: int
+    activations: int
+    learner: int
+    replay: int
+    capacity_device: int | None
+    capacity_host: int | None
+    shared: bool
+    matches: int
+    choice: str
+
+    @property
+    def device(self) -> int:
+        """Bytes on the devices."""
+        return self.tree + self.activations + self.learner
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, for scripts."""
+        return {**dataclasses.asdict(self), "device": self.device}
+
+    def check(self) -> None:
+        """Raises `ConfigError` if there is not so much memory, before any is taken."""
+        host = self.replay + int(_BASE_BYTES) + (self.device if self.shared else 0)
+        if self.capacity_host is not None and host > _USABLE_SHARE * self.capacity_host:
+            largest = "replay.max_window" if self.replay > self.device else _MATCHES
+            raise ConfigError(
+                f"this run needs about {host / 1e9:.1f} GB of host memory, but there are "
+                f"{self.capacity_host / 1e9:.1f} GB",
+                hint=f"lower {largest}: {self}",
+            )
+        if self.shared or self.capacity_device is None:
+            return
+        if self.device > _USABLE_SHARE * self.capacity_device:
+            raise ConfigError(
+                f"this run needs about {self.device / 1e9:.1f} GB on its devices, but they have "
+                f"{self.capacity_device / 1e9:.1f} GB",
+                hint=f"lower {_MATCHES}: {self}",
+            )
+
+    def __str__(self) -> str:
+        parts = {
+            f"search tree of {self.matches} matches": self.tree,
+            "network": self.activations,
+            "updates" if self.replay else "weights": self.learner,
+            "replay window": self.replay,
+        }
+        sizes = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
+        return f"{sizes} ({self.choice})"
+
+
+_MATCHES = "rollout.matches_per_device"
+
+
+def plan_memory(
+    game: Game[Any], network: Network, config: Config, *, learns: bool = True
+) -> MemoryPlan:
+    """Returns what a process of a run takes; compiles and allocates nothing.
+
+    Args:
+        game: the rules.
+        network: what `config` describes.
+        config: the settings.
+        learns: whether it makes updates; a worker has neither an optimiser nor a replay window.
+    """
+    devices = jax.local_devices()
+    choice = choose_matches(game, network, config)
+    matches = choice.count * len(devices)
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    shared = devices[0].platform == "cpu"
+    return MemoryPlan(
+        tree=matches * _tree_bytes(game, config),
+        activations=matches * board_bytes(network, config.network) * _ACTIVATION_COPIES,
+        learner=_learner_bytes(network, config.network, config.learner, len(devices))
+        if learns
+        else _WEIGHT_BYTES * network.num_weights() * len(devices),
+        replay=_replay_bytes(game, state, config.replay.max_window) if learns else 0,
+        capacity_device=None if shared else _device_memory(devices),
+        capacity_host=host_memory(),
+        shared=shared,
+        matches=matches,
+        choice=str(choice),
+    )
+
+
+def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchChoice:
+    """Returns how many matches each device of this process plays: as set, or what suits it.
+
+    Small kernels, one after the other, leave an accelerator idle unless there is much to do in
+    each: it gets as many matches as fit into half of what updates leave, up to 1024; a power of
+    two. Beyond that games take ever longer to end, and their data comes ever later.
+    """
+    asked = config.rollout.matches_per_device
+    if asked:
+        return MatchChoice(count=asked, reason=f"{_MATCHES} says so")
+    devices = jax.local_devices()
+    platform = devices[0].platform
+    if platform == "cpu":
+        return MatchChoice(count=CPU_MATCHES, reason="the usual number for CPU cores")
+    capacity = _device_memory(devices[:1])
+    if capacity is None:
+        return MatchChoice(
+            count=_ACCELERATOR_MATCHES, reason=f"the {platform} does not say what memory it has"
+        )
+    match = _tree_bytes(game, config)
+    match += board_bytes(network, config.network) * _ACTIVATION_COPIES
+    learner = _learner_bytes(network, config.network, config.learner, len(devices)) // len(devices)
+    room = int(_SELF_PLAY_SHARE * (_USABLE_SHARE * capacity - learner))
+    fitting = max(1, room // match)
+    power = 2 ** (fitting.bit_length() - 1)
+    count = min(max(power, _FEWEST_ACCELERATOR_MATCHES), _MOST_ACCELERATOR_MATCHES)
+    limit = "as many as fit into half of it"
+    if count != power:
+        limit = "which has room for more" if count < power else "fewer would leave it idle"
+    return MatchChoice(
+        count=count,
+        reason=f"{_size(match)} each on a {platform} with {_size(capacity)}, {limit}",
+    )
+
+
+def choose_plies(game: Game[Any], network: Network, config: Config, kind: str) -> int:
+    """Returns how many plies a chunk plays: as set, or what suits what computes the network.
+
+    ONNX Runtime computes no position twice with the same weights, and what a search asks for the
+    next one asks again: a chunk of 32 plies computes about a fifth less than four of 8, and loads
+    new weights once. It is so long only where it is over soon, for new weights come with the
+    next: if the network is what takes the time, and a small one.
+
+    Args:
+        game: the rules.
+        network: what `config` describes.
+        config: the settings, with the number of matches that was chosen.
+        kind: "xla", "onnx" or "onnx-int8".
+    """
+    rollout = config.rollout
+    if rollout.plies_per_chunk:
+        return rollout.plies_per_chunk
+    node = _tree_bytes(game, config) // (config.search.num_simulations + 1)
+    if kind == "xla" or node > _SMALL_NODE or isinstance(game, HostedGame):
+        return CHUNK_PLIES
+    ply = rollout.matches_per_device * config.search.num_simulations * multiplications(network)
+    fitting = max(1, int(_CHUNK_MULTIPLICATIONS / max(ply, 1)))
+    return min(max(CHUNK_PLIES, 2 ** (fitting.bit_length() - 1)), _MOST_PLIES)
+
+
+def tree_bytes(
+    num_actions: int, num_simulations: int, state_bytes: int, num_outcomes: int = 0
+) -> int:
+    """Returns the bytes of the search tree of one match: a node per simulation, and the root."""
+    # A position is the state and its ply. Each simulation may add one chance node.
+    node = _NODE_BYTES + _CHILD_BYTES * num_actions + _OUTCOME_BYTES * num_outcomes
+    return (num_simulations + 1) * (node + state_bytes + 4)
+
+
+def _tree_bytes(game: Game[Any], config: Config) -> int:
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
+    return tree_bytes(game.num_actions, config.search.num_simulations, _bytes(state), outcomes)
+
+
+def board_bytes(network: Network, config: NetworkConfig) -> int:
+    """Returns the bytes of the activations of one layer for one position."""
+    cells = math.prod(network.observation_shape[:2]) if len(network.observation_shape) == 3 else 1
+    return 4 * cells * max(config.channels, network.observation_shape[-1])
+
+
+def _learner_bytes(
+    network: Network, config: NetworkConfig, learner: LearnerConfig, devices: int
+) -> int:
+    layers = 2 * config.blocks + 2
+    samples = math.ceil(learner.batch_size / learner.micro_batches / devices) * devices
+    # Weights, average, two moments and the gradient, whole on every device.
+    weights = 5 * _WEIGHT_BYTES * network.num_weights() * devices
+    return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
+
+
+def _replay_bytes(game: Game[Any], state: PyTree, window: int) -> int:
+    targets = jax.eval_shape(game.auxiliary_targets, state, state)
+    states = _bytes(state) * (2 if targets else 1)
+    # Up to 128 actions of the policy with their shares.
+    return window * (states + 8 * min(game.num_actions, 128) + _ROW_BYTES)
+
+
+def _device_memory(devices: list[Any]) -> int | None:
+    limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
+    return sum(limits) or None
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _size(count: int) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

@@ -1,0 +1,328 @@
+"""The playing half of a run: matches in progress, chunk after chunk."""
+
+import contextlib
+import operator
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from selfplay.checkpoints import Checkpoints
+from selfplay.inference import Agreement, Counts
+from selfplay.records import MatchCollector, MatchRecord, Provenance
+from selfplay.records.collect import PliesLike
+from selfplay.replay.blame import broken_by, looks_strange
+from selfplay.runtime.components import Components
+from selfplay.runtime.trace import Trace
+
+_CALIBRATION_GROWTH = 1.2
+_CALIBRATION_UPDATES = 20
+_NEVER = sys.maxsize
+
+
+class Chunks:
+    """Chunk after chunk of the same matches, with weights that may change in between.
+
+    Attributes:
+        parts: what plays.
+        matches: where the matches stand.
+        iteration: chunks played.
+        trace: is told before every chunk, where somebody wants to see what takes the time.
+    """
+
+    def __init__(
+        self, components: Components, *, start_key: Key[Array, ""], play_key: Key[Array, ""]
+    ) -> None:
+        """Starts all matches at their first position.
+
+        Args:
+            parts: made from a game and a config.
+            start_key: decides how the first matches start; consumed.
+            play_key: decides the rest; consumed.
+        """
+        self.components = components
+        # What others have measured does not count here.
+        components.inference.ranges = None
+        self.matches: Any = components.player.start(key=start_key)
+        self.iteration = 0
+        self.trace: Trace | None = None
+        self._play_key = play_key
+        self._loaded: tuple[int | None, PyTree] | None = None
+        self._counts = Counts(asked=0, computed=0)
+
+    def play(self, weights: PyTree, *, version: int | None = None) -> PliesLike:
+        """Plays a chunk in every match; returns what was played, on the host, leaves [T, B, ...].
+
+        Args:
+            weights: for the evaluator.
+            version: names them: what was loaded last under that name is used again; None to load
+                them anew.
+        """
+        plies: PliesLike = jax.device_get(self.begin(weights, version=version))
+        return plies
+
+    def begin(self, weights: PyTree, *, version: int | None = None) -> Any:
+        """Does as `play`, but returns at once: `Plies` that are still being played."""
+        if self.trace is not None:
+            self.trace.step()
+        if self._loaded is None or version is None or self._loaded[0] != version:
+            self.unload()
+            self._loaded = (version, self.components.inference.load(weights))
+        key = jax.random.fold_in(self._play_key, self.iteration)
+        player = self.components.player
+        self.matches, plies = player.play(self._loaded[1], self.matches, key=key)
+        self.iteration += 1
+        return plies
+
+    def wait(self) -> None:
+        """Returns once nothing is being played on the devices."""
+        jax.block_until_ready(self.matches)
+
+    def close(self) -> None:
+        """Waits likewise, whatever comes of it: no process may end while a program asks for it."""
+        with contextlib.suppress(RuntimeError):
+            self.wait()
+
+    def calibrate(self) -> Agreement | None:
+        """Measures what an integer network needs to know, on what the loaded weights have seen.
+
+        It holds from the next chunk on. Returns None if nothing was measured.
+        """
+        found = (
+            None if self._loaded is None else self.components.inference.calibrate(self._loaded[1])
+        )
+        if found is not None:
+            self.unload()
+        return found
+
+    def unload(self) -> None:
+        """Gives the loaded weights back: the next chunk loads some, whatever their version."""
+        if self._loaded is not None:
+            if self.components.inference.kind != "xla":
+                # What is being played may still ask for them.
+                self.wait()
+            self._counts = self.counts
+            self.components.inference.release(self._loaded[1])
+        self._loaded = None
+
+    @property
+    def counts(self) -> Counts:
+        """Positions that searches asked for so far, and those that were computed."""
+        if self._loaded is None:
+            return self._counts
+        newest = self.components.inference.counts(self._loaded[1])
+        return Counts(*map(operator.add, self._counts, newest))
+
+    @property
+    def simulations(self) -> int:
+        """Simulations in one chunk."""
+        player = self.components.player
+        per_ply = self.components.config.search.num_simulations
+        return player.num_matches * player.config.plies_per_chunk * per_ply
+
+
+class _Chunk(NamedTuple):
+    """What was played, or is still being played, with the weights of an update."""
+
+    plies: PliesLike
+    update: int
+
+
+class Playing(Chunks):
+    """Plays matches with whatever weights it is given; every process that plays has one.
+
+    It is one chunk ahead: while the host sorts out and stores what was played, the devices play on.
+
+    Attributes:
+        collector: the plies of the matches in progress.
+        agreement: of the integer network with the float one, at the last calibration.
+    """
+
+    def __init__(
+        self,
+        components: Components,
+        provenance: Provenance,
+        *,
+        start_key: Key[Array, ""],
+        play_key: Key[Array, ""],
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Starts all matches at their first position.
+
+        Args:
+            parts: made from the run's game and config.
+            provenance: what the records say of their origin.
+            start_key: decides how the first matches start; consumed.
+            play_key: decides the rest; consumed.
+            say: is told how well an integer network agrees with the float one.
+        """
+        super().__init__(components, start_key=start_key, play_key=play_key)
+        self._say = say
+        self._start_key = start_key
+        self.collector = MatchCollector(provenance, components.player.num_matches)
+        self._calibrate_at = 0 if components.inference.kind == "onnx-int8" else _NEVER
+        self._begun: _Chunk | None = None
+        self.agreement: Agreement | None = None
+
+    def chunk(self, weights: PyTree, *, update: int, sequence: int) -> list[MatchRecord]:
+        """Begins a chunk in every match and returns the matches that ended in the one before.
+
+        Around a calibration there is none before: then it returns what ended in this one.
+
+        Args:
+            weights: for the evaluator; they may differ from call to call.
+            update: number of the updates behind them.
+            sequence: of the file the finished matches will be written to.
+        """
+        due = update >= self._calibrate_at
+        if due and self._begun is not None:
+            return self.rest(sequence=sequence)
+        # A calibration sees the positions of one chunk, whatever this process played before.
+        chunk = _Chunk(self.begin(weights, version=None if due else update), update)
+        if due:
+            finished = self._collect(chunk, sequence)
+            self._calibrate(update)
+            return finished
+        before, self._begun = self._begun, chunk
+        return [] if before is None else self._collect(before, sequence)
+
+    @property
+    def chunks_done(self) -> int:
+        """Chunks played and looked at."""
+        return self.iteration - (self._begun is not None)
+
+    def rest(self, *, sequence: int) -> list[MatchRecord]:
+        """Returns the matches that ended in the chunk that was begun, and begins no other.
+
+        Args:
+            sequence: of the file they will be written to.
+        """
+        before, self._begun = self._begun, None
+        return [] if before is None else self._collect(before, sequence)
+
+    def _collect(self, chunk: _Chunk, sequence: int) -> list[MatchRecord]:
+        plies: PliesLike = jax.device_get(chunk.plies)
+        finished = self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
+        # After it was restored with another number of matches: see `restore`.
+        self._fit_collector()
+        for match in finished:
+            broken = broken_by(self.components.game, match) if looks_strange(match) else None
+            if broken is not None:
+                raise broken
+        return finished
+
+    def _fit_collector(self) -> None:
+        if self.collector.num_matches != self.components.player.num_matches:
+            self.collector.resize(self.components.player.num_matches)
+
+    def _calibrate(self, update: int) -> None:
+        """Measures what an integer network needs to know, again and again as the network learns."""
+        found = self.calibrate()
+        if found is None:
+            return
+        if self.agreement is None or found.good != self.agreement.good:
+            use = "plays in int8" if found.good else "plays in float32, because int8 is too far off"
+            self._say(f"{use}, beside float32: {found}")
+        self.agreement = found
+        # Fresh weights change much; later ones ever less.
+        self._calibrate_at = int(update * _CALIBRATION_GROWTH) + _CALIBRATION_UPDATES
+
+    def change_parts(self, components: Components, provenance: Provenance) -> None:
+        """Goes on with the same matches under other settings of search or chunk.
+
+        Args:
+            parts: of the same game, with as many matches at once.
+            provenance: what records say from now on.
+        """
+        self.unload()
+        components.inference.ranges = self.components.inference.ranges
+        self.components = components
+        self.collector.provenance = provenance
+
+    def items(self) -> dict[str, PyTree]:
+        """Returns everything that changes, for a checkpoint."""
+        collector: PyTree = self.collector.state()
+        ranges = self.components.inference.ranges
+        begun: PyTree = {}
+        if self._begun is not None:
+            plies = dict(vars(jax.device_get(self._begun.plies)))
+            begun = {"begun": {"update": np.int64(self._begun.update), "plies": plies}}
+        return {
+            "matches": jax.device_get(self.matches),
+            "self_play": {
+                "num_matches": np.int32(self.components.player.num_matches),
+                "collector": collector,
+                "calibrate_at": np.int64(self._calibrate_at),
+                "ranges": np.zeros((0, 2), np.float32) if ranges is None else ranges,
+                **begun,
+            },
+        }
+
+    @property
+    def must_settle(self) -> bool:
+        """Whether the chunk that was begun is of another number of matches.
+
+        Then the caller asks for its `rest` before anything else is played or saved.
+        """
+        return self.collector.num_matches != self.components.player.num_matches
+
+    def restore(self, checkpoints: Checkpoints, update: int, *, iteration: int) -> str:
+        """Goes on with the matches of a checkpoint; returns what could not go on, or "".
+
+        Where the number of matches is another one now, the first ones go on; what was finished in
+        a chunk that was begun is not lost: see `must_settle`.
+
+        Args:
+            checkpoints: of the run.
+            update: which one.
+            iteration: chunks played by then.
+        """
+        self.iteration = iteration
+        player = self.components.player
+        fresh = jax.random.fold_in(self._start_key, iteration)
+        if "self_play" not in checkpoints.metadata(update)["items"]:
+            # Of a trainer that others play for, or what a run begins with.
+            self.matches = player.start(key=fresh)
+            return f"checkpoint {update} holds no matches in progress: new ones begin"
+        stored = checkpoints.load(update, "self_play")
+        if len(stored.get("ranges", ())):
+            self.components.inference.ranges = stored["ranges"]
+            self._calibrate_at = int(stored["calibrate_at"])
+        before, now = int(stored["num_matches"]), player.num_matches
+        if before < now:
+            self.matches = player.start(key=fresh)
+        like = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((before, *leaf.shape[1:]), leaf.dtype), self.matches
+        )
+        self.matches = _first_of(checkpoints.load(update, "matches", like), self.matches)
+        self.collector.restore(stored["collector"])
+        if "begun" in stored:
+            plies = types.SimpleNamespace(**stored["begun"]["plies"])
+            self._begun = _Chunk(plies, int(stored["begun"]["update"]))
+        else:
+            self._fit_collector()
+        if before == now:
+            return ""
+        rest = f"{now - before} new ones begin" if before < now else f"{before - now} are dropped"
+        return (
+            f"{now} matches are played at once now, not {before}: {min(before, now)} of those in "
+            f"progress go on, {rest}"
+        )
+
+
+def _first_of(old: PyTree, new: PyTree) -> PyTree:
+    """Returns `new` with its first rows replaced by those of `old`, laid out as `new` is."""
+
+    def replaced(old: Any, new: Any) -> Any:
+        rows = old[: len(new)]
+        if len(old) < len(new):
+            # Not of NumPy, which has no keys: a state may hold some.
+            rows = jnp.concatenate([rows, jax.device_get(new[len(old) :])])
+        return jax.device_put(rows, new.sharding)
+
+    return jax.tree.map(replaced, old, new)

@@ -1,0 +1,261 @@
+"""Where the news of a process goes: screen, heartbeat, monitor, TensorBoard."""
+
+import collections
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from selfplay.errors import StorageError
+from selfplay.records import MatchRecord
+from selfplay.run import RunDirectory, remove_heartbeat, write_heartbeat
+from selfplay.runtime.compilations import Compilations, watch_compilations
+from selfplay.runtime.meter import Meter
+from selfplay.store.files import storage_errors
+from selfplay.telemetry import Monitor, Progress, Reporter, TensorBoardWriter
+
+_HEARTBEAT_SECONDS = 5.0
+_LONGEST_SILENCE_SECONDS = 20.0
+_LEAVING_SECONDS = 2.0
+_TENSORBOARD_SECONDS = 10.0
+_UPLOAD_SECONDS = 30.0
+_RECENT_MATCHES = 400
+_BEAT_FIELDS = (
+    "update",
+    "matches",
+    "positions",
+    "elapsed_seconds",
+    "matches_per_second",
+    "positions_per_second",
+    "simulations_per_second",
+    "updates_per_second",
+    "reuse",
+    "window_positions",
+    "window_age_updates",
+    "mean_length",
+    "recent_matches",
+    "truncated_share",
+    "learning_rate",
+    "gradient_norm",
+    "losses",
+    "results",
+    "phases",
+    "waiting_seconds",
+    "starved_seconds",
+    "backlog_positions",
+    "damaged_files",
+    "data_age_seconds",
+    "staleness_updates",
+    "checkpoint_age_seconds",
+)
+
+
+class HeartbeatWriter:
+    """Says that a process is alive, and how it is doing: to the run and to its monitor.
+
+    A heartbeat that cannot be written is not worth an end: the next one may be. While JAX compiles
+    the main loop cannot speak: a thread then repeats its last words, as long as the monitor finds
+    the process healthy.
+
+    Attributes:
+        monitor: hears what heartbeats say.
+        compilations: of this process, since the heart was made.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        monitor: Monitor,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Says nothing yet.
+
+        Args:
+            run: gets heartbeats.
+            monitor: hears the same; it knows role and id.
+            say: is told what people should know at once.
+        """
+        self._run = run
+        self.monitor = monitor
+        self.compilations = Compilations()
+        self._say = say
+        self._errors = 0
+        self._last: dict[str, Any] = {}
+        self._written_at = time.monotonic()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        watch_compilations(monitor)
+        # It does not keep alive what nobody uses any more.
+        self._keeper = threading.Thread(
+            target=_keep, args=(weakref.ref(self), self._closing), name="heart", daemon=True
+        )
+        self._keeper.start()
+
+    def beat(self, fields: Mapping[str, Any], **unwritten: Any) -> None:
+        """Writes a heartbeat.
+
+        Args:
+            fields: anything JSON can hold.
+            unwritten: more for the monitor alone.
+        """
+        if publisher := self.compilations.publisher():
+            self._say(publisher)
+        fields = {**fields, **self.compilations.fields()}
+        self.monitor.update({**fields, **unwritten, "store_errors": self._errors})
+        health = self.monitor.health
+        self._write({**fields, "state": health.state, "ready": health.ready})
+
+    def repeat(self) -> None:
+        """Writes the last heartbeat again if the process compiles and has been silent for long."""
+        health = self.monitor.health
+        silent = time.monotonic() - self._written_at
+        if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:
+            self._write({**self._last, "state": health.state, "ready": health.ready})
+
+    def _write(self, spoken: dict[str, Any]) -> None:
+        with self._lock:
+            if self._closing.is_set():
+                return
+            self._last, self._written_at = spoken, time.monotonic()
+            try:
+                write_heartbeat(self._run.store, self.monitor.role, self.monitor.id, spoken)
+            except StorageError as error:
+                self._errors += 1
+                self.monitor.event("heartbeat_failed", str(error), level="warning")
+
+    def stop(self) -> None:
+        """Says that the process has ended as it should."""
+        self._closing.set()
+        # Not longer: a store that does not answer must not hold up the end.
+        self._keeper.join(_LEAVING_SECONDS)
+        with contextlib.suppress(StorageError):
+            remove_heartbeat(self._run.store, self.monitor.role, self.monitor.id)
+
+
+def _keep(heartbeat: "weakref.ref[HeartbeatWriter]", closing: threading.Event) -> None:
+    while not closing.wait(_HEARTBEAT_SECONDS):
+        if (one := heartbeat()) is None:
+            return
+        one.repeat()
+        del one
+
+
+class ProgressPublisher:
+    """Tells everybody who listens to a trainer, each as often as it needs to hear."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        heartbeat: HeartbeatWriter,
+        reporter: Reporter,
+        *,
+        resume_at: int | None,
+    ) -> None:
+        """Opens the event files.
+
+        Args:
+            run: gets event files.
+            heart: writes heartbeats.
+            reporter: the screen or log.
+            resume_at: update of the checkpoint this session goes on from, if any.
+        """
+        self._run = run
+        self._heartbeat = heartbeat
+        self._reporter = reporter
+        with storage_errors(run.tensorboard_path):
+            self._board = TensorBoardWriter(run.tensorboard_path, resume_at=resume_at)
+        self._next_beat = 0.0
+        self._next_point = self._next_upload = 0.0
+        self._suspends = False
+
+    def tell(self, progress: Progress, meter: Meter, *, suspends: bool = False) -> None:
+        """Shows `progress`; writes heartbeat and event files if it is time.
+
+        Args:
+            progress: the snapshot.
+            meter: has the time.
+            suspends: whether workers are to rest now; a change is told at once.
+        """
+        self._reporter.update(progress)
+        now = meter.elapsed
+        self._heartbeat.monitor.state(progress.state, ready=True)
+        if now >= self._next_beat or suspends != self._suspends:
+            self._suspends = suspends
+            fields = {name: getattr(progress, name) for name in _BEAT_FIELDS}
+            fields["checkpoint"] = fields["newest_checkpoint"] = progress.last_checkpoint
+            fields |= {f"{reason}_matches": count for reason, count in progress.left_out.items()}
+            fields["suspends"] = suspends
+            mistakes = {one.plies: one.share for one in progress.mistakes}
+            self._heartbeat.beat(fields, strength=progress.strength, mistakes=mistakes)
+            self._next_beat = now + _HEARTBEAT_SECONDS
+        if now >= self._next_point and progress.losses:
+            with storage_errors(self._run.tensorboard_path):
+                self._board.write(progress)
+                if now >= self._next_upload:
+                    self._next_upload = now + _UPLOAD_SECONDS
+                    self._run.publish_files("tensorboard")
+            self._next_point = now + _TENSORBOARD_SECONDS
+
+    def close(self, progress: Progress) -> None:
+        """Writes the last point and says that this process has ended."""
+        self._reporter.update(progress)
+        self._heartbeat.stop()
+        with storage_errors(self._run.tensorboard_path):
+            with contextlib.closing(self._board):
+                if progress.losses:
+                    self._board.write(progress)
+            self._run.publish_files("tensorboard")
+
+
+class RecentMatches:
+    """What the newest matches were like."""
+
+    def __init__(self) -> None:
+        """Starts with none."""
+        self._matches: collections.deque[tuple[int, float, bool]] = collections.deque(
+            maxlen=_RECENT_MATCHES
+        )
+
+    def add(self, matches: Sequence[MatchRecord]) -> None:
+        """Takes in matches, the newest last."""
+        self._matches.extend((match.plies, match.returns[0], match.truncated) for match in matches)
+
+    @property
+    def count(self) -> int:
+        """How many matches the numbers below are of."""
+        return len(self._matches)
+
+    @property
+    def mean_length(self) -> float | None:
+        """Mean plies of a match, None before the first."""
+        return float(np.mean([plies for plies, *_ in self._matches])) if self._matches else None
+
+    @property
+    def truncated_share(self) -> float | None:
+        """Share of matches that `max_plies` ended, None before the first."""
+        return float(np.mean([cut for *_, cut in self._matches])) if self._matches else None
+
+    @property
+    def results(self) -> Mapping[str, float]:
+        """Shares of "first" and "second" player wins and of "draw"; empty before the first."""
+        if not self._matches:
+            return {}
+        results = np.array([result for _, result, _ in self._matches])
+        return {
+            "first": float((results > 0).mean()),
+            "draw": float((results == 0).mean()),
+            "second": float((results < 0).mean()),
+        }
+
+    def fields(self) -> dict[str, Any]:
+        """Returns all of it, as heartbeats and checkpoints hold it."""
+        return {
+            "recent_matches": self.count,
+            "mean_length": self.mean_length,
+            "results": dict(self.results),
+            "truncated_share": self.truncated_share,
+        }

@@ -1,0 +1,121 @@
+"""The settings of a run: one frozen dataclass per section, all of them in `Config`."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from selfplay.errors import ConfigError
+from selfplay.settings.sections import (
+    EvaluationConfig,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    RolloutConfig,
+    SearchConfig,
+    StorageConfig,
+    TrainerConfig,
+)
+from selfplay.settings.values import convert, not_a_setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Every setting of a run, by section."""
+
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+    rollout: RolloutConfig = dataclasses.field(default_factory=RolloutConfig)
+    replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)
+    learner: LearnerConfig = dataclasses.field(default_factory=LearnerConfig)
+    trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    storage: StorageConfig = dataclasses.field(default_factory=StorageConfig)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns plain values by section and key; tuples become lists, as in JSON and TOML."""
+        return {
+            section: {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in dataclasses.asdict(getattr(self, section)).items()
+            }
+            for section in SECTIONS
+        }
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
+        """Returns the config with these settings; what is not named keeps its default.
+
+        Raises:
+            ConfigError: an unknown section or key, a value of the wrong type or out of range.
+        """
+        return cls().updated(settings)
+
+    def updated(self, settings: Mapping[str, Any]) -> "Config":
+        """Returns this config with `settings` (section to key to value) laid over it.
+
+        Raises:
+            ConfigError: an unknown section or key, a value of the wrong type or out of range.
+        """
+        sections = {
+            section: dataclasses.replace(getattr(self, section), **values)
+            for section, values in typed(settings).items()
+        }
+        return dataclasses.replace(self, **sections)
+
+
+SECTIONS: dict[str, type] = {
+    field.name: field.default_factory  # type: ignore[misc]
+    for field in dataclasses.fields(Config)
+}
+"""Section names and their dataclasses, in order."""
+
+KEYS: dict[str, dict[str, Any]] = {
+    section: {field.name: field.type for field in dataclasses.fields(kind)}
+    for section, kind in SECTIONS.items()
+}
+"""Section to key to annotated type."""
+
+
+WORKER_KEYS = ("matches_per_device", "plies_per_chunk")
+"""Settings of `rollout` that each worker may choose for its machine."""
+
+
+def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns `settings` with every name known and every value of its setting's type.
+
+    Raises:
+        ConfigError: an unknown section or key, or a value of the wrong type.
+    """
+    for section, values in settings.items():
+        if section not in KEYS:
+            raise not_a_setting(section, KEYS)
+        if not isinstance(values, Mapping):
+            raise ConfigError(
+                f"{section} is {values!r}, but must be a table of settings",
+                hint=f"write {section}.KEY = VALUE, or a [{section}] table",
+            )
+        for key in values:
+            if key not in KEYS[section]:
+                raise not_a_setting(f"{section}.{key}", KEYS)
+    return {
+        section: {
+            key: convert(f"{section}.{key}", value, KEYS[section][key])
+            for key, value in values.items()
+        }
+        for section, values in settings.items()
+    }
+
+
+def settings_hash(config: Config) -> str:
+    """Returns 12 hex digits that name the settings matches are made with: search and rollout.
+
+    How many matches a machine plays at once is its own business and not among them.
+    """
+    settings = config.to_dict()
+    rollout = {key: value for key, value in settings["rollout"].items() if key not in WORKER_KEYS}
+    # Nor is what computes the network there.
+    search = {key: value for key, value in settings["search"].items() if key != "inference"}
+    made_with = json.dumps({"search": search, "rollout": rollout}, sort_keys=True)
+    return hashlib.sha256(made_with.encode()).hexdigest()[:12]

@@ -1,0 +1,26 @@
+"""Settings of `[storage]`: how much a run may store."""
+
+import dataclasses
+
+from selfplay.configuration import check_range
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StorageConfig:
+    """How much a run may store.
+
+    Attributes:
+        max_match_bytes: of all files of matches, at least 0; 0 for no limit. Above it the oldest
+            files are removed when a checkpoint is written, but never one that is not learnt from
+            yet or still in the replay window.
+        max_bytes: of the whole run, at least 0; 0 for no limit. Old files of matches, refused
+            files, event files, parts of the ledger and evaluations are removed when a checkpoint
+            is written, early enough to stay below it until the next one.
+    """
+
+    max_match_bytes: int = 0
+    max_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("storage.max_match_bytes", self.max_match_bytes, low=0)
+        check_range("storage.max_bytes", self.max_bytes, low=0)

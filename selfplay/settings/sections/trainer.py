@@ -1,0 +1,64 @@
+"""Settings of `[trainer]`: how long to train and what is kept."""
+
+import dataclasses
+
+from selfplay.configuration import check_range
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerConfig:
+    """How long to train, how often each position is used, and what is kept.
+
+    Attributes:
+        reuse: training samples drawn per new position, above 0. The one ratio that matters.
+        checkpoint_seconds: a checkpoint is written when this many seconds have passed since the
+            last, above 0.
+        checkpoint_updates: a checkpoint is also written every so many updates, at least 0; 0 to
+            go by time only. Unlike time this is the same in every repetition.
+        keep_checkpoints: how many of the newest checkpoints are kept, at least 1.
+        pinned_every_updates: checkpoints at multiples of this are written and never removed, at
+            least 0; 0 pins none.
+        seed: of everything random in the run, at least 0.
+        minutes: planned length, at least 0; 0 for no limit by time. Learning-rate schedules and
+            the end of training follow it.
+        updates: planned length in updates, at least 0; 0 for no limit by updates.
+        max_staleness: matches of other processes that ended with a checkpoint more updates old
+            than this are counted and left out, at least 0; 0 for no limit.
+        max_backlog: positions taken in whose updates are not made yet, at least 1: with more,
+            the trainer takes in no further ones and workers rest until it has caught up.
+        suspend_workers: whether workers rest while the trainer makes updates, which it then does
+            in bursts: for one accelerator that all of them share.
+        any_settings: whether matches made with other settings of search and rollout are learnt
+            from too, as in training on stored matches of other runs.
+    """
+
+    reuse: float = 4.0
+    checkpoint_seconds: float = 60.0
+    checkpoint_updates: int = 0
+    keep_checkpoints: int = 10
+    pinned_every_updates: int = 0
+    seed: int = 0
+    minutes: float = 0.0
+    updates: int = 0
+    max_staleness: int = 20_000
+    max_backlog: int = 20_000
+    suspend_workers: bool = False
+    any_settings: bool = False
+
+    def __post_init__(self) -> None:
+        check_range("trainer.reuse", self.reuse, above=0)
+        check_range("trainer.checkpoint_seconds", self.checkpoint_seconds, above=0)
+        check_range("trainer.checkpoint_updates", self.checkpoint_updates, low=0)
+        check_range("trainer.keep_checkpoints", self.keep_checkpoints, low=1)
+        check_range("trainer.pinned_every_updates", self.pinned_every_updates, low=0)
+        check_range("trainer.seed", self.seed, low=0, high=2**32 - 1)
+        check_range("trainer.minutes", self.minutes, low=0)
+        check_range("trainer.updates", self.updates, low=0)
+        check_range("trainer.max_staleness", self.max_staleness, low=0)
+        check_range("trainer.max_backlog", self.max_backlog, low=1)
+
+    def checkpoint_due(self, update: int, seconds: float) -> bool:
+        """Returns whether to write a checkpoint after `update`, `seconds` after the last one."""
+        steps = (self.checkpoint_updates, self.pinned_every_updates)
+        on_step = any(step > 0 and update % step == 0 for step in steps)
+        return on_step or seconds >= self.checkpoint_seconds

@@ -1,0 +1,139 @@
+"""A store in a bucket, through fsspec: s3:// (and what speaks its protocol) and gs://."""
+
+import contextlib
+import datetime
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from selfplay.errors import StorageError
+from selfplay.store.blob_series import BlobSeries
+from selfplay.store.place import scheme_of
+from selfplay.store.store import Entry, Store, check_name, require, unreachable
+
+_TIMES = ("LastModified", "updated", "mtime", "created")
+
+
+class BucketStore(Store):
+    """Each blob an object: one request writes it, and there is no other way to write.
+
+    Credentials and the address of the server come from where the libraries look for them, such as
+    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the default credentials of
+    Google Cloud.
+    """
+
+    poll_seconds = 1.0
+
+    def __init__(self, url: str) -> None:
+        """Takes scheme://BUCKET/PREFIX; sends nothing yet."""
+        fsspec = require("fsspec", "s3", url)
+        self.url = url.rstrip("/")
+        # It prints the traceback of every error that it raises as well.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+        with unreachable(self.url, Exception):
+            # What other processes write must be seen: nothing is cached.
+            self._files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        self._root = root.rstrip("/")
+
+    def read(self, name: str) -> bytes:
+        path = self._at(name)
+        with unreachable(self.url, Exception):
+            data = self._files.cat_file(path)
+        return bytes(data)
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self._at(name)
+        with self._writing():
+            self._files.pipe_file(path, data)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        # Asked first as well, for servers that ignore the condition.
+        if self.exists(name):
+            return False
+        try:
+            with self._writing():
+                self._files.pipe_file(self._at(name), data, mode="create")
+        except StorageError:
+            # What a server answers to a condition that fails varies.
+            if self.exists(name):
+                return False
+            raise
+        return True
+
+    def exists(self, name: str) -> bool:
+        path = self._at(name)
+        with unreachable(self.url, Exception):
+            try:
+                if hasattr(self._files, "call_s3"):
+                    # One request; `info` would go on to ask whether it is a folder.
+                    bucket, key, _ = self._files.split_path(path)
+                    self._files.call_s3("head_object", Bucket=bucket, Key=key)
+                    return True
+                return bool(self._files.info(path)["type"] == "file")
+            except FileNotFoundError:
+                return False
+
+    def entries(self, folder: str = "") -> list[Entry]:
+        with unreachable(self.url, Exception):
+            found = self._files.find(self._under(folder), detail=True)
+        blobs = ((path.removeprefix(f"{self._root}/"), info) for path, info in found.items())
+        return sorted(
+            (
+                Entry(name=name, bytes=int(info["size"]), time=_time(info))
+                for name, info in blobs
+                if name and not any(part.startswith(".") for part in name.split("/"))
+            ),
+            key=lambda entry: entry.name,
+        )
+
+    def folders(self, folder: str = "") -> list[str]:
+        with unreachable(self.url, Exception):
+            try:
+                found = self._files.ls(self._under(folder), detail=True)
+            except FileNotFoundError:
+                return []
+        return sorted(
+            info["name"].rstrip("/").rpartition("/")[2]
+            for info in found
+            if info["type"] == "directory"
+        )
+
+    def delete(self, name: str) -> None:
+        path = self._at(name)
+        with unreachable(self.url, Exception), contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(path)
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{check_name(name)}"
+
+    def _under(self, folder: str) -> str:
+        # With the slash, so that the folder "a" does not include "ab".
+        return f"{self._root}/{folder}/" if folder else f"{self._root}/"
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with unreachable(self.url, Exception):
+                yield
+        except FileNotFoundError:
+            bucket = self._root.lstrip("/").partition("/")[0]
+            raise StorageError(
+                f"{self.url} cannot be written: there is no bucket {bucket}",
+                hint=f"make it, or name another: {scheme_of(self.url)}://BUCKET/NAME",
+            ) from None
+
+    def series(self, folder: str, suffix: str) -> BlobSeries:
+        return BlobSeries(self, folder, suffix)
+
+
+def _time(info: Mapping[str, Any]) -> float:
+    """Returns when an object was written, 0 if the server does not say."""
+    for key in _TIMES:
+        value = info.get(key)
+        if isinstance(value, str):
+            value = datetime.datetime.fromisoformat(value)
+        if isinstance(value, datetime.datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return 0.0

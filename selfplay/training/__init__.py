@@ -1,0 +1,1 @@
+"""Training: matches in, checkpoints out."""

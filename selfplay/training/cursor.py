@@ -1,0 +1,66 @@
+"""The counters of a run, as a checkpoint keeps them."""
+
+import dataclasses
+from typing import Any
+
+from selfplay.learner import Plateau
+
+LOOP = "loop"
+"""The worker id of matches that `selfplay train` plays itself."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Cursor:
+    """The counters of a run: what a checkpoint keeps beside weights and matches in progress.
+
+    Attributes:
+        iteration: chunks of self-play made by the one-process loop.
+        sequence: number of its next file of matches.
+        elapsed_seconds: of training, over all sessions.
+        positions: ever taken in.
+        matches: ever taken in.
+        plateau: for the "plateau" schedule.
+        window: files whose positions may still be in the replay window, oldest first: worker,
+            number of the file, matches and positions in it.
+        next_files: by worker, the number of the first file that was not looked at yet.
+        left_out: matches that were not taken in, by reason: "stale", "foreign".
+        damaged_files: files that could not be read, or held matches against the rules.
+        segments: parts of the ledger that belong to this checkpoint, see
+            `selfplay.training.training_log`.
+    """
+
+    iteration: int = 0
+    sequence: int = 0
+    elapsed_seconds: float = 0.0
+    positions: int = 0
+    matches: int = 0
+    plateau: Plateau = dataclasses.field(default_factory=Plateau)
+    window: list[tuple[str, int, int, int]] = dataclasses.field(default_factory=list)
+    next_files: dict[str, int] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
+    damaged_files: int = 0
+    segments: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it for the metadata of a checkpoint."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Cursor":
+        """Returns what `to_json` was called on.
+
+        Checkpoints of selfplay 0.1 knew one worker, the loop itself.
+        """
+        window = [
+            (str(entry[0]), int(entry[1]), int(entry[2]), int(entry[3]))
+            for entry in ([LOOP, *held] if len(held) == 3 else held for held in document["window"])
+        ]
+        next_files = document.get("next_files", {LOOP: document["sequence"]})
+        return cls(
+            **{
+                **document,
+                "plateau": Plateau(**document["plateau"]),
+                "window": window,
+                "next_files": dict(next_files),
+            }
+        )

@@ -1,0 +1,171 @@
+"""From files of matches that workers store to matches the trainer can learn from."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+from selfplay.errors import RecordError, StorageError
+from selfplay.records import MatchRecord
+from selfplay.run import MatchFiles
+from selfplay.settings import settings_hash
+from selfplay.training.cursor import LOOP, Cursor
+from selfplay.training.learning import Learning
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_FILES_AT_ONCE = 32
+
+
+@dataclasses.dataclass
+class IntakeCounts:
+    """What became of files in this session.
+
+    Attributes:
+        files: taken in.
+        newest_at: when the newest matches came, by the intake's clock; None before the first.
+        last_checkpoints: by worker, the newest checkpoint that its matches were ended with.
+    """
+
+    files: int = 0
+    newest_at: float | None = None
+    last_checkpoints: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Intake:
+    """Looks for new files, reads them, and leaves out what must not be learnt from.
+
+    Left out, and counted in the cursor: matches that ended with a checkpoint older than
+    `trainer.max_staleness` ("stale"), and matches made with other settings of the search or under
+    another's name ("foreign"). A file that cannot be read is set aside.
+    """
+
+    def __init__(
+        self,
+        learning: Learning,
+        message: Callable[[str], None],
+        *,
+        own: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            learning: what takes the matches in.
+            message: is told what was left out.
+            own: worker whose files this process writes and takes in itself.
+            clock: seconds.
+        """
+        self._learning = learning
+        self._message = message
+        self._own = own
+        self._clock = clock
+        self._looked = float("-inf")
+        self._trouble = False
+        self._settings = settings_hash(learning.config)
+        self.counts = IntakeCounts()
+
+    @property
+    def data_age(self) -> float | None:
+        """Seconds since the newest matches came; None before the first."""
+        newest = self.counts.newest_at
+        return None if newest is None else self._clock() - newest
+
+    def look(self, *, now: bool = False) -> list[tuple[str, int]]:
+        """Returns new files, at most `_FILES_AT_ONCE`; looks twice a second unless `now`.
+
+        A store that cannot be reached has none for the time being.
+        """
+        if not now and self._clock() - self._looked < _SECONDS_BETWEEN_LOOKS:
+            return []
+        learning = self._learning
+        if learning.backlog > learning.config.trainer.max_backlog:
+            return []
+        self._looked = self._clock()
+        cursor = dict(learning.cursor.next_files)
+        if self._own is not None:
+            # After a kill there are more of its own than it has taken in: it makes them again.
+            cursor[self._own] = 1 << 62
+        try:
+            files = learning.run.matches.after(cursor, _FILES_AT_ONCE)
+        except StorageError as error:
+            if not self._trouble:
+                self._message(f"{error}; looks again")
+            self._trouble = True
+            return []
+        self._trouble = False
+        return [(worker, sequence) for worker, sequence in files if worker != self._own]
+
+    def take(self, worker: str, sequence: int) -> Sequence[MatchRecord]:
+        """Takes one file in; returns its matches, none if it was left out.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        learning = self._learning
+        cursor = learning.cursor
+        try:
+            matches = learning.run.matches.get(worker, sequence)
+            reason = self._reason(worker, sequence, matches)
+            if not reason:
+                learning.take_in(worker, sequence, matches)
+        except RecordError as error:
+            cursor.next_files[worker] = sequence + 1
+            cursor.damaged_files += 1
+            self._message(f"left out: {error}")
+            with contextlib.suppress(StorageError):
+                learning.run.matches.set_aside(worker, sequence, str(error))
+            return []
+        if matches:
+            newest = max(match.last_checkpoint for match in matches)
+            self.counts.last_checkpoints[worker] = newest
+        if reason:
+            cursor.next_files[worker] = sequence + 1
+            if not cursor.left_out.get(reason):
+                self._message(f"the first {reason} matches are left out, of worker {worker}")
+            cursor.left_out[reason] = cursor.left_out.get(reason, 0) + len(matches)
+            return []
+        self.counts.files += 1
+        self.counts.newest_at = self._clock()
+        return matches
+
+    def _reason(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> str:
+        """Returns why a file is left out, or ""."""
+        trainer = self._learning.config.trainer
+        prefix = f"{worker}-{sequence:08d}-"
+        names = {match.match_id for match in matches}
+        # A match under two names would be learnt from twice.
+        if len(names) < len(matches) or not all(name.startswith(prefix) for name in names):
+            return "foreign"
+        made_with = {match.settings_hash for match in matches}
+        if not trainer.any_settings and made_with - {self._settings}:
+            return "foreign"
+        oldest = self._learning.update - trainer.max_staleness
+        # By the checkpoint that ended them, because long matches begin earlier than short ones.
+        if trainer.max_staleness and all(match.last_checkpoint < oldest for match in matches):
+            return "stale"
+        return ""
+
+
+def store_own(
+    files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord]
+) -> Sequence[MatchRecord]:
+    """Stores matches of the one-process loop, and returns them as they are stored.
+
+    After a kill the number of their file may be taken. The files beyond the checkpoint are
+    finished matches too: they stay, but are not trained on, because this session's own matches
+    take their place, under the next free number.
+
+    Args:
+        files: of the run.
+        cursor: its `sequence` is the number of the file, and becomes the one that is free.
+        finished: at least one match.
+    """
+    if files.put(LOOP, cursor.sequence, finished):
+        return finished
+    cursor.sequence = files.next_sequence(LOOP)
+    renamed = [
+        dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
+        for index, match in enumerate(finished)
+    ]
+    files.put(LOOP, cursor.sequence, renamed)
+    return renamed

@@ -1,0 +1,290 @@
+"""The learning half of a run: takes in matches, makes updates, knows all that they change."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from selfplay.errors import NonFiniteError, RecordError
+from selfplay.learner import TrainState, learning_rate
+from selfplay.records import MatchRecord
+from selfplay.replay import Samples
+from selfplay.run import RunDirectory
+from selfplay.runtime.components import Components
+from selfplay.training.cursor import Cursor
+from selfplay.training.training_log import TrainingLog
+
+UPDATES_AT_ONCE = 64
+_FILES_AT_ONCE = 64
+
+
+class RunKeys(NamedTuple):
+    """What the seed of a run decides: first weights, symmetries, and self-play of the loop."""
+
+    init: Key[Array, ""]
+    start: Key[Array, ""]
+    play: Key[Array, ""]
+    update: Key[Array, ""]
+
+
+def run_keys(seed: int) -> RunKeys:
+    """Returns the keys of a run."""
+    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
+
+
+class Learning:
+    """Weights, optimiser, replay window and counters; every trainer has one.
+
+    What it becomes is decided by its seed and by the calls of `take_in` and `learn` alone, which
+    the ledger notes.
+
+    Attributes:
+        state: weights, average, optimiser, update count.
+        cursor: the counters.
+        window: the positions to learn from.
+        losses: means over the last updates, by name.
+        rate: learning rate of the last update.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        components: Components,
+        *,
+        init_key: Key[Array, ""],
+        update_key: Key[Array, ""],
+    ) -> None:
+        """Starts with fresh weights; `restore` goes on from a checkpoint.
+
+        Args:
+            run: where the matches lie.
+            parts: made from its game and config.
+            init_key: decides the weights; consumed.
+            update_key: decides the symmetries; consumed.
+        """
+        self.run = run
+        self.components = components
+        self.config = components.config
+        self._update_key = update_key
+        self.state: TrainState = components.learner.init(key=init_key)
+        self.cursor = Cursor()
+        self.window = components.window(run.fingerprint)
+        self.losses: dict[str, float] = {}
+        self.rate = 0.0
+        self.saved: int | None = None
+        self._training_log = TrainingLog(run)
+
+    def restore(self, update: int) -> Iterator[Sequence[MatchRecord]]:
+        """Goes on from a checkpoint; yields the matches of its replay window, oldest first.
+
+        Raises:
+            CheckpointError: it is damaged.
+            RecordError: a file of matches in the replay window is missing or damaged.
+        """
+        checkpoints, learner = self.run.checkpoints, self.components.learner
+        self.cursor = Cursor.from_json(checkpoints.metadata(update)["cursor"])
+        self.state = learner.place(checkpoints.load(update, "train_state", learner.like()))
+        self.saved = update
+        return self._refill()
+
+    def _refill(self) -> Iterator[Sequence[MatchRecord]]:
+        """Fills the replay window from the files it held, in the same order."""
+        held = self.cursor.window
+        self.window.begin_at(
+            self.cursor.positions - sum(rows for *_, rows in held),
+            self.cursor.matches - sum(count for *_, count, _ in held),
+        )
+        for first in range(0, len(held), _FILES_AT_ONCE):
+            group: list[MatchRecord] = []
+            for worker, sequence, count, rows in held[first : first + _FILES_AT_ONCE]:
+                matches = self.run.matches.get(worker, sequence)
+                found = len(matches), sum(match.plies for match in matches)
+                if found != (count, rows):
+                    raise RecordError(
+                        f"{self.run.matches.name(worker, sequence)} holds {found[0]} matches of "
+                        f"{found[1]} positions, but the checkpoint counts {count} of {rows}",
+                        hint="the file was replaced; go on from a copy of the run that has it",
+                    )
+                group += matches
+            self.window.ingest(group)
+            yield group
+
+    @property
+    def update(self) -> int:
+        """Updates made."""
+        return int(self.state.update)
+
+    def take_in(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> int:
+        """Takes the matches of a stored file into the window; returns the number of positions.
+
+        Raises:
+            RecordError: a match does not follow the rules; nothing is taken in.
+        """
+        positions = self.window.ingest(matches)
+        cursor = self.cursor
+        cursor.window.append((worker, sequence, len(matches), positions))
+        cursor.next_files[worker] = sequence + 1
+        cursor.positions += positions
+        cursor.matches += len(matches)
+        held = sum(rows for *_, rows in cursor.window)
+        while held - cursor.window[0][-1] >= self.config.replay.max_window:
+            held -= cursor.window.pop(0)[-1]
+        self._training_log.take(worker, sequence)
+        return positions
+
+    @property
+    def backlog(self) -> int:
+        """Positions taken in whose share of updates is not made yet."""
+        if not self.window.ready:
+            return 0
+        learnt = self.update * self.config.learner.batch_size / self.config.trainer.reuse
+        return max(0, int(self.cursor.positions - learnt))
+
+    def updates_due(self) -> int:
+        """Returns how many updates the reuse ratio allows now, up to the next fixed checkpoint.
+
+        Whatever stops a session between updates, what is due does not change: a resumed run goes
+        on with the rest.
+        """
+        if not self.window.ready:
+            return 0
+        plan = self.config.trainer
+        allowed = int(self.cursor.positions * plan.reuse / self.config.learner.batch_size)
+        done = self.update
+        due = min(allowed - done, UPDATES_AT_ONCE)
+        if plan.updates:
+            due = min(due, plan.updates - done)
+        for step in (plan.checkpoint_updates, plan.pinned_every_updates):
+            if step:
+                due = min(due, step - done % step)
+        return max(0, due)
+
+    def learn(self, count: int, *, time_share: float) -> None:
+        """Makes `count` updates.
+
+        Args:
+            count: at least 1.
+            time_share: share of the planned time that has passed, in [0, 1]; 0 if no time is
+                planned. It steers the learning rate.
+
+        Raises:
+            NonFiniteError: a loss, gradient or weight is not finite.
+        """
+        first = self.update
+        calls: list[tuple[int, dict[str, Array]]] = []
+        done = 0
+        while done < count:
+            # While the device makes these updates, the samples for the next ones are drawn.
+            done += self._call(first + done, count - done, time_share, calls)
+        self._settle(
+            [
+                {name: values[number] for name, values in report.items()}
+                for made, report in jax.device_get(calls)
+                for number in range(made)
+            ]
+        )
+        self._training_log.learn(count, time_share)
+
+    def _call(
+        self,
+        first: int,
+        wanted: int,
+        time_share: float,
+        calls: list[tuple[int, dict[str, Array]]],
+    ) -> int:
+        """Has the device make some of the wanted updates; returns how many.
+
+        Adds that number and their reports, which are still to come, to `calls`.
+        """
+        config, plan, learner = self.config.learner, self.config.trainer, self.components.learner
+
+        def batch(update: int) -> Samples:
+            return self.window.sample(config.batch_size, seed=plan.seed, update=update)
+
+        batches = [batch(first)]
+        most = learner.most_updates(batches[0])
+        count = min(wanted, most)
+        batches += [batch(update) for update in range(first + 1, first + count)]
+        rates = [
+            learning_rate(
+                config,
+                update=update,
+                progress=max(time_share, update / plan.updates if plan.updates else 0.0),
+                plateau_scale=self.cursor.plateau.scale,
+            )
+            for update in range(first, first + count)
+        ]
+        self.rate = rates[-1]
+        # Always as many, or another program would be compiled.
+        empty = [batches[0]] * (most - count)
+        self.state, reports = learner.updates(
+            self.state,
+            jax.tree.map(lambda *leaves: np.stack(leaves), *batches, *empty),
+            learning_rates=[*rates, *[0.0] * len(empty)],
+            count=count,
+            key=self._update_key,
+        )
+        calls.append((count, reports))
+        # Samples of a few calls are held, not of all of them.
+        settled = len(calls) - 1 - learner.calls_ahead(batches[0])
+        if settled >= 0:
+            jax.block_until_ready(calls[settled])
+        return count
+
+    def _settle(self, reports: list[dict[str, Any]]) -> None:
+        """Looks at what updates report; nothing bad gets further."""
+        names = reports[0].keys()
+        means = {name: float(np.mean([report[name] for report in reports])) for name in names}
+        if means.pop("finite") < 1.0:
+            raise NonFiniteError(
+                f"the loss, a gradient or a weight was not finite near update {self.update}",
+                hint="lower learner.learning_rate or learner.max_gradient_norm; the newest "
+                f"checkpoint ({self.saved}) is from before and the same command resumes from it",
+            )
+        self.losses = means
+        # One by one: how many updates came in a row must not matter after a restart.
+        for report in reports:
+            self.cursor.plateau = self.cursor.plateau.observe(
+                float(report["total"]), 1, self.config.learner
+            )
+
+    def change_parts(self, components: Components) -> None:
+        """Goes on under other settings, as a new session of the run does."""
+        self.components, self.config = components, components.config
+        self.window = components.window(self.run.fingerprint)
+        for _ in self._refill():
+            pass
+
+    def save(self, items: dict[str, PyTree], **facts: Any) -> None:
+        """Writes a checkpoint of all this, and prunes older ones.
+
+        Args:
+            items: what else belongs into it.
+            facts: more for its metadata; anything JSON can hold.
+
+        Raises:
+            StorageError: the disk is full; the checkpoints before stay.
+        """
+        update = self.update
+        # First, because a checkpoint must never lack its past.
+        self._training_log.write(self.cursor.segments, previous=self.saved, update=update)
+        self.cursor.segments += 1
+        self.run.checkpoints.save(
+            update,
+            {
+                "weights": jax.device_get(self.state.average),
+                "train_state": jax.device_get(self.state),
+                **items,
+            },
+            metadata={"cursor": self.cursor.to_json(), **facts},
+        )
+        self.saved = update
+        trainer = self.config.trainer
+        self.run.checkpoints.prune(
+            keep_last=trainer.keep_checkpoints,
+            pinned_every=trainer.pinned_every_updates,
+            # What came from another run cannot be made again.
+            pinned=() if self.run.weights_origin is None else (0,),
+        )

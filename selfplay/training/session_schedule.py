@@ -1,0 +1,99 @@
+"""How far a training session is by its plan, and what is due: updates, a checkpoint, the end."""
+
+import threading
+
+from selfplay.runtime.meter import Meter
+from selfplay.training.learning import UPDATES_AT_ONCE, Learning
+
+
+class SessionSchedule:
+    """Knows the plan of a run and the clock; decides nothing else.
+
+    Attributes:
+        stopped: set once somebody has asked the session to end.
+    """
+
+    def __init__(self, learning: Learning, meter: Meter, *, plays: bool) -> None:
+        """Begins at the newest checkpoint, or at nothing.
+
+        Args:
+            learning: as the session begins.
+            meter: has the time since then.
+            plays: whether the session plays itself, so that no worker is ever to rest for it.
+        """
+        self.stopped = threading.Event()
+        self._learning = learning
+        self._plan = learning.config.trainer
+        self._meter = meter
+        self._plays = plays
+        self._earlier_seconds = learning.cursor.elapsed_seconds
+        self._saved_iteration = learning.cursor.iteration
+        self._saved_at = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, over all sessions."""
+        return self._earlier_seconds + self._meter.elapsed
+
+    @property
+    def planned_fraction(self) -> float | None:
+        """Share of the planned length that is done, None if the run has no planned end."""
+        parts = []
+        if self._plan.minutes:
+            parts.append(self.elapsed / (60 * self._plan.minutes))
+        if self._plan.updates:
+            parts.append(self._learning.update / self._plan.updates)
+        return min(1.0, max(parts)) if parts else None
+
+    @property
+    def time_share(self) -> float:
+        """Share of the planned time that has passed, in [0, 1]; 0 if no time is planned."""
+        minutes = self._plan.minutes
+        return min(1.0, self.elapsed / (60 * minutes)) if minutes else 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the plan is fulfilled, or somebody has asked for the end."""
+        return self.stopped.is_set() or (self.planned_fraction or 0.0) >= 1.0
+
+    def save_due(self, *, last: bool) -> bool:
+        """Returns whether to write a checkpoint now; `last` says that the session ends with it."""
+        learning = self._learning
+        if learning.saved is None:
+            return True
+        if last:
+            now = (learning.update, learning.cursor.iteration)
+            return now != (learning.saved, self._saved_iteration)
+        due = self._plan.checkpoint_due(learning.update, self.checkpoint_age)
+        return due and learning.update != learning.saved
+
+    def saved(self) -> None:
+        """Notes that a checkpoint was written."""
+        self._saved_iteration = self._learning.cursor.iteration
+        self._saved_at = self._meter.elapsed
+
+    @property
+    def checkpoint_age(self) -> float:
+        """Seconds since this session last wrote a checkpoint, or since it began."""
+        return self._meter.elapsed - self._saved_at
+
+    def updates_due(self, *, training: bool) -> int:
+        """Returns how many updates to make now.
+
+        Args:
+            training: whether updates were the last thing that was made.
+        """
+        due = self._learning.updates_due()
+        if due and self._plan.suspend_workers and not self._plays:
+            # In bursts: workers cannot rest for every single update.
+            ends = bool(self._plan.updates) and self._learning.update + due >= self._plan.updates
+            if not self.suspends(training=training) and not ends and due < UPDATES_AT_ONCE:
+                return 0
+        return due
+
+    def suspends(self, *, training: bool) -> bool:
+        """Returns whether workers are to rest while updates are made; `training` as above."""
+        if not self._plan.suspend_workers or self._plays:
+            return False
+        due = self._learning.updates_due()
+        return due >= UPDATES_AT_ONCE or (training and due > 0)

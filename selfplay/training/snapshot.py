@@ -1,0 +1,92 @@
+"""What a training session can say of itself, put together from the parts that know."""
+
+import dataclasses
+
+import jax
+
+from selfplay.evaluation.strength import StrengthMeter
+from selfplay.run import RunDirectory
+from selfplay.runtime.components import Components
+from selfplay.runtime.meter import Meter
+from selfplay.runtime.publishing import RecentMatches
+from selfplay.telemetry import PHASES, Progress
+from selfplay.training.idle_timer import IdleTimer
+from selfplay.training.intake import Intake
+from selfplay.training.learning import Learning
+from selfplay.training.session_schedule import SessionSchedule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SnapshotBuilder:
+    """Reads the parts of a session; changes none of them.
+
+    Attributes:
+        run: what is trained.
+        parts: what plays and learns.
+        learning: has the counters and losses.
+        pace: has the plan.
+        meter: has the rates.
+        intake: knows what others have played.
+        hunger: knows how long there was nothing to learn from.
+        recent: knows what matches are like.
+        strength: knows the results against opponents.
+    """
+
+    run: RunDirectory
+    components: Components
+    learning: Learning
+    schedule: SessionSchedule
+    meter: Meter
+    intake: Intake
+    idle_timer: IdleTimer
+    recent: RecentMatches
+    strength: StrengthMeter
+
+    def progress(self, state: str) -> Progress:
+        """Returns a snapshot for the screen.
+
+        Args:
+            state: what the session does, such as "training".
+        """
+        learning, schedule, meter = self.learning, self.schedule, self.meter
+        cursor, update = learning.cursor, learning.update
+        fraction = schedule.planned_fraction
+        losses = dict(learning.losses)
+        gradient_norm = losses.pop("gradient_norm", None)
+        drawn = update * self.components.config.learner.batch_size
+        played_by = self.intake.counts.last_checkpoints.values()
+        return Progress(
+            game=self.components.game.name,
+            run=self.run.url,
+            update=update,
+            elapsed_seconds=schedule.elapsed,
+            planned_fraction=fraction,
+            eta_seconds=schedule.elapsed * (1 / fraction - 1) if fraction else None,
+            matches=cursor.matches,
+            positions=cursor.positions,
+            matches_per_second=meter.rate("matches"),
+            positions_per_second=meter.rate("positions"),
+            simulations_per_second=meter.rate("simulations"),
+            updates_per_second=meter.rate("updates"),
+            losses=losses,
+            learning_rate=learning.rate if losses else None,
+            gradient_norm=gradient_norm,
+            reuse=drawn / cursor.positions if cursor.positions else None,
+            window_positions=learning.window.size,
+            window_age_updates=int(learning.window.mean_age(update)),
+            **self.recent.fields(),
+            phases=meter.shares(PHASES),
+            strength=tuple(self.strength.results.values()),
+            mistakes=self.strength.mistakes.rates,
+            last_checkpoint=learning.saved,
+            checkpoint_age_seconds=schedule.checkpoint_age,
+            state=state,
+            waiting_seconds=self.idle_timer.waited,
+            starved_seconds=self.idle_timer.seconds,
+            backlog_positions=learning.backlog,
+            left_out=dict(cursor.left_out),
+            damaged_files=cursor.damaged_files,
+            data_age_seconds=self.intake.data_age,
+            staleness_updates=max(0, update - min(played_by)) if played_by else None,
+            device=f"{self.components.mesh.size} x {jax.devices()[0].platform}",
+        )

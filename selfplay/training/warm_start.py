@@ -1,0 +1,196 @@
+"""A run that begins with the weights of another one, and with nothing else of it."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from selfplay.errors import CheckpointError, RunError
+from selfplay.game import Game
+from selfplay.learner import TrainState
+from selfplay.networks import Weights
+from selfplay.registry import fingerprint
+from selfplay.run import RunDirectory, find_checkpoint, split_checkpoint_name
+from selfplay.runtime.components import Components
+from selfplay.settings import Config
+from selfplay.store import open_store
+from selfplay.store.place import Place
+from selfplay.training.cursor import Cursor
+
+Overlay = Mapping[str, Mapping[str, Any]]
+"""Settings that were asked for: section to key to value."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """The checkpoint whose weights a run begins with. It is only read.
+
+    Attributes:
+        run: that it belongs to.
+        update: the updates behind it.
+        config: the settings in force when it was written.
+        origin: what run.toml of the new run says of it.
+    """
+
+    run: RunDirectory
+    update: int
+    config: Config
+    origin: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return f"{self.run.url}@{self.update}"
+
+    def check_game(self, game: Game[Any]) -> None:
+        """Raises `RunError` unless the weights were trained for the rules of `game`."""
+        hint = "weights serve the rules that they were trained for: leave out --init-from"
+        if self.run.game_name != game.name:
+            raise RunError(
+                f"{self.name} has weights for {self.run.game_name}, but the game is {game.name}",
+                hint=hint,
+            )
+        found = fingerprint(game)
+        if self.run.fingerprint != found:
+            raise RunError(
+                f"{self.name} has weights for {game.name} with other rules or options "
+                f"(fingerprint {self.run.fingerprint}, here {found})",
+                hint=hint,
+            )
+
+    def settings(self, asked: Overlay) -> dict[str, dict[str, Any]]:
+        """Returns `asked` over the network of the source, which nobody need repeat."""
+        network = {**self.config.to_dict()["network"], **asked.get("network", {})}
+        return {**{section: dict(values) for section, values in asked.items()}, "network": network}
+
+    def state(self, components: Components) -> TrainState:
+        """Returns the weights and their average, a fresh optimiser and no updates.
+
+        Args:
+            parts: of the new run.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged, or its network is another.
+        """
+        stored = self.run.checkpoints.load(self.update, "train_state")
+        like = components.learner.like()
+        weights = self._fitting(stored["weights"], like.weights, components.config)
+        return TrainState(
+            weights=weights,
+            average=self._fitting(stored["average"], like.average, components.config),
+            optimizer=components.learner.optimizer.init(weights),
+            update=jax.device_put(np.int32(0)),
+        )
+
+    def _fitting(
+        self, stored: Mapping[str, Any], wanted: Mapping[str, Any], config: Config
+    ) -> Weights:
+        """Returns stored weights; raises unless they have the names and shapes that are wanted."""
+        forms, asked = ({name: _form(leaf) for name, leaf in w.items()} for w in (stored, wanted))
+        for name in sorted({*forms, *asked}):
+            if forms.get(name) != asked.get(name):
+                raise CheckpointError(
+                    f"{self.name} has {name} as {forms.get(name)}, but the network of the new run "
+                    f"needs {asked.get(name)}",
+                    hint=self._advice(config),
+                )
+        return jax.device_put({name: stored[name] for name in wanted})
+
+    def _advice(self, config: Config) -> str:
+        """Returns the settings that give the network of the source."""
+        own, other = self.config.to_dict(), config.to_dict()
+        different = [
+            "--set " + shlex.quote(f"{section}.{key}={own[section][key]}")
+            for section, keys in (("network", own["network"]), ("learner", ["next_policy_weight"]))
+            for key in keys
+            if own[section][key] != other[section][key]
+        ]
+        if not different:
+            return "it was written by another version of the network: leave out --init-from"
+        return f"take its network: {' '.join(different)}"
+
+
+def find_source(text: str) -> Source:
+    """Returns the checkpoint that "RUN[@UPDATE]" means.
+
+    Raises:
+        RunError: RUN is no run.
+        CheckpointError: it has no such checkpoint, or none yet, or it is damaged.
+    """
+    place, update = find_checkpoint(text)
+    run = RunDirectory.open(place)
+    metadata = run.checkpoints.metadata(update)
+    settings = metadata.get("config")
+    return Source(
+        run=run,
+        update=update,
+        config=run.config if settings is None else Config.from_dict(settings),
+        origin={
+            "run": run.url,
+            "update": update,
+            "created": run.created,
+            "checkpoint_time": str(metadata.get("time", "")),
+            "checkpoint_sha256": run.checkpoints.digest(update),
+            "weights_only": True,
+            # A chain, back to the first.
+            **({"origin": run.document["origin"]} if "origin" in run.document else {}),
+        },
+    )
+
+
+def own_source(run: RunDirectory) -> Source | None:
+    """Returns what a run begins with; None if it began from scratch, or as a clone.
+
+    Raises:
+        RunError: it is not there any more.
+        CheckpointError: likewise, or it was replaced.
+    """
+    origin = run.weights_origin
+    if origin is None:
+        return None
+    source = find_source(f"{origin['run']}@{origin['update']}")
+    if source.origin["checkpoint_sha256"] != origin["checkpoint_sha256"]:
+        raise CheckpointError(
+            f"{source.name} is not the checkpoint any more that {run.url} was made to begin with",
+            hint="make another run with --init-from",
+        )
+    return source
+
+
+def check_origin(place: Place, text: str) -> None:
+    """Raises `RunError` unless the run at `place` began with the weights of "RUN[@UPDATE]".
+
+    If it did, the command that made it is given again: it goes on, as after a kill. The source
+    need not be there any more.
+    """
+    run = RunDirectory.open(place)
+    origin = run.weights_origin or {}
+    named, update = split_checkpoint_name(text)
+    same = origin.get("run") == open_store(named).url and update in (None, origin.get("update"))
+    if not same:
+        raise RunError(
+            f"{run.url} is a run already, which did not begin with {text}",
+            hint="choose another --run; to go on with this one leave out --init-from",
+        )
+
+
+def publish(run: RunDirectory, state: TrainState) -> None:
+    """Writes the checkpoint that a run begins with, number 0: from there on it is like any other.
+
+    Raises:
+        RunError: another process is training the run.
+        StorageError: the disk is full or refuses the write.
+    """
+    with run.lock():
+        run.checkpoints.save(
+            0,
+            {"weights": jax.device_get(state.average), "train_state": jax.device_get(state)},
+            metadata={"cursor": Cursor().to_json()},
+        )
+
+
+def _form(leaf: Any) -> str:
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"

@@ -1,0 +1,1 @@
+"""Processes that play or rate for a run that is trained elsewhere."""

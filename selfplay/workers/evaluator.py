@@ -1,0 +1,256 @@
+"""An evaluator: rates the checkpoints of a run as they come, while it is trained elsewhere."""
+
+import dataclasses
+from typing import Any
+
+from jax.sharding import Mesh
+
+from selfplay.errors import CheckpointError, ConfigError, StorageError
+from selfplay.evaluation.strength import StrengthMeter
+from selfplay.game import Game
+from selfplay.networks import Weights
+from selfplay.parallel import local_mesh
+from selfplay.registry import GameSpec
+from selfplay.run import RunDirectory
+from selfplay.runtime.components import Components, make_components
+from selfplay.runtime.lifetime import Lifetime
+from selfplay.runtime.meter import Meter
+from selfplay.runtime.publishing import HeartbeatWriter
+from selfplay.settings import Config
+from selfplay.telemetry import Strength, words
+from selfplay.workers.joining import Listeners, silent, wait_for_checkpoint, wait_for_run
+from selfplay.workers.process_ids import claimed_id
+from selfplay.workers.trainer_watch import Published, load_published
+
+_BEAT_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
+_LINE_SECONDS = 10.0
+
+
+class EvaluatorProcess:
+    """Rates checkpoints. Make it, call `work`, and it is done.
+
+    Every new checkpoint, or the newest where they come faster than matches are played, meets each
+    of `evaluation.opponents` and an earlier checkpoint of the run: the one rated before it. In a
+    game that has a solver its mistakes are counted first.
+
+    Attributes:
+        id: its name.
+        rated: updates of the checkpoints it has rated, in order.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        components: Components,
+        *,
+        id: str,
+        lifetime: Lifetime,
+        listeners: Listeners,
+    ) -> None:
+        """Looks at what was rated before.
+
+        Args:
+            run: the run.
+            parts: made from its game and config.
+            id: its name, which no other evaluator of the run has.
+            bounds: when to end.
+            listeners: are told how it goes.
+
+        Raises:
+            ConfigError: an opponent in the settings is no agent.
+        """
+        self.run = run
+        self.id = id
+        self.rated: list[int] = []
+        self._components = components
+        self._lifetime = lifetime
+        self._say = listeners.say
+        self._monitor = listeners.monitor
+        self._heartbeat = HeartbeatWriter(run, listeners.monitor)
+        self._meter = Meter()
+        self._strength = StrengthMeter(components, run, say=listeners.say)
+        self._next_beat = 0.0
+        self._newest = -1
+        self._mistakes_said = -1
+        rated = [one.update for one in self._strength.results.values()]
+        self._last = max(rated, default=-1)
+
+    def work(self, first: Published) -> None:
+        """Rates checkpoints until the bounds are reached.
+
+        Args:
+            first: the newest checkpoint now.
+        """
+        published: Published | None = first
+        try:
+            while not self._lifetime.over:
+                if published is not None and published.update > self._last:
+                    self._lifetime.heard()
+                    self._rate(published)
+                self._tell("waiting for a checkpoint")
+                published = self._next()
+        finally:
+            self._monitor.state("leaving", ready=False)
+            self._heartbeat.stop()
+
+    def _next(self) -> Published | None:
+        """Returns a checkpoint that is newer than the last one, if one comes soon."""
+        try:
+            update = self.run.checkpoints.wait_for_newer(self._last, 0.0)
+            if update is None:
+                self._lifetime.sleep(_LOOK_SECONDS)
+                return None
+            self._newest = update
+            return load_published(self.run, update, self._components.network)
+        except (CheckpointError, StorageError) as error:
+            # Pruned meanwhile, or the store is away for a moment.
+            self._monitor.event("checkpoint_unreadable", str(error), level="warning")
+            self._lifetime.sleep(_LOOK_SECONDS)
+            return None
+
+    def _rate(self, published: Published) -> None:
+        earlier = self._earlier(published.update)
+        self._last = published.update
+        for opponent in (*self._strength.opponents, *earlier):
+            if self._lifetime.over:
+                return
+            self._tell("playing")
+            try:
+                result = self._play(published.weights, published.update, opponent)
+            except (CheckpointError, StorageError) as error:
+                self._say(f"not rated against {opponent}: {error}")
+                continue
+            if result is None:
+                return
+            self._lifetime.matches += result.matches
+            self._meter.count(matches=result.matches)
+            self._say_mistakes(result.update)
+            self._say(f"checkpoint {result.update:,}: {words.score(result)} against {opponent}")
+        self.rated.append(published.update)
+
+    def _play(self, weights: Weights, update: int, opponent: str) -> Strength | None:
+        cursor = self.run.checkpoints.metadata(update)["cursor"]
+
+        next_line = self._meter.elapsed + _LINE_SECONDS
+
+        def tick(text: str) -> None:
+            nonlocal next_line
+            self._tell("playing")
+            if self._meter.elapsed >= next_line:
+                next_line = self._meter.elapsed + _LINE_SECONDS
+                self._say(f"checkpoint {update:,}: {text}")
+
+        return self._strength.evaluate(
+            weights,
+            update=update,
+            elapsed_seconds=float(cursor["elapsed_seconds"]),
+            opponent=opponent,
+            stop=lambda: self._lifetime.stopped,
+            tick=tick,
+        )
+
+    def _say_mistakes(self, update: int) -> None:
+        rates = self._strength.mistakes.rates
+        if rates and rates[0].update == update != self._mistakes_said:
+            self._mistakes_said = update
+            self._say(f"checkpoint {update:,}: mistakes in {', '.join(words.mistakes(rates))}")
+
+    @property
+    def mistakes(self) -> dict[str, Any] | None:
+        """What the newest checkpoint did in solved positions, None if it was not asked."""
+        return self._strength.mistakes.newest
+
+    def _earlier(self, update: int) -> list[str]:
+        """Returns an earlier checkpoint to compare with: the last one rated that is still there."""
+        available = [other for other in self.run.checkpoints.updates() if other < update]
+        rated = [other for other in available if other <= self._last]
+        return [f"@{(rated or available)[-1]}"] if available else []
+
+    def _tell(self, state: str) -> None:
+        self._monitor.state(state, ready=True)
+        if self._meter.elapsed < self._next_beat:
+            return
+        self._next_beat = self._meter.elapsed + _BEAT_SECONDS
+        self._meter.mark()
+        strength = tuple(self._strength.results.values())
+        mistakes = {one.plies: one.share for one in self._strength.mistakes.rates}
+        self._heartbeat.beat(self.fields(), strength=strength, mistakes=mistakes)
+
+    def fields(self) -> dict[str, Any]:
+        """Returns a snapshot: counts since the start of this process, and rates at present."""
+        return {
+            "update": max(0, self._last),
+            "checkpoint": max(0, self._last),
+            "newest_checkpoint": max(0, self._newest, self._last),
+            "staleness_updates": max(0, self._newest - self._last),
+            "evaluation_matches": self._lifetime.matches,
+            "evaluations": len(self.rated),
+            "matches_per_second": self._meter.rate("matches"),
+            "elapsed_seconds": self._meter.elapsed,
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluatorOptions:
+    """What an evaluator decides by itself.
+
+    Attributes:
+        id: its name; None for the name of the host and the first free number.
+        game: where the game of the run is now; None for where the run has it.
+        settings: of the section "evaluation", over those of the run.
+    """
+
+    id: str | None = None
+    game: GameSpec | None = None
+    settings: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+def evaluate(
+    place: str, options: EvaluatorOptions, lifetime: Lifetime, listeners: Listeners | None = None
+) -> EvaluatorProcess | None:
+    """Rates the checkpoints of the run at `place` until `bounds` are reached; waits if need be.
+
+    Args:
+        place: the run, a path or a URL. It may not exist yet.
+        options: what this evaluator decides by itself.
+        bounds: when it ends.
+        listeners: are told how it goes.
+
+    Returns:
+        The evaluator, None if it ended before there was anything to rate.
+
+    Raises:
+        ConfigError: a setting is out of range, or of another section.
+        RunError: the id is taken, or the game has changed.
+    """
+    listeners = listeners or silent("evaluator")
+    foreign = [section for section in options.settings if section != "evaluation"]
+    if foreign:
+        raise ConfigError(
+            f"settings of {foreign[0]} are dictated by the run",
+            hint="an evaluator chooses those of the section evaluation",
+        )
+    run = wait_for_run(place, lifetime, listeners)
+    if run is None:
+        return None
+    with claimed_id(run, "evaluator", options.id, lifetime=lifetime) as id:
+        listeners.monitor.id = id
+        config = run.config.updated(options.settings)
+        game = run.make_game(options.game)
+        components = _components(game, config)
+        first = wait_for_checkpoint(run, components.network, lifetime, listeners)
+        if first is None:
+            return None
+        lifetime.heard()
+        components = _components(game, first.config.updated(options.settings))
+        listeners.say(f"evaluator {id} rates the checkpoints of {run.url}")
+        evaluator = EvaluatorProcess(run, components, id=id, lifetime=lifetime, listeners=listeners)
+        evaluator.work(first)
+        return evaluator
+
+
+def _components(game: Game[Any], config: Config) -> Components:
+    mesh = local_mesh()
+    one = Mesh(mesh.devices[:1], mesh.axis_names)
+    return make_components(game, config, learner_mesh=one)

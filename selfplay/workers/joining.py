@@ -1,0 +1,162 @@
+"""How a process joins a run from wherever it is, in whatever order things are started."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from selfplay.errors import ConfigError, StorageError
+from selfplay.networks import Network
+from selfplay.run import RunDirectory, is_run, remove_heartbeat, write_heartbeat
+from selfplay.runtime.lifetime import Lifetime
+from selfplay.settings import Config
+from selfplay.settings.config import WORKER_KEYS
+from selfplay.store.place import typed
+from selfplay.telemetry import Monitor
+from selfplay.workers.trainer_watch import Published, load_published
+
+T = TypeVar("T")
+
+Say = Callable[[str], None]
+"""Shows a line."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Whom a process tells how it goes.
+
+    Attributes:
+        say: shows a line.
+        monitor: is told the state; it learns the id of the process once that is known.
+    """
+
+    say: Say
+    monitor: Monitor
+
+
+def silent(role: str) -> Listeners:
+    """Returns listeners that show nothing."""
+    return Listeners(say=lambda text: None, monitor=Monitor(role=role, id=""))
+
+
+def wait_for_run(place: str, lifetime: Lifetime, listeners: Listeners) -> RunDirectory | None:
+    """Returns the run at `place` as soon as there is one; None if it is over before.
+
+    Raises:
+        RunError: its run.toml is damaged or of a newer selfplay.
+    """
+    command = f"selfplay trainer --run {typed(place)} --game GAME"
+    return _ask_store(
+        lambda: RunDirectory.open(place) if is_run(place) else None,
+        lifetime,
+        listeners,
+        meanwhile=("waiting for the run", f"waiting for the run {place}: {command} makes it"),
+    )
+
+
+def wait_for_store(place: str, lifetime: Lifetime, listeners: Listeners) -> bool | None:
+    """Returns whether there is a run at `place`, once the store answers; None if over before."""
+    return _ask_store(
+        lambda: is_run(place), lifetime, listeners, meanwhile=("waiting for the store", "")
+    )
+
+
+def _ask_store(
+    ask: Callable[[], T | None],
+    lifetime: Lifetime,
+    listeners: Listeners,
+    *,
+    meanwhile: tuple[str, str],
+) -> T | None:
+    """Returns the answer of a store, asking again as long as it does not answer, or answers None.
+
+    Args:
+        ask: asks it.
+        bounds: of the waiting.
+        listeners: are told of it.
+        meanwhile: the state of the process, and what to say once unless the store is the reason.
+    """
+    state, text = meanwhile
+    said: list[str] = []
+
+    def look() -> T | None:
+        try:
+            return ask()
+        except StorageError as error:
+            if str(error) not in said:
+                said.append(str(error))
+                listeners.say(f"{error}; tries again")
+            return None
+
+    def waiting() -> None:
+        listeners.monitor.wait(state)
+        if not said:
+            said.append(text)
+            listeners.say(text)
+
+    return lifetime.wait_for(look, waiting=waiting)
+
+
+def wait_for_checkpoint(
+    run: RunDirectory, network: Network, lifetime: Lifetime, listeners: Listeners
+) -> Published | None:
+    """Returns the newest checkpoint of a run as soon as there is one; None if it is over before.
+
+    Meanwhile heartbeats say that the process is there and waits.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    said = False
+    say, monitor = listeners.say, listeners.monitor
+
+    def look() -> Published | None:
+        try:
+            found = run.checkpoints.load_latest("weights")
+            return None if found is None else load_published(run, found[0], network)
+        except StorageError:
+            return None
+
+    def waiting() -> None:
+        nonlocal said
+        monitor.wait("waiting for a checkpoint")
+        spoken = {"state": monitor.health.state, "ready": False}
+        with contextlib.suppress(StorageError):
+            write_heartbeat(run.store, monitor.role, monitor.id, spoken)
+        if not said:
+            said = True
+            say(f"waiting for the first checkpoint of {run.url}")
+
+    published = lifetime.wait_for(look, waiting=waiting)
+    if published is None and said:
+        with contextlib.suppress(StorageError):
+            remove_heartbeat(run.store, monitor.role, monitor.id)
+    return published
+
+
+def worker_config(config: Config, asked: Mapping[str, Mapping[str, Any]], run: str) -> Config:
+    """Returns the run's settings with what a worker may choose for its machine.
+
+    Args:
+        config: of the run.
+        asked: settings by section and key.
+        run: what to call it.
+
+    Raises:
+        ConfigError: a setting that the run dictates is another there.
+    """
+    dictated = config.to_dict()
+    wanted = config.updated(asked).to_dict()
+    for section, values in asked.items():
+        for key in values:
+            own = section == "rollout" and key in WORKER_KEYS
+            if not own and wanted[section][key] != dictated[section][key]:
+                raise ConfigError(
+                    f"{section}.{key} is {dictated[section][key]!r} in {run}, but "
+                    f"{wanted[section][key]!r} was asked for",
+                    hint="the trainer dictates the settings; a worker chooses "
+                    + " and ".join(f"rollout.{key}" for key in WORKER_KEYS)
+                    + " for its machine",
+                )
+    own_keys = {k: v for k, v in asked.get("rollout", {}).items() if k in WORKER_KEYS}
+    return config.updated({"rollout": own_keys})

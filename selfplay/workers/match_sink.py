@@ -1,0 +1,61 @@
+"""Where finished matches go: those of a worker, and those that a trainer plays itself."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from selfplay.records import MatchRecord
+from selfplay.run import UnsentMatches
+
+
+@runtime_checkable
+class MatchSink(Protocol):
+    """Where finished matches go; see `selfplay.run.UploadQueue`."""
+
+    @property
+    def next_sequence(self) -> int:
+        """Number of the next file."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be added now."""
+
+    @property
+    def pending(self) -> int:
+        """Files that are not stored yet."""
+
+    @property
+    def problem(self) -> str:
+        """What keeps files from being stored, "" if nothing does."""
+
+    def add(self, matches: Sequence[MatchRecord]) -> None:
+        """Takes in the matches of one file; does not wait."""
+
+    def close(self, seconds: float) -> bool:
+        """Stores what is there, for at most so long; returns whether all of it is stored."""
+
+    def keep(self, place: UnsentMatches) -> int:
+        """Puts what is not stored yet on local disk; returns how many files it is."""
+
+
+class DiscardingSink:
+    """An outbox that stores nothing, for a dry run."""
+
+    pending = 0
+    has_room = True
+    problem = ""
+
+    def __init__(self) -> None:
+        """Counts from 0."""
+        self.next_sequence = 0
+
+    def add(self, matches: Sequence[MatchRecord]) -> None:
+        """Forgets them."""
+        self.next_sequence += 1
+
+    def close(self, seconds: float) -> bool:
+        """Returns True: there is nothing to store."""
+        return True
+
+    def keep(self, place: UnsentMatches) -> int:
+        """Returns 0: there is nothing to keep."""
+        return 0

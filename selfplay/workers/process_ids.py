@@ -1,0 +1,109 @@
+"""Who a process is: ids that no two processes of a run share."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfplay.errors import ConfigError, RunError
+from selfplay.run import Heartbeat, RunDirectory, read_heartbeats
+from selfplay.run.heartbeats import CLOCKS_DIFFER_SECONDS
+from selfplay.runtime.lifetime import Lifetime
+
+_MOST_OF_A_HOST = 1000
+_SILENCE_SECONDS = 12.0
+"""More than two heartbeats."""
+
+
+@contextlib.contextmanager
+def claimed_id(
+    run: RunDirectory, role: str, wished: str | None, *, lifetime: Lifetime
+) -> Iterator[str]:
+    """Gives an id that is this process's alone for the time of the context.
+
+    The processes of one host keep locks in its directory for temporary files, which the kernel
+    releases however they end. Another host is known by its heartbeats: one that goes on beating
+    has the id.
+
+    Args:
+        run: the run.
+        role: "worker" or "evaluator".
+        wished: the id; None for the name of the host and the first free number.
+        bounds: of the waiting for a heartbeat.
+
+    Raises:
+        ConfigError: the id cannot be part of a file name.
+        RunError: another process has it.
+    """
+    with contextlib.ExitStack() as stack:
+        if wished is not None:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", wished):
+                raise ConfigError(
+                    f"--id is {wished!r}, but must be up to 100 letters, digits, dots, dashes "
+                    "and underscores"
+                )
+            if not _lock(stack, run, role, wished):
+                raise _taken(role, wished, "on this host")
+            _refuse_if_beating(run, role, wished, lifetime)
+            yield wished
+            return
+        host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()).strip("-.")[:60] or "host"
+        for number in range(1, _MOST_OF_A_HOST):
+            if _lock(stack, run, role, f"{host}-{number}"):
+                yield f"{host}-{number}"
+                return
+        raise RunError(f"{host} runs {_MOST_OF_A_HOST} processes of {run.url} already")
+
+
+def _lock(stack: contextlib.ExitStack, run: RunDirectory, role: str, id: str) -> bool:
+    """Returns whether this process has the lock of an id until the stack is closed."""
+    place = hashlib.sha256(str(run.url).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"selfplay-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder / f"{place}-{role}-{id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        # Nowhere to write: the container's own, whose name nobody else has.
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    stack.callback(os.close, descriptor)
+    return True
+
+
+def _refuse_if_beating(run: RunDirectory, role: str, id: str, lifetime: Lifetime) -> None:
+    """Raises `RunError` if a process of this id on another host is alive."""
+    first = _foreign_beat(run, role, id)
+    # One that looks dead may be alive where the clocks differ, which watching it tells.
+    if first is None or (not first.alive and first.age > CLOCKS_DIFFER_SECONDS):
+        return
+    begin = lifetime.elapsed
+    while not lifetime.over and lifetime.elapsed - begin < _SILENCE_SECONDS:
+        lifetime.sleep(0.5)
+        beat = _foreign_beat(run, role, id)
+        if beat is None:
+            return
+        if beat.time != first.time:
+            raise _taken(role, id, f"on {beat.host}")
+
+
+def _foreign_beat(run: RunDirectory, role: str, id: str) -> Heartbeat | None:
+    for beat in read_heartbeats(run.store):
+        if (beat.role, beat.id) == (role, id) and beat.host != socket.gethostname():
+            return beat
+    return None
+
+
+def _taken(role: str, id: str, where: str) -> RunError:
+    return RunError(
+        f"another {role} {where} calls itself {id}",
+        hint="choose another --id, or leave it out to get a free one",
+    )

@@ -1,0 +1,422 @@
+"""A worker: plays matches with the newest weights of a run, for ever, and stores them in it."""
+
+import dataclasses
+import random
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from selfplay.errors import StorageError
+from selfplay.parallel import REPLICATED, local_mesh, sharding
+from selfplay.records import MatchRecord
+from selfplay.registry import GameSpec
+from selfplay.run import RunDirectory, UnsentMatches, UploadQueue
+from selfplay.runtime.components import Components, make_components
+from selfplay.runtime.lifetime import Lifetime
+from selfplay.runtime.memory_plan import MemoryPlan, plan_memory
+from selfplay.runtime.meter import Meter
+from selfplay.runtime.playing import Playing
+from selfplay.runtime.publishing import HeartbeatWriter, RecentMatches
+from selfplay.runtime.trace import traced
+from selfplay.settings import Config, settings_hash
+from selfplay.settings.config import WORKER_KEYS
+from selfplay.telemetry import words
+from selfplay.workers.joining import (
+    Listeners,
+    silent,
+    wait_for_checkpoint,
+    wait_for_run,
+    worker_config,
+)
+from selfplay.workers.match_sink import DiscardingSink, MatchSink
+from selfplay.workers.pickup_delays import PickupDelays
+from selfplay.workers.process_ids import claimed_id
+from selfplay.workers.trainer_watch import Published, TrainerWatch
+
+_BEAT_SECONDS = 5.0
+_LINE_SECONDS = 10.0
+_LONGEST_CHUNK_SECONDS = 2.0
+_REST_SECONDS = 0.2
+_FLUSH_SECONDS = 7.0
+"""For the store to take what is finished, from SIGTERM on: a process has ten seconds to go."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """What a worker decides by itself.
+
+    Attributes:
+        id: its name; None for the name of the host and the first free number.
+        game: where the game of the run is now; None for where the run has it.
+        seed: decides everything random, together with the id and the number of the first file;
+            None for the seed of the run, and chunks that suit the speed of the machine.
+        settings: what was asked for by `--set` and the environment, by section: those that the
+            run dictates must agree with it.
+        dry_run: whether it plays and stores nothing.
+        profile: whether it writes a trace of what takes the time, into the run's `tensorboard`.
+        jitter_seconds: it begins after a random part of this, so that many workers started
+            together do not all fetch at once.
+    """
+
+    id: str | None = None
+    game: GameSpec | None = None
+    seed: int | None = None
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    dry_run: bool = False
+    profile: bool = False
+    jitter_seconds: float = 3.0
+
+
+class Worker:
+    """Plays for a run. Make it, call `work`, and it is done.
+
+    Attributes:
+        id: its name.
+        bounds: when it ends.
+        published: the checkpoint it plays with.
+        parts: what it plays with.
+        checkpoints_used: updates of all checkpoints it has played with, in order.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        components: Components,
+        first: Published,
+        sink: MatchSink,
+        *,
+        id: str,
+        options: WorkerOptions,
+        lifetime: Lifetime,
+        listeners: Listeners,
+    ) -> None:
+        """Starts its matches.
+
+        Args:
+            run: the run it plays for.
+            parts: made from the run's game and `worker_config`.
+            first: the checkpoint to begin with.
+            outbox: takes the matches.
+            id: its name, which no other worker of the run has.
+            options: as asked for.
+            bounds: when to end.
+            listeners: are told how it goes.
+        """
+        self.run = run
+        self.components = components
+        self.id = id
+        self.lifetime = lifetime
+        self.published = first
+        self.checkpoints_used = [first.update]
+        self._options = options
+        self._sink = sink
+        self._unsent = UnsentMatches(run.url, run.created)
+        lifetime.last_act = self._keep_rest
+        self._say = listeners.say
+        self._monitor = listeners.monitor
+        self._heartbeat = HeartbeatWriter(run, listeners.monitor, self._say)
+        self._meter = Meter()
+        self._recent = RecentMatches()
+        self._matches = self._positions = self._simulations = 0
+        self._rested = 0.0
+        self._taken_up_at = 0.0
+        self._pickup_delays = PickupDelays(first.update)
+        self._next_beat = self._next_line = 0.0
+        self._chunks_timed = 0
+        seed = first.config.trainer.seed if options.seed is None else options.seed
+        # A worker that comes back must not play the same matches again, nor those of another.
+        key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(id.encode()))
+        key = jax.random.fold_in(key, sink.next_sequence)
+        start_key, play_key = jax.random.split(key)
+        self.playing = Playing(
+            components,
+            components.provenance(run, id),
+            start_key=start_key,
+            play_key=play_key,
+            say=self._say,
+        )
+        self._weights = self._placed(first)
+        self._trainer_watch = TrainerWatch(
+            run, components.network, first, id=id, stored_positions=lambda: self._positions
+        )
+        self._heard_at = self._trainer_watch.heard_at
+
+    def work(self) -> None:
+        """Plays until `bounds` are reached; then stores what is finished.
+
+        Raises:
+            StorageError: finished matches are lost: neither the store nor the local disk took them.
+        """
+        self._monitor.state("compiling", ready=False)
+        try:
+            while not self.lifetime.over:
+                self._take_up()
+                state = self._reason_to_rest()
+                if state:
+                    self._finish_begun()
+                    begin = self._meter.elapsed
+                    self.lifetime.sleep(_REST_SECONDS)
+                    self._rested += self._meter.elapsed - begin
+                else:
+                    state = "playing"
+                    self._play()
+                self._meter.mark()
+                self._tell(state)
+            self._finish_begun()
+        finally:
+            self.playing.close()
+            self._trainer_watch.close()
+            self._monitor.state("leaving", ready=False)
+            self._monitor.update(self.fields())
+            stored = self._sink.close(max(0.0, _FLUSH_SECONDS - self.lifetime.asked_seconds))
+            if not stored:
+                self._keep_rest()
+            self._trainer_watch.join()
+            self._heartbeat.stop()
+
+    def _keep_rest(self) -> None:
+        """Keeps on local disk what the store has not taken, and says so."""
+        files = f"{self._sink.pending} files of finished matches"
+        problem = self._sink.problem or "there was no time left"
+        try:
+            kept = self._sink.keep(self._unsent)
+        except StorageError as error:
+            raise StorageError(
+                f"{files} are lost: {problem}; and the local disk refuses them: {error}",
+                hint="see that the store can be reached, or name a folder: SELFPLAY_CACHE",
+            ) from error
+        if kept:
+            self._say(
+                f"{files} are kept in {self._unsent.folder}, because {problem}; the next "
+                "worker of this run on this machine stores them"
+            )
+
+    def _take_up(self) -> None:
+        """Goes on with a newer checkpoint, if there is one; the matches go on as they are."""
+        newest = self._trainer_watch.newest
+        if self._trainer_watch.heard_at > self._heard_at:
+            self._heard_at = self._trainer_watch.heard_at
+            self.lifetime.heard()
+        if newest.update == self.published.update:
+            return
+        self._weights = self._placed(newest)
+        self._taken_up_at = self._meter.elapsed
+        self.checkpoints_used.append(newest.update)
+        changed = settings_hash(newest.config) != settings_hash(self.published.config)
+        self.published = newest
+        self._monitor.event("checkpoint", f"plays with checkpoint {newest.update}")
+        if changed:
+            self._say("the trainer has changed the settings of the search: compiling")
+            own = dataclasses.asdict(self.components.player.config)
+            kept = {"rollout": {key: own[key] for key in WORKER_KEYS}}
+            self._change_parts(newest.config.updated(kept))
+
+    def _change_parts(self, config: Config) -> None:
+        self.components = _worker_parts(self.components, config)
+        self._heartbeat.compilations.expect("play_chunk")
+        self.playing.change_parts(self.components, self.components.provenance(self.run, self.id))
+
+    def _placed(self, published: Published) -> Any:
+        return jax.device_put(published.weights, sharding(self.components.mesh, REPLICATED))
+
+    def _reason_to_rest(self) -> str:
+        """Returns why no matches may be played now, or ""."""
+        if not self._sink.has_room:
+            return f"waiting for the store: {self._sink.problem or 'it is slow'}"
+        if self._trainer_watch.suspended:
+            return "resting while the trainer has the accelerator"
+        if not self._options.dry_run:
+            limit = self.published.config.trainer.max_backlog
+            if self._trainer_watch.backlog > limit:
+                return f"waiting for the trainer, which is {limit:,} positions behind"
+        return ""
+
+    def _play(self) -> None:
+        self._pickup_delays.play(self.published.update)
+        begin = self._meter.elapsed
+        finished = self.playing.chunk(
+            self._weights, update=self.published.update, sequence=self._sink.next_sequence
+        )
+        self._fit_chunks(self._meter.elapsed - begin)
+        self._simulations += self.playing.simulations
+        self._meter.count(simulations=self.playing.simulations)
+        self._hand_on(finished)
+
+    def _finish_begun(self) -> None:
+        """Hands on what ended in a chunk that was begun ahead; begins no other."""
+        self._hand_on(self.playing.rest(sequence=self._sink.next_sequence))
+
+    def _hand_on(self, finished: list[MatchRecord]) -> None:
+        if finished:
+            self._sink.add(finished)
+            positions = sum(match.plies for match in finished)
+            self._matches += len(finished)
+            self._positions += positions
+            self.lifetime.matches += len(finished)
+            self._recent.add(finished)
+            self._meter.count(matches=len(finished), positions=positions)
+            self._monitor.event(
+                "matches_finished",
+                f"{len(finished)} matches",
+                match_ids=[match.match_id for match in finished],
+                matches=len(finished),
+                checkpoint=self.published.update,
+            )
+
+    def _fit_chunks(self, seconds: float) -> None:
+        """Shortens chunks that would keep a new checkpoint waiting.
+
+        The first one includes compilation, so the second one tells, when it is looked at. With a
+        seed of its own a worker always plays the same, so it keeps to what was asked for.
+        """
+        before, self._chunks_timed = self._chunks_timed, self.playing.chunks_done
+        tells = before < 2 <= self._chunks_timed
+        plies = self.components.player.config.plies_per_chunk
+        asked = "plies_per_chunk" in self._options.settings.get("rollout", {})
+        fixed = self._options.seed is not None or asked
+        if not tells or fixed or seconds <= _LONGEST_CHUNK_SECONDS or plies == 1:
+            return
+        fitting = max(1, int(plies * _LONGEST_CHUNK_SECONDS / 2 / seconds))
+        self._say(f"a chunk takes {seconds:.1f} s: {fitting} plies at a time from now on")
+        self._change_parts(
+            self.components.config.updated({"rollout": {"plies_per_chunk": fitting}})
+        )
+
+    def _tell(self, state: str) -> None:
+        now = self._meter.elapsed
+        self._pickup_delays.settle(self._trainer_watch.published_at)
+        self._monitor.state(state, ready=True)
+        if now >= self._next_beat:
+            self._next_beat = now + _BEAT_SECONDS
+            self._heartbeat.beat(self.fields())
+        if now >= self._next_line:
+            self._next_line = now + _LINE_SECONDS
+            self._say(self._line(state))
+
+    def fields(self) -> dict[str, Any]:
+        """Returns a snapshot: counts since the start of this process, and rates at present."""
+        newest = self._trainer_watch.newest.update
+        return {
+            "update": self.published.update,
+            "checkpoint": self.published.update,
+            "newest_checkpoint": newest,
+            "staleness_updates": newest - self.published.update,
+            "checkpoint_age_seconds": self._meter.elapsed - self._taken_up_at,
+            **self._pickup_delays.fields(),
+            "checkpoint_problem": self._trainer_watch.problem,
+            "store_problem": self._sink.problem,
+            "matches": self._matches,
+            "positions": self._positions,
+            "simulations": self._simulations,
+            "matches_per_second": self._meter.rate("matches"),
+            "positions_per_second": self._meter.rate("positions"),
+            "simulations_per_second": self._meter.rate("simulations"),
+            **self._recent.fields(),
+            "matches_in_progress": self.components.player.num_matches,
+            "queue_files": self._sink.pending,
+            "waiting_seconds": self._rested,
+            "elapsed_seconds": self._meter.elapsed,
+            "devices": self.components.mesh.size,
+        }
+
+    def _line(self, state: str) -> str:
+        components = [words.duration(self._meter.elapsed), state]
+        components += [f"checkpoint {self.published.update:,}", f"{self._matches:,} matches"]
+        rates = (("matches", "matches"), ("simulations", "simulations"))
+        components += [words.rate(self._meter.rate(name), unit) for name, unit in rates]
+        components += [self._trainer_watch.problem, self._sink.problem]
+        return " | ".join(part for part in components if part)
+
+
+def work(
+    place: str, options: WorkerOptions, lifetime: Lifetime, listeners: Listeners | None = None
+) -> Worker | None:
+    """Plays for the run at `place` until `bounds` are reached; waits for it if need be.
+
+    Args:
+        place: the run, a path or a URL. It may not exist yet.
+        options: what this worker decides by itself.
+        bounds: when it ends.
+        listeners: are told how it goes.
+
+    Returns:
+        The worker, None if it ended before there was anything to play with.
+
+    Raises:
+        ConfigError: the settings contradict those of the run.
+        RunError: the id is taken, or the game has changed.
+        StorageError: finished matches are lost, because they could not be stored.
+    """
+    listeners = listeners or silent("worker")
+    lifetime.sleep(random.uniform(0.0, options.jitter_seconds))
+    run = wait_for_run(place, lifetime, listeners)
+    if run is None:
+        return None
+    # What is wrong with the settings is said at once.
+    config = worker_config(run.config, options.settings, run.url)
+    with claimed_id(run, "worker", options.id, lifetime=lifetime) as id:
+        listeners.monitor.id = id
+        components = make_components(
+            run.make_game(options.game), config, learner_mesh=_one_device()
+        )
+        _plan(components).check()
+        first = wait_for_checkpoint(run, components.network, lifetime, listeners)
+        if first is None:
+            return None
+        lifetime.heard()
+        # Those in force may be others than those the run was created with.
+        components = _worker_parts(
+            components, worker_config(first.config, options.settings, run.url)
+        )
+        plan = _plan(components)
+        plan.check()
+        if not options.dry_run:
+            _store_leftovers(run, lifetime, listeners)
+        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {plan}")
+        worker = Worker(
+            run,
+            components,
+            first,
+            DiscardingSink() if options.dry_run else UploadQueue(run.matches, id),
+            id=id,
+            options=options,
+            lifetime=lifetime,
+            listeners=listeners,
+        )
+        with traced(run.tensorboard_path if options.profile else None, listeners.say) as trace:
+            worker.playing.trace = trace
+            worker.work()
+        return worker
+
+
+def _store_leftovers(run: RunDirectory, lifetime: Lifetime, listeners: Listeners) -> None:
+    """Stores what earlier workers of this machine could not."""
+    unsent = UnsentMatches(run.url, run.created)
+    stored, problem = unsent.store(run.matches, over=lambda: lifetime.over)
+    if stored:
+        listeners.say(f"stored {stored} files of matches that an earlier worker left here")
+    if problem:
+        listeners.say(f"matches of an earlier worker stay in {unsent.folder}: {problem}")
+
+
+def _worker_parts(components: Components, config: Config) -> Components:
+    """Returns the parts of a worker under `config`, which has as many matches at once."""
+    if config == components.config:
+        return components
+    return make_components(
+        components.game, config, mesh=components.mesh, learner_mesh=_one_device()
+    )
+
+
+def _plan(components: Components) -> MemoryPlan:
+    """Returns the memory that a worker takes."""
+    return plan_memory(components.game, components.network, components.config, learns=False)
+
+
+def _one_device() -> Mesh:
+    """Returns a mesh for the learner that a worker never uses: any batch fits on it."""
+    mesh = local_mesh()
+    return Mesh(mesh.devices[:1], mesh.axis_names)

@@ -1,0 +1,136 @@
+"""The state of a run in words: who works on it, and what is wrong."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfplay.reports.status import process_problems, run_status
+from selfplay.run import Heartbeat, write_heartbeat
+from selfplay.runtime.publishing import RecentMatches
+from tests.training.runs import make_run, tiny_components, train_all
+
+
+def beat(role: str, id: str, *, alive: bool = True, ahead: float = 0.0, **of: Any) -> Heartbeat:
+    return Heartbeat(
+        role=role,
+        id=id,
+        pid=7,
+        host="h",
+        time=time.time() + ahead,
+        age=0.0,
+        ahead=ahead,
+        alive=alive,
+        fields=of,
+    )
+
+
+def problems(*beats: Heartbeat, checkpoint: int | None = 8, age: float | None = 5.0) -> list[str]:
+    return process_problems(list(beats), checkpoint=checkpoint, checkpoint_age=age)
+
+
+def test_all_is_well() -> None:
+    assert problems() == []
+    trainer = beat("trainer", "trainer", starved_seconds=100.0, state="waiting for matches")
+    assert problems(trainer, beat("worker", "w", checkpoint=8)) == []
+    # A checkpoint that has just come is not late yet.
+    assert problems(trainer, beat("worker", "w", checkpoint=4)) == []
+
+
+@pytest.mark.parametrize(
+    ("beats", "said"),
+    [
+        (
+            [beat("trainer", "t", starved_seconds=130.0, state="waiting for matches")],
+            "the trainer is waiting for matches: no worker is alive for 130 seconds",
+        ),
+        (
+            [
+                beat("trainer", "t", starved_seconds=130.0, state="waiting for matches"),
+                beat("worker", "w", checkpoint=8),
+            ],
+            "the trainer is waiting for matches: no matches came for 130 seconds",
+        ),
+        (
+            [beat("worker", "w", alive=False)],
+            "worker w (pid 7 on h) ended without saying so",
+        ),
+        (
+            [beat("worker", "w", checkpoint=8, store_problem="the disk is full")],
+            "worker w: the disk is full",
+        ),
+        (
+            [beat("worker", "w", checkpoint=8, ahead=1e6)],
+            "the clock of h, where worker w runs, is 1000000 seconds ahead of that of the store",
+        ),
+        (
+            [beat("worker", "w", checkpoint=8, ahead=-300.0)],
+            "the clock of h, where worker w runs, is 300 seconds behind that of the store",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(beats: list[Heartbeat], said: str) -> None:
+    (problem,) = problems(*beats)
+    assert problem.startswith(said)
+
+
+def test_a_worker_on_a_stale_checkpoint_is_named() -> None:
+    (problem,) = problems(beat("worker", "w", checkpoint=4), age=60.0)
+    assert problem == "worker w plays with checkpoint 4, though 8 has been there for 60 seconds"
+
+
+def test_draws_and_cut_matches_are_counted(tmp_path: Path) -> None:
+    run, components = make_run(tmp_path / "run", tiny_components(), updates=1)
+    train_all(run, components)
+    one = run.matches.get("loop", 0)[0]
+    recent = RecentMatches()
+    assert recent.fields() == {
+        "recent_matches": 0, "mean_length": None, "results": {}, "truncated_share": None
+    }  # fmt: skip
+    endings = [(1.0, False), (0.0, True), (0.0, False), (-1.0, True)]
+    matches = [
+        dataclasses.replace(one, returns=(first, -first), truncated=truncated)
+        for first, truncated in endings
+    ]
+    recent.add(matches)
+    assert recent.fields() == {
+        "recent_matches": 4,
+        "mean_length": float(one.plies),
+        "results": {"first": 0.25, "draw": 0.5, "second": 0.25},
+        "truncated_share": 0.5,
+    }
+
+
+def test_the_document_of_a_run(tmp_path: Path) -> None:
+    run, components = make_run(tmp_path / "run", tiny_components(), updates=8)
+    trainer = train_all(run, components)
+    document = run_status(run.path)
+    assert (document["update"], document["checkpoint"]) == (8, 8)
+    assert document["positions"] == trainer.cursor.positions
+    assert document["processes"] == document["problems"] == []
+    assert document["left_out"] == {}
+    # How the newest matches ended is known afterwards, too: the checkpoint holds it.
+    shown = trainer.progress()
+    assert document["recent"] == {
+        "recent_matches": min(400, trainer.cursor.matches),
+        "results": shown.results,
+        "truncated_share": 0.0,
+        "mean_length": shown.mean_length,
+    }
+    assert sum(document["recent"]["results"].values()) == pytest.approx(1)
+    assert document["checkpoint_age_seconds"] >= 0
+    # What a trainer at work says counts more; a worker counts its own matches alone.
+    write_heartbeat(run.store, "trainer", "t", {"update": 9, "positions": 999, "state": "training"})
+    write_heartbeat(run.store, "worker", "w", {"update": 9, "matches": 1, "checkpoint": 8})
+    recent = {"recent_matches": 4, "results": {"draw": 0.5}, "truncated_share": 0.25}
+    write_heartbeat(run.store, "trainer", "t", {"update": 9, "positions": 999, **recent})
+    document = run_status(str(run.path))
+    assert document["recent"] == {**recent, "mean_length": None}
+    assert (document["update"], document["positions"]) == (9, 999)
+    assert document["matches"] == trainer.cursor.matches
+    assert [(p["role"], p["id"], p["alive"]) for p in document["processes"]] == [
+        ("trainer", "t", True),
+        ("worker", "w", True),
+    ]

@@ -1,0 +1,57 @@
+"""Training with the integer network: calibrated as it goes, resumed bit for bit."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selfplay.registry import GameSpec
+from selfplay.run import RunDirectory
+from selfplay.runtime.components import Components, make_components
+from selfplay.settings import Config
+from selfplay.training.trainer import Trainer
+from tests.training.runs import SETTINGS, Listener, assert_same, everything, match_files, train_all
+
+SPEC = GameSpec("tic_tac_toe")
+
+
+@pytest.fixture(scope="module")
+def components() -> Components:
+    network = {"kind": "resnet", "blocks": 1, "channels": 4}
+    settings = {"network": network, "search": {"inference": "onnx-int8"}}
+    return make_components(SPEC.make(), Config.from_dict(SETTINGS).updated(settings))
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfplay.inference.evaluator.FEWEST_SAMPLES", 20)
+
+
+def session(path: Path, components: Components, updates: int) -> tuple[RunDirectory, Trainer]:
+    """Trains a run up to `updates`."""
+    settings = components.config.updated({"trainer": {"updates": updates}}).to_dict()
+    run = RunDirectory.open_or_create(path, SPEC, components.game, settings)
+    return run, train_all(run, dataclasses.replace(components, config=run.config), Listener())
+
+
+def test_two_and_two_are_four_in_integers(tmp_path: Path, components: Components) -> None:
+    whole_run, whole = session(tmp_path / "whole", components, 48)
+    for updates in (8, 24, 48):
+        run, last = session(tmp_path / "parts", components, updates)
+    assert_same(everything(last), everything(whole))
+    assert match_files(run) == match_files(whole_run)
+    ranges, other = (one.checkpoints.load(48, "self_play")["ranges"] for one in (run, whole_run))
+    assert len(ranges) > 0
+    np.testing.assert_array_equal(ranges, other)
+    # Later weights were measured again.
+    first = whole_run.checkpoints.load(8, "self_play")["ranges"]
+    assert not np.array_equal(first, ranges)
+
+
+def test_a_run_says_how_well_the_integers_agree(tmp_path: Path, components: Components) -> None:
+    _, trainer = session(tmp_path / "run", components, 8)
+    assert isinstance(trainer.reporter, Listener)
+    said = [text for text in trainer.reporter.messages if "int8" in text]
+    assert len(said) == 1
+    assert said[0].startswith("plays in int8, beside float32: policy ")

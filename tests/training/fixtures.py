@@ -1,0 +1,51 @@
+"""One set of compiled parts for all tests of the loop."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfplay.game import Game
+from selfplay.run import RunDirectory
+from selfplay.runtime.components import Components, make_components
+from selfplay.settings import Config
+from selfplay.settings.sections import EvaluationConfig, TrainerConfig
+from selfplay.settings.sections.replay import ReplayConfig
+from tests.training.runs import SPEC, make_run, tiny_components
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes processes of equal settings share their compiled parts, as far as tests go."""
+    for module in ("workers.worker", "workers.evaluator", "reports.rerun"):
+        monkeypatch.setattr(f"selfplay.{module}.make_components", _shared_components)
+
+
+def _shared_components(game: Game[Any], config: Config, **meshes: Any) -> Components:
+    components = _components(
+        dataclasses.replace(config, trainer=TrainerConfig(), replay=ReplayConfig(),
+                            evaluation=EvaluationConfig()),
+        tuple(sorted(meshes.items())),
+    )  # fmt: skip
+    return dataclasses.replace(components, config=config)
+
+
+@functools.cache
+def _components(config: Config, meshes: tuple[tuple[str, Any], ...]) -> Components:
+    return make_components(SPEC.make(), config, **dict(meshes))
+
+
+MakeRun = Callable[..., tuple[RunDirectory, Components]]
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> MakeRun:
+    """Returns a function that makes or opens a run: `new_run("name", **trainer_settings)`."""
+
+    def make(name: str = "run", **trainer: float) -> tuple[RunDirectory, Components]:
+        return make_run(tmp_path / name, tiny_components(), **trainer)
+
+    return make

@@ -1,0 +1,97 @@
+"""Updates follow each other on the device while the host draws what they need."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jaxtyping import Array
+
+from selfplay.errors import NonFiniteError
+from selfplay.learner import Learner
+from selfplay.training.learning import Learning
+from selfplay.training.trainer import Trainer
+from tests.training.fixtures import MakeRun
+from tests.training.runs import Listener, train_all
+
+
+class Device:
+    """Takes updates and says when; makes none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, learning: Learning, *, most: int) -> None:
+        self.log: list[str] = []
+        self.rates: list[list[float]] = []
+        self.finite = 1.0
+        sample = learning.window.sample
+
+        def draw(batch_size: int, *, seed: int, update: int) -> Any:
+            self.log.append(f"draw {update}")
+            return sample(batch_size, seed=seed, update=update)
+
+        def updates(
+            _: Learner,
+            state: Any,
+            samples: Any,
+            *,
+            learning_rates: list[float],
+            count: int,
+            key: Any,
+        ) -> tuple[Any, dict[str, Array]]:
+            assert {len(leaf) for leaf in jax.tree.leaves(samples)} == {most}
+            self.log.append(f"make {count}")
+            self.rates.append(learning_rates)
+            ones = jnp.ones(most)
+            return state, {"total": 2 * ones, "gradient_norm": ones, "finite": self.finite * ones}
+
+        def wait(report: Any) -> Any:
+            self.log.append(f"wait for {report[0]}")
+            return report
+
+        monkeypatch.setattr(learning.window, "sample", draw)
+        monkeypatch.setattr(Learner, "most_updates", lambda self, samples: most)
+        monkeypatch.setattr(Learner, "calls_ahead", lambda self, samples: 1)
+        monkeypatch.setattr(Learner, "updates", updates)
+        monkeypatch.setattr(jax, "block_until_ready", wait)
+
+
+@pytest.fixture
+def learning(new_run: MakeRun) -> Learning:
+    """Returns the learning half of a run after eight updates."""
+    run, components = new_run(updates=8)
+    train_all(run, components)
+    return Trainer(run, components, Listener()).learning
+
+
+def test_the_next_samples_are_drawn_while_updates_are_made(
+    learning: Learning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(monkeypatch, learning, most=3)
+    learning.learn(7, time_share=0.0)
+    first = ["draw 8", "draw 9", "draw 10", "make 3"]
+    second = ["draw 11", "draw 12", "draw 13", "make 3", "wait for 3"]
+    assert device.log == [*first, *second, "draw 14", "make 1", "wait for 3"]
+    # Always as many rows, so that nothing is compiled again.
+    assert [len(rates) for rates in device.rates] == [3, 3, 3]
+    assert device.rates[-1][1:] == [0.0, 0.0]
+    assert learning.rate == device.rates[-1][0] > 0
+    assert learning.losses == {"total": 2.0, "gradient_norm": 1.0}
+
+
+def test_the_rate_rises_with_every_update_of_a_call(
+    learning: Learning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three updates of warm-up lie behind: from the beginning they rise, then they stay.
+    learning.state = learning.components.learner.init(key=jax.random.key(0))
+    device = Device(monkeypatch, learning, most=5)
+    learning.learn(5, time_share=0.0)
+    assert device.rates == [pytest.approx([0.005, 0.01, 0.015, 0.02, 0.02])]
+    assert device.log[:5] == [f"draw {update}" for update in range(5)]
+
+
+def test_one_bad_update_of_many_stops_the_trainer(
+    learning: Learning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(monkeypatch, learning, most=4)
+    device.finite = 0.0
+    with pytest.raises(NonFiniteError, match="not finite near update 8"):
+        learning.learn(4, time_share=0.0)
