@@ -62,9 +62,9 @@ class Interruptible:
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         )
         if self._listens:
-            self._inbox, self._outbox = socket.socketpair()
-            self._outbox.setblocking(False)
-            self._before = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
+            self._receiver, self._sender = socket.socketpair()
+            self._sender.setblocking(False)
+            self._before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
             self._listener = threading.Thread(target=self._listen, name="ctrl-c", daemon=True)
             self._listener.start()
         return self
@@ -84,7 +84,7 @@ class Interruptible:
             leave(error.code if isinstance(error.code, int) else 1)
         if self._listens:
             signal.set_wakeup_fd(self._before)
-            self._outbox.close()
+            self._sender.close()
             self._listener.join()
 
     def may_tell(self) -> bool:
@@ -92,8 +92,8 @@ class Interruptible:
         return self._told.acquire(blocking=False)
 
     def _listen(self) -> None:
-        with self._inbox:
-            while received := self._inbox.recv(1):
+        with self._receiver:
+            while received := self._receiver.recv(1):
                 if received[0] == signal.SIGINT:
                     self._signalled.set()
                     time.sleep(GRACE_SECONDS)

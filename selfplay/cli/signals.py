@@ -1,7 +1,6 @@
 """Ctrl-C, SIGTERM, SIGHUP while training: the first one saves, another Ctrl-C leaves at once."""
 
 import contextlib
-import os
 import signal
 import socket
 import sys
@@ -11,12 +10,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn
 
-from selfplay.cli.leaving import INTERRUPTED
+from selfplay.cli.leaving import INTERRUPTED, leave
 from selfplay.errors import SelfplayError
 
 _LOCAL_FLAGS = 3
 _ECHOCTL = getattr(termios, "ECHOCTL", 0)
-_SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class StopSignals:
@@ -50,8 +48,8 @@ class StopSignals:
         self._stop: Callable[[], None] | None = None
         self._say: Callable[[str], None] = lambda text: None
         self._last_act: Callable[[], None] = lambda: None
-        self._inbox, self._outbox = socket.socketpair()
-        self._outbox.setblocking(False)
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
 
     def ready(
         self,
@@ -72,7 +70,7 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         """Takes the signals over."""
         self._before = {number: signal.signal(number, lambda *_: None) for number in _numbers()}
-        self._wakeup = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
+        self._wakeup = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         self._terminal = _hide_control_characters()
         self._listener = threading.Thread(target=self._listen, name="signals", daemon=True)
         self._listener.start()
@@ -89,14 +87,14 @@ class StopSignals:
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._outbox.close()
+        self._sender.close()
         # A thread that is still there when the interpreter ends makes it abort.
         self._listener.join()
 
     def _listen(self) -> None:
         while True:
             try:
-                received = self._inbox.recv(1)
+                received = self._receiver.recv(1)
             except TimeoutError:
                 _restore(self._terminal)
                 _leave(self._cut())
@@ -112,9 +110,9 @@ class StopSignals:
             elif not self.stopped:
                 self.stopped = True
                 stop()
-                self._inbox.settimeout(self._grace_seconds)
+                self._receiver.settimeout(self._grace_seconds)
                 self._say(f"stopping: {self._does}; Ctrl-C again leaves at once")
-        self._inbox.close()
+        self._receiver.close()
 
     def _cut(self) -> int:
         """Does the last act of a process that has had its time; returns its exit code."""
@@ -153,9 +151,5 @@ def _restore(settings: list[Any] | None) -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends the process now. Every write of a run is atomic, so nothing is half done."""
-    if sys.stdout.isatty():
-        os.write(sys.stdout.fileno(), _SHOW_CURSOR)
-    if status == INTERRUPTED:
-        os.write(2, b"error: interrupted\n\nhint: the newest checkpoint stays as it is\n")
-    os._exit(status)
+    note = "error: interrupted\n\nhint: the newest checkpoint stays as it is\n"
+    leave(status, note if status == INTERRUPTED else "")
