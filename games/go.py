@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int, Int8, Int16, Int32, Key, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, EngineSetup, Game, Symmetry, pytree
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("black", "white")
@@ -217,6 +217,10 @@ class Go(Game[GoState]):
         if action == self._points:
             return "pass"
         return f"{_LETTERS[action % self.size]}{self.size - action // self.size}"
+
+    def engine_setup(self, first: GoState) -> EngineSetup:
+        """Returns the size of the board and the komi of this match."""
+        return EngineSetup(gtp=(f"boardsize {self.size}", f"komi {int(first.komi) / 2:g}"))
 
     def board(self, state: GoState) -> BoardView:
         """Returns the points; the pass needs no click: its key is the empty tuple."""

@@ -14,6 +14,9 @@ from .game import (
     ChanceGame as ChanceGame,
 )
 from .game import (
+    EngineSetup as EngineSetup,
+)
+from .game import (
     Game as Game,
 )
 from .game import (

@@ -27,7 +27,7 @@ from selfplay.adapters.python_game import PythonChanceGame, PythonGame
 from selfplay.adapters.rows import HostRows
 from selfplay.adapters.tree import HostTree, Moves, checked_integer
 from selfplay.adapters.turns import Turns
-from selfplay.game import BoardView, ChanceGame, Game, Solution, Symmetry, pytree
+from selfplay.game import BoardView, ChanceGame, EngineSetup, Game, Solution, Symmetry, pytree
 from selfplay.startup import cores_in_use
 
 CAPACITY = 1 << 17
@@ -213,6 +213,10 @@ class HostedGame(Game[HostedState]):
     def board(self, state: HostedState) -> BoardView | None:
         """Returns the user's game's own board, if it has one."""
         return self.rules.board(self.own_state(state))
+
+    def engine_setup(self, first: HostedState) -> EngineSetup:
+        """Returns how an engine is told the first position, as the user's game says it."""
+        return self.rules.engine_setup(self.own_state(first))
 
     def own_state(self, state: HostedState) -> Any:
         """Returns the user's own object for one (unbatched) position."""

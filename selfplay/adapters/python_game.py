@@ -5,7 +5,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from selfplay.game import BoardView, Solution, Symmetry, named_action
+from selfplay.game import (
+    BoardView,
+    EngineSetup,
+    Solution,
+    Symmetry,
+    named_action,
+    setup_from_attributes,
+)
 
 P = TypeVar("P")
 
@@ -121,6 +128,13 @@ class PythonGame(abc.ABC, Generic[P]):
     def board(self, state: P) -> BoardView | None:
         """Returns the position for a graphical board, or None if the game has no cells."""
         return None
+
+    def engine_setup(self, first: P) -> EngineSetup:
+        """Returns how an engine is told the first position of a match.
+
+        As `selfplay.game.Game.engine_setup`: by default from the attributes `size` and `komi`.
+        """
+        return setup_from_attributes(self)
 
     def solve(self, state: P) -> Solution | None:
         """Returns the exact solution of a position, or None if not known.

@@ -12,8 +12,7 @@ from selfplay.arena.agents import (
     analyse_one,
     mcts_agent,
 )
-from selfplay.arena.engine_spec import EngineSpec, is_engine, parse_engine
-from selfplay.arena.engines import EngineAgent
+from selfplay.arena.engines import EngineAgent, EngineSpec, is_engine, parse_engine
 from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
 from selfplay.arena.openings import (
     Opening,

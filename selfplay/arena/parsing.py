@@ -14,8 +14,7 @@ from selfplay.arena.agents import (
     SolverAgent,
     mcts_agent,
 )
-from selfplay.arena.engine_spec import is_engine, parse_engine
-from selfplay.arena.engines import EngineAgent
+from selfplay.arena.engines import EngineAgent, is_engine, parse_engine
 from selfplay.arena.stored import load_network
 from selfplay.errors import ConfigError
 from selfplay.game import Game

@@ -38,7 +38,7 @@ def leave(status: int, message: str = "") -> NoReturn:
     with contextlib.suppress(OSError):
         os.write(2, message.encode())
     # Only if engines were needed at all.
-    programs = sys.modules.get("selfplay.arena.subprocesses")
+    programs = sys.modules.get("selfplay.arena.engines.subprocesses")
     if programs is not None:
         programs.kill_all()
     os._exit(status)

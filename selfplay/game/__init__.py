@@ -13,13 +13,22 @@ from selfplay.game.chance import (
 )
 from selfplay.game.position import Position, is_over, is_truncated, start
 from selfplay.game.pytrees import pytree
-from selfplay.game.rules import BoardView, Game, Solution, Symmetry, legal_actions
+from selfplay.game.rules import (
+    BoardView,
+    EngineSetup,
+    Game,
+    Solution,
+    Symmetry,
+    legal_actions,
+    setup_from_attributes,
+)
 from selfplay.game.text import named_action
 from selfplay.game.transition import Transition, advance
 
 __all__ = [
     "BoardView",
     "ChanceGame",
+    "EngineSetup",
     "Game",
     "Position",
     "Solution",
@@ -35,5 +44,6 @@ __all__ = [
     "outcome_probabilities",
     "pick_outcome",
     "pytree",
+    "setup_from_attributes",
     "start",
 ]

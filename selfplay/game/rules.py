@@ -71,6 +71,20 @@ class Solution:
     actions: Sequence[int]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineSetup:
+    """How a program that plays by GTP or UCI is told the first position of a match.
+
+    Attributes:
+        gtp: the commands in order, such as "boardsize 9" and "komi 7.5"; `clear_board` is sent
+            after them unless it is among them.
+        uci: what stands after the word `position`: "startpos", or "fen " and the position.
+    """
+
+    gtp: Sequence[str] = ()
+    uci: str = "startpos"
+
+
 class Game(abc.ABC, Generic[S]):
     """The rules of a two-player zero-sum game of perfect information.
 
@@ -171,6 +185,20 @@ class Game(abc.ABC, Generic[S]):
         """Returns the position for a graphical board, or None if the game has no cells."""
         return None
 
+    def engine_setup(self, first: S) -> EngineSetup:
+        """Returns how an engine is told the first position of a match, on the host.
+
+        By default `boardsize` and `komi` for GTP, where the game has a whole number as its
+        attribute `size` and a number as its attribute `komi`. Override it where these names mean
+        something else, or where matches begin differently. Two different first positions must have
+        different setups: otherwise the game is refused, because it begins at random and the engine
+        could not know where.
+
+        Args:
+            first: the first position, not batched.
+        """
+        return setup_from_attributes(self)
+
     def solve(self, state: S) -> Solution | None:
         """Returns the exact solution of a position, on the host, or None if not known.
 
@@ -178,6 +206,17 @@ class Game(abc.ABC, Generic[S]):
         evaluation of a run counts by it how often a checkpoint makes its result worse, by ply.
         """
         return None
+
+
+def setup_from_attributes(game: object) -> EngineSetup:
+    """Returns what the attributes `size` and `komi` of a game, if any, say to an engine."""
+    size, komi = getattr(game, "size", None), getattr(game, "komi", None)
+    commands = []
+    if isinstance(size, int):
+        commands.append(f"boardsize {size}")
+    if isinstance(komi, int | float):
+        commands.append(f"komi {komi:g}")
+    return EngineSetup(gtp=tuple(commands))
 
 
 def search_sees_more(game: Game[S]) -> str:

@@ -101,7 +101,7 @@ class Stub:
         elif word == "isready":
             say("info string here\nreadyok")
         elif word == "position":
-            self.moves = words[2:]
+            self.moves = words[words.index("moves") + 1 :] if "moves" in words else []
         elif word == "go":
             say(f"info depth 1\nbestmove {self.choice()} ponder a1")
         return word == "quit"

@@ -9,11 +9,13 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
+from selfplay.adapters import host
 from selfplay.arena import (
     Agent,
     EngineAgent,
@@ -29,9 +31,10 @@ from selfplay.arena import (
 )
 from selfplay.arena.agents import RESIGN
 from selfplay.arena.batches import stack
-from selfplay.arena.gtp import GtpEngine
+from selfplay.arena.engines.gtp import GtpEngine
 from selfplay.errors import ConfigError, EngineError, IllegalActionError
-from selfplay.game import start
+from selfplay.game import EngineSetup, pytree, start
+from selfplay.games.clobber import Clobber
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.go import Go
 from selfplay.games.tic_tac_toe import TicTacToe
@@ -54,8 +57,8 @@ def game():
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Lets programs end in their own way, however slow the machine."""
-    monkeypatch.setattr("selfplay.arena.subprocesses._PARTING_SECONDS", 120.0)
-    monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 120.0)
+    monkeypatch.setattr("selfplay.arena.engines.subprocesses._PARTING_SECONDS", 120.0)
+    monkeypatch.setattr("selfplay.arena.engines.gtp.PROBE_SECONDS", 120.0)
 
 
 @pytest.fixture
@@ -288,7 +291,7 @@ def test_an_engine_of_the_other_protocol_is_noticed_at_once(
     game, log, monkeypatch, asked, speaks, fault
 ):
     # It knows no numbers, and is silent until it is asked in its own words.
-    monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 0.2)
+    monkeypatch.setattr("selfplay.arena.engines.gtp.PROBE_SECONDS", 0.2)
     text = f"{asked}:{sys.executable} {STUB} {speaks} {fault} --log {log}"
     agent = parse_opponent(text, game)
     begin = time.monotonic()
@@ -302,7 +305,7 @@ def test_an_engine_of_the_other_protocol_is_noticed_at_once(
 
 def test_who_is_slow_to_start_is_asked_and_plays_on(game, monkeypatch):
     """A program that loads for long answers the word of the other protocol, too."""
-    monkeypatch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 0.0)
+    monkeypatch.setattr("selfplay.arena.engines.gtp.PROBE_SECONDS", 0.0)
     with engine(game, stub("gtp")) as agent:
         monkeypatch.setattr(GtpEngine, "_skip_refusal", patient(GtpEngine._skip_refusal))
         table = play_matches(game, agent, RandomAgent(game), num_matches=10, seed=1)
@@ -312,7 +315,7 @@ def test_who_is_slow_to_start_is_asked_and_plays_on(game, monkeypatch):
 def patient(skip):
     def skip_refusal(self):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("selfplay.arena.gtp.PROBE_SECONDS", 120.0)
+            patch.setattr("selfplay.arena.engines.gtp.PROBE_SECONDS", 120.0)
             skip(self)
 
     return skip_refusal
@@ -328,7 +331,7 @@ def patient(skip):
 )
 def test_a_program_that_speaks_neither_is_not_waited_for(game, monkeypatch, text, said):
     for module in ("gtp", "uci"):
-        monkeypatch.setattr(f"selfplay.arena.{module}.STRANGE_SECONDS", 0.3)
+        monkeypatch.setattr(f"selfplay.arena.engines.{module}.STRANGE_SECONDS", 0.3)
     with pytest.raises(EngineError) as caught:
         play_matches(game, parse_opponent(text, game), first_legal(game), num_matches=2)
     assert str(caught.value).startswith(f"{text} {said}")
@@ -480,6 +483,92 @@ def test_pgx_go_is_told_as_go_is(log):
     with engine(game, text) as agent:
         assert first_move(agent, game) == RESIGN
     assert setups(log) == ["boardsize 5", "komi 3.5"]
+
+
+class OwnGo(TicTacToe):
+    """Stands for a game of a user: a komi drawn under a name of its own, and a stone to begin."""
+
+    name = "my_go"
+
+    def __init__(self, stone=False, told=True):
+        self.stone, self.told = stone, told
+
+    def init(self, key):
+        cell = jax.random.randint(key, (), 0, 3) if self.stone else jax.numpy.int32(0)
+        drawn = jax.random.randint(key, (), 0, 4)
+        return OwnGoState(rules=super().init(key), bonus=drawn, cell=cell)
+
+    def current_player(self, state):
+        return super().current_player(state.rules)
+
+    def legal_action_mask(self, state):
+        return super().legal_action_mask(state.rules)
+
+    def engine_setup(self, first):
+        if not self.told:
+            return super().engine_setup(first)
+        komi = f"komi {int(first.bonus) + 0.5}"
+        stone = ("clear_board", f"play black {'abc'[int(first.cell)]}3") if self.stone else ()
+        return EngineSetup(gtp=(komi, *stone), uci=f"fen {int(first.bonus)} {int(first.cell)}")
+
+
+@pytree
+class OwnGoState:
+    rules: Any
+    bonus: Any
+    cell: Any
+
+
+def test_a_komi_that_a_users_game_draws_is_told(log):
+    game = OwnGo()
+    with engine(game, stub("gtp", "--script resign", "--knows komi", log=log)) as agent:
+        assert [first_move(agent, game, key) for key in range(4)] == [RESIGN] * 4
+    drawn = [int(game.init(jax.random.key(key)).bonus) for key in range(4)]
+    assert len(set(drawn)) > 1
+    assert setups(log) == [f"komi {bonus}.5" for bonus in drawn]
+
+
+def test_stones_that_a_users_game_sets_up_are_told_after_the_board_is_cleared(log):
+    game = OwnGo(stone=True)
+    with engine(game, stub("gtp", "--script 'x resign'", "--knows komi", log=log)) as agent:
+        assert first_move(agent, game) == RESIGN
+    first = game.init(jax.random.key(0))
+    (lines,) = told(log).values()
+    commands = [line.partition(" ")[2] for line in lines if "known_command" not in line]
+    assert commands[1:5] == [
+        *(f"komi {int(first.bonus)}.5", "clear_board"),
+        *(f"play black {'abc'[int(first.cell)]}3", "genmove black"),
+    ]
+
+
+def test_a_first_position_is_told_by_uci(log):
+    game = OwnGo()
+    with engine(game, stub("uci", "--script resign", log=log)) as agent:
+        assert first_move(agent, game) == RESIGN
+    bonus = int(game.init(jax.random.key(0)).bonus)
+    (lines,) = told(log).values()
+    assert f"position fen {bonus} 0" in lines
+
+
+@pytest.mark.parametrize("protocol", ["gtp", "uci"])
+def test_a_random_start_that_a_users_game_does_not_tell_is_refused(log, protocol):
+    game = OwnGo(told=False)
+    agent = parse_opponent(stub(protocol, log=log), game)
+    with pytest.raises(ConfigError, match="my_go begins at random") as caught:
+        first_move(agent, game)
+    assert "engine_setup" in caught.value.hint
+    assert not log.exists()
+
+
+def test_the_setup_of_a_plain_python_game_is_told(log):
+    class Own(Clobber):
+        def engine_setup(self, first):
+            return EngineSetup(gtp=(f"boardsize {len(first[0])}",))
+
+    game = host(Own(rows=2, columns=3))
+    with engine(game, stub("gtp", "--script resign", "--knows boardsize", log=log)) as agent:
+        assert first_move(agent, game) == RESIGN
+    assert setups(log) == ["boardsize 2"]
 
 
 def test_an_engine_that_cannot_be_told_the_board_size():

@@ -13,18 +13,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
 from selfplay.arena.agents import RESIGN, Line
-from selfplay.arena.engine_spec import Engine, EngineSpec
+from selfplay.arena.engines.process import EngineProcess, Question
+from selfplay.arena.engines.setups import Setups
+from selfplay.arena.engines.spec import Engine, EngineSpec
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError, IllegalActionError
-from selfplay.game import ChanceGame, Game, Position, start
+from selfplay.game import ChanceGame, Game, Position
 
 _MOST_PROCESSES = 64
-_STARTS = 8
 _ASK = -2
-_KOMI_IN_STATE = ("go", "go_9x9", "go_19x19")
-"""Games that draw a komi for each match, doubled in their state; others have it as an attribute."""
-
-Moves = tuple[tuple[int, str], ...]
 
 
 class EngineAgent:
@@ -64,6 +61,7 @@ class EngineAgent:
         self.name = spec.text
         self._game = game
         self._spec = spec
+        self._setups = Setups(game, engine=spec.text, protocol=spec.protocol)
         told: set[str] = set()
 
         def say_once(text: str) -> None:
@@ -72,7 +70,7 @@ class EngineAgent:
                 say(text)
 
         launch = functools.partial(spec.launch, say_once)
-        self._seats = [_Seat(launch) for _ in range(processes)]
+        self._processes = [EngineProcess(launch) for _ in range(processes)]
 
     def select(self, positions: Position[Any], *, key: Key[Array, ""]) -> Int32[np.ndarray, " n"]:
         """Refuses: an engine must be told the moves."""
@@ -98,24 +96,24 @@ class EngineAgent:
             # Programs that know no pass are not asked for one; the others are told of it.
             shares = self._shares(asked, np.flatnonzero(actions == _ASK).tolist())
             answers = dict(pair for share in self._think(asked, shares) for pair in share)
-            for seat, share in zip(self._seats, shares, strict=True):
+            for process, share in zip(self._processes, shares, strict=True):
                 for row in share:
                     actions[row] = self._read(positions, row, asked[row], answers[row])
                 if share:
-                    seat.remember(self._after(asked[share[-1]], positions, share[-1], actions))
+                    process.remember(self._after(asked[share[-1]], positions, share[-1], actions))
             return actions.astype(np.int32)
         except BaseException:
             # Whatever it was in the middle of: its next answer could be one to an old question.
-            for seat in self._seats:
-                seat.kill()
+            for process in self._processes:
+                process.kill()
             raise
 
     def close(self) -> None:
         """Ends the programs; they are started again when they are next needed."""
-        for seat in self._seats:
-            seat.close()
+        for process in self._processes:
+            process.close()
 
-    def _question(self, positions: Position[Any], row: int, line: Line) -> "_Question":
+    def _question(self, positions: Position[Any], row: int, line: Line) -> Question:
         for _, text in line.moves:
             if not text or re.search(r"\s", text):
                 raise ConfigError(
@@ -123,8 +121,8 @@ class EngineAgent:
                     hint="action_to_string must return one word",
                 )
         player = int(self._game.current_player(_row(positions, row).state))
-        return _Question(
-            setup=self._setup(line.first),
+        return Question(
+            setup=self._setups.of(line.first),
             moves=line.moves,
             forced=frozenset(ply for ply in line.forced if _is_pass(line.moves[ply][1])),
             player=player,
@@ -138,15 +136,15 @@ class EngineAgent:
             return _ASK
         return legal[0] if _is_pass(self._game.action_to_string(state, legal[0])) else _ASK
 
-    def _shares(self, asked: Sequence["_Question"], rows: Sequence[int]) -> list[list[int]]:
+    def _shares(self, asked: Sequence[Question], rows: Sequence[int]) -> list[list[int]]:
         """Returns which of `rows` each process answers, where it can go on first of all."""
-        most = math.ceil(len(rows) / len(self._seats))
-        shares: list[list[int]] = [[] for _ in self._seats]
+        most = math.ceil(len(rows) / len(self._processes))
+        shares: list[list[int]] = [[] for _ in self._processes]
         left = []
         for row in rows:
             question = asked[row]
-            seats = enumerate(self._seats)
-            index = next((i for i, seat in seats if not shares[i] and seat.leads(question)), None)
+            running = enumerate(self._processes)
+            index = next((i for i, one in running if not shares[i] and one.leads(question)), None)
             if index is None:
                 left.append(row)
             else:
@@ -154,22 +152,24 @@ class EngineAgent:
         for row in left:
             free = (i for i, share in enumerate(shares) if len(share) < most)
             # Rather one that has no match yet.
-            index = min(free, key=lambda i: (len(shares[i]), self._seats[i].is_taken))
+            index = min(free, key=lambda i: (len(shares[i]), self._processes[i].is_taken))
             shares[index].append(row)
         return shares
 
     def _think(
-        self, asked: Sequence["_Question"], shares: Sequence[Sequence[int]]
+        self, asked: Sequence[Question], shares: Sequence[Sequence[int]]
     ) -> list[list[tuple[int, str]]]:
         """Returns what each process answers to its share."""
 
-        def work(seat: "_Seat", engine: Engine, share: Sequence[int]) -> list[tuple[int, str]]:
-            return [(row, seat.answer(engine, asked[row])) for row in share]
+        def work(
+            process: EngineProcess, engine: Engine, share: Sequence[int]
+        ) -> list[tuple[int, str]]:
+            return [(row, process.answer(engine, asked[row])) for row in share]
 
         # All are started here, so that none can be overlooked when they must be ended.
         jobs = [
-            (seat, seat.engine(), share)
-            for seat, share in zip(self._seats, shares, strict=True)
+            (process, process.engine(), share)
+            for process, share in zip(self._processes, shares, strict=True)
             if share
         ]
         if not jobs:
@@ -181,13 +181,13 @@ class EngineAgent:
             return [done.result() for done in [threads.submit(work, *job) for job in jobs]]
         except BaseException:
             # The others wait for their programs, and would be waited for.
-            for seat in self._seats:
-                seat.kill()
+            for process in self._processes:
+                process.kill()
             raise
         finally:
             threads.shutdown()
 
-    def _read(self, positions: Position[Any], row: int, question: "_Question", text: str) -> int:
+    def _read(self, positions: Position[Any], row: int, question: Question, text: str) -> int:
         """Returns the action that the engine means."""
         if text.casefold() == "resign":
             return RESIGN
@@ -212,8 +212,8 @@ class EngineAgent:
         )
 
     def _after(
-        self, question: "_Question", positions: Position[Any], row: int, actions: np.ndarray
-    ) -> "_Question | None":
+        self, question: Question, positions: Position[Any], row: int, actions: np.ndarray
+    ) -> "Question | None":
         """Returns where the process that answered last stands now; None if nobody knows."""
         action = int(actions[row])
         if action == RESIGN:
@@ -221,114 +221,6 @@ class EngineAgent:
         text = self._game.action_to_string(_row(positions, row).state, action)
         moves = (*question.moves, (question.player, text))
         return dataclasses.replace(question, moves=moves)
-
-    def _setup(self, first: Position[Any]) -> tuple[str, ...]:
-        """Returns what a GTP engine is told before the first move: board size and komi, if any.
-
-        Raises:
-            ConfigError: the first positions of this game differ in more than that.
-        """
-        drawn_komi = (
-            self._spec.protocol == "gtp"
-            and self._game.name in _KOMI_IN_STATE
-            and hasattr(first.state, "komi")
-        )
-        starts = [*_leaves(self._starts, drawn_komi), *_leaves(first.state, drawn_komi)]
-        half = len(starts) // 2
-        for many, one in zip(starts[:half], starts[half:], strict=True):
-            if not (many == one).all():
-                raise ConfigError(
-                    f"{self._game.name} begins at random, which {self.name} cannot be told",
-                    hint="engines know one first position; is there an option that fixes it?",
-                )
-        commands = []
-        size, komi = getattr(self._game, "size", None), getattr(self._game, "komi", None)
-        if isinstance(size, int):
-            commands.append(f"boardsize {size}")
-        if drawn_komi:
-            komi = int(first.state.komi) / 2
-        if isinstance(komi, int | float):
-            commands.append(f"komi {komi:g}")
-        return tuple(commands)
-
-    @functools.cached_property
-    def _starts(self) -> Any:
-        """First states for several keys, with a leading axis."""
-        keys = jax.random.split(jax.random.key(0), _STARTS)
-        begin = jax.jit(jax.vmap(lambda key: start(self._game, key).state))
-        return jax.device_get(begin(keys))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Question:
-    """One position, as an engine is told of it.
-
-    Attributes:
-        setup: of the first position.
-        moves: since then.
-        forced: plies of passes that were the only legal move.
-        player: who is to move.
-    """
-
-    setup: tuple[str, ...]
-    moves: Moves
-    forced: frozenset[int]
-    player: int
-
-
-class _Seat:
-    """One process and the position in which it stands."""
-
-    def __init__(self, launch: Callable[[], Engine]) -> None:
-        self._launch = launch
-        self._engine: Engine | None = None
-        self._at: _Question | None = None
-
-    def leads(self, question: _Question) -> bool:
-        """Returns whether the process stands on the way to this position."""
-        at = self._at
-        return (
-            at is not None
-            and at.setup == question.setup
-            and at.moves == question.moves[: len(at.moves)]
-        )
-
-    @property
-    def is_taken(self) -> bool:
-        """Returns whether the process stands in some match."""
-        return self._at is not None
-
-    def engine(self) -> Engine:
-        """Returns the process, started if need be."""
-        if self._engine is None:
-            self._engine = self._launch()
-        return self._engine
-
-    def answer(self, engine: Engine, question: _Question) -> str:
-        """Returns the move of the process."""
-        at = self._at if self.leads(question) else None
-        self._at = None
-        if at is None:
-            engine.begin(question.setup)
-        told = 0 if at is None else len(at.moves)
-        engine.play(question.moves[told:], forced={ply - told for ply in question.forced})
-        return engine.choose(question.player)
-
-    def remember(self, at: _Question | None) -> None:
-        """Notes where the process stands after its last move."""
-        self._at = at
-
-    def close(self) -> None:
-        """Ends the process."""
-        engine, self._engine, self._at = self._engine, None, None
-        if engine is not None:
-            engine.close()
-
-    def kill(self) -> None:
-        """Ends the process at once."""
-        engine, self._engine, self._at = self._engine, None, None
-        if engine is not None:
-            engine.kill()
 
 
 def _is_pass(text: str) -> bool:
@@ -341,14 +233,6 @@ def _row(positions: Position[Any], row: int) -> Position[Any]:
     one = jax.tree.map(lambda leaf: np.asarray(leaf)[row], positions)
     moved: Position[Any] = jax.device_put(one)
     return moved
-
-
-def _leaves(state: Any, without_komi: bool) -> list[np.ndarray]:
-    return [
-        np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-        if not (without_komi and jax.tree_util.keystr(path) == ".komi")
-    ]
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from selfplay.arena.gtp import GtpEngine
-from selfplay.arena.uci import UciEngine
+from selfplay.arena.engines.gtp import GtpEngine
+from selfplay.arena.engines.uci import UciEngine
 from selfplay.errors import ConfigError
 
 _TIMEOUT = 300.0
@@ -23,7 +23,7 @@ class Engine(Protocol):
     """One running program, told of one match at a time."""
 
     def begin(self, setup: Sequence[str]) -> None:
-        """Sets up the first position of a match."""
+        """Sets up the first position of a match, as `Setups.of` says it."""
 
     def play(self, moves: Sequence[tuple[int, str]], *, forced: Collection[int] = ()) -> None:
         """Makes moves: the player and the text of each; indices in `forced` are forced passes."""

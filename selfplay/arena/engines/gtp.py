@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from selfplay.arena.subprocesses import Program
+from selfplay.arena.engines.subprocesses import Program
 from selfplay.errors import EngineError
 
 PROBE_SECONDS = 5.0
@@ -55,12 +55,13 @@ class GtpEngine:
         """Sets up the first position of a match.
 
         Args:
-            setup: commands that say which one, such as "boardsize 9" and "komi 7.5".
+            setup: commands that say which one, such as "boardsize 9" and "komi 7.5";
+                "clear_board" comes after them unless it is among them.
 
         Raises:
             EngineError: the engine does not know a command, or refuses it.
         """
-        commands = [*setup, "clear_board"]
+        commands = [*setup, *(() if "clear_board" in setup else ("clear_board",))]
         for command in (*commands, *_NEEDED):
             self._must_know(command.partition(" ")[0])
         for command in commands:

@@ -4,8 +4,8 @@ import difflib
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from selfplay.arena.gtp import STRANGE_SECONDS
-from selfplay.arena.subprocesses import Program
+from selfplay.arena.engines.gtp import STRANGE_SECONDS
+from selfplay.arena.engines.subprocesses import Program
 from selfplay.errors import ConfigError, EngineError
 
 
@@ -36,11 +36,12 @@ class UciEngine:
         self._options = options
         self._program = Program(name, command)
         self._greeted = False
+        self._first = "startpos"
         self._moves: list[str] = []
 
     def begin(self, setup: Sequence[str]) -> None:
-        """Begins a match at the engine's own first position; UCI has no words for `setup`."""
-        del setup
+        """Begins a match where `setup` says: one text, such as "startpos" or "fen ..."."""
+        (self._first,) = setup
         if not self._greeted:
             self._set_options(self._greet())
             self._greeted = True
@@ -57,7 +58,7 @@ class UciEngine:
         """Returns the engine's move, which counts as made, or "resign"."""
         del player
         moves = f" moves {' '.join(self._moves)}" if self._moves else ""
-        self._say(f"position startpos{moves}")
+        self._say(f"position {self._first}{moves}")
         words = self._until("bestmove", f"go {self._limits}").split()
         if len(words) < 2 or words[1].casefold() in ("(none)", "none", "0000"):
             raise EngineError(
