@@ -5,36 +5,24 @@ This is what they have in common wherever they lie; see `directory_checkpoints` 
 """
 
 import abc
-import contextlib
-import datetime
-import importlib.metadata
 import json
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import PyTree
 
-from selfplay.checkpoints.manifest import (
-    encode_manifest,
-    item_files,
-    read_manifest,
-    read_verified,
-    write_manifest,
-)
-from selfplay.checkpoints.trees import check_tree, into, nest, read_tree, write_tree
-from selfplay.errors import CheckpointError, StorageError
-from selfplay.store.files import storage_errors, sync_tree
+from selfplay.checkpoints.files import METADATA, ReadFiles, temporary_copy
+from selfplay.checkpoints.manifest import encode_manifest, item_files
+from selfplay.checkpoints.trees import into, nest, read_tree
+from selfplay.errors import CheckpointError
+from selfplay.store.files import storage_errors
 from selfplay.store.place import typed
 from selfplay.store.store import Listener
 
 FOLDER = "checkpoints"
-METADATA = "metadata.json"
-
-ReadFiles = Callable[[Sequence[str]], dict[str, bytes]]
-"""Takes names of files of one checkpoint, returns their verified contents."""
 
 
 class Checkpoints(abc.ABC):
@@ -78,47 +66,6 @@ class Checkpoints(abc.ABC):
             StorageError: the disk or the store is full, cannot be reached or refuses the write,
                 or what was written cannot be read; the older checkpoints stay.
         """
-
-    def _write(
-        self,
-        directory: Path,
-        update: int,
-        items: Mapping[str, PyTree],
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Writes the files of a checkpoint into an empty directory and reads them once.
-
-        Raises:
-            StorageError: they cannot be written, or not be read afterwards.
-        """
-        trees = {
-            item: write_tree(directory / item, tree, name=Path(self._label(update)))
-            for item, tree in items.items()
-        }
-        document = {
-            **self._stamp(),
-            **metadata,
-            "update": update,
-            "selfplay": software_version(),
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "items": list(items),
-        }
-        text = json.dumps(document, indent=1) + "\n"
-        (directory / METADATA).write_text(text, encoding="utf-8")
-        # The manifest comes last and after a sync: a directory that has one is complete.
-        sync_tree(directory)
-        write_manifest(directory, trees)
-        self._read_back(directory, update)
-
-    def _read_back(self, directory: Path, update: int) -> None:
-        """Opens a checkpoint that was just written, as a reader would."""
-        try:
-            manifest = read_manifest(directory)
-            json.loads(read_verified(directory, manifest, METADATA))
-            for item, description in manifest["trees"].items():
-                check_tree(directory / item, description)
-        except (CheckpointError, ValueError) as error:
-            raise unreadable(self._label(update), error) from error
 
     @abc.abstractmethod
     def updates(self) -> list[int]:
@@ -179,7 +126,7 @@ class Checkpoints(abc.ABC):
             # is read must be what was verified.
             with (
                 storage_errors(Path(tempfile.gettempdir())),
-                _copy(files, item_files(manifest, item)) as own,
+                temporary_copy(files, item_files(manifest, item)) as own,
             ):
                 return read_tree(own / item, manifest["trees"][item])
 
@@ -336,31 +283,3 @@ class Checkpoints(abc.ABC):
         except CheckpointError as error:
             fallback = hint if others else "there is no other checkpoint in this run"
             raise CheckpointError(str(error), hint=error.hint or fallback) from error.__cause__
-
-
-def unreadable(label: str, error: Exception) -> StorageError:
-    """Returns the error for a checkpoint that cannot be read right after it was written."""
-    return StorageError(
-        f"checkpoint {label} was written, but cannot be read: {error}",
-        hint="it was removed, and the older checkpoints stay; check the disk or the store, and run "
-        "the same command again",
-    )
-
-
-def software_version() -> str:
-    """Returns the version of the installed selfplay."""
-    try:
-        return importlib.metadata.version("selfplay-jax")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
-@contextlib.contextmanager
-def _copy(files: ReadFiles, names: Sequence[str]) -> Iterator[Path]:
-    """Gives a folder with verified copies of some files, for the time of the context."""
-    with tempfile.TemporaryDirectory(prefix="selfplay-") as folder:
-        for name, data in files(names).items():
-            file = Path(folder) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-        yield Path(folder)

@@ -9,7 +9,8 @@ from typing import Any
 
 from jaxtyping import PyTree
 
-from selfplay.checkpoints.checkpoints import FOLDER, Checkpoints, ReadFiles
+from selfplay.checkpoints.checkpoints import FOLDER, Checkpoints
+from selfplay.checkpoints.files import ReadFiles, write_files
 from selfplay.checkpoints.manifest import MANIFEST, read_manifest, read_verified
 from selfplay.errors import CheckpointError
 from selfplay.store.directory_store import DirectoryStore
@@ -53,7 +54,8 @@ class DirectoryCheckpoints(Checkpoints):
         with storage_errors(final):
             temporary.mkdir(parents=True)
             try:
-                self._write(temporary, update, items, metadata or {})
+                stamped = {**self._stamp(), **(metadata or {})}
+                write_files(temporary, update, items, stamped, label=self._label(update))
                 if final.exists():
                     # A kill between these two renames loses nothing: see `recover`.
                     shutil.rmtree(self._set_aside(update))

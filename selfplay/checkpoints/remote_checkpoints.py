@@ -10,13 +10,8 @@ from typing import Any
 
 from jaxtyping import PyTree
 
-from selfplay.checkpoints.checkpoints import (
-    FOLDER,
-    METADATA,
-    Checkpoints,
-    ReadFiles,
-    unreadable,
-)
+from selfplay.checkpoints.checkpoints import FOLDER, Checkpoints
+from selfplay.checkpoints.files import METADATA, ReadFiles, unreadable, write_files
 from selfplay.checkpoints.manifest import MANIFEST, incomplete, parse_manifest, verified
 from selfplay.errors import CheckpointError
 from selfplay.store.files import storage_errors
@@ -64,7 +59,8 @@ class RemoteCheckpoints(Checkpoints):
             storage_errors(Path(tempfile.gettempdir())),
             tempfile.TemporaryDirectory(prefix="selfplay-") as scratch,
         ):
-            self._write(Path(scratch), update, items, metadata or {})
+            stamped = {**self._stamp(), **(metadata or {})}
+            write_files(Path(scratch), update, items, stamped, label=self._label(update))
             document = json.loads((Path(scratch) / MANIFEST).read_bytes())
             names = list(document["manifest"]["files"])
 

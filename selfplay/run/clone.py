@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfplay.checkpoints.checkpoints import FOLDER as CHECKPOINTS
-from selfplay.checkpoints.checkpoints import software_version
+from selfplay.checkpoints.files import software_version
 from selfplay.checkpoints.manifest import MANIFEST
 from selfplay.errors import CheckpointError
-from selfplay.run.directory import RunDirectory, check_vacant
+from selfplay.run.directory import RunDirectory
 from selfplay.run.match_files import REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.run.retention import LEDGER
+from selfplay.run.run_file import check_vacant
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 

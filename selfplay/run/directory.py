@@ -1,42 +1,37 @@
 """A run: everything one training effort leaves behind, and whose it is."""
 
 import contextlib
-import datetime
 import functools
-import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
-from selfplay.checkpoints.checkpoints import Checkpoints, software_version
+from selfplay.checkpoints.checkpoints import Checkpoints
 from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
 from selfplay.checkpoints.remote_checkpoints import RemoteCheckpoints
-from selfplay.errors import ConfigError, RunError, SelfplayError
+from selfplay.errors import RunError
 from selfplay.game import Game
-from selfplay.registry import GameSpec, fingerprint
-from selfplay.run.game_files import other_places, where_looked
+from selfplay.registry import GameSpec
 from selfplay.run.match_files import MatchFiles
-from selfplay.run.names import RUN_FILE, is_run, no_run
+from selfplay.run.names import is_run
+from selfplay.run.recorded_game import RecordedGame
+from selfplay.run.run_file import (
+    check_vacant,
+    new_document,
+    opened_run_file,
+    write_run_file,
+)
 from selfplay.settings.config import Config, settings_hash
 from selfplay.store.directory_store import DirectoryStore
-from selfplay.store.file_lock import LOCK_FILE, hold_file
-from selfplay.store.files import TEMPORARY_PREFIX, storage_errors
+from selfplay.store.file_lock import hold_file
+from selfplay.store.files import storage_errors
 from selfplay.store.lease import Lease
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.scratch import download_changes, scratch_directory, upload_changes
 from selfplay.store.store import Store
 
-FORMAT = 1
 _SUBDIRECTORIES = ("checkpoints", "matches", "heartbeats", "ratings", "tensorboard")
-_COMMENT = """\
-# Written by selfplay when this run was created, and not changed since.
-# The settings in force when a checkpoint was written are in its metadata.json.
-
-"""
 
 
 class RunDirectory:
@@ -57,15 +52,15 @@ class RunDirectory:
 
     def __init__(self, place: Place | Store, document: Mapping[str, Any]) -> None:
         """Takes a parsed run.toml; use the class methods instead."""
-        game = document["game"]
         self.store = open_store(place)
         self.url = self.store.url
         self.path = self.store.path or scratch_directory(self.url)
         self.document = document
-        self.game_spec = GameSpec(spec=game["spec"], options=dict(game["options"]))
-        self.game_name: str = game["name"]
-        self.game_version: int = game["version"]
-        self.fingerprint: str = game["fingerprint"]
+        self._recorded_game = game = RecordedGame.from_document(self.url, document["game"])
+        self.game_spec = game.spec
+        self.game_name = game.name
+        self.game_version = game.version
+        self.fingerprint = game.fingerprint
         self.created: str = document["created"]
         self.config = Config.from_dict(document["config"])
         self._lease: Lease | None = None
@@ -93,20 +88,7 @@ class RunDirectory:
             RunError: it holds a run already, or something else.
             StorageError: it cannot be written.
         """
-        document = {
-            "format": FORMAT,
-            "selfplay": software_version(),
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "game": {
-                "spec": spec.spec,
-                "name": game.name,
-                "version": game.version,
-                "fingerprint": fingerprint(game),
-                "options": dict(spec.options),
-            },
-            "config": config.to_dict(),
-            **({} if origin is None else {"origin": dict(origin)}),
-        }
+        document = new_document(spec, game, config, origin=origin)
         return cls.create_from(place, document)
 
     @classmethod
@@ -123,15 +105,7 @@ class RunDirectory:
         store = open_store(place)
         if not vacant:
             check_vacant(store)
-        try:
-            text = _COMMENT + tomli_w.dumps(document)
-        except TypeError as error:
-            raise ConfigError(
-                f"the options of {document['game']['spec']} cannot be stored: {error}",
-                hint="options of a game are texts, numbers, true or false, and lists of those",
-            ) from None
-        if not store.write_new(RUN_FILE, text.encode()):
-            raise RunError(f"{store.url} is a run already", hint="choose another --run")
+        write_run_file(store, document)
         run = cls(store, document)
         run._make_subdirectories()
         return run
@@ -145,30 +119,8 @@ class RunDirectory:
             StorageError: a store elsewhere cannot be reached.
         """
         store = open_store(place)
-        file = store.label(RUN_FILE)
-        try:
-            document = tomllib.loads(store.read(RUN_FILE).decode())
-            written_by = document.get("selfplay", "unknown")
-            if document["format"] > FORMAT:
-                raise RunError(
-                    f"{file} has format {document['format']}, but this selfplay reads up to "
-                    f"{FORMAT}",
-                    hint=f"it was written by selfplay {written_by}: upgrade selfplay",
-                )
+        with opened_run_file(store) as document:
             return cls(store, document)
-        except FileNotFoundError:
-            raise no_run(store) from None
-        except ConfigError as error:
-            raise RunError(
-                f"{file} has a setting that this selfplay refuses: {error}",
-                hint=f"it was written by selfplay {written_by}",
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise RunError(
-                f"{file} is damaged: {problem}",
-                hint="restore the file; the checkpoints and matches beside it are untouched",
-            ) from None
 
     @classmethod
     def open_or_create(
@@ -251,31 +203,7 @@ class RunDirectory:
             RunError: its file has moved, or its rules are not those the run was created with.
             ConfigError: `spec` names nothing.
         """
-        if spec is not None:
-            return self._made(GameSpec(spec.spec, spec.options or self.game_spec.options))
-        try:
-            return self._made(self.game_spec)
-        except SelfplayError as error:
-            problem = error
-        others = other_places(self.game_spec, self.store.path)
-        for other in others:
-            with contextlib.suppress(SelfplayError):
-                return self._made(other)
-        if not isinstance(problem, ConfigError):
-            raise problem
-        looked = where_looked(self.game_spec, self.store.path)
-        if others:
-            files = ", ".join(other.spec for other in others)
-            looked += f"; {files} cannot be loaded or has other rules"
-        raise RunError(
-            f"the game of {self.url} is not where it was: {problem}",
-            hint="name where it is now: --game FILE.py:Class" + (f"; {looked}" if looked else ""),
-        ) from problem
-
-    def _made(self, spec: GameSpec) -> Game[Any]:
-        game: Game[Any] = spec.make()
-        self.check_game(game, spec)
-        return game
+        return self._recorded_game.make(self.store.path, spec)
 
     def check_game(self, game: Game[Any], spec: GameSpec) -> None:
         """Raises `RunError` unless `game` has the rules that this run was created with.
@@ -284,22 +212,7 @@ class RunDirectory:
             game: the game.
             spec: how it was made, for the message.
         """
-        hint = "choose another --run"
-        if game.name != self.game_name:
-            raise RunError(f"{self.url} belongs to {self.game_name}, not {game.name}", hint=hint)
-        found = fingerprint(game)
-        if found == self.fingerprint:
-            return
-        if dict(spec.options) != dict(self.game_spec.options):
-            stored, asked = (_options(s.options) for s in (self.game_spec, spec))
-            raise RunError(
-                f"{self.url} belongs to {self.game_name} with {stored}, not {asked}", hint=hint
-            )
-        raise RunError(
-            f"the rules or the observation of {game.name} have changed since {self.url} was "
-            f"created (fingerprint {self.fingerprint}, now {found})",
-            hint="go on with the old rules, or train the new ones in another --run",
-        )
+        self._recorded_game.check(game, spec)
 
     @contextlib.contextmanager
     def lock(self, on_wait: Callable[[str], None] = lambda text: None) -> Iterator[None]:
@@ -366,33 +279,3 @@ class RunDirectory:
         with storage_errors(self.path):
             for name in _SUBDIRECTORIES:
                 (self.path / name).mkdir(exist_ok=True)
-
-
-def check_vacant(store: Store) -> None:
-    """Raises `RunError` unless a run can be made there: nothing lies there yet."""
-    if is_run(store):
-        raise RunError(f"{store.url} is a run already", hint="choose another --run")
-    if store.path is None:
-        foreign = store.names()
-    else:
-        with storage_errors(store.path):
-            if store.path.exists() and not store.path.is_dir():
-                raise RunError(
-                    f"{store.url} is a file, not a directory", hint="choose another --run"
-                )
-            store.path.mkdir(parents=True, exist_ok=True)
-            # A creator that was killed may have left a temporary file or the lock, nothing else.
-            foreign = [
-                name
-                for name in sorted(os.listdir(store.path))
-                if not name.startswith(TEMPORARY_PREFIX) and name != LOCK_FILE
-            ]
-    if foreign:
-        raise RunError(
-            f"{store.url} holds files that are not a selfplay run, such as {foreign[0]}",
-            hint="choose another --run; selfplay never writes into a directory of others",
-        )
-
-
-def _options(options: Mapping[str, object]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
