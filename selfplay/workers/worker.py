@@ -1,40 +1,30 @@
-"""A worker: plays matches with the newest weights of a run, for ever, and stores them in it."""
+"""A worker: plays matches with the newest weights of a run and stores them in it."""
 
 import dataclasses
-import random
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from selfplay.errors import StorageError
-from selfplay.parallel import REPLICATED, local_mesh, sharding
+from selfplay.parallel import REPLICATED, sharding
 from selfplay.records import MatchRecord
 from selfplay.registry import GameSpec
-from selfplay.run import RunDirectory, UnsentMatches, UploadQueue
-from selfplay.runtime.components import Components, make_components
+from selfplay.run import RunDirectory, UnsentMatches
+from selfplay.runtime.components import Components
 from selfplay.runtime.lifetime import Lifetime
-from selfplay.runtime.memory_plan import MemoryPlan, plan_memory
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.playing import Playing
 from selfplay.runtime.publishing import HeartbeatWriter, RecentMatches
-from selfplay.runtime.trace import traced
 from selfplay.settings import Config, settings_hash
 from selfplay.settings.config import WORKER_KEYS
 from selfplay.telemetry import words
-from selfplay.workers.joining import (
-    Listeners,
-    silent,
-    wait_for_checkpoint,
-    wait_for_run,
-    worker_config,
-)
-from selfplay.workers.match_sink import DiscardingSink, MatchSink
+from selfplay.workers.joining import Listeners
+from selfplay.workers.match_sink import MatchSink
 from selfplay.workers.pickup_delays import PickupDelays
-from selfplay.workers.process_ids import claimed_id
 from selfplay.workers.trainer_watch import Published, TrainerWatch
+from selfplay.workers.worker_components import worker_components
 
 _BEAT_SECONDS = 5.0
 _LINE_SECONDS = 10.0
@@ -215,7 +205,7 @@ class Worker:
             self._change_parts(newest.config.updated(kept))
 
     def _change_parts(self, config: Config) -> None:
-        self.components = _worker_parts(self.components, config)
+        self.components = worker_components(self.components.game, config, like=self.components)
         self._heartbeat.compilations.expect("play_chunk")
         self.playing.change_parts(self.components, self.components.provenance(self.run, self.id))
 
@@ -329,94 +319,3 @@ class Worker:
         components += [words.rate(self._meter.rate(name), unit) for name, unit in rates]
         components += [self._trainer_watch.problem, self._sink.problem]
         return " | ".join(part for part in components if part)
-
-
-def work(
-    place: str, options: WorkerOptions, lifetime: Lifetime, listeners: Listeners | None = None
-) -> Worker | None:
-    """Plays for the run at `place` until `bounds` are reached; waits for it if need be.
-
-    Args:
-        place: the run, a path or a URL. It may not exist yet.
-        options: what this worker decides by itself.
-        bounds: when it ends.
-        listeners: are told how it goes.
-
-    Returns:
-        The worker, None if it ended before there was anything to play with.
-
-    Raises:
-        ConfigError: the settings contradict those of the run.
-        RunError: the id is taken, or the game has changed.
-        StorageError: finished matches are lost, because they could not be stored.
-    """
-    listeners = listeners or silent("worker")
-    lifetime.sleep(random.uniform(0.0, options.jitter_seconds))
-    run = wait_for_run(place, lifetime, listeners)
-    if run is None:
-        return None
-    # What is wrong with the settings is said at once.
-    config = worker_config(run.config, options.settings, run.url)
-    with claimed_id(run, "worker", options.id, lifetime=lifetime) as id:
-        listeners.monitor.id = id
-        components = make_components(
-            run.make_game(options.game), config, learner_mesh=_one_device()
-        )
-        _plan(components).check()
-        first = wait_for_checkpoint(run, components.network, lifetime, listeners)
-        if first is None:
-            return None
-        lifetime.heard()
-        # Those in force may be others than those the run was created with.
-        components = _worker_parts(
-            components, worker_config(first.config, options.settings, run.url)
-        )
-        plan = _plan(components)
-        plan.check()
-        if not options.dry_run:
-            _store_leftovers(run, lifetime, listeners)
-        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {plan}")
-        worker = Worker(
-            run,
-            components,
-            first,
-            DiscardingSink() if options.dry_run else UploadQueue(run.matches, id),
-            id=id,
-            options=options,
-            lifetime=lifetime,
-            listeners=listeners,
-        )
-        with traced(run.tensorboard_path if options.profile else None, listeners.say) as trace:
-            worker.playing.trace = trace
-            worker.work()
-        return worker
-
-
-def _store_leftovers(run: RunDirectory, lifetime: Lifetime, listeners: Listeners) -> None:
-    """Stores what earlier workers of this machine could not."""
-    unsent = UnsentMatches(run.url, run.created)
-    stored, problem = unsent.store(run.matches, over=lambda: lifetime.over)
-    if stored:
-        listeners.say(f"stored {stored} files of matches that an earlier worker left here")
-    if problem:
-        listeners.say(f"matches of an earlier worker stay in {unsent.folder}: {problem}")
-
-
-def _worker_parts(components: Components, config: Config) -> Components:
-    """Returns the parts of a worker under `config`, which has as many matches at once."""
-    if config == components.config:
-        return components
-    return make_components(
-        components.game, config, mesh=components.mesh, learner_mesh=_one_device()
-    )
-
-
-def _plan(components: Components) -> MemoryPlan:
-    """Returns the memory that a worker takes."""
-    return plan_memory(components.game, components.network, components.config, learns=False)
-
-
-def _one_device() -> Mesh:
-    """Returns a mesh for the learner that a worker never uses: any batch fits on it."""
-    mesh = local_mesh()
-    return Mesh(mesh.devices[:1], mesh.axis_names)

@@ -13,7 +13,8 @@ from selfplay.run import RunDirectory
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.playing import Playing
 from selfplay.training.trainer import Trainer
-from selfplay.workers.worker import WorkerOptions, work
+from selfplay.workers.work import work
+from selfplay.workers.worker import WorkerOptions
 from tests.training.fixtures import MakeRun
 from tests.training.runs import (
     Listener,

@@ -20,7 +20,7 @@ from tests.training.runs import SPEC, make_run, tiny_components
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes processes of equal settings share their compiled parts, as far as tests go."""
-    for module in ("workers.worker", "workers.evaluator", "reports.rerun"):
+    for module in ("workers.worker_components", "workers.evaluator", "reports.rerun"):
         monkeypatch.setattr(f"selfplay.{module}.make_components", _shared_components)
 
 

@@ -20,7 +20,8 @@ from selfplay.training.trainer import Trainer
 from selfplay.workers import worker as worker_module
 from selfplay.workers.joining import Listeners, silent
 from selfplay.workers.process_ids import claimed_id
-from selfplay.workers.worker import Worker, WorkerOptions, work
+from selfplay.workers.work import work
+from selfplay.workers.worker import Worker, WorkerOptions
 from tests.training.runs import Listener, make_run, tiny_components, train_all
 
 PATIENCE_SECONDS = 120.0

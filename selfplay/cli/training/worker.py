@@ -81,7 +81,8 @@ def worker(
         startup.prepare(cpu_devices=devices, device_memory=startup.ROLE_MEMORY)
 
         from selfplay.cli.targets import moved_game
-        from selfplay.workers.worker import WorkerOptions, work
+        from selfplay.workers.work import work
+        from selfplay.workers.worker import WorkerOptions
 
         options = WorkerOptions(
             id=id,
