@@ -64,13 +64,14 @@ def restart(path: Path) -> dict[str, float]:
     from selfplay.telemetry import PlainReporter
     from selfplay.training.session import open_session
     from selfplay.training.trainer import Trainer
+    from selfplay.training.worker_matches import WorkerMatches
 
     startup.prepare()
     imported = time.monotonic()
     spec = RunDirectory.open(path).game_spec
     session = open_session(path, spec, spec.make(), {})
     trainer = Trainer(
-        session.run, session.components, PlainReporter(lambda line: None), plays=False
+        session.run, session.components, PlainReporter(lambda line: None), source=WorkerMatches
     )
     return {
         "positions": trainer.learning.window.size,

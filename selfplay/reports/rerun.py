@@ -12,7 +12,7 @@ from selfplay.run import RunDirectory
 from selfplay.runtime.components import make_components
 from selfplay.settings import Config
 from selfplay.training.cursor import Cursor
-from selfplay.training.learning import Learning, run_keys
+from selfplay.training.learning import Learning
 from selfplay.training.training_log import Take, read_segment
 
 
@@ -56,13 +56,7 @@ def rerun(
     rules = run.make_game(game)
     settings, _ = read_segment(run, first)
     config = Config.from_dict(settings)
-    keys = run_keys(config.trainer.seed)
-    learning = Learning(
-        run,
-        make_components(rules, config, learner_mesh=mesh),
-        init_key=keys.init,
-        update_key=keys.update,
-    )
+    learning = Learning(run, make_components(rules, config, learner_mesh=mesh))
     if start is None and run.weights_origin is not None:
         # Not those of the seed: checkpoint 0 has them, and is always kept.
         start = 0
@@ -73,7 +67,7 @@ def rerun(
         of_segment, events = read_segment(run, segment)
         if of_segment != settings:
             settings = of_segment
-            learning.change_parts(
+            learning.change_components(
                 make_components(rules, Config.from_dict(settings), learner_mesh=mesh)
             )
         for event in events:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 
 from selfplay.errors import RecordError, StorageError
 from selfplay.records import MatchRecord
-from selfplay.run import MatchFiles
 from selfplay.settings import settings_hash
-from selfplay.training.cursor import LOOP, Cursor
 from selfplay.training.learning import Learning
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -42,22 +40,23 @@ class Intake:
     def __init__(
         self,
         learning: Learning,
-        message: Callable[[str], None],
+        say: Callable[[str], None],
         *,
-        own: str | None = None,
+        own_worker: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Looks at nothing yet.
 
         Args:
             learning: what takes the matches in.
-            message: is told what was left out.
-            own: worker whose files this process writes and takes in itself.
+            say: shows a message to people.
+            own_worker: the worker id under which this process stores matches, which it takes in
+                itself.
             clock: seconds.
         """
         self._learning = learning
-        self._message = message
-        self._own = own
+        self._say = say
+        self._own_worker = own_worker
         self._clock = clock
         self._looked = float("-inf")
         self._trouble = False
@@ -82,18 +81,18 @@ class Intake:
             return []
         self._looked = self._clock()
         cursor = dict(learning.cursor.next_files)
-        if self._own is not None:
+        if self._own_worker is not None:
             # After a kill there are more of its own than it has taken in: it makes them again.
-            cursor[self._own] = 1 << 62
+            cursor[self._own_worker] = 1 << 62
         try:
             files = learning.run.matches.after(cursor, _FILES_AT_ONCE)
         except StorageError as error:
             if not self._trouble:
-                self._message(f"{error}; looks again")
+                self._say(f"{error}; looks again")
             self._trouble = True
             return []
         self._trouble = False
-        return [(worker, sequence) for worker, sequence in files if worker != self._own]
+        return [(worker, sequence) for worker, sequence in files if worker != self._own_worker]
 
     def take(self, worker: str, sequence: int) -> Sequence[MatchRecord]:
         """Takes one file in; returns its matches, none if it was left out.
@@ -111,7 +110,7 @@ class Intake:
         except RecordError as error:
             cursor.next_files[worker] = sequence + 1
             cursor.damaged_files += 1
-            self._message(f"left out: {error}")
+            self._say(f"left out: {error}")
             with contextlib.suppress(StorageError):
                 learning.run.matches.set_aside(worker, sequence, str(error))
             return []
@@ -121,7 +120,7 @@ class Intake:
         if reason:
             cursor.next_files[worker] = sequence + 1
             if not cursor.left_out.get(reason):
-                self._message(f"the first {reason} matches are left out, of worker {worker}")
+                self._say(f"the first {reason} matches are left out, of worker {worker}")
             cursor.left_out[reason] = cursor.left_out.get(reason, 0) + len(matches)
             return []
         self.counts.files += 1
@@ -144,28 +143,3 @@ class Intake:
         if trainer.max_staleness and all(match.last_checkpoint < oldest for match in matches):
             return "stale"
         return ""
-
-
-def store_own(
-    files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord]
-) -> Sequence[MatchRecord]:
-    """Stores matches of the one-process loop, and returns them as they are stored.
-
-    After a kill the number of their file may be taken. The files beyond the checkpoint are
-    finished matches too: they stay, but are not trained on, because this session's own matches
-    take their place, under the next free number.
-
-    Args:
-        files: of the run.
-        cursor: its `sequence` is the number of the file, and becomes the one that is free.
-        finished: at least one match.
-    """
-    if files.put(LOOP, cursor.sequence, finished):
-        return finished
-    cursor.sequence = files.next_sequence(LOOP)
-    renamed = [
-        dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
-        for index, match in enumerate(finished)
-    ]
-    files.put(LOOP, cursor.sequence, renamed)
-    return renamed

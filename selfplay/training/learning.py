@@ -1,4 +1,4 @@
-"""The learning half of a run: takes in matches, makes updates, knows all that they change."""
+"""The learning half of a run: takes in matches, makes updates, and holds all that they change."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -21,7 +21,14 @@ _FILES_AT_ONCE = 64
 
 
 class RunKeys(NamedTuple):
-    """What the seed of a run decides: first weights, symmetries, and self-play of the loop."""
+    """The keys that the seed of a run gives.
+
+    Attributes:
+        init: decides the first weights.
+        start: decides how the trainer's own matches start.
+        play: decides the rest of the trainer's own matches.
+        update: decides the symmetries of training samples.
+    """
 
     init: Key[Array, ""]
     start: Key[Array, ""]
@@ -37,8 +44,8 @@ def run_keys(seed: int) -> RunKeys:
 class Learning:
     """Weights, optimiser, replay window and counters; every trainer has one.
 
-    What it becomes is decided by its seed and by the calls of `take_in` and `learn` alone, which
-    the ledger notes.
+    Its seed and the calls of `take_in` and `learn` alone decide what it becomes; the training log
+    notes those calls.
 
     Attributes:
         state: weights, average, optimiser, update count.
@@ -48,27 +55,19 @@ class Learning:
         rate: learning rate of the last update.
     """
 
-    def __init__(
-        self,
-        run: RunDirectory,
-        components: Components,
-        *,
-        init_key: Key[Array, ""],
-        update_key: Key[Array, ""],
-    ) -> None:
-        """Starts with fresh weights; `restore` goes on from a checkpoint.
+    def __init__(self, run: RunDirectory, components: Components) -> None:
+        """Starts with the fresh weights of the run's seed; `restore` goes on from a checkpoint.
 
         Args:
             run: where the matches lie.
-            parts: made from its game and config.
-            init_key: decides the weights; consumed.
-            update_key: decides the symmetries; consumed.
+            components: made from its game and config.
         """
+        keys = run_keys(components.config.trainer.seed)
         self.run = run
         self.components = components
         self.config = components.config
-        self._update_key = update_key
-        self.state: TrainState = components.learner.init(key=init_key)
+        self._update_key = keys.update
+        self.state: TrainState = components.learner.init(key=keys.init)
         self.cursor = Cursor()
         self.window = components.window(run.fingerprint)
         self.losses: dict[str, float] = {}
@@ -250,7 +249,7 @@ class Learning:
                 float(report["total"]), 1, self.config.learner
             )
 
-    def change_parts(self, components: Components) -> None:
+    def change_components(self, components: Components) -> None:
         """Goes on under other settings, as a new session of the run does."""
         self.components, self.config = components, components.config
         self.window = components.window(self.run.fingerprint)

@@ -13,19 +13,19 @@ class SessionSchedule:
         stopped: set once somebody has asked the session to end.
     """
 
-    def __init__(self, learning: Learning, meter: Meter, *, plays: bool) -> None:
+    def __init__(self, learning: Learning, meter: Meter, *, relies_on_workers: bool) -> None:
         """Begins at the newest checkpoint, or at nothing.
 
         Args:
             learning: as the session begins.
             meter: has the time since then.
-            plays: whether the session plays itself, so that no worker is ever to rest for it.
+            relies_on_workers: whether others play, so that they can be asked to rest.
         """
         self.stopped = threading.Event()
         self._learning = learning
         self._plan = learning.config.trainer
         self._meter = meter
-        self._plays = plays
+        self._may_suspend = self._plan.suspend_workers and relies_on_workers
         self._earlier_seconds = learning.cursor.elapsed_seconds
         self._saved_iteration = learning.cursor.iteration
         self._saved_at = 0.0
@@ -84,7 +84,7 @@ class SessionSchedule:
             training: whether updates were the last thing that was made.
         """
         due = self._learning.updates_due()
-        if due and self._plan.suspend_workers and not self._plays:
+        if due and self._may_suspend:
             # In bursts: workers cannot rest for every single update.
             ends = bool(self._plan.updates) and self._learning.update + due >= self._plan.updates
             if not self.suspends(training=training) and not ends and due < UPDATES_AT_ONCE:
@@ -93,7 +93,7 @@ class SessionSchedule:
 
     def suspends(self, *, training: bool) -> bool:
         """Returns whether workers are to rest while updates are made; `training` as above."""
-        if not self._plan.suspend_workers or self._plays:
+        if not self._may_suspend:
             return False
         due = self._learning.updates_due()
         return due >= UPDATES_AT_ONCE or (training and due > 0)

@@ -1,4 +1,4 @@
-"""What a training session can say of itself, put together from the parts that know."""
+"""A snapshot of a training session, for the screen, heartbeats and metrics."""
 
 import dataclasses
 
@@ -10,26 +10,24 @@ from selfplay.runtime.components import Components
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.publishing import RecentMatches
 from selfplay.telemetry import PHASES, Progress
-from selfplay.training.idle_timer import IdleTimer
-from selfplay.training.intake import Intake
 from selfplay.training.learning import Learning
+from selfplay.training.match_source import MatchSource
 from selfplay.training.session_schedule import SessionSchedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SnapshotBuilder:
-    """Reads the parts of a session; changes none of them.
+    """Reads the objects of a session; changes none of them.
 
     Attributes:
         run: what is trained.
-        parts: what plays and learns.
-        learning: has the counters and losses.
-        pace: has the plan.
-        meter: has the rates.
-        intake: knows what others have played.
-        hunger: knows how long there was nothing to learn from.
-        recent: knows what matches are like.
-        strength: knows the results against opponents.
+        components: what plays and learns.
+        learning: counters and losses.
+        source: what workers have played, and the waits for matches.
+        schedule: the plan.
+        meter: rates.
+        recent: length and results of the newest matches.
+        strength: results against opponents.
     """
 
     run: RunDirectory
@@ -37,8 +35,7 @@ class SnapshotBuilder:
     learning: Learning
     schedule: SessionSchedule
     meter: Meter
-    intake: Intake
-    idle_timer: IdleTimer
+    source: MatchSource
     recent: RecentMatches
     strength: StrengthMeter
 
@@ -54,7 +51,7 @@ class SnapshotBuilder:
         losses = dict(learning.losses)
         gradient_norm = losses.pop("gradient_norm", None)
         drawn = update * self.components.config.learner.batch_size
-        played_by = self.intake.counts.last_checkpoints.values()
+        played_by = self.source.intake.counts.last_checkpoints.values()
         return Progress(
             game=self.components.game.name,
             run=self.run.url,
@@ -81,12 +78,12 @@ class SnapshotBuilder:
             last_checkpoint=learning.saved,
             checkpoint_age_seconds=schedule.checkpoint_age,
             state=state,
-            waiting_seconds=self.idle_timer.waited,
-            starved_seconds=self.idle_timer.seconds,
+            waiting_seconds=self.source.waited_seconds,
+            starved_seconds=self.source.starved_seconds,
             backlog_positions=learning.backlog,
             left_out=dict(cursor.left_out),
             damaged_files=cursor.damaged_files,
-            data_age_seconds=self.intake.data_age,
+            data_age_seconds=self.source.intake.data_age,
             staleness_updates=max(0, update - min(played_by)) if played_by else None,
             device=f"{self.components.mesh.size} x {jax.devices()[0].platform}",
         )

@@ -1,12 +1,12 @@
-"""A training session: the whole loop in one process, or the trainer that others play for.
+"""A training session of one process, which plays itself or learns from the matches of workers.
 
 What happens depends on the seed, on counters and on the files of matches taken in (apart from the
 clock, where a plan in minutes steers the learning rate). A run that was killed and resumed goes on
-as if nothing had happened; where other processes play, the ledger notes what came when.
+as if nothing had happened; where workers play, the training log says which files came when.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from selfplay.evaluation.strength import StrengthMeter
 from selfplay.learner import TrainState
@@ -15,30 +15,33 @@ from selfplay.run import RunDirectory
 from selfplay.run.retention import Retention
 from selfplay.runtime.components import Components
 from selfplay.runtime.meter import Meter
-from selfplay.runtime.playing import Playing
 from selfplay.runtime.publishing import HeartbeatWriter, ProgressPublisher, RecentMatches
-from selfplay.store.place import typed
 from selfplay.telemetry import Monitor, Progress, Reporter, make_reporter
 from selfplay.training.cursor import LOOP, Cursor
-from selfplay.training.evaluation_schedule import EvaluationSchedule
-from selfplay.training.idle_timer import IdleTimer
-from selfplay.training.intake import Intake, store_own
-from selfplay.training.learning import Learning, run_keys
+from selfplay.training.evaluations import Evaluations
+from selfplay.training.learning import Learning
+from selfplay.training.match_source import MatchSource
+from selfplay.training.own_play import OwnPlay
 from selfplay.training.process_group import ProcessGroup
 from selfplay.training.session_schedule import SessionSchedule
 from selfplay.training.snapshot import SnapshotBuilder
 from selfplay.training.steps import Step, agree
 
-_EVALUATION_NEWS_SECONDS = 1.0
+MakeSource = Callable[[Learning, Meter, Callable[[str], None]], MatchSource]
+"""Makes a source of matches: called with what takes them in, a meter, and what shows messages."""
 
 
 class Trainer:
     """One training session of a run. Make it, call `train`, and it is done.
 
+    It repeats: take in new files of workers, make the updates that are due, and if none is due get
+    more matches from its source. In between it writes checkpoints and evaluates.
+
     Attributes:
         learning: weights, replay window, counters.
-        playing: the matches in progress; None in a trainer that others play for.
-        evaluates: whether it measures its strength itself.
+        source: where the matches come from.
+        strength: the results of evaluations.
+        meter: rates, and shares of the time.
     """
 
     def __init__(
@@ -47,20 +50,18 @@ class Trainer:
         components: Components,
         reporter: Reporter,
         *,
-        plays: bool = True,
+        source: MakeSource = OwnPlay,
         monitor: Monitor | None = None,
-        idle_exit_seconds: float = 0.0,
     ) -> None:
         """Goes on from the newest checkpoint, or starts anew.
 
         Args:
             run: the run, locked by the caller.
-            parts: made from the run's game and config.
-            reporter: is told how it goes.
-            plays: whether it plays itself; else it learns from what workers store alone.
-            monitor: is told how it goes, too; its id tells the trainer's processes apart.
-            idle_exit_seconds: it ends when no matches came for so long, if it does not play; 0
-                to wait for ever.
+            components: made from the run's game and config.
+            reporter: shows progress and messages.
+            source: makes the source of matches: `OwnPlay`, or `WorkerMatches` where only workers
+                play.
+            monitor: gets state and metrics; its id tells the processes of one trainer apart.
 
         Raises:
             CheckpointError: the newest checkpoint is damaged.
@@ -75,40 +76,37 @@ class Trainer:
         self.heartbeat = HeartbeatWriter(
             run, monitor or Monitor(role="trainer", id=LOOP), self._say
         )
-        self._idle_exit_seconds = idle_exit_seconds
         self._recent = RecentMatches()
-        self._idle_timer = IdleTimer(self.meter, self._say_hungry)
         self._retention = Retention(run.store, run.matches, self.config.storage)
-        self._told_of_excess = False
+        self._said_too_large = False
         self._state = "starting"
         self._publisher: ProgressPublisher | None = None
-        self._trained: float | None = None
-        keys = run_keys(self.config.trainer.seed)
-        self.learning = Learning(run, components, init_key=keys.init, update_key=keys.update)
-        self.playing: Playing | None = None
-        if plays:
-            self.playing = Playing(
-                components,
-                components.provenance(run, LOOP),
-                start_key=keys.start,
-                play_key=keys.play,
-                say=self._say,
-            )
+        self._final_elapsed: float | None = None
+        self.learning = Learning(run, components)
+        self.source = source(self.learning, self.meter, self._say)
+        # Beside workers an evaluator can run; a trainer that is alone measures its strength itself.
         evaluation = self.config.evaluation
-        self.evaluates = plays and evaluation.enabled and bool(evaluation.opponents)
-        self.strength = StrengthMeter(components, run, enabled=self.evaluates, say=self._say)
-        self._evaluation_schedule = EvaluationSchedule(evaluation, self.meter)
+        enabled = evaluation.enabled and bool(evaluation.opponents)
+        evaluates = enabled and not self.source.relies_on_workers
+        self.strength = StrengthMeter(components, run, enabled=evaluates, say=self._say)
         self._restore()
-        self.intake = Intake(self.learning, self._say, own=LOOP if plays else None)
-        self._schedule = SessionSchedule(self.learning, self.meter, plays=plays)
+        self._schedule = SessionSchedule(
+            self.learning, self.meter, relies_on_workers=self.source.relies_on_workers
+        )
+        self._evaluations = Evaluations(
+            self.strength,
+            self.learning,
+            self.meter,
+            enabled=evaluates,
+            stopped=self._schedule.stopped.is_set,
+        )
         self._snapshot = SnapshotBuilder(
             run=run,
             components=components,
             learning=self.learning,
+            source=self.source,
             schedule=self._schedule,
             meter=self.meter,
-            intake=self.intake,
-            idle_timer=self._idle_timer,
             recent=self._recent,
             strength=self.strength,
         )
@@ -119,14 +117,7 @@ class Trainer:
             return
         for matches in self.learning.restore(newest):
             self._recent.add(matches)
-        if self.playing is not None:
-            problem = self.playing.restore(
-                self.run.checkpoints, newest, iteration=self.cursor.iteration
-            )
-            if problem:
-                self._say(problem)
-            if self.playing.must_settle:
-                self._keep(self.playing.rest(sequence=self.cursor.sequence))
+        self._count(self.source.restore(newest))
 
     @property
     def state(self) -> TrainState:
@@ -150,8 +141,8 @@ class Trainer:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training, over all sessions; without the evaluation at the end."""
-        return self._schedule.elapsed if self._trained is None else self._trained
+        """Seconds of training, over all sessions, without the evaluation at the end."""
+        return self._schedule.elapsed if self._final_elapsed is None else self._final_elapsed
 
     @property
     def planned_fraction(self) -> float | None:
@@ -159,8 +150,9 @@ class Trainer:
         return self._schedule.planned_fraction
 
     @property
-    def _trains(self) -> bool:
-        return self._state == "training"
+    def evaluates(self) -> bool:
+        """Whether this process measures the strength itself."""
+        return self._evaluations.enabled
 
     def stop(self) -> None:
         """Asks `train` to save and return after what it is doing now."""
@@ -177,7 +169,6 @@ class Trainer:
             self._publisher = ProgressPublisher(
                 self.run, self.heartbeat, self.reporter, resume_at=self.saved
             )
-        publisher = self._publisher
         progress = self.progress()
         try:
             while True:
@@ -187,86 +178,59 @@ class Trainer:
                 if step.stop:
                     break
                 self._take_in(step)
-                due = self._schedule.updates_due(training=self._trains)
+                due = self._schedule.updates_due(training=self._training)
                 if due:
                     self._learn(due, step.time_share)
-                elif self.playing is not None:
-                    self._play(self.playing)
                 else:
-                    self._wait()
+                    self._get_matches()
                 self._evaluate_if_due()
                 self.meter.mark()
                 progress = self.progress()
-                if publisher is not None:
-                    suspends = self._schedule.suspends(training=self._trains)
-                    publisher.tell(progress, self.meter, suspends=suspends)
-            self._trained = self.elapsed
-            self._evaluate_at_the_end()
+                self._publish(progress, suspends=self._schedule.suspends(training=self._training))
+            self._final_elapsed = self.elapsed
+            self._evaluations.play_last(elapsed_seconds=self.elapsed, tick=self._publish_evaluation)
             progress = self.progress()
         finally:
-            if self.playing is not None:
-                self.playing.close()
-            # Not a fresh one: after a failure in the middle of an update there is no state to ask.
-            if publisher is not None:
-                publisher.close(progress)
+            self.source.close()
+            # Not a fresh snapshot: after a failure in the middle of an update there is no state.
+            if self._publisher is not None:
+                self._publisher.close(progress)
 
     def _next_step(self) -> Step:
         """Returns what to do, the same in every process of this trainer."""
-        stop = self._schedule.over or self._idle()
+        stop = self._schedule.over or self.source.exhausted
+        looks = self.group.leads and not stop
         step = Step(
             save=self._schedule.save_due(last=stop),
             stop=stop,
-            files=[] if stop else [list(file) for file in self._new_files()],
+            files=[list(file) for file in self.source.new_files()] if looks else [],
             time_share=self._schedule.time_share,
             update=self.update,
             positions=self.cursor.positions,
         )
         return agree(step, self.group)
 
-    def _idle(self) -> bool:
-        limit = self._idle_exit_seconds
-        return bool(limit) and self._idle_timer.seconds >= limit
-
-    def _new_files(self) -> list[tuple[str, int]]:
-        if not self.group.leads:
-            return []
-        return self.intake.look(now=self._idle_timer.waits)
+    @property
+    def _training(self) -> bool:
+        """Whether updates were the last thing that was made."""
+        return self._state == "training"
 
     def _take_in(self, step: Step) -> None:
-        for worker, sequence in step.files:
-            matches = self.intake.take(str(worker), int(sequence))
+        files = [(str(worker), int(sequence)) for worker, sequence in step.files]
+        self._count(self.source.take_in(files))
+
+    def _get_matches(self) -> None:
+        self._state = self.source.activity
+        begin = self.meter.elapsed
+        self._count(self.source.get_more(self._schedule.stopped))
+        # The first chunk of a session compiles a search, as the first evaluation will.
+        self.strength.expect(self.meter.elapsed - begin)
+
+    def _count(self, matches: Sequence[MatchRecord]) -> None:
+        if matches:
             self._recent.add(matches)
             positions = sum(match.plies for match in matches)
             self.meter.count(matches=len(matches), positions=positions)
-        if step.files:
-            self._idle_timer.feed()
-
-    def _play(self, playing: Playing) -> None:
-        """Plays one chunk in every match; stores and takes in the matches that ended."""
-        self._state = "playing"
-        cursor = self.cursor
-        begin = self.meter.elapsed
-        with self.meter.phase("play"):
-            finished = playing.chunk(
-                self.state.average, update=self.update, sequence=cursor.sequence
-            )
-            # The first chunk of a session compiles a search, as the first evaluation will.
-            self.strength.expect(self.meter.elapsed - begin)
-            cursor.iteration = playing.iteration
-            self.meter.count(simulations=playing.simulations)
-            self._keep(finished)
-            playing.wait()
-
-    def _keep(self, finished: list[MatchRecord]) -> None:
-        """Stores and takes in matches that ended; meanwhile the devices play on."""
-        if not finished:
-            return
-        cursor = self.cursor
-        stored = store_own(self.run.matches, cursor, finished)
-        positions = self.learning.take_in(LOOP, cursor.sequence, stored)
-        cursor.sequence += 1
-        self._recent.add(stored)
-        self.meter.count(matches=len(stored), positions=positions)
 
     def _learn(self, count: int, time_share: float) -> None:
         """Makes `count` updates."""
@@ -275,73 +239,28 @@ class Trainer:
             self.learning.learn(count, time_share=time_share)
         self.meter.count(updates=count)
 
-    def _wait(self) -> None:
-        """Waits for matches of workers."""
-        self._state = "waiting for matches"
-        self._idle_timer.wait(self._schedule.stopped)
+    def _evaluate_if_due(self) -> None:
+        if self._evaluations.due(elapsed_seconds=self.elapsed):
+            self._state = "evaluating"
+            self._evaluations.play_next(elapsed_seconds=self.elapsed, tick=self._publish_evaluation)
 
-    def _say_hungry(self) -> None:
-        command = f"selfplay worker --run {typed(self.run.url)}"
-        self._say(f"waiting for matches: is there a worker? {command}")
+    def _publish_evaluation(self, text: str) -> None:
+        self._state = "evaluating"
+        self._publish(dataclasses.replace(self.progress(), evaluation=text))
+
+    def _publish(self, progress: Progress, *, suspends: bool = False) -> None:
+        if self._publisher is not None:
+            self._publisher.tell(progress, self.meter, suspends=suspends)
 
     def _say(self, text: str) -> None:
         if self.group.leads:
             self.reporter.message(text)
 
-    def _evaluate_if_due(self) -> None:
-        """Plays a few matches against the next opponent when it is time for that."""
-        if not self.evaluates or self._schedule.stopped.is_set() or self.update == 0:
-            return
-        expected = self.strength.expected_seconds
-        if self._evaluation_schedule.due(elapsed=self.elapsed, expected=expected):
-            self._evaluate(None, self._schedule.stopped.is_set)
-
-    def _evaluate_at_the_end(self) -> None:
-        """Measures the last checkpoint against each opponent, as far as time allows."""
-        seconds = self._evaluation_schedule.final_seconds
-        if not self.evaluates or not seconds or self.update == 0:
-            return
-        deadline = self.meter.elapsed + seconds
-
-        def stop() -> bool:
-            return self._schedule.stopped.is_set() or self.meter.elapsed > deadline
-
-        for opponent in self.strength.opponents:
-            measured = self.strength.results.get(opponent)
-            fits = self.meter.elapsed + self.strength.known_seconds(opponent) <= deadline
-            if fits and not stop() and (measured is None or measured.update != self.update):
-                self._evaluate(opponent, stop)
-
-    def _evaluate(self, opponent: str | None, stop: Callable[[], bool]) -> None:
-        """Plays one opponent, by default the next one, and goes on telling how the session is."""
-        self._state = "evaluating"
-        begin = next_news = self.meter.elapsed
-
-        def tick(text: str) -> None:
-            nonlocal next_news
-            if self._publisher is not None and self.meter.elapsed >= next_news:
-                next_news = self.meter.elapsed + _EVALUATION_NEWS_SECONDS
-                progress = dataclasses.replace(self.progress(), evaluation=text)
-                self._publisher.tell(progress, self.meter)
-
-        with self.meter.phase("evaluate"):
-            self.strength.evaluate(
-                self.state.average,
-                update=self.update,
-                elapsed_seconds=self.elapsed,
-                opponent=opponent,
-                stop=stop,
-                tick=tick,
-            )
-        self._evaluation_schedule.ended(took=self.meter.elapsed - begin)
-
     def _save(self) -> None:
         """Writes a checkpoint of everything that changes."""
-        cursor = self.cursor
-        cursor.elapsed_seconds = self.elapsed
+        self.cursor.elapsed_seconds = self.elapsed
         if self.group.leads:
-            items = {} if self.playing is None else self.playing.items()
-            self.learning.save(items, recent=self._recent.fields())
+            self.learning.save(self.source.checkpoint_items(), recent=self._recent.fields())
             self._prune()
         else:
             self.learning.saved = self.update
@@ -355,15 +274,15 @@ class Trainer:
         excess = self._retention.prune(
             cursor=self.cursor.next_files, window=window, update=self.update
         )
-        if excess and not self._told_of_excess:
-            self._told_of_excess = True
+        if excess and not self._said_too_large:
+            self._said_too_large = True
             self._say(
                 f"storage.max_bytes is {self.config.storage.max_bytes:,}, but what must stay takes "
                 f"{excess:,} bytes more: lower replay.max_window or trainer.keep_checkpoints"
             )
 
     def progress(self) -> Progress:
-        """Returns a snapshot for the screen."""
+        """Returns a snapshot of the session."""
         return self._snapshot.progress(self._state)
 
 
@@ -372,22 +291,20 @@ def train(
     components: Components,
     reporter: Reporter | None = None,
     *,
-    plays: bool = True,
+    source: MakeSource = OwnPlay,
     monitor: Monitor | None = None,
-    idle_exit_seconds: float = 0.0,
-    on_ready: Callable[[Trainer], None] = lambda loop: None,
+    on_ready: Callable[[Trainer], None] = lambda trainer: None,
 ) -> Trainer:
-    """Trains a run in this process until its plan is fulfilled, and returns the finished loop.
+    """Trains a run in this process until its plan is fulfilled, and returns the finished trainer.
 
     Args:
         run: where everything lies; resumed if it has a checkpoint.
-        parts: made from its game and config.
-        reporter: is told how it goes; closed at the end. By default a live screen on a
+        components: made from its game and config.
+        reporter: shows progress and messages; closed at the end. By default a live screen on a
             terminal, else a line every ten seconds.
-        plays: whether this process plays, too; else it learns from what workers store alone.
-        monitor: is told how it goes, too.
-        idle_exit_seconds: see `Trainer`.
-        on_ready: called with the loop before it starts, so that somebody can `stop` it.
+        source: makes the source of matches: `OwnPlay`, or `WorkerMatches` where only workers play.
+        monitor: gets state and metrics.
+        on_ready: called with the trainer before it starts, so that another thread can `stop` it.
 
     Raises:
         RunError: another process is training this run.
@@ -395,16 +312,9 @@ def train(
     reporter = reporter or make_reporter()
     try:
         with ProcessGroup().first(run.lock(reporter.message)):
-            loop = Trainer(
-                run,
-                components,
-                reporter,
-                plays=plays,
-                monitor=monitor,
-                idle_exit_seconds=idle_exit_seconds,
-            )
-            on_ready(loop)
-            loop.train()
-            return loop
+            trainer = Trainer(run, components, reporter, source=source, monitor=monitor)
+            on_ready(trainer)
+            trainer.train()
+            return trainer
     finally:
         reporter.close()

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from selfplay.cli.training.train import _reached
+from selfplay.cli.training.summary import reached
 
 
 @pytest.mark.parametrize("update", [0, 3])
 def test_a_run_without_an_update_is_said_to_have_learnt_nothing(update: int) -> None:
-    loop: Any = SimpleNamespace(
+    trainer: Any = SimpleNamespace(
         elapsed=5.0,
         update=update,
         saved=update,
@@ -18,7 +18,7 @@ def test_a_run_without_an_update_is_said_to_have_learnt_nothing(update: int) -> 
         run=SimpleNamespace(url="runs/a"),
         strength=SimpleNamespace(results={}, mistakes=SimpleNamespace(rates=())),
     )
-    text = " ".join(" ".join(pair) for pair in _reached(loop, finished=True))
+    text = " ".join(" ".join(pair) for pair in reached(trainer, finished=True))
     assert f"at update {update}" in text
     assert ("this run has learnt nothing" in text) == (update == 0)
     # Nothing was measured: it says so, and which command does.

@@ -124,14 +124,14 @@ def test_a_chunk_that_was_begun_is_in_the_checkpoint(new_run: MakeRun) -> None:
     run, components = new_run(updates=8)
     trainer = train_all(run, components)
     again = Trainer(run, components, Listener())
-    assert trainer.playing is not None
-    assert again.playing is not None
-    wanted = moves(trainer.playing.rest(sequence=99))
-    assert moves(again.playing.rest(sequence=99)) == wanted
+    assert trainer.source.playing is not None
+    assert again.source.playing is not None
+    wanted = moves(trainer.source.playing.rest(sequence=99))
+    assert moves(again.source.playing.rest(sequence=99)) == wanted
     # Saved again before anything is played, it is still there.
     other = Trainer(run, components, Listener())
-    assert other.playing is not None
-    held, first = other.playing.items()["self_play"], run.checkpoints.load(8, "self_play")
+    assert other.source.playing is not None
+    held, first = other.source.playing.items()["self_play"], run.checkpoints.load(8, "self_play")
     jax.tree.map(np.testing.assert_array_equal, held, first)
     assert "begun" in held
 

@@ -65,9 +65,9 @@ def test_a_trace_of_training_has_play_and_updates(new_run: MakeRun) -> None:
         assert trace is not None
 
         def ready(trainer: Trainer) -> None:
-            assert trainer.playing is not None
+            assert trainer.source.playing is not None
             trace.warmed_up = lambda: trainer.update > 0
-            trainer.playing.trace = trace
+            trainer.source.playing.trace = trace
 
         train(run, components, listener, on_ready=ready)
     names = {event.get("name", "") for event in events(trace)}

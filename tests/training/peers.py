@@ -1,5 +1,6 @@
 """One of several processes that train a run as one; prints what it has come to as JSON."""
 
+import functools
 import hashlib
 import json
 import sys
@@ -12,6 +13,7 @@ from runs import SETTINGS, SPEC, Listener  # type: ignore[import-not-found]
 from selfplay.training.process_group import join
 from selfplay.training.session import open_session
 from selfplay.training.trainer import train
+from selfplay.training.worker_matches import WorkerMatches
 
 
 def main(path: str, coordinator: str, count: int, index: int, updates: int, devices: int) -> None:
@@ -22,7 +24,12 @@ def main(path: str, coordinator: str, count: int, index: int, updates: int, devi
     settings = {**SETTINGS, "trainer": {**SETTINGS["trainer"], "updates": updates}}
     session = open_session(path, SPEC, SPEC.make(), settings)
     listener = Listener()
-    trainer = train(session.run, session.components, listener, plays=False, idle_exit_seconds=60.0)
+    trainer = train(
+        session.run,
+        session.components,
+        listener,
+        source=functools.partial(WorkerMatches, idle_exit_seconds=60.0),
+    )
     weights = jax.device_get(trainer.state.weights)
     digest = hashlib.sha256()
     for name in sorted(weights):

@@ -82,12 +82,12 @@ def everything(trainer: Trainer) -> dict[str, Any]:
     """Returns all that a resumed run must have as it was, as arrays and plain values."""
     cursor = trainer.cursor.to_json()
     del cursor["elapsed_seconds"], cursor["segments"]
-    assert trainer.playing is not None
+    assert trainer.source.playing is not None
     samples = trainer.learning.window.sample(512, seed=99, update=0)
     return {
         "state": jax.device_get(trainer.state),
-        "matches": jax.device_get(trainer.playing.matches),
-        "collector": trainer.playing.collector.state(),
+        "matches": jax.device_get(trainer.source.playing.matches),
+        "collector": trainer.source.playing.collector.state(),
         "cursor": cursor,
         "window": samples,
         "window_size": np.array(trainer.learning.window.size),

@@ -282,17 +282,17 @@ def test_evaluation_keeps_to_its_share_of_the_time(
             begun.append(clock.now)
             clock.now += next(costs)
 
-    play, learn = trainer._play, trainer._learn
+    play, learn = trainer._get_matches, trainer._learn
 
-    def slow_play(playing: Any) -> None:
-        play(playing)
+    def slow_play() -> None:
+        play()
         clock.now += 5.0
 
     def slow_learn(count: int, time_share: float) -> None:
         learn(count, time_share)
         clock.now += 5.0
 
-    monkeypatch.setattr(trainer, "_play", slow_play)
+    monkeypatch.setattr(trainer, "_get_matches", slow_play)
     monkeypatch.setattr(trainer, "_learn", slow_learn)
     monkeypatch.setattr(trainer.strength, "evaluate", evaluate)
     with run.lock():

@@ -45,7 +45,7 @@ def test_a_new_session_finds_everything_as_it_was(new_run: MakeRun) -> None:
     # The window has forgotten matches by now, and others are in progress.
     assert trainer.cursor.positions > trainer.config.replay.max_window
     assert len(trainer.cursor.window) < trainer.cursor.sequence
-    assert len(trainer.playing.collector.state()["checkpoints"]) > 0
+    assert len(trainer.source.playing.collector.state()["checkpoints"]) > 0
     again = Trainer(run, components, Listener())
     assert_same(everything(again), everything(trainer))
     assert again.elapsed >= run.checkpoints.metadata(60)["cursor"]["elapsed_seconds"] > 0
@@ -154,8 +154,8 @@ def test_matches_in_progress_go_on_where_their_number_changes(
     run, components = new_run("run", updates=10)
     first = train_all(run, components)
     same = Trainer(run, components, Listener())
-    assert same.playing is not None
-    ended = same.playing.rest(sequence=99)
+    assert same.source.playing is not None
+    ended = same.source.playing.rest(sequence=99)
     assert ended
 
     listener = Listener()
@@ -166,10 +166,12 @@ def test_matches_in_progress_go_on_where_their_number_changes(
     assert listener.messages == [message]
     # Nothing that was finished is lost, not even what was in play when the run was saved.
     assert actions(run.matches.get("loop", first.cursor.sequence)) == actions(ended)
-    assert trainer.playing is not None
-    kept, collector = min(2 * each, 8), trainer.playing.collector
+    assert trainer.source.playing is not None
+    kept, collector = min(2 * each, 8), trainer.source.playing.collector
     for old, new in zip(
-        jax.tree.leaves(same.playing.matches), jax.tree.leaves(trainer.playing.matches), strict=True
+        jax.tree.leaves(same.source.playing.matches),
+        jax.tree.leaves(trainer.source.playing.matches),
+        strict=True,
     ):
         assert len(new) == collector.num_matches == 2 * each
         np.testing.assert_array_equal(old[:kept], new[:kept])
@@ -186,8 +188,8 @@ def test_matches_in_progress_go_on_where_their_number_changes(
 
 def plies_so_far(trainer: Trainer) -> np.ndarray:
     """Returns how many plies of each match in progress were collected."""
-    assert trainer.playing is not None
-    state = trainer.playing.collector.state()
+    assert trainer.source.playing is not None
+    state = trainer.source.playing.collector.state()
     return len(state["checkpoints"]) - state["begins"]
 
 

@@ -1,6 +1,7 @@
 """A trainer that others play for: what it takes in, leaves out, waits for, and makes again."""
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from selfplay.runtime.components import Components
 from selfplay.telemetry import Monitor
 from selfplay.training.cursor import Cursor
 from selfplay.training.trainer import Trainer, train
+from selfplay.training.worker_matches import WorkerMatches
 from tests.training.fixtures import MakeRun
 from tests.training.runs import (
     Listener,
@@ -73,9 +75,14 @@ def store(played: list[list[MatchRecord]]) -> Store:
     return put
 
 
+def workers(idle_exit_seconds: float) -> Callable[..., WorkerMatches]:
+    """Returns a source of matches that ends after so long without any."""
+    return functools.partial(WorkerMatches, idle_exit_seconds=idle_exit_seconds)
+
+
 def learn(run: RunDirectory, components: Components, listener: Listener | None = None) -> Trainer:
     """Trains without playing until there is nothing more to learn from."""
-    return train(run, components, listener or Listener(), plays=False, idle_exit_seconds=0.6)
+    return train(run, components, listener or Listener(), source=workers(0.6))
 
 
 def same_state(left: Any, right: Any) -> None:
@@ -225,7 +232,7 @@ def test_a_starved_trainer_says_so(
                 states.append((beat.id, beat.fields["state"]))
 
     listener = Watcher()
-    trainer = train(run, components, listener, plays=False, monitor=monitor, idle_exit_seconds=1.0)
+    trainer = train(run, components, listener, source=workers(1.0), monitor=monitor)
     assert trainer.update == 0
     assert any("waiting for matches: is there a worker?" in line for line in listener.messages)
     assert ("trainer", "waiting for matches") in states
@@ -248,7 +255,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
     monkeypatch.setattr(MatchFiles, "after", flaky)
     listener = Listener()
     # Its plan ends it; the time without matches must not, on a slow machine.
-    trainer = train(run, components, listener, plays=False, idle_exit_seconds=120.0)
+    trainer = train(run, components, listener, source=workers(120.0))
     assert trainer.update == 20
     assert listener.messages[0] == "the store does not answer; looks again"
 

@@ -17,6 +17,7 @@ from selfplay.reports.status import run_status
 from selfplay.run import MatchFiles, RunDirectory, UnsentMatches, read_heartbeats, write_heartbeat
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.training.trainer import Trainer
+from selfplay.training.worker_matches import WorkerMatches
 from selfplay.workers import worker as worker_module
 from selfplay.workers.joining import Listeners, silent
 from selfplay.workers.process_ids import claimed_id
@@ -329,7 +330,7 @@ def test_a_silent_trainer_is_not_buried_in_matches(
     shutil.rmtree(run_path / "checkpoints" / "0")
     run, components = make_run(run_path, tiny_components(), updates=4, max_backlog=300)
     with run.lock():
-        trainer = Trainer(run, components, Listener(), plays=False)
+        trainer = Trainer(run, components, Listener(), source=WorkerMatches)
         trainer.learning.save({})
     monkeypatch.setattr(worker_module, "_BEAT_SECONDS", 0.05)
     thread, _, _ = background(run_path, id="w")

@@ -2,18 +2,11 @@
 
 from typing import Any
 
-from selfplay.cli.options import Devices, Json, MovedGame, Settings
+from selfplay.cli.option_groups import with_option_groups
+from selfplay.cli.options import Json
 from selfplay.cli.output import say_json
-from selfplay.cli.training.joining import (
-    Id,
-    IdleExit,
-    JoinRun,
-    MaxMatches,
-    MaxSeconds,
-    listening,
-    make_bounds,
-)
-from selfplay.cli.training.monitoring import LogFormat, MetricsHost, MetricsPort
+from selfplay.cli.training.joining import JoiningOptions, listening
+from selfplay.cli.training.monitoring import MonitoringOptions
 
 EXAMPLES = (
     "selfplay evaluator --run runs/connect_four",
@@ -21,19 +14,9 @@ EXAMPLES = (
 )
 
 
+@with_option_groups
 def evaluator(
-    run: JoinRun,
-    id: Id = None,
-    game: MovedGame = None,
-    max_matches: MaxMatches = 0,
-    max_seconds: MaxSeconds = 0.0,
-    idle_exit: IdleExit = 0.0,
-    devices: Devices = None,
-    settings: Settings = None,
-    metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
-    log_format: LogFormat = "text",
-    as_json: Json = False,
+    *, joining: JoiningOptions, monitoring: MonitoringOptions, as_json: Json = False
 ) -> None:
     """Rate a run's checkpoints as they come.
 
@@ -42,28 +25,28 @@ def evaluator(
     Training does not wait. Ctrl-C or SIGTERM ends it.
     """
     from selfplay import startup
-    from selfplay.settings import read_settings
 
-    lifetime = make_bounds(max_matches, max_seconds, idle_exit)
-    asked = read_settings(overrides=settings or ())
+    lifetime = joining.lifetime()
+    asked = joining.asked_settings()
     with listening(
-        *("evaluator", run, id, lifetime),
-        does="breaks off the matches",
-        port=metrics_port,
-        host=metrics_host,
-        log_format=log_format,
+        *("evaluator", joining, lifetime), does="breaks off the matches", monitored=monitoring
     ) as listeners:
-        startup.prepare(cpu_devices=devices)
+        startup.prepare(cpu_devices=joining.devices)
 
         from selfplay.cli.targets import moved_game
         from selfplay.workers.evaluator import EvaluatorOptions, evaluate
 
-        options = EvaluatorOptions(id=id, game=moved_game(game), settings=asked)
-        evaluator = evaluate(run, options, lifetime, listeners)
-        document: dict[str, Any] = {"run": run, "id": None, "ended": lifetime.reason, "rated": []}
+        options = EvaluatorOptions(id=joining.id, game=moved_game(joining.game), settings=asked)
+        evaluator = evaluate(joining.run, options, lifetime, listeners)
+        document: dict[str, Any] = {
+            "run": joining.run,
+            "id": None,
+            "ended": lifetime.reason,
+            "rated": [],
+        }
         if evaluator is not None:
             document |= {**evaluator.fields(), "id": evaluator.id, "rated": evaluator.rated}
         document["mistakes"] = None if evaluator is None else evaluator.mistakes
         listeners.say(f"ended: {lifetime.reason}, {len(document['rated'])} checkpoints rated")
     if as_json:
-        say_json(document, indent=None if log_format == "json" else 1)
+        say_json(document, indent=None if monitoring.log_format == "json" else 1)

@@ -1,13 +1,16 @@
-"""What the commands that join a run share: options, and the listening to signals."""
+"""What `selfplay worker` and `selfplay evaluator` have in common: options, and their signals."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfplay.cli.option_groups import OptionGroup
+from selfplay.cli.options import Devices, MovedGame, Settings
 from selfplay.cli.signals import StopSignals
-from selfplay.cli.training.monitoring import monitoring
+from selfplay.cli.training.monitoring import MonitoringOptions, monitoring
 
 if TYPE_CHECKING:
     from selfplay.runtime.lifetime import Lifetime
@@ -46,49 +49,66 @@ IdleExit = Annotated[
     typer.Option(
         "--idle-exit",
         metavar="S",
-        help="End when nothing was heard of a trainer for so long; 0 to wait for ever.",
+        help="End when nothing was heard of a trainer for so long; 0 for no limit.",
     ),
 ]
 
 
-def make_bounds(max_matches: int, max_seconds: float, idle_exit: float) -> "Lifetime":
-    """Returns when a process ends by itself, from its options.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JoiningOptions(OptionGroup):
+    """The options of every command that joins a run that is trained elsewhere."""
 
-    Raises:
-        ConfigError: one of them is negative.
-    """
-    from selfplay.configuration import check_range
-    from selfplay.runtime.lifetime import Lifetime
+    run: JoinRun
+    id: Id = None
+    game: MovedGame = None
+    max_matches: MaxMatches = 0
+    max_seconds: MaxSeconds = 0.0
+    idle_exit: IdleExit = 0.0
+    devices: Devices = None
+    settings: Settings = None
 
-    check_range("--max-matches", max_matches, low=0)
-    check_range("--max-seconds", max_seconds, low=0)
-    check_range("--idle-exit", idle_exit, low=0)
-    return Lifetime(max_matches=max_matches, max_seconds=max_seconds, idle_exit_seconds=idle_exit)
+    def lifetime(self) -> "Lifetime":
+        """Returns what ends the process.
+
+        Raises:
+            ConfigError: an option is negative.
+        """
+        from selfplay.configuration import check_range
+        from selfplay.runtime.lifetime import Lifetime
+
+        check_range("--max-matches", self.max_matches, low=0)
+        check_range("--max-seconds", self.max_seconds, low=0)
+        check_range("--idle-exit", self.idle_exit, low=0)
+        return Lifetime(
+            max_matches=self.max_matches,
+            max_seconds=self.max_seconds,
+            idle_exit_seconds=self.idle_exit,
+        )
+
+    def asked_settings(self) -> dict[str, dict[str, Any]]:
+        """Returns the settings that `--set` and the environment name, by section."""
+        from selfplay.settings import read_settings
+
+        return read_settings(overrides=self.settings or ())
 
 
 @contextlib.contextmanager
 def listening(
     role: str,
-    run: str,
-    id: str | None,
+    options: JoiningOptions,
     lifetime: "Lifetime",
     *,
     does: str,
-    port: int | None,
-    host: str,
-    log_format: str,
+    monitored: MonitoringOptions,
 ) -> Iterator["Listeners"]:
-    """Yields whom a process tells how it goes; meanwhile signals end its bounds.
+    """Yields what shows messages and state of a process; meanwhile signals end its lifetime.
 
     Args:
         role: "worker" or "evaluator".
-        run: as it was typed.
-        id: likewise.
-        bounds: of the process.
-        does: what it does after a signal.
-        port: of the metrics, None for none.
-        host: likewise.
-        log_format: "text" or "json".
+        options: what was typed.
+        lifetime: of the process.
+        does: what the process does after a signal.
+        monitored: how others can watch.
     """
     from rich.console import Console
 
@@ -96,7 +116,7 @@ def listening(
 
     with (
         StopSignals(does=does, grace_seconds=GRACE_SECONDS) as signals,
-        monitoring(role, id or "", run, port=port, host=host, log_format=log_format) as monitor,
+        monitoring(role, options.id or "", options.run, monitored) as monitor,
     ):
         reporter = monitor.reporter(Console(stderr=True))
         signals.ready(lifetime.stop, reporter.message, lambda: lifetime.last_act())

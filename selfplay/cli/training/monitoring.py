@@ -1,12 +1,14 @@
-"""Options by which a process that runs for days tells others how it is."""
+"""How others can watch a process that runs for days: metrics, health and logs."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfplay.cli.option_groups import OptionGroup
 from selfplay.errors import SelfplayError
 
 if TYPE_CHECKING:
@@ -45,15 +47,18 @@ Profile = Annotated[
 ]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MonitoringOptions(OptionGroup):
+    """The options of `monitoring`."""
+
+    metrics_port: MetricsPort = None
+    metrics_host: MetricsHost = "127.0.0.1"
+    log_format: LogFormat = "text"
+
+
 @contextlib.contextmanager
 def monitoring(
-    role: str,
-    id: str,
-    run: str | Path,
-    *,
-    port: int | None = None,
-    host: str = "127.0.0.1",
-    log_format: str = "text",
+    role: str, id: str, run: str | Path, options: MonitoringOptions
 ) -> Iterator["Monitor"]:
     """Yields the monitor of this process; at the end closes its port, however it ends.
 
@@ -63,9 +68,7 @@ def monitoring(
         role: "trainer", "worker" or "evaluator".
         id: tells processes of one role apart.
         run: the run, as the user wrote it.
-        port: to serve metrics on; None for no port.
-        host: the address to listen on.
-        log_format: "text" or "json".
+        options: the port for metrics, and the format of logs.
 
     Raises:
         ConfigError: an unknown format, or a port that cannot be opened.
@@ -74,16 +77,16 @@ def monitoring(
     from selfplay.telemetry import Monitor
     from selfplay.telemetry.logs import FORMATS, LibraryLogs, stderr_log
 
-    check_choice("--log-format", log_format, FORMATS)
-    log = stderr_log(run=str(run), role=role, id=id) if log_format == "json" else None
+    check_choice("--log-format", options.log_format, FORMATS)
+    log = stderr_log(run=str(run), role=role, id=id) if options.log_format == "json" else None
     monitor = Monitor(role=role, id=id, run=str(run), log=log)
     with contextlib.ExitStack() as stack:
         stack.callback(monitor.close)
         if log is not None:
             stack.enter_context(LibraryLogs(log))
         try:
-            if port is not None:
-                monitor.serve(port, host)
+            if options.metrics_port is not None:
+                monitor.serve(options.metrics_port, options.metrics_host)
             yield monitor
         except SelfplayError as error:
             if log is None:

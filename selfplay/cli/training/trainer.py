@@ -4,21 +4,10 @@ from typing import Annotated
 
 import typer
 
-from selfplay.cli.options import (
-    ConfigFile,
-    Devices,
-    GameOptions,
-    InitFrom,
-    Json,
-    Minutes,
-    Preset,
-    RunSeed,
-    Settings,
-    Updates,
-    overrides,
-)
-from selfplay.cli.training.monitoring import LogFormat, MetricsHost, MetricsPort
-from selfplay.cli.training.train import Monitoring, run_training
+from selfplay.cli.option_groups import with_option_groups
+from selfplay.cli.options import Json
+from selfplay.cli.training.monitoring import MonitoringOptions
+from selfplay.cli.training.run_training import TrainingOptions, Workers, run_training
 
 EXAMPLES = (
     "selfplay trainer --run runs/connect_four --game connect_four",
@@ -27,7 +16,9 @@ EXAMPLES = (
 )
 
 
+@with_option_groups
 def trainer(
+    *,
     run: Annotated[
         str,
         typer.Option(
@@ -48,15 +39,12 @@ def trainer(
             show_default=False,
         ),
     ] = None,
-    minutes: Minutes = None,
-    updates: Updates = None,
-    seed: RunSeed = None,
     idle_exit: Annotated[
         float,
         typer.Option(
             "--idle-exit",
             metavar="S",
-            help="End when no matches came for so long; 0 to wait for ever.",
+            help="End when no matches came for so long; 0 for no limit.",
         ),
     ] = 0.0,
     coordinator: Annotated[
@@ -74,15 +62,8 @@ def trainer(
     process_id: Annotated[
         int, typer.Option("--process-id", metavar="I", help="Which of them this is, from 0.")
     ] = 0,
-    init_from: InitFrom = None,
-    devices: Devices = None,
-    preset: Preset = "default",
-    config: ConfigFile = None,
-    settings: Settings = None,
-    option: GameOptions = None,
-    metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
-    log_format: LogFormat = "text",
+    training: TrainingOptions,
+    monitoring: MonitoringOptions,
     as_json: Json = False,
 ) -> None:
     """Train a run on what workers play.
@@ -96,25 +77,17 @@ def trainer(
     check_range("--num-processes", num_processes, low=1)
     check_range("--process-id", process_id, low=0, high=num_processes - 1)
 
-    def join_peers() -> None:
+    def join_group() -> None:
         from selfplay.training.process_group import join
 
         if coordinator is not None:
             join(coordinator, count=num_processes, index=process_id)
 
-    asked = {"trainer.minutes": minutes, "trainer.updates": updates, "trainer.seed": seed}
     run_training(
         game_name,
-        option,
         run,
-        preset=preset,
-        config=config,
-        settings=overrides(settings, asked),
-        monitoring=Monitoring(port=metrics_port, host=metrics_host, log_format=log_format),
+        training,
+        monitored=monitoring,
         as_json=as_json,
-        plays=False,
-        idle_exit=idle_exit,
-        init_from=init_from,
-        devices=devices,
-        group=join_peers,
+        workers=Workers(idle_exit=idle_exit, join_group=join_group),
     )

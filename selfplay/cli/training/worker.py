@@ -4,18 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from selfplay.cli.options import Devices, Json, MovedGame, Settings
+from selfplay.cli.option_groups import with_option_groups
+from selfplay.cli.options import Json
 from selfplay.cli.output import say_json
-from selfplay.cli.training.joining import (
-    Id,
-    IdleExit,
-    JoinRun,
-    MaxMatches,
-    MaxSeconds,
-    listening,
-    make_bounds,
-)
-from selfplay.cli.training.monitoring import LogFormat, MetricsHost, MetricsPort, Profile
+from selfplay.cli.training.joining import JoiningOptions, listening
+from selfplay.cli.training.monitoring import MonitoringOptions, Profile
 
 EXAMPLES = (
     "selfplay worker --run runs/connect_four",
@@ -25,10 +18,10 @@ EXAMPLES = (
 )
 
 
+@with_option_groups
 def worker(
-    run: JoinRun,
-    id: Id = None,
-    game: MovedGame = None,
+    *,
+    joining: JoiningOptions,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -38,9 +31,6 @@ def worker(
             show_default=False,
         ),
     ] = None,
-    max_matches: MaxMatches = 0,
-    max_seconds: MaxSeconds = 0.0,
-    idle_exit: IdleExit = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Play, and store nothing.")] = False,
     jitter: Annotated[
         float,
@@ -50,15 +40,11 @@ def worker(
             help="Begin after a random part of this, so that many do not fetch at once.",
         ),
     ] = 3.0,
-    devices: Devices = None,
-    settings: Settings = None,
-    metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
-    log_format: LogFormat = "text",
+    monitoring: MonitoringOptions,
     profile: Profile = False,
     as_json: Json = False,
 ) -> None:
-    """Play matches for a run, for ever.
+    """Play matches for a run.
 
     It waits for the run and its first checkpoint, plays with the newest one, and stores every
     match that ends. The run dictates the settings; a worker chooses rollout.matches_per_device
@@ -66,37 +52,39 @@ def worker(
     """
     from selfplay import startup
     from selfplay.configuration import check_range
-    from selfplay.settings import read_settings
 
-    lifetime = make_bounds(max_matches, max_seconds, idle_exit)
+    lifetime = joining.lifetime()
     check_range("--jitter", jitter, low=0)
-    asked = read_settings(overrides=settings or ())
+    asked = joining.asked_settings()
     with listening(
-        *("worker", run, id, lifetime),
+        *("worker", joining, lifetime),
         does="stores the matches that are finished",
-        port=metrics_port,
-        host=metrics_host,
-        log_format=log_format,
+        monitored=monitoring,
     ) as listeners:
-        startup.prepare(cpu_devices=devices, device_memory=startup.ROLE_MEMORY)
+        startup.prepare(cpu_devices=joining.devices, device_memory=startup.ROLE_MEMORY)
 
         from selfplay.cli.targets import moved_game
         from selfplay.workers.work import work
         from selfplay.workers.worker import WorkerOptions
 
         options = WorkerOptions(
-            id=id,
-            game=moved_game(game),
+            id=joining.id,
+            game=moved_game(joining.game),
             seed=seed,
             settings=asked,
             dry_run=dry_run,
             profile=profile,
             jitter_seconds=jitter,
         )
-        worker = work(run, options, lifetime, listeners)
-        document: dict[str, Any] = {"run": run, "id": None, "ended": lifetime.reason, "matches": 0}
+        worker = work(joining.run, options, lifetime, listeners)
+        document: dict[str, Any] = {
+            "run": joining.run,
+            "id": None,
+            "ended": lifetime.reason,
+            "matches": 0,
+        }
         if worker is not None:
             document |= {**worker.fields(), "id": worker.id}
         listeners.say(f"ended: {lifetime.reason}, {document['matches']:,} matches played")
     if as_json:
-        say_json(document, indent=None if log_format == "json" else 1)
+        say_json(document, indent=None if monitoring.log_format == "json" else 1)

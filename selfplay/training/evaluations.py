@@ -1,0 +1,112 @@
+"""The evaluations that a training session makes itself: now and then, and once more at its end."""
+
+from collections.abc import Callable
+
+from selfplay.evaluation.strength import StrengthMeter
+from selfplay.runtime.meter import Meter
+from selfplay.training.evaluation_schedule import EvaluationSchedule
+from selfplay.training.learning import Learning
+
+_PROGRESS_SECONDS = 1.0
+
+
+class Evaluations:
+    """Measures the strength of what a session learns, within the time that the settings allow.
+
+    Attributes:
+        enabled: whether this session measures anything.
+        strength: plays the matches and holds the results.
+    """
+
+    def __init__(
+        self,
+        strength: StrengthMeter,
+        learning: Learning,
+        meter: Meter,
+        *,
+        enabled: bool,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Measures nothing yet.
+
+        Args:
+            strength: plays the matches and holds the results.
+            learning: has the weights.
+            meter: measures the time.
+            enabled: whether this session measures anything.
+            stopped: whether the session was asked to end.
+        """
+        self.enabled = enabled
+        self.strength = strength
+        self._learning = learning
+        self._meter = meter
+        self._stopped = stopped
+        self._schedule = EvaluationSchedule(learning.config.evaluation, meter)
+
+    def due(self, *, elapsed_seconds: float) -> bool:
+        """Returns whether to play the next opponent now.
+
+        Args:
+            elapsed_seconds: of training, over all sessions.
+        """
+        if not self.enabled or self._stopped() or self._learning.update == 0:
+            return False
+        expected = self.strength.expected_seconds
+        return self._schedule.due(elapsed=elapsed_seconds, expected=expected)
+
+    def play_next(self, *, elapsed_seconds: float, tick: Callable[[str], None]) -> None:
+        """Plays the opponent whose turn it is.
+
+        Args:
+            elapsed_seconds: of training, over all sessions.
+            tick: called about once a second, with the state of the matches in words.
+        """
+        self._play(None, self._stopped, elapsed_seconds, tick)
+
+    def play_last(self, *, elapsed_seconds: float, tick: Callable[[str], None]) -> None:
+        """Measures the last checkpoint against every opponent, as far as time allows.
+
+        Args:
+            elapsed_seconds: of training, over all sessions.
+            tick: as in `play_next`.
+        """
+        seconds = self._schedule.final_seconds
+        if not self.enabled or not seconds or self._learning.update == 0:
+            return
+        deadline = self._meter.elapsed + seconds
+
+        def stop() -> bool:
+            return self._stopped() or self._meter.elapsed > deadline
+
+        for opponent in self.strength.opponents:
+            measured = self.strength.results.get(opponent)
+            fits = self._meter.elapsed + self.strength.known_seconds(opponent) <= deadline
+            new = measured is None or measured.update != self._learning.update
+            if fits and new and not stop():
+                self._play(opponent, stop, elapsed_seconds, tick)
+
+    def _play(
+        self,
+        opponent: str | None,
+        stop: Callable[[], bool],
+        elapsed_seconds: float,
+        tick: Callable[[str], None],
+    ) -> None:
+        begin = next_tick = self._meter.elapsed
+
+        def tick_now_and_then(text: str) -> None:
+            nonlocal next_tick
+            if self._meter.elapsed >= next_tick:
+                next_tick = self._meter.elapsed + _PROGRESS_SECONDS
+                tick(text)
+
+        with self._meter.phase("evaluate"):
+            self.strength.evaluate(
+                self._learning.state.average,
+                update=self._learning.update,
+                elapsed_seconds=elapsed_seconds,
+                opponent=opponent,
+                stop=stop,
+                tick=tick_now_and_then,
+            )
+        self._schedule.ended(took=self._meter.elapsed - begin)

@@ -1,0 +1,105 @@
+"""The matches that a trainer plays itself."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+
+from jaxtyping import PyTree
+
+from selfplay.records import MatchRecord
+from selfplay.run import MatchFiles
+from selfplay.runtime.meter import Meter
+from selfplay.runtime.playing import Playing
+from selfplay.training.cursor import LOOP, Cursor
+from selfplay.training.learning import Learning, run_keys
+from selfplay.training.match_source import MatchSource
+
+
+class OwnPlay(MatchSource):
+    """Plays in the process that learns; workers may add matches at any time.
+
+    Attributes:
+        playing: the matches in progress.
+    """
+
+    activity = "playing"
+    relies_on_workers = False
+    playing: Playing
+
+    def __init__(self, learning: Learning, meter: Meter, say: Callable[[str], None]) -> None:
+        """Starts all matches at their first position; `restore` goes on from a checkpoint."""
+        super().__init__(learning, meter, say, own_worker=LOOP)
+        components = learning.components
+        keys = run_keys(components.config.trainer.seed)
+        self.playing = Playing(
+            components,
+            components.provenance(learning.run, LOOP),
+            start_key=keys.start,
+            play_key=keys.play,
+            say=say,
+        )
+
+    def restore(self, update: int) -> Sequence[MatchRecord]:
+        cursor = self.learning.cursor
+        problem = self.playing.restore(
+            self.learning.run.checkpoints, update, iteration=cursor.iteration
+        )
+        if problem:
+            self.say(problem)
+        if not self.playing.must_settle:
+            return []
+        return self._store(self.playing.rest(sequence=cursor.sequence))
+
+    def get_more(self, stopped: threading.Event) -> Sequence[MatchRecord]:
+        learning, playing = self.learning, self.playing
+        with self.meter.phase("play"):
+            finished = playing.chunk(
+                learning.state.average, update=learning.update, sequence=learning.cursor.sequence
+            )
+            learning.cursor.iteration = playing.iteration
+            self.meter.count(simulations=playing.simulations)
+            # Meanwhile the devices play on.
+            stored = self._store(finished)
+            playing.wait()
+        return stored
+
+    def _store(self, finished: Sequence[MatchRecord]) -> Sequence[MatchRecord]:
+        """Stores matches that ended and takes them in; returns them as they are stored."""
+        if not finished:
+            return []
+        cursor = self.learning.cursor
+        stored = store_own(self.learning.run.matches, cursor, finished)
+        self.learning.take_in(LOOP, cursor.sequence, stored)
+        cursor.sequence += 1
+        return stored
+
+    def checkpoint_items(self) -> dict[str, PyTree]:
+        return self.playing.items()
+
+    def close(self) -> None:
+        self.playing.close()
+
+
+def store_own(
+    files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord]
+) -> Sequence[MatchRecord]:
+    """Stores matches that the trainer played, and returns them as they are stored.
+
+    After a kill the number of their file may be taken. The files beyond the checkpoint are
+    finished matches too: they stay, but are not trained on, because this session's own matches
+    take their place, under the next free number.
+
+    Args:
+        files: of the run.
+        cursor: its `sequence` is the number of the file, and becomes the one that is free.
+        finished: at least one match.
+    """
+    if files.put(LOOP, cursor.sequence, finished):
+        return finished
+    cursor.sequence = files.next_sequence(LOOP)
+    renamed = [
+        dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
+        for index, match in enumerate(finished)
+    ]
+    files.put(LOOP, cursor.sequence, renamed)
+    return renamed

@@ -1,0 +1,73 @@
+"""The matches that workers play for a trainer."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from selfplay.records import MatchRecord
+from selfplay.runtime.meter import Meter
+from selfplay.store.place import typed
+from selfplay.training.idle_timer import IdleTimer
+from selfplay.training.learning import Learning
+from selfplay.training.match_source import MatchSource
+
+
+class WorkerMatches(MatchSource):
+    """Takes in what workers store, and waits while there is nothing new."""
+
+    activity = "waiting for matches"
+    relies_on_workers = True
+
+    def __init__(
+        self,
+        learning: Learning,
+        meter: Meter,
+        say: Callable[[str], None],
+        *,
+        idle_exit_seconds: float = 0.0,
+    ) -> None:
+        """Takes in nothing yet.
+
+        Args:
+            learning: takes the matches in.
+            meter: measures the time.
+            say: shows a message to people.
+            idle_exit_seconds: the session ends after so long without matches; 0 for no limit.
+        """
+        super().__init__(learning, meter, say)
+        self._idle_exit_seconds = idle_exit_seconds
+        self._idle_timer = IdleTimer(meter, self._say_idle)
+
+    def new_files(self) -> list[tuple[str, int]]:
+        return self.intake.look(now=self._idle_timer.running)
+
+    def take_in(self, files: Iterable[tuple[str, int]]) -> Sequence[MatchRecord]:
+        files = list(files)
+        matches = super().take_in(files)
+        if files:
+            self._idle_timer.reset()
+        return matches
+
+    def get_more(self, stopped: threading.Event) -> Sequence[MatchRecord]:
+        self._idle_timer.wait(stopped)
+        return []
+
+    @property
+    def exhausted(self) -> bool:
+        limit = self._idle_exit_seconds
+        return bool(limit) and self._idle_timer.seconds >= limit
+
+    @property
+    def waited_seconds(self) -> float:
+        return self._idle_timer.total_seconds
+
+    @property
+    def starved_seconds(self) -> float:
+        return self._idle_timer.seconds
+
+    def close(self) -> None:
+        # Nothing is in progress in this process.
+        pass
+
+    def _say_idle(self) -> None:
+        command = f"selfplay worker --run {typed(self.learning.run.url)}"
+        self.say(f"waiting for matches: is there a worker? {command}")
