@@ -23,7 +23,7 @@ from faked_machine import Machine
 
 SETTINGS = (
     *("network.kind=mlp", "search.num_simulations=4", "rollout.matches_per_device=8"),
-    *("replay.first_positions=100", "replay.min_window=200", "trainer.reuse=8"),
+    *("replay.first_positions=100", "replay.min_window=200", "trainer.replay_ratio=8"),
     # The default batch: not every number of devices divides it.
     *("learner.batch_size=128", "evaluation.matches=2", "evaluation.first_seconds=1e6"),
     "evaluation.mistake_positions=0",

@@ -96,3 +96,7 @@ class NonFiniteError(SelfplayError):
 
 class MissingExtraError(SelfplayError):
     """An optional dependency is needed for this."""
+
+
+class EarlierVersionWarning(FutureWarning):
+    """Something is written as an earlier version of selfplay wanted it; it still works."""

@@ -12,7 +12,7 @@ from tests.faked_machine import Machine
 
 SETTINGS = (
     *("network.kind=mlp", "search.num_simulations=4", "rollout.matches_per_device=8"),
-    *("replay.first_positions=100", "replay.min_window=200", "trainer.reuse=8"),
+    *("replay.first_positions=100", "replay.min_window=200", "trainer.replay_ratio=8"),
     # The default one.
     *("learner.batch_size=128", "evaluation.enabled=false"),
 )

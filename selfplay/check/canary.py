@@ -259,7 +259,7 @@ def small_settings(game: Game[Any]) -> dict[str, dict[str, Any]]:
         "rollout": {"matches_per_device": 32, "plies_per_chunk": 4},
         "replay": {"min_window": 4_000, "max_window": 40_000, "first_positions": 500},
         "learner": {"batch_size": 128, "warmup_updates": 20, "ema_decay": 0.98},
-        "trainer": {"checkpoint_seconds": 1e6, "reuse": 8.0},
+        "trainer": {"checkpoint_seconds": 1e6, "replay_ratio": 8.0},
         "evaluation": {"enabled": False},
     }
 

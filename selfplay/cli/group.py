@@ -1,5 +1,6 @@
 """All commands together: what becomes of their errors, and of Ctrl-C."""
 
+import contextlib
 import contextvars
 import dataclasses
 import errno
@@ -8,7 +9,8 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +20,7 @@ from typer.core import TyperGroup
 from selfplay.cli.leaving import INTERRUPTED, Interruptible
 from selfplay.cli.output import say
 from selfplay.cli.process import discard_output
-from selfplay.errors import SelfplayError
+from selfplay.errors import EarlierVersionWarning, SelfplayError
 
 # Typer may carry its own Click: the base classes are reached through what it exports.
 _UsageError: Any = typer.BadParameter.__base__
@@ -48,7 +50,7 @@ class Commands(TyperGroup):
             args: by default those of the process.
             settings: as Click gives them to every group; whatever they say, this one exits.
         """
-        with Interruptible() as watch:
+        with _warnings_as_notes(), Interruptible() as watch:
             self._run(list(sys.argv[1:] if args is None else args), settings, watch)
 
     def _run(
@@ -90,6 +92,23 @@ class Commands(TyperGroup):
         if status == INTERRUPTED and watch.may_tell():
             _show("interrupted", "", debug)
         sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextlib.contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Makes the warnings of selfplay itself one line of text, without file and line number."""
+    usual = warnings.formatwarning
+
+    def formatted(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if issubclass(category, EarlierVersionWarning):
+            return f"note: {message}\n"
+        return usual(message, category, *where, **more)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def program() -> str:

@@ -65,11 +65,9 @@ def rerun(
             pass
     for segment in range(first, cursor.segments):
         of_segment, events = read_segment(run, segment)
-        if of_segment != settings:
-            settings = of_segment
-            learning.change_components(
-                make_components(rules, Config.from_dict(settings), learner_mesh=mesh)
-            )
+        if (changed := Config.from_dict(of_segment)) != config:
+            config = changed
+            learning.change_components(make_components(rules, config, learner_mesh=mesh))
         for event in events:
             if isinstance(event, Take):
                 learning.take_in(*event, run.matches.get(*event))

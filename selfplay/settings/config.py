@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfplay.errors import ConfigError
+from selfplay.settings.renames import with_current_names
 from selfplay.settings.sections import (
     EvaluationConfig,
     LearnerConfig,
@@ -85,9 +86,12 @@ WORKER_KEYS = ("matches_per_device", "plies_per_chunk")
 def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns `settings` with every name known and every value of its setting's type.
 
+    Earlier names of settings become those of now.
+
     Raises:
         ConfigError: an unknown section or key, or a value of the wrong type.
     """
+    settings = with_current_names(settings)
     for section, values in settings.items():
         if section not in KEYS:
             raise not_a_setting(section, KEYS)

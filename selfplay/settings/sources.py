@@ -15,6 +15,7 @@ import tomli_w
 from selfplay.errors import ConfigError
 from selfplay.settings.config import KEYS, Config, typed
 from selfplay.settings.presets import PRESETS
+from selfplay.settings.renames import RENAMED, both_names, current_name, renamed_in
 from selfplay.settings.values import not_a_setting, parse
 from selfplay.store.files import atomic_write
 
@@ -148,19 +149,30 @@ def _read_file(file: Path) -> Overlay:
             hint='settings look like this: [search] on one line, "num_simulations = 64" below',
         ) from None
     try:
-        return typed(settings)
+        current = typed(settings)
     except ConfigError as error:
         raise ConfigError(f"{error} (in {file})", hint=error.hint) from None
+    for name in renamed_in(settings):
+        current_name(name, source=str(file))
+    return current
 
 
 def _read_environment(environ: Mapping[str, str]) -> Overlay:
     overlay: Overlay = {}
+    for name, current in RENAMED.items():
+        if {_variable(name), _variable(current)} <= set(environ):
+            raise both_names(name)
     for variable, text in sorted(environ.items()):
         if not variable.startswith(_ENVIRONMENT_PREFIX) or "__" not in variable:
             continue
         section, _, key = variable.removeprefix(_ENVIRONMENT_PREFIX).lower().partition("__")
         _set(overlay, f"{section}.{key}", text, source=f"the environment variable {variable}")
     return overlay
+
+
+def _variable(name: str) -> str:
+    """Returns the environment variable of a setting."""
+    return _ENVIRONMENT_PREFIX + name.upper().replace(".", "__")
 
 
 def _read_overrides(overrides: Sequence[str]) -> Overlay:
@@ -177,6 +189,7 @@ def _read_overrides(overrides: Sequence[str]) -> Overlay:
 
 
 def _set(overlay: Overlay, name: str, text: str, *, source: str) -> None:
+    name = current_name(name, source=source)
     section, _, key = name.partition(".")
     if section not in KEYS or key not in KEYS[section]:
         error = not_a_setting(name, KEYS)

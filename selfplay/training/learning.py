@@ -138,11 +138,11 @@ class Learning:
         """Positions taken in whose share of updates is not made yet."""
         if not self.window.ready:
             return 0
-        learnt = self.update * self.config.learner.batch_size / self.config.trainer.reuse
+        learnt = self.update * self.config.learner.batch_size / self.config.trainer.replay_ratio
         return max(0, int(self.cursor.positions - learnt))
 
     def updates_due(self) -> int:
-        """Returns how many updates the reuse ratio allows now, up to the next fixed checkpoint.
+        """Returns how many updates the replay ratio allows now, up to the next fixed checkpoint.
 
         Whatever stops a session between updates, what is due does not change: a resumed run goes
         on with the rest.
@@ -150,7 +150,7 @@ class Learning:
         if not self.window.ready:
             return 0
         plan = self.config.trainer
-        allowed = int(self.cursor.positions * plan.reuse / self.config.learner.batch_size)
+        allowed = int(self.cursor.positions * plan.replay_ratio / self.config.learner.batch_size)
         done = self.update
         due = min(allowed - done, UPDATES_AT_ONCE)
         if plan.updates:

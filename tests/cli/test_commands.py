@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +102,7 @@ def test_train_prints_the_settings_in_force_and_their_sources(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "my.toml"
-    file.write_text("[trainer]\nreuse = 3.0\n")
+    file.write_text("[trainer]\nreplay_ratio = 3.0\n")
     monkeypatch.setenv("SELFPLAY_TRAINER__SEED", "5")
     monkeypatch.setenv("COLUMNS", "1000")
     run = tmp_path / "new"
@@ -111,7 +113,7 @@ def test_train_prints_the_settings_in_force_and_their_sources(
     preset = next(line for line in lines if line.startswith("settings  preset quick: "))
     assert "network.blocks=1" in preset
     assert "network.channels" not in preset
-    assert f"{file}: trainer.reuse=3.0" in lines
+    assert f"{file}: trainer.replay_ratio=3.0" in lines
     assert "environment: trainer.seed=5" in lines
     flags = next(line for line in lines if line.startswith("command line: "))
     assert "network.channels=8" in flags and "trainer.updates=1" in flags
@@ -189,6 +191,31 @@ def test_train_prints_one_document(invoke: Invoke, own_run: Path) -> None:
     document = json.loads(result.stdout)
     assert (document["update"], document["finished"]) == (10, True)
     assert "update 10" in result.stderr
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_a_note(invoke: Invoke, own_run: Path) -> None:
+    file = own_run / "run.toml"
+    text = file.read_text()
+    assert "\nreplay_ratio = 4.0\n" in text
+    file.write_text(text.replace("\nreplay_ratio = 4.0\n", "\nreuse = 4.0\n"))
+    result = invoke("train", "tic_tac_toe", "--run", own_run)
+    assert result.exit_code == 0, result.stderr
+    note, said = result.stdout.splitlines()
+    assert note == (
+        "note: trainer.reuse is now called trainer.replay_ratio; the earlier name is still read "
+        f"({file})"
+    )
+    assert said == f"{own_run} has trained 8 of 8 updates; use --updates 16 to go on"
+
+
+def test_an_earlier_name_of_a_setting_is_noted_once(start: Callable[..., Any]) -> None:
+    twice = ("--set", "trainer.reuse=0", "--set", "trainer.reuse=0")
+    process = start("train", "tic_tac_toe", *twice, "--run", "never-made")
+    assert process.communicate()[1].splitlines() == [
+        "note: trainer.reuse is now called trainer.replay_ratio; the earlier name is still read "
+        "(--set trainer.reuse=0)",
+        "error: trainer.replay_ratio is 0, but must be above 0",
+    ]
 
 
 def test_a_fulfilled_plan_is_said(invoke: Invoke, trained: Path) -> None:

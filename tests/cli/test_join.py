@@ -122,7 +122,7 @@ def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None
     assert "hint: name its game: --game GAME, or SELFPLAY_GAME=GAME in the" in result.stderr
     result = invoke("worker", "--run", trained, "--max-seconds", -1)
     assert result.exit_code == 2
-    result = invoke("evaluator", "--run", trained, "--set", "trainer.reuse=2")
+    result = invoke("evaluator", "--run", trained, "--set", "trainer.replay_ratio=2")
     assert result.exit_code == 2
     assert sorted(trained.rglob("*")) == before
 

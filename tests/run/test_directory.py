@@ -13,7 +13,7 @@ import pytest
 from selfplay.errors import ConfigError, RunError, StorageError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, make
-from selfplay.run import RunDirectory, directory, is_run
+from selfplay.run import RunDirectory, is_run, recorded_game
 from selfplay.settings import Config
 
 SPEC = GameSpec("tic_tac_toe")
@@ -159,8 +159,8 @@ def test_resume_with_another_network_is_refused(path: Path, game: Game[Any]) -> 
 
 def test_resume_with_a_bad_setting_is_refused(path: Path, game: Game[Any]) -> None:
     RunDirectory.open_or_create(path, SPEC, game)
-    with pytest.raises(ConfigError, match=r"trainer.reuse is 0, but must be above 0"):
-        RunDirectory.open_or_create(path, SPEC, game, {"trainer": {"reuse": 0.0}})
+    with pytest.raises(ConfigError, match=r"trainer.replay_ratio is 0, but must be above 0"):
+        RunDirectory.open_or_create(path, SPEC, game, {"trainer": {"replay_ratio": 0.0}})
 
 
 def test_another_game_is_refused(path: Path, game: Game[Any]) -> None:
@@ -175,7 +175,7 @@ def test_other_options_and_rules_are_refused(
 ) -> None:
     RunDirectory.create(path, SPEC, game, Config())
     stored = RunDirectory.open(path).fingerprint
-    monkeypatch.setattr(directory, "fingerprint", lambda game: "0123456789abcdef")
+    monkeypatch.setattr(recorded_game, "fingerprint", lambda game: "0123456789abcdef")
     with pytest.raises(RunError) as caught:
         RunDirectory.open_or_create(path, GameSpec("tic_tac_toe", {"size": 4}), game)
     assert str(caught.value) == f"{path} belongs to tic_tac_toe with no options, not size=4"

@@ -34,9 +34,9 @@ def test_what_is_not_named_keeps_its_value() -> None:
 
 
 def test_a_whole_number_is_a_fraction() -> None:
-    reuse = Config.from_dict({"trainer": {"reuse": 3}}).trainer.reuse
-    assert reuse == 3.0
-    assert isinstance(reuse, float)
+    ratio = Config.from_dict({"trainer": {"replay_ratio": 3}}).trainer.replay_ratio
+    assert ratio == 3.0
+    assert isinstance(ratio, float)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_whole_number_is_a_fraction() -> None:
         ("search", "num_simulations", 8.0, "a whole number"),
         ("search", "num_simulations", True, "a whole number"),
         ("search", "num_simulations", "8", "a whole number"),
-        ("trainer", "reuse", "4", "a finite number"),
-        ("trainer", "reuse", float("nan"), "a finite number"),
-        ("trainer", "reuse", float("inf"), "a finite number"),
+        ("trainer", "replay_ratio", "4", "a finite number"),
+        ("trainer", "replay_ratio", float("nan"), "a finite number"),
+        ("trainer", "replay_ratio", float("inf"), "a finite number"),
         ("learner", "symmetries", 1, "true or false"),
         ("network", "kind", 3, "text"),
         ("evaluation", "opponents", "random", "a list of texts"),
@@ -95,7 +95,7 @@ def test_unknown_names_are_refused(settings: dict[str, Any], message: str, hint:
 @pytest.mark.parametrize(
     ("section", "key", "value", "rule"),
     [
-        ("trainer", "reuse", 0.0, "above 0"),
+        ("trainer", "replay_ratio", 0.0, "above 0"),
         ("trainer", "checkpoint_seconds", 0.0, "above 0"),
         ("trainer", "checkpoint_updates", -1, "at least 0"),
         ("trainer", "keep_checkpoints", 0, "at least 1"),
@@ -140,9 +140,9 @@ def test_checkpoints_come_due_by_time_or_by_update() -> None:
 def test_every_setting_is_documented_in_its_docstring() -> None:
     described = {setting.name: setting for setting in describe_settings()}
     assert list(described) == [f"{section}.{key}" for section in KEYS for key in KEYS[section]]
-    assert described["trainer.reuse"].default == 4.0
-    assert described["trainer.reuse"].text == (
-        "training samples drawn per new position, above 0. The one ratio that matters."
+    assert described["trainer.replay_ratio"].default == 4.0
+    assert described["trainer.replay_ratio"].text == (
+        "training samples drawn per new position, above 0: how often each position is learnt from."
     )
     assert described["trainer.checkpoint_seconds"].text.endswith("since the last, above 0.")
 
@@ -155,4 +155,4 @@ def test_the_reference_lists_every_setting_with_its_default() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().trainer.reuse = 1.0  # type: ignore[misc]
+        Config().trainer.replay_ratio = 1.0  # type: ignore[misc]

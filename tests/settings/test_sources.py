@@ -49,7 +49,7 @@ def test_every_setting_knows_its_source(file: Path) -> None:
         environ={"SELFPLAY_TRAINER__SEED": "4"},
         preset="quick",
         file=file,
-        overrides=["trainer.reuse=2", "trainer.keep_checkpoints=10"],
+        overrides=["trainer.replay_ratio=2", "trainer.keep_checkpoints=10"],
     )
     config = Config.from_dict(stored).updated(merged(sources))
     # A value that is the default is none of them, whoever asked for it.
@@ -63,7 +63,7 @@ def test_every_setting_knows_its_source(file: Path) -> None:
         | {"evaluation.opponents": ["random"]},
         str(file): {"search.num_simulations": 20},
         "environment": {"trainer.seed": 4},
-        "command line": {"trainer.reuse": 2.0},
+        "command line": {"trainer.replay_ratio": 2.0},
     }
     left = changed_settings(Config.from_dict(stored), read_sources(environ={}), stored="run.toml")
     assert left == {"run.toml": {"network.channels": 5, "learner.batch_size": 99}}
@@ -86,7 +86,7 @@ def test_only_what_was_asked_for_is_returned(file: Path) -> None:
 
 def test_texts_become_values() -> None:
     config = load_config(
-        environ={"SELFPLAY_LEARNER__SYMMETRIES": "False", "SELFPLAY_TRAINER__REUSE": "2"},
+        environ={"SELFPLAY_LEARNER__SYMMETRIES": "False", "SELFPLAY_TRAINER__REPLAY_RATIO": "2"},
         overrides=[
             "evaluation.opponents = random, mcts:50",
             "replay.max_window=1_000_000",
@@ -94,7 +94,7 @@ def test_texts_become_values() -> None:
         ],
     )
     assert config.learner.symmetries is False
-    assert config.trainer.reuse == 2.0
+    assert config.trainer.replay_ratio == 2.0
     assert config.evaluation.opponents == ("random", "mcts:50")
     assert config.replay.max_window == 1_000_000
     assert config.network.module == "my=file.py:Net"
@@ -124,9 +124,9 @@ def test_texts_become_values() -> None:
             "it was set by --set learner.symmetries=1",
         ),
         (
-            ["trainer.reuse=nan"],
-            "trainer.reuse is 'nan', but must be a finite number",
-            "it was set by --set trainer.reuse=nan",
+            ["trainer.replay_ratio=nan"],
+            "trainer.replay_ratio is 'nan', but must be a finite number",
+            "it was set by --set trainer.replay_ratio=nan",
         ),
     ],
 )

@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.02,
         "next_policy_weight": 0.0,
     },
-    "trainer": {"reuse": 2.0, "updates": 24, "checkpoint_updates": 8},
+    "trainer": {"replay_ratio": 2.0, "updates": 24, "checkpoint_updates": 8},
     "evaluation": {"enabled": False},
 }
 

@@ -37,16 +37,16 @@ from tests.training.runs import (
 BATCH = SETTINGS["learner"]["batch_size"]
 
 
-def test_reuse_is_reached_and_never_exceeded(new_run: MakeRun) -> None:
-    for reuse in (0.7, 3.0):
-        run, components = new_run(f"reuse-{reuse}", reuse=reuse, updates=40)
+def test_the_replay_ratio_is_reached_and_never_exceeded(new_run: MakeRun) -> None:
+    for ratio in (0.7, 3.0):
+        run, components = new_run(f"ratio-{ratio}", replay_ratio=ratio, updates=40)
         listener = Listener()
         trainer = train_all(run, components, listener)
         for progress in listener.progress:
-            assert progress.update * BATCH <= reuse * progress.positions
+            assert progress.update * BATCH <= ratio * progress.positions
         # At the end, updates wait for nothing but positions: at most one chunk too many.
         assert trainer.update == 40
-        assert trainer.progress().reuse == pytest.approx(reuse, rel=0.15)
+        assert trainer.progress().reuse == pytest.approx(ratio, rel=0.15)
 
 
 def test_training_waits_for_the_first_positions(new_run: MakeRun) -> None:

@@ -121,8 +121,8 @@ def test_other_matches_beyond_the_checkpoint_are_kept(new_run: MakeRun) -> None:
     lose(run.path, 16)
     beyond = run.checkpoints.metadata(8)["cursor"]["sequence"]
     assert beyond < len(before)
-    # With another reuse, later matches are played by other weights.
-    run, components = new_run(reuse=1.0, updates=30)
+    # With another replay ratio, later matches are played by other weights.
+    run, components = new_run(replay_ratio=1.0, updates=30)
     trainer = train_all(run, components)
     after = match_files(run)
     assert {name: after[name] for name in before} == before

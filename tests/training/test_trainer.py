@@ -261,7 +261,9 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
 
 
 def test_workers_rest_while_updates_are_made(new_run: MakeRun, store: Store) -> None:
-    run, components = new_run(updates=0, suspend_workers=True, checkpoint_updates=0, reuse=8.0)
+    run, components = new_run(
+        updates=0, suspend_workers=True, checkpoint_updates=0, replay_ratio=8.0
+    )
     store(run, "a", range(8))
     told: list[bool] = []
 

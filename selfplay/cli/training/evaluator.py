@@ -27,10 +27,10 @@ def evaluator(
     from selfplay import startup
 
     lifetime = joining.lifetime()
-    asked = joining.asked_settings()
     with listening(
         *("evaluator", joining, lifetime), does="breaks off the matches", monitored=monitoring
     ) as listeners:
+        asked = joining.asked_settings()
         startup.prepare(cpu_devices=joining.devices)
 
         from selfplay.cli.targets import moved_game

@@ -97,15 +97,15 @@ def run_training(
     from selfplay.cli.signals import StopSignals
     from selfplay.settings import merged, read_sources
 
-    sources = read_sources(
-        preset=options.preset, file=options.config, overrides=options.overrides(settings or {})
-    )
-    asked = merged(sources)
     role_id = "loop" if workers is None else "trainer"
     with (
         StopSignals() as signals,
         monitoring("trainer", role_id, place or "", monitored) as monitor,
     ):
+        # Here, so that with JSON logs its errors and notes are lines of the log.
+        sources = read_sources(
+            preset=options.preset, file=options.config, overrides=options.overrides(settings or {})
+        )
         startup.prepare(
             cpu_devices=options.devices,
             device_memory=startup.LOOP_MEMORY if workers is None else startup.ROLE_MEMORY,
@@ -115,6 +115,7 @@ def run_training(
 
         from selfplay.game.rules import search_sees_more
         from selfplay.runtime.trace import traced
+        from selfplay.settings.renames import rename_note, renamed_in
         from selfplay.training.own_play import OwnPlay
         from selfplay.training.session import open_session
         from selfplay.training.trainer import train
@@ -137,7 +138,10 @@ def run_training(
         spec, game = _game(game_name, options, place)
         place = place or Path("runs") / game.name
         monitor.run = str(place)
-        session = open_session(place, spec, game, asked, init_from=options.init_from)
+        session = open_session(place, spec, game, merged(sources), init_from=options.init_from)
+        for name in renamed_in(session.run.document["config"]):
+            note = rename_note(name, source=session.run.store.label("run.toml"))
+            tell("message", f"note: {note}", note)
         if session.fulfilled:
             text = f"has trained {session.fulfilled}; use {session.next_plan} to go on"
             tell("closing", f"{session.run.url} {text}", text, finished=True)

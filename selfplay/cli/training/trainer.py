@@ -68,7 +68,7 @@ def trainer(
 ) -> None:
     """Train a run on what workers play.
 
-    It takes in the matches of all workers, each position trainer.reuse times, and publishes
+    It takes in the matches of all workers, each position trainer.replay_ratio times, and publishes
     checkpoints; without new matches it waits. Ctrl-C saves and stops; the same command goes on.
     """
     from selfplay.configuration import check_range

@@ -55,12 +55,12 @@ def worker(
 
     lifetime = joining.lifetime()
     check_range("--jitter", jitter, low=0)
-    asked = joining.asked_settings()
     with listening(
         *("worker", joining, lifetime),
         does="stores the matches that are finished",
         monitored=monitoring,
     ) as listeners:
+        asked = joining.asked_settings()
         startup.prepare(cpu_devices=joining.devices, device_memory=startup.ROLE_MEMORY)
 
         from selfplay.cli.targets import moved_game

@@ -10,7 +10,8 @@ class TrainerConfig:
     """How long to train, how often each position is used, and what is kept.
 
     Attributes:
-        reuse: training samples drawn per new position, above 0. The one ratio that matters.
+        replay_ratio: training samples drawn per new position, above 0: how often each position is
+            learnt from.
         checkpoint_seconds: a checkpoint is written when this many seconds have passed since the
             last, above 0.
         checkpoint_updates: a checkpoint is also written every so many updates, at least 0; 0 to
@@ -32,7 +33,7 @@ class TrainerConfig:
             from too, as in training on stored matches of other runs.
     """
 
-    reuse: float = 4.0
+    replay_ratio: float = 4.0
     checkpoint_seconds: float = 60.0
     checkpoint_updates: int = 0
     keep_checkpoints: int = 10
@@ -46,7 +47,7 @@ class TrainerConfig:
     any_settings: bool = False
 
     def __post_init__(self) -> None:
-        check_range("trainer.reuse", self.reuse, above=0)
+        check_range("trainer.replay_ratio", self.replay_ratio, above=0)
         check_range("trainer.checkpoint_seconds", self.checkpoint_seconds, above=0)
         check_range("trainer.checkpoint_updates", self.checkpoint_updates, low=0)
         check_range("trainer.keep_checkpoints", self.keep_checkpoints, low=1)
