@@ -6,7 +6,7 @@ from typing import Any
 from selfplay.learner import Plateau
 
 LOOP = "loop"
-"""The worker id of matches that `selfplay train` plays itself."""
+"""The worker id of the matches that `selfplay train` plays itself."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -14,19 +14,18 @@ class Cursor:
     """The counters of a run: what a checkpoint keeps beside weights and matches in progress.
 
     Attributes:
-        iteration: chunks of self-play made by the one-process loop.
-        sequence: number of its next file of matches.
+        iteration: chunks of self-play that the trainer played itself.
+        sequence: number of the next file of those matches.
         elapsed_seconds: of training, over all sessions.
-        positions: ever taken in.
-        matches: ever taken in.
-        plateau: for the "plateau" schedule.
+        positions: taken in since the run began.
+        matches: taken in since the run began.
+        plateau: the state of the "plateau" schedule.
         window: files whose positions may still be in the replay window, oldest first: worker,
             number of the file, matches and positions in it.
-        next_files: by worker, the number of the first file that was not looked at yet.
+        next_files: by worker, the number of the first file that was not read yet.
         left_out: matches that were not taken in, by reason: "stale", "foreign".
         damaged_files: files that could not be read, or held matches against the rules.
-        segments: parts of the ledger that belong to this checkpoint, see
-            `selfplay.training.training_log`.
+        segments: how many segments of the training log lead to this checkpoint.
     """
 
     iteration: int = 0
@@ -49,7 +48,7 @@ class Cursor:
     def from_json(cls, document: dict[str, Any]) -> "Cursor":
         """Returns what `to_json` was called on.
 
-        Checkpoints of selfplay 0.1 knew one worker, the loop itself.
+        Early checkpoints of selfplay 0.1 knew one worker, the trainer itself.
         """
         window = [
             (str(entry[0]), int(entry[1]), int(entry[2]), int(entry[3]))

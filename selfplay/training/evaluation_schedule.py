@@ -4,8 +4,8 @@ from selfplay.runtime.meter import Meter
 from selfplay.settings.sections import EvaluationConfig
 
 FINAL_SECONDS = 30.0
-"""A session at least so long ends with an evaluation, which may take so long, or longer if that is
-within `evaluation.share` of the session."""
+"""A session of at least this length ends with an evaluation. It may take as long, or up to
+`evaluation.share` of the session if that is longer."""
 
 
 class EvaluationSchedule:
@@ -15,8 +15,8 @@ class EvaluationSchedule:
         """Counts from the start of the session.
 
         Args:
-            config: how long they may take.
-            meter: has the time.
+            config: how long evaluations may take.
+            meter: measures the time.
         """
         self._config = config
         self._meter = meter
@@ -24,11 +24,11 @@ class EvaluationSchedule:
         self._took: float | None = None
 
     def due(self, *, elapsed: float, expected: float) -> bool:
-        """Returns whether the next evaluation is to be made now.
+        """Returns whether to make the next evaluation now.
 
         Args:
             elapsed: seconds of training, over all sessions.
-            expected: seconds that it may take.
+            expected: seconds that the evaluation may take.
         """
         config, pause = self._config, self._meter.elapsed - self._ended
         if elapsed < config.first_seconds:
@@ -48,6 +48,6 @@ class EvaluationSchedule:
 
     @property
     def final_seconds(self) -> float:
-        """How long those at the end of the session may take together; 0 if it was too short."""
+        """Seconds that all evaluations at the end may take together; 0 after a short session."""
         elapsed = self._meter.elapsed
         return max(FINAL_SECONDS, self._config.share * elapsed) if elapsed >= FINAL_SECONDS else 0.0

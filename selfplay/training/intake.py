@@ -1,4 +1,4 @@
-"""From files of matches that workers store to matches the trainer can learn from."""
+"""Takes in the files of matches that workers store."""
 
 import contextlib
 import dataclasses
@@ -16,10 +16,10 @@ _FILES_AT_ONCE = 32
 
 @dataclasses.dataclass
 class IntakeCounts:
-    """What became of files in this session.
+    """What this session has taken in.
 
     Attributes:
-        files: taken in.
+        files: how many were taken in.
         newest_at: when the newest matches came, by the intake's clock; None before the first.
         last_checkpoints: by worker, the newest checkpoint that its matches were ended with.
     """
@@ -32,9 +32,9 @@ class IntakeCounts:
 class Intake:
     """Looks for new files, reads them, and leaves out what must not be learnt from.
 
-    Left out, and counted in the cursor: matches that ended with a checkpoint older than
-    `trainer.max_staleness` ("stale"), and matches made with other settings of the search or under
-    another's name ("foreign"). A file that cannot be read is set aside.
+    It leaves out, and counts in the cursor, "stale" matches, which ended with a checkpoint older
+    than `trainer.max_staleness`, and "foreign" matches, which were made with other settings of the
+    search or carry the name of another worker. It sets aside a file that cannot be read.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Intake:
         own_worker: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Looks at nothing yet.
+        """Reads nothing yet.
 
         Args:
             learning: what takes the matches in.
             say: shows a message to people.
             own_worker: the worker id under which this process stores matches, which it takes in
                 itself.
-            clock: seconds.
+            clock: returns seconds.
         """
         self._learning = learning
         self._say = say
@@ -70,9 +70,10 @@ class Intake:
         return None if newest is None else self._clock() - newest
 
     def look(self, *, now: bool = False) -> list[tuple[str, int]]:
-        """Returns new files, at most `_FILES_AT_ONCE`; looks twice a second unless `now`.
+        """Returns new files, at most `_FILES_AT_ONCE`.
 
-        A store that cannot be reached has none for the time being.
+        It asks the store at most twice a second, unless `now`. While the store cannot be reached it
+        returns none.
         """
         if not now and self._clock() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return []
@@ -82,7 +83,8 @@ class Intake:
         self._looked = self._clock()
         cursor = dict(learning.cursor.next_files)
         if self._own_worker is not None:
-            # After a kill there are more of its own than it has taken in: it makes them again.
+            # After a kill the store holds more files of this process than it has taken in. It plays
+            # those matches again.
             cursor[self._own_worker] = 1 << 62
         try:
             files = learning.run.matches.after(cursor, _FILES_AT_ONCE)

@@ -135,7 +135,7 @@ class Learning:
 
     @property
     def backlog(self) -> int:
-        """Positions taken in whose share of updates is not made yet."""
+        """Positions taken in whose updates are not made yet."""
         if not self.window.ready:
             return 0
         learnt = self.update * self.config.learner.batch_size / self.config.trainer.replay_ratio
@@ -144,7 +144,7 @@ class Learning:
     def updates_due(self) -> int:
         """Returns how many updates the replay ratio allows now, up to the next fixed checkpoint.
 
-        Whatever stops a session between updates, what is due does not change: a resumed run goes
+        What is due does not depend on where a session stopped between updates: a resumed run goes
         on with the rest.
         """
         if not self.window.ready:
@@ -175,7 +175,7 @@ class Learning:
         calls: list[tuple[int, dict[str, Array]]] = []
         done = 0
         while done < count:
-            # While the device makes these updates, the samples for the next ones are drawn.
+            # While the device makes these updates, the host draws the samples for the next ones.
             done += self._call(first + done, count - done, time_share, calls)
         self._settle(
             [
@@ -193,9 +193,9 @@ class Learning:
         time_share: float,
         calls: list[tuple[int, dict[str, Array]]],
     ) -> int:
-        """Has the device make some of the wanted updates; returns how many.
+        """Starts some of the wanted updates on the device; returns how many.
 
-        Adds that number and their reports, which are still to come, to `calls`.
+        Adds that number and their reports, which the device still computes, to `calls`.
         """
         config, plan, learner = self.config.learner, self.config.trainer, self.components.learner
 
@@ -216,7 +216,7 @@ class Learning:
             for update in range(first, first + count)
         ]
         self.rate = rates[-1]
-        # Always as many, or another program would be compiled.
+        # Always the same number: another one would be compiled anew.
         empty = [batches[0]] * (most - count)
         self.state, reports = learner.updates(
             self.state,
@@ -226,14 +226,14 @@ class Learning:
             key=self._update_key,
         )
         calls.append((count, reports))
-        # Samples of a few calls are held, not of all of them.
+        # Memory holds the samples of a few calls, not of all of them.
         settled = len(calls) - 1 - learner.calls_ahead(batches[0])
         if settled >= 0:
             jax.block_until_ready(calls[settled])
         return count
 
     def _settle(self, reports: list[dict[str, Any]]) -> None:
-        """Looks at what updates report; nothing bad gets further."""
+        """Checks what updates report, and takes in their losses."""
         names = reports[0].keys()
         means = {name: float(np.mean([report[name] for report in reports])) for name in names}
         if means.pop("finite") < 1.0:
@@ -243,14 +243,14 @@ class Learning:
                 f"checkpoint ({self.saved}) is from before and the same command resumes from it",
             )
         self.losses = means
-        # One by one: how many updates came in a row must not matter after a restart.
+        # One by one: after a restart the updates may be grouped in another way.
         for report in reports:
             self.cursor.plateau = self.cursor.plateau.observe(
                 float(report["total"]), 1, self.config.learner
             )
 
     def change_components(self, components: Components) -> None:
-        """Goes on under other settings, as a new session of the run does."""
+        """Goes on with components of other settings, as a new session of the run does."""
         self.components, self.config = components, components.config
         self.window = components.window(self.run.fingerprint)
         for _ in self._refill():
@@ -260,14 +260,14 @@ class Learning:
         """Writes a checkpoint of all this, and prunes older ones.
 
         Args:
-            items: what else belongs into it.
+            items: more trees for the checkpoint, by name.
             facts: more for its metadata; anything JSON can hold.
 
         Raises:
             StorageError: the disk is full; the checkpoints before stay.
         """
         update = self.update
-        # First, because a checkpoint must never lack its past.
+        # First, so that no checkpoint lacks the log that leads to it.
         self._training_log.write(self.cursor.segments, previous=self.saved, update=update)
         self.cursor.segments += 1
         self.run.checkpoints.save(
@@ -284,6 +284,6 @@ class Learning:
         self.run.checkpoints.prune(
             keep_last=trainer.keep_checkpoints,
             pinned_every=trainer.pinned_every_updates,
-            # What came from another run cannot be made again.
+            # The weights that came from another run cannot be made again.
             pinned=() if self.run.weights_origin is None else (0,),
         )

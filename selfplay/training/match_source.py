@@ -67,7 +67,7 @@ class MatchSource(abc.ABC):
         return []
 
     def new_files(self) -> list[tuple[str, int]]:
-        """Returns the worker and number of files that workers stored and nobody took in yet."""
+        """Returns the files of workers that are not taken in yet, as worker and number."""
         return self.intake.look()
 
     def take_in(self, files: Iterable[tuple[str, int]]) -> Sequence[MatchRecord]:

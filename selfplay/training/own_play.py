@@ -85,9 +85,9 @@ def store_own(
 ) -> Sequence[MatchRecord]:
     """Stores matches that the trainer played, and returns them as they are stored.
 
-    After a kill the number of their file may be taken. The files beyond the checkpoint are
-    finished matches too: they stay, but are not trained on, because this session's own matches
-    take their place, under the next free number.
+    After a kill the number of their file may be taken: files that are newer than the checkpoint
+    hold finished matches too. They stay, but the run does not learn from them. The new matches take
+    their place, under the next free number.
 
     Args:
         files: of the run.

@@ -1,4 +1,4 @@
-"""Several processes that train as one: they agree on what to do next, and one of them writes."""
+"""A trainer of several processes: they agree on what to do next, and the first of them writes."""
 
 import contextlib
 import json
@@ -13,14 +13,14 @@ _SMALLEST = 1024
 
 
 class ProcessGroup:
-    """The processes of one trainer; a trainer of one process is alone.
+    """The processes of one trainer; usually there is only one.
 
-    What one of them decides by looking at the clock, the store or a signal would not be what
-    another decides, and all of them must make the same updates. So the first decides for all.
+    All of them must make the same updates, but each has its own clock, sees the store at its own
+    time and gets its own signals. So the first process decides for all.
     """
 
     def __init__(self) -> None:
-        """Looks at how many processes JAX was started with."""
+        """Asks JAX how many processes there are."""
         self.count = jax.process_count()
         self.index = jax.process_index()
 
@@ -34,15 +34,15 @@ class ProcessGroup:
         return context if self.leads else contextlib.nullcontext()
 
     def agree(self, document: Any) -> Any:
-        """Returns the first process's `document`, which JSON can hold, in every process.
+        """Returns the document of the first process in every process; it is anything JSON can hold.
 
-        All processes must call it equally often; what the others hand over is ignored.
+        All processes must call it equally often. The documents of the others are ignored.
         """
         if self.count == 1:
             return document
         text = json.dumps(document if self.leads else None).encode()
         length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
-        # Few sizes, because each one is compiled.
+        # Sizes are powers of two, because each size is compiled.
         size = max(_SMALLEST, 1 << (length - 1).bit_length())
         buffer = np.zeros(size, np.uint8)
         if self.leads:

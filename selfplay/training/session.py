@@ -1,4 +1,4 @@
-"""Before training starts: a run, its parts, and whether there is anything to do."""
+"""Before training starts: opens or makes the run, and checks whether anything is left to do."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ class Session:
     """A run that is about to be trained.
 
     Attributes:
-        run: made if need be.
-        parts: what plays and learns.
+        run: opened, or made if there was none.
+        components: what plays and learns.
         update: of the newest checkpoint; None if there is none.
         elapsed_seconds: of training so far.
     """
@@ -52,7 +52,7 @@ class Session:
 
     @property
     def beginning(self) -> str:
-        """Returns what this session begins with, in words for people."""
+        """Returns what this session begins with, in words."""
         origin = self.run.weights_origin
         if self.update == 0 and origin is not None:
             return f"begins with the weights of {origin['run']}@{origin['update']}"
@@ -63,7 +63,7 @@ class Session:
 
     @property
     def next_plan(self) -> str:
-        """Returns an option that plans further."""
+        """Returns an option that plans a longer training."""
         plan = self.run.config.trainer
         minutes = self.elapsed_seconds / 60
         if plan.minutes and minutes >= plan.minutes:
@@ -79,9 +79,9 @@ def open_session(
     *,
     init_from: str | None = None,
 ) -> Session:
-    """Resumes the run at `place`, or makes it once everything about it is known to be right.
+    """Resumes the run at `place`, or makes it once all settings are checked.
 
-    Where several processes train as one, the first of them makes it.
+    Of several processes that train as one, the first makes it.
 
     Args:
         place: the run.
@@ -92,7 +92,7 @@ def open_session(
 
     Raises:
         ConfigError: a setting is out of range, or does not fit the game.
-        RunError: there is something else, or a run that does not fit.
+        RunError: something else lies there, or a run that does not fit.
         CheckpointError: the newest checkpoint is damaged, or the weights to begin with do not fit.
     """
     _check_history(game, settings)
@@ -108,7 +108,7 @@ def open_session(
     components = _components(game, run.config)
     update = run.checkpoints.latest()
     if update is None and ProcessGroup().leads:
-        # Also where a kill came between run.toml and its first checkpoint.
+        # Also after a kill between writing run.toml and its first checkpoint.
         source = own_source(run) if state is None else None
         state = state if source is None else source.state(components)
         if state is not None:
@@ -121,9 +121,9 @@ def open_session(
 
 
 def _check_history(game: Game[Any], settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuses a setting that would do nothing.
+    """Refuses a setting that would have no effect.
 
-    Only where it is asked for: earlier versions stored it in runs, and those go on.
+    Only what was asked for: earlier versions stored it in runs, and those runs go on.
     """
     share = settings.get("learner", {}).get("history_dropout", 0.0)
     if share and not game.history_planes:
@@ -141,7 +141,7 @@ def _make(
     settings: Mapping[str, Mapping[str, Any]],
     init_from: str | None,
 ) -> TrainState | None:
-    """Makes a run, and returns what it begins with if that is taken from another one."""
+    """Makes a run; returns its first state if that comes from another run."""
     if init_from is None:
         _components(game, Config.from_dict(settings))
         RunDirectory.open_or_create(place, spec, game, settings)
@@ -155,7 +155,7 @@ def _make(
 
 
 def _components(game: Game[Any], config: Config) -> Components:
-    """Returns the parts; refuses opponents that do not exist before hours have passed."""
+    """Returns the components; refuses unknown opponents now, not when they are first needed."""
     if config.evaluation.enabled:
         for opponent in config.evaluation.opponents:
             make_agent(opponent, game, batch_size=1)

@@ -1,4 +1,4 @@
-"""How far a training session is by its plan, and what is due: updates, a checkpoint, the end."""
+"""The plan of a training session: when updates, a checkpoint and the end are due."""
 
 import threading
 
@@ -7,18 +7,18 @@ from selfplay.training.learning import UPDATES_AT_ONCE, Learning
 
 
 class SessionSchedule:
-    """Knows the plan of a run and the clock; decides nothing else.
+    """Compares the plan of a run with the clock and the updates made.
 
     Attributes:
-        stopped: set once somebody has asked the session to end.
+        stopped: set once the session is asked to end.
     """
 
     def __init__(self, learning: Learning, meter: Meter, *, relies_on_workers: bool) -> None:
-        """Begins at the newest checkpoint, or at nothing.
+        """Begins at the newest checkpoint, or at the beginning of the run.
 
         Args:
-            learning: as the session begins.
-            meter: has the time since then.
+            learning: as it is when the session begins.
+            meter: measures the time since then.
             relies_on_workers: whether others play, so that they can be asked to rest.
         """
         self.stopped = threading.Event()
@@ -53,11 +53,14 @@ class SessionSchedule:
 
     @property
     def over(self) -> bool:
-        """Whether the plan is fulfilled, or somebody has asked for the end."""
+        """Whether the plan is fulfilled, or the session was asked to end."""
         return self.stopped.is_set() or (self.planned_fraction or 0.0) >= 1.0
 
     def save_due(self, *, last: bool) -> bool:
-        """Returns whether to write a checkpoint now; `last` says that the session ends with it."""
+        """Returns whether to write a checkpoint now.
+
+        Args:
+            last: whether the session ends now."""
         learning = self._learning
         if learning.saved is None:
             return True
@@ -68,7 +71,7 @@ class SessionSchedule:
         return due and learning.update != learning.saved
 
     def saved(self) -> None:
-        """Notes that a checkpoint was written."""
+        """Notes that a checkpoint was written now."""
         self._saved_iteration = self._learning.cursor.iteration
         self._saved_at = self._meter.elapsed
 
@@ -81,18 +84,21 @@ class SessionSchedule:
         """Returns how many updates to make now.
 
         Args:
-            training: whether updates were the last thing that was made.
+            training: whether the trainer made updates last.
         """
         due = self._learning.updates_due()
         if due and self._may_suspend:
-            # In bursts: workers cannot rest for every single update.
+            # Many updates at once: workers cannot rest for every single one.
             ends = bool(self._plan.updates) and self._learning.update + due >= self._plan.updates
             if not self.suspends(training=training) and not ends and due < UPDATES_AT_ONCE:
                 return 0
         return due
 
     def suspends(self, *, training: bool) -> bool:
-        """Returns whether workers are to rest while updates are made; `training` as above."""
+        """Returns whether workers are to rest now, while the trainer makes updates.
+
+        Args:
+            training: whether the trainer made updates last."""
         if not self._may_suspend:
             return False
         due = self._learning.updates_due()

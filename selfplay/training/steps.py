@@ -1,4 +1,4 @@
-"""What the processes of one trainer do next: the same in each of them."""
+"""The next step of a trainer, on which its processes agree."""
 
 import dataclasses
 from typing import Any
@@ -9,11 +9,11 @@ from selfplay.training.process_group import ProcessGroup
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """What all processes of a trainer do next; see `Peers`.
+    """What all processes of a trainer do next; see `ProcessGroup`.
 
     Attributes:
         save: whether to write a checkpoint first.
-        stop: whether to end then.
+        stop: whether to end after that.
         files: files of matches to take in, worker and number.
         time_share: share of the planned time that has passed, in [0, 1].
         update: how many updates the first process has made.
@@ -32,7 +32,7 @@ def agree(step: Step, group: ProcessGroup) -> Step:
     """Returns the step of the first process, in every process.
 
     Raises:
-        RunError: this process has not done the same as the first one.
+        RunError: this process has not made the same updates from the same positions as the first.
     """
     agreed = Step(**group.agree(dataclasses.asdict(step)))
     if (agreed.update, agreed.positions) != (step.update, step.positions):

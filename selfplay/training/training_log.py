@@ -1,7 +1,7 @@
-"""The ledger: which files a run learnt from, in which order, and how many updates in between.
+"""The training log: which files a run learnt from, in which order, with how many updates between.
 
-It is written in segments, one with each checkpoint, under `RUN/ledger`. Together with the files of
-matches it says how every checkpoint came to be: `selfplay.reports.rerun` makes them again.
+Each checkpoint comes with a segment of the log, a file under `RUN/ledger`. The log and the files of
+matches determine every checkpoint: `selfplay.reports.rerun` makes them again.
 """
 
 import json
@@ -30,7 +30,7 @@ Event = Take | Learn
 
 
 class TrainingLog:
-    """What happened since the last checkpoint, in order."""
+    """Collects what happens between two checkpoints, in order, and writes it as a segment."""
 
     def __init__(self, run: RunDirectory) -> None:
         """Starts with nothing."""
@@ -42,7 +42,7 @@ class TrainingLog:
         self._events.append(Take(worker, sequence))
 
     def learn(self, updates: int, time_share: float) -> None:
-        """Notes updates; those in a row under the same plan become one entry."""
+        """Notes updates; those in a row with the same time share become one entry."""
         last = self._events[-1] if self._events else None
         if isinstance(last, Learn) and last.time_share == time_share:
             self._events[-1] = Learn(last.updates + updates, time_share)
@@ -53,9 +53,10 @@ class TrainingLog:
         """Stores the events as segment number `segment` and begins the next.
 
         Args:
-            segment: what lies there under this number was written by a session that lost it.
+            segment: its number. A segment of that number was left by a session that was killed
+                before its checkpoint was complete, and is replaced.
             previous: update of the checkpoint before, None for the first.
-            update: of the checkpoint that will be written next.
+            update: of the checkpoint that is about to be written.
 
         Raises:
             StorageError: the disk is full or refuses the write.
@@ -94,7 +95,7 @@ def read_segment(run: RunDirectory, segment: int) -> tuple[dict[str, Any], list[
     except FileNotFoundError:
         raise RunError(
             f"{run.url} has no {name}",
-            hint="storage.max_bytes removes the oldest parts first: begin at a later checkpoint",
+            hint="storage.max_bytes removes the oldest ones first: begin at a later checkpoint",
         ) from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{name} of {run.url} is damaged: {error}") from None

@@ -1,4 +1,4 @@
-"""A run that begins with the weights of another one, and with nothing else of it."""
+"""A warm start: a run that begins with the weights of another run, and nothing else of it."""
 
 import dataclasses
 import shlex
@@ -21,16 +21,16 @@ from selfplay.store.place import Place
 from selfplay.training.cursor import Cursor
 
 Overlay = Mapping[str, Mapping[str, Any]]
-"""Settings that were asked for: section to key to value."""
+"""The settings a person gave: section to key to value."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """The checkpoint whose weights a run begins with. It is only read.
+    """The checkpoint whose weights a run begins with; it is only read.
 
     Attributes:
-        run: that it belongs to.
-        update: the updates behind it.
+        run: the run of the checkpoint.
+        update: its number.
         config: the settings in force when it was written.
         origin: what run.toml of the new run says of it.
     """
@@ -62,7 +62,7 @@ class Source:
             )
 
     def settings(self, asked: Overlay) -> dict[str, dict[str, Any]]:
-        """Returns `asked` over the network of the source, which nobody need repeat."""
+        """Returns `asked`, completed by the network settings of the source."""
         network = {**self.config.to_dict()["network"], **asked.get("network", {})}
         return {**{section: dict(values) for section, values in asked.items()}, "network": network}
 
@@ -70,7 +70,7 @@ class Source:
         """Returns the weights and their average, a fresh optimiser and no updates.
 
         Args:
-            parts: of the new run.
+            components: of the new run.
 
         Raises:
             CheckpointError: the checkpoint is missing or damaged, or its network is another.
@@ -135,7 +135,7 @@ def find_source(text: str) -> Source:
             "checkpoint_time": str(metadata.get("time", "")),
             "checkpoint_sha256": run.checkpoints.digest(update),
             "weights_only": True,
-            # A chain, back to the first.
+            # The origins form a chain, back to the first run.
             **({"origin": run.document["origin"]} if "origin" in run.document else {}),
         },
     )
@@ -163,8 +163,8 @@ def own_source(run: RunDirectory) -> Source | None:
 def check_origin(place: Place, text: str) -> None:
     """Raises `RunError` unless the run at `place` began with the weights of "RUN[@UPDATE]".
 
-    If it did, the command that made it is given again: it goes on, as after a kill. The source
-    need not be there any more.
+    The same command may be given again, for example after a kill: the run goes on, even if the
+    source is gone.
     """
     run = RunDirectory.open(place)
     origin = run.weights_origin or {}
@@ -178,7 +178,7 @@ def check_origin(place: Place, text: str) -> None:
 
 
 def publish(run: RunDirectory, state: TrainState) -> None:
-    """Writes the checkpoint that a run begins with, number 0: from there on it is like any other.
+    """Writes the checkpoint that a run begins with, number 0. From then on it is a run like others.
 
     Raises:
         RunError: another process is training the run.

@@ -52,10 +52,10 @@ class EvaluatorProcess:
 
         Args:
             run: the run.
-            parts: made from its game and config.
+            components: made from its game and config.
             id: its name, which no other evaluator of the run has.
-            bounds: when to end.
-            listeners: are told how it goes.
+            lifetime: ends it.
+            listeners: show messages and serve its metrics.
 
         Raises:
             ConfigError: an opponent in the settings is no agent.
@@ -77,7 +77,7 @@ class EvaluatorProcess:
         self._last = max(rated, default=-1)
 
     def work(self, first: Published) -> None:
-        """Rates checkpoints until the bounds are reached.
+        """Rates checkpoints until the lifetime ends.
 
         Args:
             first: the newest checkpoint now.
@@ -209,13 +209,13 @@ class EvaluatorOptions:
 def evaluate(
     place: str, options: EvaluatorOptions, lifetime: Lifetime, listeners: Listeners | None = None
 ) -> EvaluatorProcess | None:
-    """Rates the checkpoints of the run at `place` until `bounds` are reached; waits if need be.
+    """Rates the checkpoints of the run at `place` until `lifetime` ends; waits for the run first.
 
     Args:
         place: the run, a path or a URL. It may not exist yet.
         options: what this evaluator decides by itself.
-        bounds: when it ends.
-        listeners: are told how it goes.
+        lifetime: ends it.
+        listeners: show messages and serve its metrics; None for silence.
 
     Returns:
         The evaluator, None if it ended before there was anything to rate.

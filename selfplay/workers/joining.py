@@ -1,4 +1,4 @@
-"""How a process joins a run from wherever it is, in whatever order things are started."""
+"""How workers and evaluators join a run: they wait for the run and its first checkpoint."""
 
 import contextlib
 import dataclasses
@@ -23,11 +23,11 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listeners:
-    """Whom a process tells how it goes.
+    """What shows the messages and the state of a process.
 
     Attributes:
         say: shows a line.
-        monitor: is told the state; it learns the id of the process once that is known.
+        monitor: serves state and metrics; it gets the id of the process once that is known.
     """
 
     say: Say
@@ -40,7 +40,7 @@ def silent(role: str) -> Listeners:
 
 
 def wait_for_run(place: str, lifetime: Lifetime, listeners: Listeners) -> RunDirectory | None:
-    """Returns the run at `place` as soon as there is one; None if it is over before.
+    """Returns the run at `place` as soon as there is one; None if the lifetime ends before.
 
     Raises:
         RunError: its run.toml is damaged or of a newer selfplay.
@@ -55,7 +55,7 @@ def wait_for_run(place: str, lifetime: Lifetime, listeners: Listeners) -> RunDir
 
 
 def wait_for_store(place: str, lifetime: Lifetime, listeners: Listeners) -> bool | None:
-    """Returns whether there is a run at `place`, once the store answers; None if over before."""
+    """Returns whether there is a run at `place`, once the store answers; None if it never did."""
     return _ask_store(
         lambda: is_run(place), lifetime, listeners, meanwhile=("waiting for the store", "")
     )
@@ -68,12 +68,12 @@ def _ask_store(
     *,
     meanwhile: tuple[str, str],
 ) -> T | None:
-    """Returns the answer of a store, asking again as long as it does not answer, or answers None.
+    """Returns what `ask` returns; repeats while the store is away or it returns None.
 
     Args:
-        ask: asks it.
-        bounds: of the waiting.
-        listeners: are told of it.
+        ask: asks the store.
+        lifetime: ends the wait.
+        listeners: show that the process waits.
         meanwhile: the state of the process, and what to say once unless the store is the reason.
     """
     state, text = meanwhile
@@ -100,9 +100,9 @@ def _ask_store(
 def wait_for_checkpoint(
     run: RunDirectory, network: Network, lifetime: Lifetime, listeners: Listeners
 ) -> Published | None:
-    """Returns the newest checkpoint of a run as soon as there is one; None if it is over before.
+    """Returns the newest checkpoint as soon as there is one; None if the lifetime ends before.
 
-    Meanwhile heartbeats say that the process is there and waits.
+    Meanwhile heartbeats show that the process waits.
 
     Raises:
         CheckpointError: it is damaged.

@@ -1,4 +1,4 @@
-"""Where finished matches go: those of a worker, and those that a trainer plays itself."""
+"""Where the finished matches of a worker go: to the store, or nowhere."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -25,20 +25,20 @@ class MatchSink(Protocol):
 
     @property
     def problem(self) -> str:
-        """What keeps files from being stored, "" if nothing does."""
+        """Why files cannot be stored, "" if they can."""
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Takes in the matches of one file; does not wait."""
+        """Takes the matches of one file; does not wait."""
 
     def close(self, seconds: float) -> bool:
-        """Stores what is there, for at most so long; returns whether all of it is stored."""
+        """Stores what is pending, for at most `seconds`; returns whether all of it is stored."""
 
     def keep(self, place: UnsentMatches) -> int:
-        """Puts what is not stored yet on local disk; returns how many files it is."""
+        """Puts the pending files on local disk; returns how many there are."""
 
 
 class DiscardingSink:
-    """An outbox that stores nothing, for a dry run."""
+    """A sink that stores nothing, for a dry run."""
 
     pending = 0
     has_room = True
@@ -49,7 +49,7 @@ class DiscardingSink:
         self.next_sequence = 0
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Forgets them."""
+        """Drops the matches, and counts a file."""
         self.next_sequence += 1
 
     def close(self, seconds: float) -> bool:

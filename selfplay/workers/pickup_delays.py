@@ -34,7 +34,7 @@ class PickupDelays:
             self._begun = (update, self._clock())
 
     def settle(self, published_at: tuple[int, float | None] | None) -> None:
-        """Takes in when a checkpoint was published; see `Follower.published_at`."""
+        """Takes in when a checkpoint was published; see `TrainerWatch.published_at`."""
         if published_at is None or self._begun is None or published_at[0] != self._begun[0]:
             return
         when, begun = published_at[1], self._begun[1]

@@ -1,4 +1,4 @@
-"""Who a process is: ids that no two processes of a run share."""
+"""Ids of processes: no two processes of one role in a run share one."""
 
 import contextlib
 import fcntl
@@ -24,17 +24,17 @@ _SILENCE_SECONDS = 12.0
 def claimed_id(
     run: RunDirectory, role: str, wished: str | None, *, lifetime: Lifetime
 ) -> Iterator[str]:
-    """Gives an id that is this process's alone for the time of the context.
+    """Yields an id that no other process has while the context lasts.
 
-    The processes of one host keep locks in its directory for temporary files, which the kernel
-    releases however they end. Another host is known by its heartbeats: one that goes on beating
-    has the id.
+    On one host a process holds a lock file, in the directory for temporary files, that the kernel
+    releases however the process ends. A process on another host is known by its heartbeats: while
+    they change, it has the id.
 
     Args:
         run: the run.
         role: "worker" or "evaluator".
         wished: the id; None for the name of the host and the first free number.
-        bounds: of the waiting for a heartbeat.
+        lifetime: ends the wait for a heartbeat.
 
     Raises:
         ConfigError: the id cannot be part of a file name.
@@ -68,7 +68,7 @@ def _lock(stack: contextlib.ExitStack, run: RunDirectory, role: str, id: str) ->
         folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(folder / f"{place}-{role}-{id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
-        # Nowhere to write: the container's own, whose name nobody else has.
+        # Nowhere to write a lock, as in a read-only container, whose host name is its own anyway.
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What a process knows of the trainer it works for: newest weights, and whether to rest."""
+"""Watches the trainer of a run: fetches its newest weights and reads its heartbeat."""
 
 import dataclasses
 import threading
@@ -52,7 +52,7 @@ def load_published(run: RunDirectory, update: int, network: Network) -> Publishe
 
 
 class TrainerWatch:
-    """A thread that fetches new checkpoints and listens to the trainer, while matches go on.
+    """A thread that fetches new checkpoints and reads the trainer's heartbeat, while matches go on.
 
     Attributes:
         newest: the newest checkpoint that could be read.
@@ -94,7 +94,7 @@ class TrainerWatch:
         self._beat: float | None = None
         self._suspended_at: float | None = None
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="trainer-watch", daemon=True)
         self._thread.start()
 
     @property
@@ -137,7 +137,7 @@ class TrainerWatch:
                 if update is not None:
                     self.newest = load_published(self._run, update, self._network)
                     self.heard_at = time.monotonic()
-                    # Only now: nobody need wait for it.
+                    # Last, because the new weights need not wait for it.
                     self.published_at = (update, self._time_of(update))
                 if time.monotonic() >= listen_at:
                     self._listen()

@@ -31,7 +31,8 @@ _LINE_SECONDS = 10.0
 _LONGEST_CHUNK_SECONDS = 2.0
 _REST_SECONDS = 0.2
 _FLUSH_SECONDS = 7.0
-"""For the store to take what is finished, from SIGTERM on: a process has ten seconds to go."""
+"""How long the store may take, from SIGTERM on, to store what is finished: whoever sends SIGTERM
+usually kills after ten seconds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,12 @@ class WorkerOptions:
         game: where the game of the run is now; None for where the run has it.
         seed: decides everything random, together with the id and the number of the first file;
             None for the seed of the run, and chunks that suit the speed of the machine.
-        settings: what was asked for by `--set` and the environment, by section: those that the
-            run dictates must agree with it.
-        dry_run: whether it plays and stores nothing.
+        settings: of `--set` and the environment, by section. Those that the run dictates must be
+            the same there.
+        dry_run: whether it plays but stores nothing.
         profile: whether it writes a trace of what takes the time, into the run's `tensorboard`.
-        jitter_seconds: it begins after a random part of this, so that many workers started
-            together do not all fetch at once.
+        jitter_seconds: it waits for a random time up to this before it begins, so that many workers
+            started together do not all read at once.
     """
 
     id: str | None = None
@@ -65,9 +66,9 @@ class Worker:
 
     Attributes:
         id: its name.
-        bounds: when it ends.
+        lifetime: ends it.
         published: the checkpoint it plays with.
-        parts: what it plays with.
+        components: what it plays with.
         checkpoints_used: updates of all checkpoints it has played with, in order.
     """
 
@@ -87,13 +88,13 @@ class Worker:
 
         Args:
             run: the run it plays for.
-            parts: made from the run's game and `worker_config`.
+            components: made from the run's game and `worker_config`.
             first: the checkpoint to begin with.
-            outbox: takes the matches.
+            sink: takes the finished matches.
             id: its name, which no other worker of the run has.
-            options: as asked for.
-            bounds: when to end.
-            listeners: are told how it goes.
+            options: what this worker decides by itself.
+            lifetime: ends it.
+            listeners: show messages and serve its metrics.
         """
         self.run = run
         self.components = components
@@ -111,13 +112,13 @@ class Worker:
         self._meter = Meter()
         self._recent = RecentMatches()
         self._matches = self._positions = self._simulations = 0
-        self._rested = 0.0
-        self._taken_up_at = 0.0
+        self._rested_seconds = 0.0
+        self._switched_at = 0.0
         self._pickup_delays = PickupDelays(first.update)
         self._next_beat = self._next_line = 0.0
         self._chunks_timed = 0
         seed = first.config.trainer.seed if options.seed is None else options.seed
-        # A worker that comes back must not play the same matches again, nor those of another.
+        # A restarted worker must not play its earlier matches again, nor those of another worker.
         key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(id.encode()))
         key = jax.random.fold_in(key, sink.next_sequence)
         start_key, play_key = jax.random.split(key)
@@ -135,7 +136,7 @@ class Worker:
         self._heard_at = self._trainer_watch.heard_at
 
     def work(self) -> None:
-        """Plays until `bounds` are reached; then stores what is finished.
+        """Plays until its lifetime ends; then stores what is finished.
 
         Raises:
             StorageError: finished matches are lost: neither the store nor the local disk took them.
@@ -143,18 +144,18 @@ class Worker:
         self._monitor.state("compiling", ready=False)
         try:
             while not self.lifetime.over:
-                self._take_up()
+                self._switch_checkpoint()
                 state = self._reason_to_rest()
                 if state:
                     self._finish_begun()
                     begin = self._meter.elapsed
                     self.lifetime.sleep(_REST_SECONDS)
-                    self._rested += self._meter.elapsed - begin
+                    self._rested_seconds += self._meter.elapsed - begin
                 else:
                     state = "playing"
                     self._play()
                 self._meter.mark()
-                self._tell(state)
+                self._publish(state)
             self._finish_begun()
         finally:
             self.playing.close()
@@ -168,7 +169,7 @@ class Worker:
             self._heartbeat.stop()
 
     def _keep_rest(self) -> None:
-        """Keeps on local disk what the store has not taken, and says so."""
+        """Keeps on local disk the finished matches that the store has not taken, and says so."""
         files = f"{self._sink.pending} files of finished matches"
         problem = self._sink.problem or "there was no time left"
         try:
@@ -184,8 +185,8 @@ class Worker:
                 "worker of this run on this machine stores them"
             )
 
-    def _take_up(self) -> None:
-        """Goes on with a newer checkpoint, if there is one; the matches go on as they are."""
+    def _switch_checkpoint(self) -> None:
+        """Switches to a newer checkpoint, if there is one; matches in progress go on."""
         newest = self._trainer_watch.newest
         if self._trainer_watch.heard_at > self._heard_at:
             self._heard_at = self._trainer_watch.heard_at
@@ -193,7 +194,7 @@ class Worker:
         if newest.update == self.published.update:
             return
         self._weights = self._placed(newest)
-        self._taken_up_at = self._meter.elapsed
+        self._switched_at = self._meter.elapsed
         self.checkpoints_used.append(newest.update)
         changed = settings_hash(newest.config) != settings_hash(self.published.config)
         self.published = newest
@@ -202,9 +203,9 @@ class Worker:
             self._say("the trainer has changed the settings of the search: compiling")
             own = dataclasses.asdict(self.components.player.config)
             kept = {"rollout": {key: own[key] for key in WORKER_KEYS}}
-            self._change_parts(newest.config.updated(kept))
+            self._change_components(newest.config.updated(kept))
 
-    def _change_parts(self, config: Config) -> None:
+    def _change_components(self, config: Config) -> None:
         self.components = worker_components(self.components.game, config, like=self.components)
         self._heartbeat.compilations.expect("play_chunk")
         self.playing.change_parts(self.components, self.components.provenance(self.run, self.id))
@@ -230,16 +231,16 @@ class Worker:
         finished = self.playing.chunk(
             self._weights, update=self.published.update, sequence=self._sink.next_sequence
         )
-        self._fit_chunks(self._meter.elapsed - begin)
+        self._fit_chunk_length(self._meter.elapsed - begin)
         self._simulations += self.playing.simulations
         self._meter.count(simulations=self.playing.simulations)
-        self._hand_on(finished)
+        self._store(finished)
 
     def _finish_begun(self) -> None:
-        """Hands on what ended in a chunk that was begun ahead; begins no other."""
-        self._hand_on(self.playing.rest(sequence=self._sink.next_sequence))
+        """Stores the matches that ended in the chunk that was begun ahead; begins no other."""
+        self._store(self.playing.rest(sequence=self._sink.next_sequence))
 
-    def _hand_on(self, finished: list[MatchRecord]) -> None:
+    def _store(self, finished: list[MatchRecord]) -> None:
         if finished:
             self._sink.add(finished)
             positions = sum(match.plies for match in finished)
@@ -256,11 +257,11 @@ class Worker:
                 checkpoint=self.published.update,
             )
 
-    def _fit_chunks(self, seconds: float) -> None:
-        """Shortens chunks that would keep a new checkpoint waiting.
+    def _fit_chunk_length(self, seconds: float) -> None:
+        """Shortens the chunks if they take so long that a new checkpoint would have to wait.
 
-        The first one includes compilation, so the second one tells, when it is looked at. With a
-        seed of its own a worker always plays the same, so it keeps to what was asked for.
+        The first chunk includes compilation, so the second one is measured. A worker with a seed of
+        its own must always play the same matches, so its chunks stay as they are.
         """
         before, self._chunks_timed = self._chunks_timed, self.playing.chunks_done
         tells = before < 2 <= self._chunks_timed
@@ -271,11 +272,11 @@ class Worker:
             return
         fitting = max(1, int(plies * _LONGEST_CHUNK_SECONDS / 2 / seconds))
         self._say(f"a chunk takes {seconds:.1f} s: {fitting} plies at a time from now on")
-        self._change_parts(
+        self._change_components(
             self.components.config.updated({"rollout": {"plies_per_chunk": fitting}})
         )
 
-    def _tell(self, state: str) -> None:
+    def _publish(self, state: str) -> None:
         now = self._meter.elapsed
         self._pickup_delays.settle(self._trainer_watch.published_at)
         self._monitor.state(state, ready=True)
@@ -294,7 +295,7 @@ class Worker:
             "checkpoint": self.published.update,
             "newest_checkpoint": newest,
             "staleness_updates": newest - self.published.update,
-            "checkpoint_age_seconds": self._meter.elapsed - self._taken_up_at,
+            "checkpoint_age_seconds": self._meter.elapsed - self._switched_at,
             **self._pickup_delays.fields(),
             "checkpoint_problem": self._trainer_watch.problem,
             "store_problem": self._sink.problem,
@@ -307,7 +308,7 @@ class Worker:
             **self._recent.fields(),
             "matches_in_progress": self.components.player.num_matches,
             "queue_files": self._sink.pending,
-            "waiting_seconds": self._rested,
+            "waiting_seconds": self._rested_seconds,
             "elapsed_seconds": self._meter.elapsed,
             "devices": self.components.mesh.size,
         }
