@@ -1,4 +1,8 @@
-"""Checkpoints: written whole or not at all, checked when read."""
+"""Checkpoints: written whole or not at all, checked when read.
+
+In: trees of arrays by name (weights, train state, matches in progress) and metadata.
+Out: the same, after every byte was compared with the checksums of the manifest.
+"""
 
 import lazy_loader
 

@@ -1,7 +1,6 @@
-"""The checkpoints of a run: written whole or not at all, checked when read.
+"""The interface of all checkpoints of a run, and what they have in common.
 
-This is what they have in common wherever they lie; see `directory_checkpoints` and
-`remote_checkpoints`.
+`directory_checkpoints` and `remote_checkpoints` store them.
 """
 
 import abc
@@ -35,7 +34,7 @@ class Checkpoints(abc.ABC):
     """
 
     def __init__(self, url: str, *, stamp: Callable[[], Mapping[str, Any]] = dict) -> None:
-        """Looks at the checkpoints of a run; touches nothing.
+        """Reads and writes nothing yet.
 
         Args:
             url: what to call the run in messages.
@@ -49,9 +48,9 @@ class Checkpoints(abc.ABC):
     def save(
         self, update: int, items: Mapping[str, PyTree], *, metadata: Mapping[str, Any] | None = None
     ) -> str:
-        """Writes a checkpoint: complete afterwards, or absent. One of the same update is replaced.
+        """Writes a checkpoint, completely or not at all; replaces one of the same update.
 
-        What was written is read once before it counts.
+        The files are read once before the checkpoint becomes visible.
 
         Args:
             update: at least 0.
@@ -122,8 +121,7 @@ class Checkpoints(abc.ABC):
                     f"checkpoint {self._label(update)} has no {item}, only "
                     f"{', '.join(manifest['trees'])}"
                 )
-            # From a copy, because a writer may prune or replace the checkpoint meanwhile, and what
-            # is read must be what was verified.
+            # From a verified copy: a writer may prune or replace the checkpoint meanwhile.
             with (
                 storage_errors(Path(tempfile.gettempdir())),
                 temporary_copy(files, item_files(manifest, item)) as own,
@@ -246,15 +244,15 @@ class Checkpoints(abc.ABC):
 
     @abc.abstractmethod
     def recover(self) -> None:
-        """Clears away what a killed writer left behind. For the writer only."""
+        """Removes what a killed writer left behind. For the writer only."""
 
     @abc.abstractmethod
     def _open(self, update: int) -> tuple[dict[str, Any], ReadFiles]:
-        """Returns the manifest of a checkpoint, and what gives verified contents by name."""
+        """Returns the manifest of a checkpoint, and what reads and verifies its files."""
 
     @abc.abstractmethod
     def _remove(self, update: int) -> None:
-        """Removes a checkpoint; nobody ever takes what is left of it for one."""
+        """Removes a checkpoint; readers never take a half-removed one for complete."""
 
     @abc.abstractmethod
     def _is_there(self, update: int) -> bool:
@@ -266,10 +264,10 @@ class Checkpoints(abc.ABC):
 
     @abc.abstractmethod
     def _listen(self) -> Listener:
-        """Returns what wakes up whoever waits for a new checkpoint."""
+        """Returns a listener that wakes up when there is a new checkpoint."""
 
     def _checked(self, update: int, read: Callable[[], Any]) -> Any:
-        """Returns `read()`; if it fails, names the checkpoints that could be used instead."""
+        """Returns `read()`; its errors name the checkpoints that could be used instead."""
         others = [other for other in self.updates() if other != update]
         listed = ", ".join(map(str, others[-10:]))
         hint = f"use {typed(f'{self.url}@UPDATE')}; other complete checkpoints are: {listed}"

@@ -35,7 +35,7 @@ class DirectoryCheckpoints(Checkpoints):
     """
 
     def __init__(self, run_path: Path, *, stamp: Callable[[], Mapping[str, Any]] = dict) -> None:
-        """Looks at the checkpoints of a run; touches nothing.
+        """Reads and writes nothing yet.
 
         Args:
             run_path: the run directory.
@@ -118,7 +118,7 @@ class DirectoryCheckpoints(Checkpoints):
             shutil.rmtree(self._set_aside(update))
 
     def _set_aside(self, update: int) -> Path:
-        """Takes a checkpoint's name away in one step, so that nobody meets half of it."""
+        """Renames a checkpoint in one step, so that no reader meets half of it."""
         aside = self.path / f"{_REMOVED_PREFIX}{update}-{os.getpid()}-{time.time_ns()}"
         (self.path / str(update)).rename(aside)
         return aside

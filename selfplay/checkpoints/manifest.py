@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 def write_manifest(directory: Path, trees: dict[str, Any]) -> None:
-    """Lists the files of `directory` with their checksums; written last, it makes it complete.
+    """Writes the manifest: the files of `directory` and their checksums. It is written last.
 
     Args:
         directory: the checkpoint, under its temporary name.

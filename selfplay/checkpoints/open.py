@@ -1,4 +1,4 @@
-"""Opens the checkpoints of a run, wherever it lies."""
+"""Opens the checkpoints of a run in any store."""
 
 from selfplay.checkpoints.checkpoints import Checkpoints
 from selfplay.store import Place, Store, open_store

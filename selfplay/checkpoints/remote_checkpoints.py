@@ -1,4 +1,4 @@
-"""Checkpoints in a store elsewhere: orbax writes to local disk, then all is uploaded."""
+"""Checkpoints in a remote store: written to local disk by orbax, then uploaded."""
 
 import json
 import tempfile
@@ -23,9 +23,8 @@ _TRANSFERS_AT_ONCE = 8
 class RemoteCheckpoints(Checkpoints):
     """The checkpoints of a run in a bucket or in Redis.
 
-    The manifest is the last blob of a checkpoint and one write of the store, so with it the whole
-    checkpoint is there at once. If a checkpoint of the same update is written again, its files get
-    names of their own and the manifest, in one write again, points to them ("at").
+    The manifest is uploaded last, in one write, so a checkpoint appears at once. If the same update
+    is written again, the new files get other names, and the new manifest points to them ("at").
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class RemoteCheckpoints(Checkpoints):
         stamp: Callable[[], Mapping[str, Any]] = dict,
         guard: Callable[[], None] = lambda: None,
     ) -> None:
-        """Looks at the checkpoints of a run; touches nothing.
+        """Reads and writes nothing yet.
 
         Args:
             store: of the run.
@@ -53,7 +52,7 @@ class RemoteCheckpoints(Checkpoints):
         folder = f"{FOLDER}/{update}"
         manifest = f"{folder}/{MANIFEST}"
         before = self._store.names(folder)
-        # Without a manifest nobody reads them: they are of a writer that was killed.
+        # Without a manifest these are files of a writer that was killed.
         at = f"again-{uuid.uuid4().hex[:8]}/" if manifest in before else ""
         with (
             storage_errors(Path(tempfile.gettempdir())),
@@ -122,13 +121,13 @@ class RemoteCheckpoints(Checkpoints):
         complete = {*self.updates()}
         newest = max(complete, default=-1)
         for folder in self._store.folders(FOLDER):
-            # Older than a complete one: nobody writes it any more.
+            # Older than a complete one, so it is not being written.
             if folder.isdecimal() and int(folder) not in complete and int(folder) < newest:
                 self._remove(int(folder))
 
     def _remove(self, update: int) -> None:
         folder = f"{FOLDER}/{update}"
-        # First, so that nobody takes what is left for a checkpoint.
+        # First, so that no reader takes the rest for a checkpoint.
         self._store.delete(f"{folder}/{MANIFEST}")
         _all(self._store.delete, self._store.names(folder))
 

@@ -1,7 +1,7 @@
 """Pytrees on disk, by orbax: written as plain nested dicts of arrays, read back as NumPy.
 
-Whoever reads needs neither the classes nor the devices of whoever wrote. What orbax does not
-store (typed keys, arrays without elements) is kept in the description of the leaves.
+A reader needs neither the classes nor the devices of the writer. The description of the leaves
+holds what orbax does not store: typed keys and arrays without elements.
 """
 
 import errno
@@ -250,7 +250,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./@:+=,~ -]+")
 
 @contextmanager
 def _plain_path(directory: Path) -> Iterator[Path]:
-    """Gives a directory under a path that orbax and TensorStore read as it is written.
+    """Yields another path of a directory, which orbax and TensorStore take literally.
 
     Orbax finds its own files by patterns: "[1]", "?" or "*" anywhere in the path would match
     other directories or none. TensorStore takes a backslash for a slash and only UTF-8.

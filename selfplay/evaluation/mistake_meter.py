@@ -1,4 +1,4 @@
-"""Mistakes of a run's checkpoints, in a game that says by `solve` what perfect play is."""
+"""Mistakes of a run's checkpoints in solved positions, for games that have `solve`."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _SEED = 0
 
 
 class MistakeMeter:
-    """Asks one checkpoint after the other about the same solved positions.
+    """Gives every checkpoint the same solved positions and counts its mistakes.
 
     Attributes:
         newest: the newest record without the single mistakes, None before the first.
@@ -43,8 +43,8 @@ class MistakeMeter:
             game: the rules.
             run: gets the records.
             config: how many positions, and how long they may take to solve.
-            enabled: whether anything will be measured; else it only knows earlier records.
-            say: is told if positions stay without a solution.
+            enabled: whether it will measure anything; else it only reads earlier records.
+            say: shows a message if positions could not be solved.
         """
         self._game = game
         self._run = run
@@ -58,17 +58,17 @@ class MistakeMeter:
 
     def reread(self) -> None:
         """Takes in records that other processes have stored."""
-        # A damaged file is no reason not to train: `selfplay status` tells of it.
+        # A damaged file must not stop training: `selfplay status` reports it.
         with contextlib.suppress(RunError):
             self.newest = next(reversed(read_mistakes(self._run.store)), None)
 
     @property
     def rates(self) -> tuple[MistakeRate, ...]:
-        """What the newest record says, for the screen; empty before the first."""
+        """The mistake rates of the newest record; empty before the first."""
         return () if self.newest is None else mistake_rates(self.newest)
 
     def due(self, update: int) -> bool:
-        """Returns whether the checkpoint is to be measured: once, whoever it plays against."""
+        """Returns whether to measure the checkpoint: once, not once for each opponent."""
         unsolvable = self._solved is not None and not self._solved.openings
         return self._enabled and not unsolvable and update != self._measured
 
@@ -76,7 +76,7 @@ class MistakeMeter:
         """Finds the positions and solves them, once.
 
         Args:
-            progress: called now and then; may raise to break off.
+            progress: called now and then; may raise to stop.
 
         Raises:
             GameContractError: `solve` fails, or names moves that are not legal.
@@ -110,14 +110,14 @@ class MistakeMeter:
         facts: Mapping[str, Any],
         progress: Callable[[], None],
     ) -> None:
-        """Asks a checkpoint about every position and stores what came of it in the run.
+        """Asks a checkpoint for its move in every position, and stores the result in the run.
 
         Args:
             agent: the checkpoint.
             update: the number of updates behind it.
             batch_size: positions it is asked about at once.
             facts: more to store, such as "simulations".
-            progress: called now and then; may raise to break off.
+            progress: called now and then; may raise to stop.
         """
         self.prepare(progress)
         if self._solved is None or not self.due(update):

@@ -1,6 +1,6 @@
-"""Evaluation of a run's checkpoints: short matches against fixed opponents and earlier selves.
+"""Strength of a run's checkpoints: short matches against fixed opponents and earlier checkpoints.
 
-In a game that has a solver their mistakes are counted, too.
+In a game that has a solver it also counts mistakes.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from selfplay.telemetry import Strength
 
 
 class _StoppedError(Exception):
-    """Matches were broken off."""
+    """The matches were stopped before their end."""
 
 
 class StrengthMeter:
@@ -51,10 +51,10 @@ class StrengthMeter:
         """Reads earlier results of the run, if any.
 
         Args:
-            parts: made from the run's game and config.
+            components: made from the run's game and config.
             run: gets the results.
-            enabled: whether any matches will be played; else it only knows earlier results.
-            say: is told what people should know at once.
+            enabled: whether it will play matches; else it only reads earlier results.
+            say: shows a message to people.
 
         Raises:
             ConfigError: an opponent in the settings is no agent.
@@ -81,7 +81,7 @@ class StrengthMeter:
         self.mistakes.reread()
 
     def _read_results(self) -> None:
-        # A damaged file is no reason not to train: `selfplay status` tells of it.
+        # A damaged file must not stop training: `selfplay status` reports it.
         with contextlib.suppress(RunError):
             self.results = {
                 row["opponent"]: _strength(row) for row in read_evaluations(self._run.store)
@@ -94,15 +94,15 @@ class StrengthMeter:
 
     @property
     def expected_seconds(self) -> float:
-        """How long the next evaluation may take, from what is known of earlier ones."""
+        """Seconds that the next evaluation may take, estimated from earlier ones."""
         return self._seconds.get(self._next_opponent, self._guess)
 
     def known_seconds(self, opponent: str) -> float:
-        """Returns how long the last evaluation against `opponent` took here, 0 before the first."""
+        """Returns the seconds of the last evaluation against `opponent`, 0 before the first."""
         return self._seconds.get(opponent, 0.0)
 
     def expect(self, seconds: float) -> None:
-        """Says how long a first evaluation, which compiles, may take; the first word counts."""
+        """Sets the expected seconds of a first evaluation; later calls change nothing."""
         self._guess = self._guess or seconds
 
     @property
@@ -121,8 +121,8 @@ class StrengthMeter:
     ) -> Strength | None:
         """Plays one opponent, stores the matches in the run and returns the result.
 
-        The first time it is given a checkpoint it counts the mistakes before that. It is another
-        thread that plays, so that this one hears `stop` in the middle of a long search.
+        With a new checkpoint it counts mistakes first. The matches run in another thread, so that
+        `stop` works in the middle of a long search.
 
         Args:
             weights: of the player.
@@ -130,9 +130,9 @@ class StrengthMeter:
             elapsed_seconds: of training, for the record.
             opponent: a name in `opponents`, or "@UPDATE" for an earlier checkpoint of this run;
                 by default the fixed ones in turn.
-            stop: asked after every ply and a few times a second; once it says yes the matches are
-                broken off.
-            tick: told a few times a second, in this thread, how far the matches are.
+            stop: asked after every ply and a few times a second; the matches end once it returns
+                True.
+            tick: called a few times a second, in this thread, with the state of the matches.
 
         Returns:
             The result, None if it was stopped.
@@ -166,11 +166,11 @@ class StrengthMeter:
         elapsed_seconds: float,
         go_on: Callable[..., None],
     ) -> Strength:
-        """Plays and stores the matches against one opponent; `go_on` may raise to break off."""
+        """Plays and stores the matches against one opponent; `go_on` may raise to stop them."""
         loaded: list[PyTree] = []
         facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
         try:
-            # Once for all: not part of what an evaluation is expected to take.
+            # Done once, so it does not count for the time of later evaluations.
             self.mistakes.prepare(go_on)
             begin = time.monotonic()
             player = self._player(weights, update, loaded)
@@ -220,7 +220,7 @@ class StrengthMeter:
         return self._config.simulations or self._components.config.search.num_simulations
 
     def _player(self, weights: Weights, update: int, loaded: list[PyTree]) -> SearchAgent:
-        """Returns who plays with these weights; what was loaded for it is added to `loaded`."""
+        """Returns an agent with these weights; adds what it loaded to `loaded`."""
         params = self._components.inference.load(weights)
         loaded.append(params)
         if self._agent is None:
@@ -230,7 +230,7 @@ class StrengthMeter:
                 self._components.evaluate,
                 params,
                 self._components.config.search.for_matches(self._simulations),
-                # Each agent is to move in half of the matches.
+                # In each ply each agent moves in half of the matches.
                 batch_size=self._config.matches // 2,
             )
         return self._agent.with_params(f"{self._run.path.name}@{update}", params)

@@ -1,4 +1,4 @@
-"""How fast this machine plays and learns, and what of its devices' strength self-play uses."""
+"""Measures how fast this machine plays and learns, and how well self-play uses its devices."""
 
 import resource
 import statistics
@@ -40,8 +40,8 @@ def bench(
 ) -> dict[str, Any]:
     """Returns what was measured, every rate as the median over several rounds.
 
-    Self-play, the network alone and updates take turns, so that whatever else the machine does
-    meets them alike. Self-play loads its weights anew for every chunk, as in training.
+    Self-play, the network alone and updates take turns, so that other load on the machine affects
+    them alike. Self-play loads its weights anew for every chunk, as in training.
 
     Keys: `game`, `network`, `inference` (what computed the network in self-play),
     `computed_share` of the positions asked for (ONNX Runtime computes each but once), `batch`
@@ -60,7 +60,7 @@ def bench(
         checkpoints: of a run, whose newest weights are used; None for fresh ones.
         seconds: how long to measure, compilation not counted.
         trace: where to write a trace of chunks and updates once all is measured, see `Trace`.
-        say: is told what is going on.
+        say: shows what is being measured.
     """
     components = make_components(game, config)
     weights = bench_weights(components, checkpoints)
@@ -168,7 +168,7 @@ def _best_forward(
             _Forward(components, weights, batch, together=together) for batch in FORWARD_BATCHES
         ]
         share = seconds / len(forwards)
-        # Twice around, so that a moment of noise does not choose.
+        # Twice, so that a moment of noise does not decide.
         rates = [max(forward.rate(share / 2) for _ in range(2)) for forward in forwards]
         best.append(forwards[rates.index(max(rates))])
     return best[0], best[1]

@@ -1,4 +1,4 @@
-"""How fast self-play is: for one batch, and for several in a table."""
+"""Measures how fast self-play is, for one or several numbers of matches."""
 
 import datetime
 import statistics
@@ -35,7 +35,7 @@ def bench_batches(
 ) -> dict[str, Any]:
     """Returns how fast self-play is with different numbers of matches side by side.
 
-    One batch is measured after the other, so that each has the memory for itself.
+    It measures one number after the other, so that each has all of the memory.
 
     Keys: `game`, `simulations` per move, `inference`, `devices`, `platform`, `device`, `date`,
     and `batches`, a list: `batch`, `simulations_per_second` (median over rounds), `spread` (the
@@ -48,7 +48,7 @@ def bench_batches(
         batches: numbers of matches, at least 1; rounded up to a multiple of the devices.
         checkpoints: of a run, whose newest weights are used; None for fresh ones.
         seconds: how long to measure, all batches together, compilation not counted.
-        say: is told what is going on.
+        say: shows what is being measured.
 
     Raises:
         ConfigError: a batch is below 1, or does not fit into memory.
@@ -136,7 +136,7 @@ class MeasuredPlay:
         """Compiles, and plays until the first match has ended.
 
         Args:
-            parts: made from the game and its config.
+            components: made from the game and its config.
             weights: of its network.
         """
         self.finished = 0
@@ -187,7 +187,7 @@ class MeasuredPlay:
             simulations += self.chunks.simulations
         after = self.chunks.counts
         asked = after.asked - before.asked
-        # Where nobody counts, every simulation is computed.
+        # Without counts every simulation is computed.
         share = (after.computed - before.computed) / asked if asked else 1.0
         return {
             "plies": plies / passed,

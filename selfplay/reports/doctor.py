@@ -1,4 +1,4 @@
-"""What selfplay finds on this machine, and what keeps it from using all of it."""
+"""Examines this machine: what selfplay uses of it, and what keeps it from using more."""
 
 import glob
 import importlib.metadata
@@ -82,7 +82,7 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
 
 
 def process_report(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns what the processes of a run spend their time with.
+    """Returns what the processes of a run spend their time on.
 
     Keys: `role`, `id`, `alive`, `phases` (shares of the wall time; trainers have them),
     `compilations`, `compile_seconds`, `compiled` (`count` and `seconds` of the functions that took
@@ -108,7 +108,7 @@ def process_report(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def problems(report: dict[str, Any]) -> list[dict[str, str]]:
-    """Returns what a person should know, the worst first."""
+    """Returns the problems found, the worst first."""
     found: list[tuple[str, str]] = []
     on_cpu = report["backend"] == "cpu"
     devices, cores = len(report["devices"]), report["device_cores"]

@@ -1,4 +1,4 @@
-"""From a checkpoint to a file that computes its network without selfplay."""
+"""Exports the network of a checkpoint to a file that runs without selfplay."""
 
 import importlib.util
 from pathlib import Path

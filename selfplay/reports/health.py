@@ -1,4 +1,4 @@
-"""Whether the processes of a run are well, from what they last said there: for probes."""
+"""Health of the processes of a run, from their heartbeats: for probes."""
 
 import dataclasses
 import socket
@@ -16,10 +16,10 @@ ROLES = ("trainer", "worker", "evaluator", "any")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What a probe wants to know.
+    """The answer to a probe.
 
     Attributes:
-        healthy: whether at least one of the processes asked about is well.
+        healthy: whether at least one of the processes is well.
         text: one line for people.
         processes: one mapping for each: role, id, host, alive, ready, state, seconds_ago.
     """
@@ -38,7 +38,7 @@ def diagnose(
     ready: bool = False,
     max_age_seconds: float = MAX_AGE_SECONDS,
 ) -> Diagnosis:
-    """Returns how the processes of a role are.
+    """Returns the health of the processes of a role.
 
     A process is well if its heartbeat is young enough and, where that can be seen, it still runs.
 
@@ -73,7 +73,7 @@ def diagnose(
     if not rows:
         return Diagnosis(healthy=False, text=f"no heartbeat of {asked} in {run}", processes=())
     well = [row for row in rows if row["alive"] and (row["ready"] or not ready)]
-    # The one to speak of: the youngest that is well, else the youngest.
+    # The text names the process with the youngest heartbeat, if possible one that is well.
     row = min(well or rows, key=lambda row: row["seconds_ago"])
     words = "well" if well else ("not ready" if row["alive"] else "dead or silent")
     state = f", {row['state']}" if row["state"] else ""

@@ -37,7 +37,7 @@ def newest_matches(
         worker: only those of this worker.
         first_checkpoint: only those ended by this checkpoint or a later one.
         last_checkpoint: only those ended by this checkpoint or an earlier one.
-        on_problem: is told of each file that is damaged or foreign and was left out.
+        on_problem: called for each file that was left out because it is damaged or foreign.
 
     Raises:
         RunError: it is no run.
@@ -79,7 +79,7 @@ def stored_checkpoints(
     Args:
         run: the run.
         limit: how many; 0 for all.
-        on_problem: is told of each damaged one, which is left out.
+        on_problem: called for each one that was left out because it is damaged.
 
     Raises:
         RunError: it is no run.

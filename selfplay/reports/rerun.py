@@ -1,4 +1,4 @@
-"""Making a checkpoint again from the records of its run: the proof that they say everything."""
+"""Makes a checkpoint again from the records of its run, which proves that they are complete."""
 
 from collections.abc import Callable
 
@@ -39,14 +39,14 @@ def rerun(
         progress: called now and then with the number of updates reached.
 
     Raises:
-        RunError: the run began before there was a ledger, or a part of it is missing, or it is a
-            copy of a run that began with weights from elsewhere, or `start` is not earlier.
+        RunError: the run has no training log, or lacks a segment of it; or it is a copy of a run
+            that began with weights from elsewhere; or `start` is not earlier.
         CheckpointError: a checkpoint is missing or damaged.
         RecordError: a file of matches is missing.
     """
     cursor = Cursor.from_json(run.checkpoints.metadata(update)["cursor"])
     if not cursor.segments:
-        raise RunError(f"checkpoint {update} of {run.url} has no ledger")
+        raise RunError(f"checkpoint {update} of {run.url} has no training log")
     if start is None and run.weights_origin is None and _copies_weights(run):
         raise RunError(
             f"{run.url} is a copy of a run that began with weights from elsewhere",
@@ -76,8 +76,8 @@ def rerun(
             progress(learning.update)
     if learning.update != update:
         raise RunError(
-            f"the ledger of {run.url} leads to update {learning.update}, not {update}",
-            hint="the run began before there was a ledger",
+            f"the training log of {run.url} leads to update {learning.update}, not {update}",
+            hint="the run began with an early version of selfplay, which wrote no log",
         )
     return learning
 
@@ -102,7 +102,7 @@ def largest_difference(learning: Learning, update: int) -> float:
 
 
 def _segments_before(run: RunDirectory, start: int | None, update: int) -> int:
-    """Returns how many parts of the ledger lie before the checkpoint to begin from."""
+    """Returns how many segments of the training log lie before the checkpoint to begin from."""
     if start is None:
         return 0
     if start >= update:
@@ -114,7 +114,7 @@ def _segments_before(run: RunDirectory, start: int | None, update: int) -> int:
 
 
 def _copies_weights(run: RunDirectory) -> bool:
-    """Returns whether a clone's first weights are not those of its seed: they are not there."""
+    """Returns whether the first weights of a clone came from elsewhere, not from its seed."""
     origin = run.document.get("origin", {}).get("origin")
     while origin is not None:
         if origin.get("weights_only"):

@@ -1,4 +1,4 @@
-"""How a run is doing, from what lies in it."""
+"""The state of a run, from the files in it."""
 
 import datetime
 import shutil
@@ -53,7 +53,7 @@ def run_status(place: Place) -> dict[str, Any]:
     progress = {"update": checkpoint or 0, **{key: cursor.get(key, 0) for key in _COUNTERS}}
     trainers = [beat.fields for beat in beats if beat.role == "trainer" and beat.alive]
     for fields in trainers:
-        # At work it knows more than its last checkpoint.
+        # While it works it knows more than its last checkpoint.
         if fields.get("update", -1) >= progress["update"]:
             progress |= {key: fields[key] for key in progress if key in fields}
     age = _age(metadata)
@@ -91,7 +91,7 @@ def process_problems(
     """Returns what is wrong with the processes of a run, in words for people.
 
     Args:
-        beats: what they last said.
+        beats: their heartbeats.
         checkpoint: update of the newest checkpoint.
         checkpoint_age: seconds since it was written.
     """
@@ -113,10 +113,12 @@ def process_problems(
     workers = [beat for beat in alive if beat.role == "worker"]
     for beat in alive:
         state = str(beat.fields.get("state", ""))
-        hungry = beat.fields.get("starved_seconds") or 0.0
-        if beat.role == "trainer" and hungry >= _LONG_SECONDS:
+        starved = beat.fields.get("starved_seconds") or 0.0
+        if beat.role == "trainer" and starved >= _LONG_SECONDS:
             what = "no worker is alive" if not workers else "no matches came"
-            problems.append(f"the trainer is {state or 'starved'}: {what} for {hungry:.0f} seconds")
+            problems.append(
+                f"the trainer is {state or 'starved'}: {what} for {starved:.0f} seconds"
+            )
     for beat in workers:
         used = beat.fields.get("checkpoint")
         late = (checkpoint_age or 0.0) > _STALE_SECONDS
@@ -148,7 +150,7 @@ def _age(metadata: dict[str, Any]) -> float | None:
 
 
 def _recent(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Returns how the newest matches ended, by the first source that knows of any."""
+    """Returns how the newest matches ended, from the first source that has any."""
     for fields in sources:
         if fields.get("recent_matches"):
             return {key: fields.get(key) for key in _RECENT}
@@ -156,7 +158,7 @@ def _recent(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _published_age(run: RunDirectory, update: int | None, age: float | None) -> float | None:
-    """Returns the least that the clocks of the trainer and of the store say of a checkpoint."""
+    """Returns the smaller of a checkpoint's ages by the clocks of the trainer and of the store."""
     published = None if update is None else run.checkpoints.published_at(update)
     if published is None or age is None:
         return age
@@ -166,7 +168,7 @@ def _published_age(run: RunDirectory, update: int | None, age: float | None) -> 
 def _plan(run: RunDirectory, metadata: dict[str, Any]) -> dict[str, float]:
     """Returns the planned length: `minutes` and `updates`, 0 for none.
 
-    The newest checkpoint knows it better than the run: each session may plan anew.
+    From the newest checkpoint if there is one, because each session may plan anew.
     """
     trainer = run.config.to_dict()["trainer"] | metadata.get("config", {}).get("trainer", {})
     return {key: trainer[key] for key in ("minutes", "updates")}

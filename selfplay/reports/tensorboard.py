@@ -1,4 +1,4 @@
-"""TensorBoard on a run, wherever that lies: its event files are brought here as they grow."""
+"""Runs TensorBoard on a run in any store; downloads its event files as they grow."""
 
 import importlib.util
 import subprocess
@@ -20,7 +20,7 @@ _LEAVING_SECONDS = 5.0
 def show_board(
     place: str, *, host: str, port: int, lifetime: Lifetime, say: Callable[[str], None]
 ) -> None:
-    """Runs TensorBoard on the event files of a run until `bounds` are reached.
+    """Runs TensorBoard on the event files of a run until `lifetime` ends.
 
     A run in a directory is shown as it lies. Of one elsewhere the event files are brought into a
     scratch directory every 15 seconds.
@@ -29,7 +29,7 @@ def show_board(
         place: the run, a path or a URL. It may not exist yet.
         host: the address to listen on.
         port: in [0, 65535]; 0 for any that is free.
-        bounds: when it ends.
+        lifetime: ends it.
         say: shows a line.
 
     Raises:

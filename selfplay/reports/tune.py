@@ -31,7 +31,7 @@ def tune(
     """Returns the fastest settings found and every rate measured.
 
     First what computes the network, then how many matches are played side by side on each device.
-    Candidates take turns, so that whatever else the machine does meets them alike. Weights are
+    Candidates take turns, so that other load on the machine affects them alike. Weights are
     fresh: rates in training differ, their order hardly does.
 
     Keys: `game`, `settings` (section to key to value: what to put into a config file),
@@ -41,7 +41,7 @@ def tune(
         game: the rules.
         config: the settings to start from.
         seconds: about how long to measure; compiling comes on top.
-        say: is told what is going on.
+        say: shows what is being measured.
     """
     on_cpu = jax.default_backend() == "cpu"
     counts = MATCHES_PER_DEVICE if on_cpu else ACCELERATOR_MATCHES

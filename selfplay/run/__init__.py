@@ -1,4 +1,8 @@
-"""What a run holds besides checkpoints: matches, ratings, heartbeats, and their layout."""
+"""Runs: the layout of a run directory, and everything in it but checkpoints.
+
+In: a game, settings, finished matches, results of evaluations, heartbeats.
+Out: the same, read back by any process. `RunDirectory` opens or makes a run.
+"""
 
 import lazy_loader
 

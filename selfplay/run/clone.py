@@ -1,4 +1,4 @@
-"""A new run that begins where another one stands; the other is only read."""
+"""Clones a run: the new run begins at a checkpoint of another one, which is only read."""
 
 import dataclasses
 import datetime
@@ -41,18 +41,17 @@ class Clone:
 def clone_run(
     source: Place, destination: Place, *, update: int | None = None, with_matches: bool = False
 ) -> Clone:
-    """Copies a checkpoint and what is needed to go on from it; between any two stores.
+    """Copies a checkpoint and the matches of its replay window, between any two stores.
 
-    Needed are the files of matches that the replay window of the checkpoint holds. The new run.toml
-    says where it came from, in its table `origin`, and is written last: before that there is no
-    run.
+    The table `origin` of the new run.toml says where the run came from. run.toml is written last,
+    so an unfinished clone is no run.
 
     Args:
         source: the run to copy; it may be trained meanwhile.
         destination: an absent or empty directory, or an unused prefix of a store.
         update: which checkpoint; by default the newest.
-        with_matches: whether all matches are copied, with the ledger, and the evaluations up to
-            the checkpoint.
+        with_matches: whether to copy all matches, the training log, and the evaluations up to the
+            checkpoint.
 
     Raises:
         RunError: the source is no run, or something lies at the destination.
@@ -91,7 +90,7 @@ def clone_run(
     count = 0
     for worker, sequence in sorted(wanted):
         if (worker, sequence) not in _window(cursor) and not run.matches.has(worker, sequence):
-            # Consumers have gone past it: whoever goes on as this worker must not use it again.
+            # Consumers have read past this number, so the worker must not use it again.
             target.write(f"{REFUSED}/{worker}/{sequence:08d}.txt", b"not there when cloned\n")
             continue
         data = run.matches.get_encoded(worker, sequence)
@@ -109,7 +108,7 @@ def clone_run(
             "checkpoint_time": str(metadata.get("time", "")),
             "checkpoint_sha256": json.loads(manifest)["sha256"],
             "all_matches": with_matches,
-            # A chain, back to the first.
+            # The origins form a chain, back to the first run.
             **({"origin": run.document["origin"]} if "origin" in run.document else {}),
         },
     }
@@ -118,14 +117,14 @@ def clone_run(
 
 
 def _window(cursor: Mapping[str, Any]) -> set[tuple[str, int]]:
-    """Returns the files whose positions a checkpoint samples from: worker and number."""
+    """Returns the files in the replay window of a checkpoint, as worker and number."""
     held = cursor.get("window", [])
-    # Checkpoints of selfplay 0.1 knew one worker, the loop itself.
+    # Early checkpoints of selfplay 0.1 knew one worker, the trainer itself.
     return {("loop", int(h[0])) if len(h) == 3 else (str(h[0]), int(h[1])) for h in held}
 
 
 def _last_taken(cursor: Mapping[str, Any]) -> set[tuple[str, int]]:
-    """Returns each worker's last file that the checkpoint has taken in: from there it counts on."""
+    """Returns the last file of each worker that the checkpoint has taken in."""
     return {(str(w), int(n) - 1) for w, n in cursor.get("next_files", {}).items() if n > 0}
 
 

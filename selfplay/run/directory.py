@@ -1,4 +1,4 @@
-"""A run: everything one training effort leaves behind, and whose it is."""
+"""A run: everything that belongs to one training effort, in one directory or store."""
 
 import contextlib
 import functools
@@ -100,7 +100,7 @@ class RunDirectory:
         Args:
             place: the directory or URL.
             document: all of it.
-            vacant: whether the caller has seen by itself that no run lies there.
+            vacant: whether the caller has checked already that the place is vacant.
         """
         store = open_store(place)
         if not vacant:
@@ -136,8 +136,8 @@ class RunDirectory:
             place: the directory or URL.
             spec: how `game` was made.
             game: the game.
-            settings: what the user asked for (`read_settings`): laid over the defaults for a new
-                run, over the stored settings for an existing one.
+            settings: what the user asked for (`read_settings`). They replace defaults in a new
+                run, and stored settings in an existing one.
 
         Raises:
             RunError: the directory holds something else, a run of another game or of other
@@ -164,7 +164,7 @@ class RunDirectory:
 
     @functools.cached_property
     def checkpoints(self) -> Checkpoints:
-        """Its checkpoints; each one saved gets the game, its rules and the config in force."""
+        """Its checkpoints. Their metadata names the game, its rules and the settings in force."""
         if self.store.path is not None:
             return DirectoryCheckpoints(self.store.path, stamp=self._stamp)
         return RemoteCheckpoints(self.store, stamp=self._stamp, guard=self._check_lease)
@@ -176,9 +176,9 @@ class RunDirectory:
 
     @property
     def weights_origin(self) -> Mapping[str, Any] | None:
-        """What run.toml says of the checkpoint whose weights this run began with, if it did.
+        """What run.toml says of the checkpoint whose weights this run began with, if any.
 
-        Its own checkpoint 0 holds them, without updates and with a fresh optimiser.
+        Checkpoint 0 of this run holds those weights, with a fresh optimiser.
         """
         origin: Mapping[str, Any] = self.document.get("origin", {})
         return origin if origin.get("weights_only") else None
@@ -196,8 +196,8 @@ class RunDirectory:
         the environment variable `SELFPLAY_GAMES`. The first file with the rules of the run counts.
 
         Args:
-            spec: where the game is now, if somebody says so. Its options are those of the run if
-                it has none.
+            spec: where the game is now; None to look for it. Without options it gets those of the
+                run.
 
         Raises:
             RunError: its file has moved, or its rules are not those the run was created with.
@@ -216,13 +216,14 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def lock(self, on_wait: Callable[[str], None] = lambda text: None) -> Iterator[None]:
-        """Holds the run for the one process that may train it, and clears up after a killed one.
+        """Locks the run for one process that trains it, and clears up after a killed one.
 
         In a directory the kernel releases the lock when the process ends, however it ends. In a
-        store elsewhere it is renewed all the time, and taken over after a silence.
+        remote store the lock is a lease: its holder renews it, and without renewal another process
+        takes it over.
 
         Args:
-            on_wait: is told if a silence has to be waited for.
+            on_wait: shows a message if this process must wait to see whether the holder is alive.
 
         Raises:
             RunError: another process holds it.
@@ -236,7 +237,7 @@ class RunDirectory:
             yield
 
     def publish_files(self, folder: str) -> None:
-        """Brings the files of a folder under `path`, such as event files, to a store elsewhere.
+        """Uploads the files of a folder under `path`, such as event files, to a remote store.
 
         Raises:
             StorageError: the store is full, cannot be reached or refuses.
@@ -245,7 +246,7 @@ class RunDirectory:
             upload_changes(self.store, self.path, folder)
 
     def fetch_files(self, folder: str) -> None:
-        """Brings the files of a folder from a store elsewhere to `path`.
+        """Downloads the files of a folder from a remote store to `path`.
 
         Raises:
             StorageError: the store cannot be reached.

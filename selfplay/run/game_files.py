@@ -1,4 +1,4 @@
-"""Where the file of a run's game may lie, if not at the path in run.toml."""
+"""Where to look for the file of a run's game that is not at the path in run.toml."""
 
 import os
 from collections.abc import Iterator

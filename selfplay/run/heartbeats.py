@@ -1,4 +1,4 @@
-"""Heartbeats: small files by which the processes of a run say that they are alive."""
+"""Heartbeats: small files by which the processes of a run show that they are alive."""
 
 import dataclasses
 import json
@@ -16,10 +16,10 @@ from selfplay.store.place import Place
 from selfplay.store.store import Store
 
 MAX_AGE_SECONDS = 120.0
-"""A process that has been silent for longer counts as dead."""
+"""A process whose newest heartbeat is older counts as dead."""
 
 CLOCKS_DIFFER_SECONDS = 3600.0
-"""A heartbeat that looks older than that is old, however wrong the clocks are."""
+"""A heartbeat that looks older than this is old even if clocks are wrong."""
 
 _AHEAD_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
@@ -31,19 +31,19 @@ _OWN_FIELDS = ("role", "id", "pid", "host", "process_space", "time")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """What one process last said.
+    """The newest heartbeat of one process.
 
     Attributes:
         role: "trainer", "worker" or "evaluator".
         id: tells processes of one role apart.
         pid: its process id, on `host`.
         host: where it runs.
-        time: when it said so, in seconds since 1970 by the clock of `host`.
+        time: when it was written, in seconds since 1970 by the clock of `host`.
         age: seconds since then, 0 or more, as far as the clocks tell.
         ahead: seconds by which the clock of `host` is ahead of that of the store; None if the
             store does not tell times.
-        alive: whether it is still there: not silent for too long and, as far as this process can
-            see, still running.
+        alive: whether the heartbeat is young enough and, as far as this process can see, the
+            process still runs.
         fields: the rest: "update", "checkpoint", "matches_per_second", ...
     """
 
@@ -64,7 +64,7 @@ class Heartbeat:
 
 
 def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str, Any]) -> None:
-    """Says that this process is alive.
+    """Writes the heartbeat of this process.
 
     Args:
         run: the run.
@@ -89,20 +89,21 @@ def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str,
 
 
 def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:
-    """Says that this process has ended as it should."""
+    """Removes the heartbeat of this process, which ends in order."""
     open_store(run).delete(_name(role, id))
 
 
 def read_heartbeats(run: Place | Store, *, watch_seconds: float = 0.0) -> list[Heartbeat]:
     """Returns the heartbeats of a run, the dead included, by role and id.
 
-    The age of a heartbeat is the least that the clock of its host and that of the store say: one
-    of them may be wrong. If the clock of this host is wrong, watching tells.
+    The age of a heartbeat is the smaller of the ages by the clock of its host and by that of the
+    store, because one of the clocks may be wrong. If the clock of this host is wrong,
+    `watch_seconds` helps.
 
     Args:
         run: the run.
-        watch_seconds: how long to see whether a heartbeat of another host changes, if it looks old
-            and might be young by other clocks.
+        watch_seconds: how long to watch whether a heartbeat of another host changes, if it looks
+            old by this clock and might be young.
 
     Raises:
         StorageError: the store cannot be reached.
@@ -130,7 +131,7 @@ def _read(store: Store) -> list[Heartbeat]:
         try:
             beats.append(_heartbeat(json.loads(store.read(entry.name)), entry.time))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # Gone since the listing, or not written by us: says nothing about anybody.
+            # Removed since the listing, or not written by selfplay.
             continue
     return beats
 
@@ -140,11 +141,11 @@ def _heartbeat(beat: Mapping[str, Any], stored_at: float) -> Heartbeat:
     written = float(beat["time"])
     now = time.time()
     ages = [now - stored_at] if stored_at else []
-    # One that comes from the future tells nothing of its age.
+    # A time in the future says nothing about the age.
     if now - written >= -_AHEAD_SECONDS or not ages:
         ages.append(now - written)
     age = max(0.0, min(ages))
-    # A process id of another host or container means nothing here.
+    # Process ids of other hosts and containers mean nothing here.
     gone = _is_here(beat) and not process_exists(int(beat["pid"]))
     return Heartbeat(
         role=str(beat["role"]),
@@ -171,8 +172,8 @@ def _is_doubtful(beat: Heartbeat) -> bool:
 def store_clock_offset(run: Place | Store, role: str, id: str) -> float | None:
     """Returns by how many seconds the clock of the store is ahead of this host's.
 
-    It is seen in a heartbeat of this process: the store says when that was written, and so does
-    its content. Buckets tell whole seconds.
+    It compares two times of one heartbeat of this process: the one in its content and the one that
+    the store gave it. Buckets have whole seconds only.
 
     Args:
         run: the run.

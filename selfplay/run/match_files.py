@@ -1,4 +1,4 @@
-"""The finished matches of a run: written once, never changed, taken in by whoever trains."""
+"""The files of finished matches of a run: written once, never changed, read by the trainer."""
 
 import re
 import time
@@ -22,9 +22,9 @@ _GAP_SECONDS = 60.0
 
 
 class MatchFiles:
-    """Finished matches under RUN/matches: any number of workers, each numbers its files from 0.
+    """Files of finished matches under RUN/matches.
 
-    A worker writes its files in order and leaves out no number.
+    Each worker numbers its files from 0, writes them in order and leaves out no number.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class MatchFiles:
 
         Args:
             place: the run.
-            clock: seconds, to pace the looking for new files.
+            clock: returns seconds; decides when to look for new files again.
         """
         self.store = open_store(place)
         self._series = self.store.series(FOLDER, _SUFFIX)
@@ -48,8 +48,8 @@ class MatchFiles:
     def put(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> bool:
         """Stores matches; returns whether the file holds them afterwards.
 
-        A process that was killed and resumed plays the same matches again: storing them a second
-        time changes nothing. False means that other matches lie there, which stay untouched.
+        A process that was killed and resumed plays the same matches again; storing them a second
+        time changes nothing. False means that the file holds other matches; they stay as they are.
 
         Raises:
             ConfigError: the worker's name cannot be part of a file name.
@@ -67,7 +67,7 @@ class MatchFiles:
         try:
             present = self._series.get(worker, sequence)
         except FileNotFoundError:
-            # It came, and was removed since: what a consumer has taken need not come again.
+            # It was stored and removed since. A consumer that has read it does not need it again.
             return True
         if present == data:
             return True
@@ -105,29 +105,29 @@ class MatchFiles:
             raise RecordError(f"{name} cannot be read: No such file or directory") from None
 
     def workers(self) -> list[str]:
-        """Returns who has stored matches, sorted."""
+        """Returns the workers that have stored matches, sorted."""
         return [name for name in self._series.workers() if _WORKER.fullmatch(name)]
 
     def next_sequence(self, worker: str) -> int:
         """Returns the number after the last file of a worker."""
         check_worker(worker)
         refused = (name.rpartition("/")[2] for name in self.store.names(f"{REFUSED}/{worker}"))
-        # Consumers have gone past the number of a file that was set aside.
+        # Consumers have read past the number of a file that was set aside.
         used = (int(name[:8]) + 1 for name in refused if name[:8].isdecimal())
         return max(self._series.next_number(worker), *used, 0)
 
     def after(self, cursor: Mapping[str, int], limit: int = 64) -> list[tuple[str, int]]:
-        """Returns files that a consumer has not taken yet, as worker and number.
+        """Returns files that a consumer has not read yet, as worker and number.
 
-        The next numbers are probed, nothing is listed, so it costs little however many files
-        there are. A worker that has been silent for long is looked at less often.
+        It probes the next numbers and lists nothing, so the cost does not grow with the number of
+        files. It asks less often for workers that have stored nothing for long.
 
         Args:
             cursor: the next number of each worker known so far.
             limit: at most so many.
 
         Returns:
-            The lowest numbers of each worker, in turns, so that none waits for another.
+            The lowest numbers of each worker; workers take turns, so that none has to wait.
         """
         now = self._clock()
         asked: list[tuple[str, int]] = []
@@ -140,7 +140,7 @@ class MatchFiles:
         for index, ((worker, start), numbers) in enumerate(zip(asked, found, strict=True)):
             watch = self._workers[worker]
             if not numbers and now - watch.gap_checked >= _GAP_SECONDS:
-                # A number may be missing for good, if somebody removed a file by hand.
+                # A number may be missing for good, if a person removed the file.
                 watch.gap_checked = now
                 later = [number for number in self._series.numbers(worker) if number >= start]
                 found[index] = numbers = later[:share]
@@ -156,23 +156,23 @@ class MatchFiles:
         return [(worker, number) for _, worker, number in sorted(turns)][:limit]
 
     def entries(self) -> list[MatchFile]:
-        """Returns everything, oldest first. Lists: not for every turn of a loop."""
+        """Returns all files, oldest first. Slow: it lists them."""
         return self._series.items()
 
     def bytes_used(self) -> int:
-        """Returns the bytes of all files. Lists, as `entries`."""
+        """Returns the bytes of all files. Slow, as `entries`."""
         return sum(item.bytes for item in self.entries())
 
     def remove(self, worker: str, sequence: int) -> None:
-        """Removes a file; one that is not there is fine."""
+        """Removes a file, if it is there."""
         self._series.remove(worker, sequence)
 
     def set_aside(self, worker: str, sequence: int, reason: str) -> str:
         """Moves a file that cannot be trained on out of the matches; returns where it lies now.
 
         Args:
-            worker: whose file.
-            sequence: its number, which stays used up for consumers: they go on with the next.
+            worker: its writer.
+            sequence: its number, which is not used again; consumers go on with the next one.
             reason: stored beside it.
         """
         name = f"{REFUSED}/{worker}/{sequence:08d}"
@@ -195,8 +195,8 @@ class MatchFiles:
     ) -> list[tuple[str, int]]:
         """Removes the oldest files until the rest fits, and returns which.
 
-        A file that has not been taken in yet, or is still in the replay window, always stays,
-        and so does the last one of a worker, from which it goes on counting.
+        These always stay: files that are not taken in yet or still in the replay window, and the
+        last file of each worker, which keeps the count of its numbers.
 
         Args:
             max_bytes: of all files together; 0 for no limit.
@@ -231,7 +231,7 @@ class MatchFiles:
         return 0
 
     def _start(self, worker: str, wanted: int | None, watch: "_Watch") -> int:
-        """Returns where to look first; for a worker not seen before, its first file."""
+        """Returns where to look next for each worker; for a new worker, its first file."""
         if wanted is not None:
             return wanted
         if watch.first is None:
@@ -243,7 +243,7 @@ class MatchFiles:
 
 
 class _Watch:
-    """When a worker last had something new, and when to look again."""
+    """When a worker last had a new file, and when to look again."""
 
     def __init__(self, now: float) -> None:
         self.last_news = self.gap_checked = now

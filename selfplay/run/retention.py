@@ -1,4 +1,4 @@
-"""Keeping a run below its limits: what is removed, in which order, and what always stays."""
+"""Keeps a run below its limits: what is removed, in which order, and what always stays."""
 
 import re
 import time
@@ -26,17 +26,17 @@ class Retention:
 
     1. heartbeats of processes that have been silent for a day;
     2. where they take more than a tenth of the limit each, the oldest refused files, event files
-       and parts of the ledger, and evaluations that lie close to others;
+       and segments of the training log, and evaluations that lie close to others;
     3. the oldest files of matches, as `MatchFiles.prune` does;
     4. more of what 2. lists.
 
     What stays: checkpoints, which have settings of their own; files of matches that are not learnt
     from yet, that the replay window holds, or that are the last of a worker; the newest event
-    file, part of the ledger and evaluation against each opponent.
+    file, segment of the training log and evaluation against each opponent.
     """
 
     def __init__(self, store: Store, matches: MatchFiles, limits: StorageConfig) -> None:
-        """Looks at nothing yet.
+        """Reads nothing yet.
 
         Args:
             store: of the run.
@@ -52,7 +52,7 @@ class Retention:
     def prune(
         self, *, cursor: Mapping[str, int], window: Collection[tuple[str, int]], update: int
     ) -> int:
-        """Removes what is above the limits, and room for what will come until the next call.
+        """Removes what is above the limits, with some room for what comes until the next call.
 
         Args:
             cursor: the next number of each worker that the newest checkpoint has not taken in.
@@ -113,11 +113,11 @@ class Retention:
 
 
 def thinned(entries: Iterable[Entry]) -> list[Entry]:
-    """Returns evaluations in the order in which they may go, so that curves stay whole.
+    """Returns evaluations in the order of removal, which keeps curves even.
 
-    Of each kind all but one go that lie within 2 updates of each other, then within 4, 8 and so
-    on: however often this is asked for, what is left lies evenly over the updates. The first and
-    the newest of a kind are not in the list.
+    Of each kind it removes all but one that lie within 2 updates of each other, then within 4, 8
+    and so on, so that the rest always lies evenly over the updates. The first and the newest of a
+    kind are not in the list.
 
     Args:
         entries: of the folder of ratings.
@@ -144,7 +144,7 @@ _EVALUATION = re.compile(rf"{RATINGS}/(?P<update>\d+)-(?P<kind>.+)-[0-9a-f]+\.\w
 
 
 def _silent(entries: Iterable[Entry]) -> list[Entry]:
-    """Returns heartbeats that nobody has renewed for a day."""
+    """Returns heartbeats that were not renewed for a day."""
     now = time.time()
     return [entry for entry in entries if now - entry.time > _SILENT_SECONDS]
 
@@ -152,7 +152,7 @@ def _silent(entries: Iterable[Entry]) -> list[Entry]:
 def _refused(entries: Iterable[Entry]) -> list[Entry]:
     """Returns refused files, the oldest first.
 
-    Without the reason of the file from which a worker counts on: its numbers must not come twice.
+    The last file of each worker is left out: it keeps the count of the worker's numbers.
     """
     found = sorted(entries, key=lambda entry: (entry.time, entry.name))
     last: dict[str, str] = {}

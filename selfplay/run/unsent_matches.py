@@ -1,4 +1,4 @@
-"""Files of matches that a store would not take in time, on this machine's disk."""
+"""Finished matches on local disk that the store did not take before their worker ended."""
 
 import contextlib
 import dataclasses
@@ -17,18 +17,18 @@ _LOCK = ".lock"
 
 
 class UnsentMatches:
-    """What workers of one run left behind on this machine.
+    """The files of matches that workers of one run have kept on this machine.
 
-    A worker that has to end while its store is away puts its finished matches here; the next
-    worker of the run that starts on this machine stores them, under the name of the first.
+    A worker that ends while the store cannot be reached keeps its finished matches here. The next
+    worker of the run on this machine stores them, under the id of the first.
     """
 
     def __init__(self, url: str, created: str) -> None:
-        """Looks at nothing yet.
+        """Reads nothing yet.
 
         Args:
             url: of the run.
-            created: when it was created: a later run at the same place is another one.
+            created: when it was created, which tells a later run at the same place from it.
         """
         place = os.path.abspath(url) if "://" not in url else url
         digest = hashlib.sha256(f"{place} {created}".encode()).hexdigest()[:16]
@@ -56,7 +56,7 @@ class UnsentMatches:
 
         Args:
             matches: of the run.
-            over: whether there is no more time.
+            over: returns whether to stop.
 
         Returns:
             How many files were stored, and what keeps the rest, "" if there is none.
@@ -75,7 +75,7 @@ class UnsentMatches:
                 except StorageError as error:
                     return stored, str(error)
                 except RecordError as error:
-                    # Never read again, and never removed.
+                    # It is kept for a person to look at, and never read again.
                     file.rename(file.with_suffix(".damaged"))
                     return stored, str(error)
                 stored += 1
@@ -92,7 +92,7 @@ class UnsentMatches:
                     stack.callback(os.close, descriptor)
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                # Another one is at it, or the folder may only be read.
+                # Another process stores the files, or the folder is read-only.
                 held = False
             yield held
 
@@ -109,10 +109,10 @@ def store_file(
 
     Args:
         files: of the run.
-        worker: whose matches they are.
-        sequence: their number, which is in their ids.
+        worker: that played them.
+        sequence: the number of the file, which is in the ids of its matches.
         data: the file.
-        on_problem: is told that a file which lies there is damaged.
+        on_problem: called if a stored file of that number is damaged.
 
     Returns:
         The number they have now.
@@ -127,7 +127,7 @@ def store_file(
             if files.put_encoded(worker, number, sent):
                 return number
         except RecordError as error:
-            # What lies there is damaged: not ours to mend, nor to wait for.
+            # The stored file is damaged. This process cannot repair it, so it takes another number.
             on_problem(str(error))
         number = max(number + 1, files.next_sequence(worker))
         sent = renumbered(data, worker, number)

@@ -1,4 +1,4 @@
-"""From a worker to the store: matches wait in bounded memory until the store has taken them."""
+"""The upload queue of a worker: holds matches in bounded memory until the store has taken them."""
 
 import collections
 import random
@@ -17,7 +17,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 class UploadQueue:
     """Sends files of matches in order, in a thread of its own, and retries until they are stored.
 
-    It counts the files: matches get the number `next_sequence`, then go to `add`.
+    It numbers the files: the caller puts `next_sequence` into the ids of matches, then calls `add`.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class UploadQueue:
         on_problem: Callable[[str], None] = lambda text: None,
         first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
     ) -> None:
-        """Asks the store where the worker's numbers go on, and starts.
+        """Asks the store for the worker's next number, and starts the thread.
 
         Args:
             files: of the run.
-            worker: whose matches these are.
+            worker: that plays the matches.
             max_bytes: above this, compressed, `has_room` is False.
-            on_problem: is told, in the thread, when sending begins to fail and why.
+            on_problem: called in the thread, with the reason, when sending begins to fail.
             first_pause_seconds: before the first repetition; doubled each time, up to 30.
 
         Raises:
@@ -71,18 +71,18 @@ class UploadQueue:
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes they have."""
+        """Bytes of the files that are not stored yet."""
         with self._changed:
             return self._bytes
 
     @property
     def has_room(self) -> bool:
-        """Whether more matches may be added; if not, it is time to rest from playing."""
+        """Whether there is room for more matches; if not, the worker should wait."""
         with self._changed:
             return self._bytes <= self._max_bytes
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Takes in one file of matches, whose ids have the number `next_sequence`; never waits."""
+        """Takes one file of matches, whose ids have the number `next_sequence`; never waits."""
         data = encode_matches(matches)
         with self._changed:
             self._queue.append((self._next, data))
@@ -91,12 +91,12 @@ class UploadQueue:
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until there is room, at most so long; returns whether there is."""
+        """Waits for room, at most `seconds`; returns whether there is any."""
         with self._changed:
             return self._changed.wait_for(lambda: self._bytes <= self._max_bytes, seconds)
 
     def flush(self, seconds: float) -> bool:
-        """Waits until everything is stored, at most so long; returns whether it is."""
+        """Waits until everything is stored, at most `seconds`; returns whether it is."""
         with self._changed:
             self._changed.wait_for(lambda: not self._queue or self._ending, seconds)
             return not self._queue
@@ -113,8 +113,8 @@ class UploadQueue:
     def keep(self, place: UnsentMatches) -> int:
         """Puts the files that are not stored yet on local disk; returns how many they are.
 
-        Any thread may call it. A file that is on its way at this moment may be kept and stored:
-        stored again later, it adds nothing.
+        Any thread may call it. A file that is being sent at this moment may end up in both places;
+        storing it again later changes nothing.
 
         Raises:
             StorageError: the disk is full or refuses the write.
@@ -142,7 +142,7 @@ class UploadQueue:
                     self._on_problem(str(error))
                 self.problem = str(error)
                 with self._changed:
-                    # Spread, so that workers do not all come back in the same instant.
+                    # Random, so that workers do not all retry in the same instant.
                     self._changed.wait_for(lambda: self._ending, pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 continue

@@ -1,4 +1,4 @@
-"""The parts of a training run, put together from its directory: used by every process."""
+"""What every process is built from: network, inference, self-play and learner of one run."""
 
 import dataclasses
 from typing import Any
@@ -69,7 +69,7 @@ def make_components(
     mesh: Mesh | None = None,
     learner_mesh: Mesh | None = None,
 ) -> Components:
-    """Returns the parts for `game` under `config`; compiles nothing yet.
+    """Returns the components for `game` under `config`; compiles nothing yet.
 
     Args:
         game: the rules.

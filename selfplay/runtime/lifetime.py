@@ -13,7 +13,7 @@ _LONGEST_SECONDS = 10.0
 
 
 class Lifetime:
-    """Ends a process: when it is asked to, has done enough, or hears of nobody any more.
+    """Decides when a process ends: when asked to, after enough work, or after a long silence.
 
     Attributes:
         reason: why it is over; "" while it is not.
@@ -98,7 +98,7 @@ class Lifetime:
     def wait_for(
         self, look: Callable[[], T | None], *, waiting: Callable[[], None] = lambda: None
     ) -> T | None:
-        """Returns what `look` finds, looking again and again; None if it is over before.
+        """Returns what `look` finds, looking again and again; None if the lifetime ends before.
 
         The pauses grow up to ten seconds, and are drawn at random so that many processes started
         together do not all look at the same moment.

@@ -1,4 +1,8 @@
-"""Settings of a run: sections, sources, values and presets."""
+"""Settings of a run: sections, sources, values and presets.
+
+In: a preset, a TOML file, environment variables, `--set`, and what a run has stored.
+Out: a checked, frozen `Config` with one dataclass for each section.
+"""
 
 import lazy_loader
 

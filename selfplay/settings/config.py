@@ -115,11 +115,11 @@ def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def settings_hash(config: Config) -> str:
     """Returns 12 hex digits that name the settings matches are made with: search and rollout.
 
-    How many matches a machine plays at once is its own business and not among them.
+    What each machine may choose, such as the number of matches at once, is not among them.
     """
     settings = config.to_dict()
     rollout = {key: value for key, value in settings["rollout"].items() if key not in WORKER_KEYS}
-    # Nor is what computes the network there.
+    # Each machine also chooses what computes the network.
     search = {key: value for key, value in settings["search"].items() if key != "inference"}
     made_with = json.dumps({"search": search, "rollout": rollout}, sort_keys=True)
     return hashlib.sha256(made_with.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Named starting points: plain overlays over the defaults."""
+"""Presets: named settings that replace some defaults."""
 
 from typing import Any
 

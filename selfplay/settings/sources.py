@@ -20,11 +20,11 @@ from selfplay.settings.values import not_a_setting, parse
 from selfplay.store.files import atomic_write
 
 Overlay = dict[str, dict[str, Any]]
-"""Settings somebody asked for: section to key to value."""
+"""The settings of one or more sources: section to key to value."""
 
 
 class Source(NamedTuple):
-    """One place that settings come from, such as "preset quick", and what it says."""
+    """A source of settings, such as "preset quick", and the settings in it."""
 
     name: str
     settings: Overlay
@@ -57,7 +57,7 @@ def read_settings(
     environ: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
 ) -> Overlay:
-    """Returns the settings asked for, and only those: what is laid over defaults or a stored run.
+    """Returns the settings that a person gave, without defaults and stored ones.
 
     Args:
         preset: a name in `PRESETS`.
@@ -80,7 +80,7 @@ def read_sources(
     environ: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
 ) -> list[Source]:
-    """Returns what each source asks for, a later one wins; see `read_settings`."""
+    """Returns the settings of each source; later sources win. See `read_settings`."""
     if preset not in PRESETS:
         near = difflib.get_close_matches(preset, PRESETS, n=1)
         raise ConfigError(
@@ -96,7 +96,7 @@ def read_sources(
 
 
 def merged(sources: Sequence[Source]) -> Overlay:
-    """Returns what all sources together ask for."""
+    """Returns the settings of all sources together; later sources win."""
     overlay: Overlay = {}
     for source in sources:
         for section, values in source.settings.items():
@@ -111,8 +111,8 @@ def changed_settings(
 
     Args:
         config: the settings in force.
-        sources: what was asked for, as `read_sources` returns it.
-        stored: what to call the source of settings that nobody asked for.
+        sources: as `read_sources` returns them.
+        stored: the name for the source of all other settings.
 
     Returns:
         Source to "section.key" to value; `stored` comes first, sources without any are left out.

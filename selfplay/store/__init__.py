@@ -1,4 +1,9 @@
-"""Where a run lies: named blobs in a directory, a bucket or Redis."""
+"""Stores: named blobs in a directory, a bucket or Redis, which hold everything of a run.
+
+In: the path or URL of a run, and bytes under a name.
+Out: the same bytes, the names of a folder, numbered series of blobs, notices of new blobs, locks.
+`open.open_store` chooses the store; no other room knows which one it is.
+"""
 
 import lazy_loader
 

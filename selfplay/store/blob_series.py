@@ -11,7 +11,7 @@ _PROBES_AT_ONCE = 8
 
 
 class BlobSeries(Series):
-    """A series in a store whose blobs have no order of their own: names are probed."""
+    """A series in a store whose blobs have no order of their own: it probes names."""
 
     def __init__(self, store: Store, folder: str, suffix: str) -> None:
         """Looks at `folder` of a store; touches nothing."""

@@ -1,4 +1,4 @@
-"""A store in a bucket, through fsspec: s3:// (and what speaks its protocol) and gs://."""
+"""A store in a bucket, through fsspec: s3:// (Amazon's and compatible servers) and gs://."""
 
 import contextlib
 import datetime
@@ -15,7 +15,7 @@ _TIMES = ("LastModified", "updated", "mtime", "created")
 
 
 class BucketStore(Store):
-    """Each blob an object: one request writes it, and there is no other way to write.
+    """Each blob is an object, written whole by one request.
 
     Credentials and the address of the server come from where the libraries look for them, such as
     AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the default credentials of
@@ -31,7 +31,7 @@ class BucketStore(Store):
         # It prints the traceback of every error that it raises as well.
         logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         with unreachable(self.url, Exception):
-            # What other processes write must be seen: nothing is cached.
+            # Nothing is cached: this process must see what others write.
             self._files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         self._root = root.rstrip("/")
 
@@ -47,14 +47,14 @@ class BucketStore(Store):
             self._files.pipe_file(path, data)
 
     def write_new(self, name: str, data: bytes) -> bool:
-        # Asked first as well, for servers that ignore the condition.
+        # Asked first as well, because some servers ignore the condition.
         if self.exists(name):
             return False
         try:
             with self._writing():
                 self._files.pipe_file(self._at(name), data, mode="create")
         except StorageError:
-            # What a server answers to a condition that fails varies.
+            # Servers differ in what they answer when the condition fails.
             if self.exists(name):
                 return False
             raise

@@ -23,7 +23,7 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
 class DirectoryStore(Store):
-    """Each blob a file: temporary name, fsync, rename."""
+    """Each blob is a file, written under a temporary name, synced, then renamed."""
 
     poll_seconds = 0.2
     path: Path
@@ -93,7 +93,7 @@ class DirectoryStore(Store):
     def clear_stale(self, folder: str = "") -> int:
         """Removes temporary files that killed writers left in a folder; returns how many.
 
-        A file of a process that lives, or may live on another machine, stays.
+        The file of a process that is alive, or may be alive on another machine, stays.
         """
         removed = 0
         for directory, folders, files in os.walk(self.path / folder):
@@ -116,7 +116,7 @@ class DirectoryStore(Store):
                     if entry.is_dir():
                         yield from self._scan(name)
                         continue
-                    # Gone since the listing: as if it had never been seen.
+                    # Removed since the listing.
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat()
                         yield Entry(name=name, bytes=status.st_size, time=status.st_mtime)

@@ -1,4 +1,4 @@
-"""Who trains a run in a directory: a file that the kernel locks; see `lease` for other stores."""
+"""The lock of a run in a directory: a file that the kernel locks. See `lease` for other stores."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a restart after a kill, never meets half of one."""
+"""Writes files so that a reader, or a restart after a kill, never meets half a file."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from pathlib import Path
 from selfplay.errors import StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
-"""Names that start like this are not finished yet; every reader ignores them."""
+"""Files with this prefix are not finished yet; every reader ignores them."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -66,7 +66,7 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def temporary_file(path: Path, data: bytes) -> Iterator[Path]:
-    """Gives a synced file with `data` beside `path`; afterwards it is gone or has its name.
+    """Yields a synced file with `data` beside `path`; it is removed unless the block renames it.
 
     Raises:
         OSError: the disk is full or refuses the write.
@@ -126,7 +126,7 @@ def sync_tree(path: Path) -> None:
 
 
 def check_disk_space(path: Path, needed_bytes: int) -> None:
-    """Raises `StorageError` unless the disk of the directory `path` has so many bytes free."""
+    """Raises `StorageError` unless the disk of the directory `path` has enough bytes free."""
     with storage_errors(path):
         free = shutil.disk_usage(path).free
     if free < needed_bytes:
@@ -139,7 +139,7 @@ def check_disk_space(path: Path, needed_bytes: int) -> None:
 
 
 def reserve(path: Path, needed_bytes: int, *, name: Path) -> None:
-    """Takes so many bytes in the directory `path` and gives them back.
+    """Checks that so many bytes can be written in the directory `path`, by writing them.
 
     Unlike `check_disk_space` this also meets quotas. It goes before a write by a library whose
     own failure on a full disk is hundreds of lines long.
@@ -163,7 +163,7 @@ def reserve(path: Path, needed_bytes: int, *, name: Path) -> None:
 
 
 def process_space() -> str:
-    """Returns where process ids of this process mean something: host and process namespace."""
+    """Returns the host and process namespace in which the ids of processes are valid."""
     try:
         namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:

@@ -1,4 +1,4 @@
-"""Who trains a run in a store without file locks: a blob that its holder keeps renewing."""
+"""The lock of a run in a store without file locks: a blob that its holder keeps renewing."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from selfplay.store.store import Store
 
 NAME = "trainer.lease"
 SILENCE_SECONDS = 30.0
-"""A lease that has not been renewed for so long is taken over."""
+"""After this time without renewal another process may take a lease over."""
 
 _RENEW_SECONDS = 5.0
 _held: set[str] = set()
@@ -24,9 +24,9 @@ _held: set[str] = set()
 
 
 class Lease:
-    """The right to train a run, as long as the context lasts and nobody takes it over.
+    """The right to train a run while the context lasts, unless another process takes it over.
 
-    No clock but one's own decides: whoever wants the lease watches whether it changes.
+    Clocks of hosts are never compared: a process that wants the lease watches whether it changes.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class Lease:
 
         Args:
             store: of the run.
-            silence_seconds: after how long without a sign of life it is taken over.
-            on_wait: is told once if there is a holder to wait for.
+            silence_seconds: after this time without renewal it is taken over.
+            on_wait: shows a message, once, if there is a holder to wait for.
         """
         self._store = store
         self._silence_seconds = silence_seconds
@@ -52,7 +52,7 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def __enter__(self) -> "Lease":
-        """Takes the lease, if need be after watching whether its holder still lives.
+        """Takes the lease; if there is a holder, watches first whether it still renews it.
 
         Raises:
             RunError: another process holds it.
@@ -91,10 +91,10 @@ class Lease:
         """Raises `RunError` if another process has taken the lease over."""
         holder = self._read()
         if holder is None or holder.get("id") != self._id:
-            who = "somebody" if holder is None else _describe(holder)
+            who = "another process" if holder is None else _describe(holder)
             raise RunError(
                 f"the run {self._store.url} was taken over by {who}",
-                hint="this process was silent for too long; whoever took over goes on",
+                hint="this process did not renew its lease in time; the other one goes on",
             )
 
     def _await_silence(self, holder: dict[str, object]) -> None:

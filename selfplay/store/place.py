@@ -15,7 +15,7 @@ _SCHEMES = ("file", *BUCKETS, *REDIS)
 
 
 def location(place: Place) -> str:
-    """Returns a path or URL as text; what pathlib folds in a URL is put back."""
+    """Returns a path or URL as text; restores the slashes that pathlib removes from a URL."""
     text = str(place)
     folded = re.match(rf"({'|'.join(_SCHEMES)}):/+", text)
     if folded is None:
@@ -32,12 +32,12 @@ def scheme_of(text: str) -> str:
 
 
 def is_remote(place: Place) -> bool:
-    """Returns whether a place is not a directory of this machine."""
+    """Returns whether a place is a URL, not a directory."""
     return scheme_of(location(place)) not in ("", "file")
 
 
 def local_path(place: Place) -> Path | None:
-    """Returns the directory that a place is, None if it is a store elsewhere."""
+    """Returns the directory of a place, None for a URL."""
     text = location(place)
     if is_remote(text):
         return None

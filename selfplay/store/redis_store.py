@@ -48,9 +48,9 @@ return 1
 
 
 class RedisStore(Store):
-    """Each write is one script, which Redis runs whole or not at all."""
+    """Blobs in Redis. Each write is one script, which Redis runs whole or not at all."""
 
-    # Notices can be lost with a connection, so now and then everybody looks by themselves.
+    # Notices can be lost with a connection, so every listener also looks by itself now and then.
     poll_seconds = 5.0
 
     def __init__(self, url: str) -> None:
@@ -123,7 +123,7 @@ class RedisStore(Store):
         return StreamSeries(self, folder, suffix)
 
     def notify(self, topic: str) -> None:
-        # Who misses it looks by itself a little later.
+        # A listener that misses it looks by itself a little later.
         with contextlib.suppress(StorageError), self.answering():
             self.client.publish(self.channel(topic), b"1")
 
@@ -158,7 +158,7 @@ class RedisStore(Store):
 
 
 class StreamSeries(Series):
-    """Numbered blobs, one stream for each worker; the number decides the id of the entry."""
+    """Numbered blobs: one stream for each worker, whose entry N+1 has the number N."""
 
     def __init__(self, store: RedisStore, folder: str, suffix: str) -> None:
         """Looks at a folder of a store; touches nothing."""
@@ -240,10 +240,10 @@ class StreamSeries(Series):
 
 
 class NoticeListener(Listener):
-    """Wakes up when somebody publishes on the topic."""
+    """Wakes up when a process publishes on the topic."""
 
     def __init__(self, store: RedisStore, topic: str) -> None:
-        """Subscribes; if Redis cannot be reached now, with the next wait."""
+        """Subscribes now, or with the next wait if Redis cannot be reached now."""
         super().__init__(1.0)
         self._store = store
         self._topic = topic

@@ -1,4 +1,4 @@
-"""A directory of this process for what a run elsewhere needs on local disk."""
+"""The scratch directory of a process: local files of a run that lies in a remote store."""
 
 import atexit
 import functools
@@ -12,12 +12,12 @@ from selfplay.store.files import atomic_write, storage_errors
 from selfplay.store.store import Store
 
 _uploaded: dict[tuple[str, str], tuple[int, int]] = {}
-"""What was uploaded to which store: size and time of change of each file then."""
+"""By store, the files that were uploaded, with their size and time of change."""
 
 
 @functools.cache
 def scratch_directory(url: str) -> Path:
-    """Returns an empty directory, the same for the same URL; gone when the process ends.
+    """Returns a directory, the same for the same URL; it is removed when the process ends.
 
     It lies in `$SELFPLAY_CACHE`, else in the directory for temporary files.
     """
@@ -50,8 +50,8 @@ def upload_changes(store: Store, root: Path, folder: str) -> None:
 def download_changes(store: Store, root: Path, folder: str) -> int:
     """Brings the files under `root`/`folder` up to date with a store; returns how many changed.
 
-    They are files that only grow, such as event files: what is new is added at the end, because
-    a program that shows them, such as TensorBoard, keeps them open. Nothing is removed.
+    Only for files that grow at their end, such as event files: new bytes are appended, because a
+    reader such as TensorBoard keeps the files open. Nothing is removed.
 
     Raises:
         StorageError: the store cannot be reached, or the disk is full.

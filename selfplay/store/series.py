@@ -1,4 +1,4 @@
-"""Numbered blobs of many workers: each worker counts its own from 0, consumers follow."""
+"""Series of numbered blobs: each worker numbers its own from 0; consumers read in order."""
 
 import abc
 import dataclasses
@@ -10,7 +10,7 @@ class MatchFile:
     """One file of matches in a store.
 
     Attributes:
-        worker: who wrote it.
+        worker: its writer.
         sequence: its number, counted from 0 by the worker.
         bytes: its size.
         time: when it was written, in seconds since 1970, by the clock of the store.
@@ -48,15 +48,15 @@ class Series(abc.ABC):
 
     @abc.abstractmethod
     def remove(self, worker: str, number: int) -> None:
-        """Removes a blob; one that is not there is fine."""
+        """Removes a blob, if it is there."""
 
     @abc.abstractmethod
     def workers(self) -> list[str]:
-        """Returns who has written, sorted."""
+        """Returns the workers that have written, sorted."""
 
     @abc.abstractmethod
     def numbers(self, worker: str) -> list[int]:
-        """Returns all numbers of a worker, ascending. Lists: not for every turn of a loop."""
+        """Returns all numbers of a worker, ascending. Slow: it lists the blobs."""
 
     @abc.abstractmethod
     def next_number(self, worker: str) -> int:
@@ -64,9 +64,9 @@ class Series(abc.ABC):
 
     @abc.abstractmethod
     def following(self, starts: Sequence[tuple[str, int]], limit: int) -> list[list[int]]:
-        """Returns for each (worker, number) the numbers from there on that are there.
+        """Returns, for each (worker, number), the stored numbers from that one on.
 
-        At most `limit` each, without a gap, and cheap however many blobs there are.
+        At most `limit` each, without a gap. The cost does not grow with the number of blobs.
         """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""Where a run lies: named blobs, each complete or absent, in a directory, a bucket or Redis."""
+"""The interface of all stores: named blobs, each complete or absent."""
 
 import abc
 import contextlib
@@ -29,13 +29,13 @@ class Entry:
 
 
 class Listener:
-    """Waits for notices; this one, for stores without any, just sleeps."""
+    """Waits for notices of new blobs. This one is for stores without notices: it sleeps."""
 
     def __init__(self, poll_seconds: float) -> None:
         self._poll_seconds = poll_seconds
 
     def wait(self, seconds: float) -> None:
-        """Returns after a notice, or when it is time to look by oneself, or after `seconds`."""
+        """Returns after a notice, after `seconds`, or after the store's `poll_seconds`."""
         time.sleep(max(0.0, min(seconds, self._poll_seconds)))
 
     def close(self) -> None:
@@ -43,15 +43,15 @@ class Listener:
 
 
 class Store(abc.ABC):
-    """Named blobs, written whole or not at all: a reader never meets half of one.
+    """Named blobs, written whole or not at all: a reader never meets half a blob.
 
-    A name is parts joined by "/"; no part is empty or begins with a dot. Different prefixes in the
-    URLs make different stores that know nothing of each other.
+    A name has parts joined by "/"; no part is empty or begins with a dot. URLs with different
+    prefixes are different stores, independent of each other.
 
     Attributes:
         url: what to call it in messages.
         path: the directory of a directory store, else None.
-        poll_seconds: how often to look for news where no notice comes.
+        poll_seconds: how often to look for new blobs where no notice comes.
     """
 
     url: str
@@ -97,7 +97,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def delete(self, name: str) -> None:
-        """Removes a blob; one that is not there is fine."""
+        """Removes a blob, if it is there."""
 
     def names(self, folder: str = "") -> list[str]:
         """Returns the full names of the complete blobs under a folder, sorted."""
@@ -112,10 +112,10 @@ class Store(abc.ABC):
         """Returns the numbered blobs "FOLDER/WORKER/00000000SUFFIX" of any number of workers."""
 
     def notify(self, topic: str) -> None:  # noqa: B027 (there need not be any)
-        """Tells listeners of all processes that there is news, where the store can."""
+        """Sends a notice to the listeners of all processes, where the store can."""
 
     def listen(self, topic: str) -> Listener:
-        """Returns what waits for such notices."""
+        """Returns a listener for such notices."""
         return Listener(self.poll_seconds)
 
     def label(self, name: str) -> str:

@@ -7,7 +7,7 @@ from selfplay.configuration import check_choice, check_range
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
-    """How hard, and how, to think about one move.
+    """How to search for one move, and how much.
 
     Attributes:
         algorithm: "gumbel" (Sequential Halving over Gumbel-sampled root actions), "puct"
@@ -19,7 +19,7 @@ class SearchConfig:
         value_scale: weight of completed Q values against the prior's logits (Gumbel), above 0.
         maxvisit_init: visits added before Q values are weighed (Gumbel), at least 0.
         rescale_values: whether Gumbel stretches the Q values of one node to [0, 1] first, for
-            games whose results are small. Where all moves are about as good, that blows up noise.
+            games whose results are small. Where all moves are about equal, that amplifies noise.
         max_depth: deepest ply below the root, at least 1; 0 for no cap but `num_simulations`.
         puct_constant: exploration constant of PUCT (c_init) and of UCB1, above 0.
         puct_base: visits at which PUCT's constant begins to grow, above 0.

@@ -14,8 +14,8 @@ class StorageConfig:
             files are removed when a checkpoint is written, but never one that is not learnt from
             yet or still in the replay window.
         max_bytes: of the whole run, at least 0; 0 for no limit. Old files of matches, refused
-            files, event files, parts of the ledger and evaluations are removed when a checkpoint
-            is written, early enough to stay below it until the next one.
+            files, event files, segments of the training log and evaluations are removed when a
+            checkpoint is written, early enough to stay below the limit until the next one.
     """
 
     max_match_bytes: int = 0
