@@ -90,3 +90,9 @@ def test_stored_settings_of_an_earlier_version(tmp_path: Path) -> None:
 
 def test_what_is_no_table_is_left_for_the_check_of_types() -> None:
     assert with_current_names({"trainer": 3}) == {"trainer": 3}
+
+
+def test_every_rename_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for earlier, now in RENAMED.items():
+        assert f"\n| `{earlier}` | `{now}` | " in text
