@@ -1,4 +1,7 @@
-"""Agents, openings and matches between agents, with honest statistics."""
+"""Arena: agents play matches against each other.
+
+In: agents, a game, openings. Out: moves, results, and scores with their uncertainty.
+"""
 
 from selfplay.arena.agents import (
     Agent,

@@ -1,4 +1,7 @@
-"""Checks that a user can run: the rules of a game, and the known-answer suite of the search."""
+"""Checks that a user can run on a game and on the search.
+
+In: a game, and what its author says of it. Out: faults with advice, warnings and measures.
+"""
 
 from selfplay.check.brute_force import BruteForce as BruteForce
 from selfplay.check.compare import Comparison as Comparison

@@ -1,4 +1,7 @@
-"""What computes the network for the search: XLA, or ONNX Runtime called from inside it."""
+"""Inference: computes the network for the search, by XLA or by ONNX Runtime called from inside it.
+
+In: weights and observations. Out: policies and values for the leaves of a search; exported files.
+"""
 
 from selfplay.inference.backend import Agreement as Agreement
 from selfplay.inference.backend import Counts as Counts

@@ -1,4 +1,4 @@
-"""Learning: samples in, better weights out. Pure."""
+"""Learner: samples in, better weights out. Pure."""
 
 from selfplay.learner.learner import Learner as Learner
 from selfplay.learner.learner import TrainState as TrainState

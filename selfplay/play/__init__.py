@@ -1,4 +1,7 @@
-"""A person and an agent at one board: analysis of positions, and matches in a terminal."""
+"""Play: a person and an agent at one board.
+
+In: moves as text, and an agent. Out: positions, the agent's moves, and analyses of positions.
+"""
 
 from selfplay.play.analyze import analyze, read_positions
 from selfplay.play.live import LiveMatch, play_text

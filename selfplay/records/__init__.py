@@ -1,4 +1,7 @@
-"""Match records: finished matches as moves, in Parquet."""
+"""Match records: finished matches as moves, in Parquet.
+
+In: plies as self-play returns them. Out: `MatchRecord`s, and files of them that any tool reads.
+"""
 
 from selfplay.records.collect import MatchCollector as MatchCollector
 from selfplay.records.collect import Provenance as Provenance

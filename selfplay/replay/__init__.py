@@ -1,4 +1,4 @@
-"""The training window: finished matches in, samples out. Host memory, compiled replaying."""
+"""Replay window: finished matches in, samples out. Host memory, compiled replaying."""
 
 from selfplay.replay.rebuild import Rebuilder as Rebuilder
 from selfplay.replay.window import ReplayWindow as ReplayWindow

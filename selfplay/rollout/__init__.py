@@ -1,4 +1,4 @@
-"""Self-play inside one compiled function: weights in, plies of many matches out. Pure."""
+"""Rollout: self-play in one compiled function; weights in, plies of many matches out. Pure."""
 
 from selfplay.rollout.self_player import Matches as Matches
 from selfplay.rollout.self_player import Plies as Plies

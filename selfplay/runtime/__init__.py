@@ -1,1 +1,5 @@
-"""What every process of a run is built from: components, memory plan, self-play, progress."""
+"""Runtime: what every process of a run is built from.
+
+In: a game and settings. Out: components, the memory they need, matches in progress, and the
+progress that screen, heartbeats and metrics show.
+"""

@@ -1,4 +1,7 @@
-"""Telling people how training goes: a live screen, plain logs, TensorBoard, pictures."""
+"""Telemetry: shows people and programs how a process is doing.
+
+In: snapshots and messages of a process. Out: a live screen, logs, metrics, TensorBoard, pictures.
+"""
 
 from selfplay.telemetry.health import Health
 from selfplay.telemetry.monitor import Monitor
