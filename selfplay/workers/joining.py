@@ -11,6 +11,7 @@ from selfplay.run import RunDirectory, is_run, remove_heartbeat, write_heartbeat
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.settings import Config
 from selfplay.settings.config import WORKER_KEYS
+from selfplay.settings.renames import with_current_names
 from selfplay.store.place import typed
 from selfplay.telemetry import Monitor
 from selfplay.workers.trainer_watch import Published, load_published
@@ -145,6 +146,7 @@ def worker_config(config: Config, asked: Mapping[str, Mapping[str, Any]], run: s
     Raises:
         ConfigError: a setting that the run dictates is another there.
     """
+    asked = with_current_names(asked)
     dictated = config.to_dict()
     wanted = config.updated(asked).to_dict()
     for section, values in asked.items():
