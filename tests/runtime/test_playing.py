@@ -144,5 +144,5 @@ def test_a_worker_stores_the_chunk_it_had_begun(tmp_path: Path) -> None:
     found = RunDirectory.open(tmp_path / "run").matches
     stored = sum(len(found.get("w", number)) for number in range(found.next_sequence("w")))
     # Every chunk that was played was stored: what ended in the last one as well.
-    assert worker.bounds.matches == stored >= 20
+    assert worker.lifetime.matches == stored >= 20
     assert worker.playing.rest(sequence=0) == []
