@@ -11,10 +11,10 @@ import jax
 
 from selfplay.machine import device_cores, usable_cores
 
-LOOP_MEMORY = 0.75
-"""Share of an accelerator for a process that plays and learns: the rest is for a look at it."""
+ALONE_MEMORY = 0.75
+"""Share of an accelerator for a process that plays and learns; the rest is left for a player."""
 
-ROLE_MEMORY = 0.4
+SHARED_MEMORY = 0.4
 """Share for a trainer, and for a worker: one of each and an evaluator fit on one accelerator."""
 
 _MEMORY_VARIABLES = (

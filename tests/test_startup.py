@@ -12,7 +12,7 @@ import pytest
 from jaxlib import xla_client
 
 from selfplay import startup
-from selfplay.startup import LOOP_MEMORY, ROLE_MEMORY, cache_directory, cores_in_use, prepare
+from selfplay.startup import ALONE_MEMORY, SHARED_MEMORY, cache_directory, cores_in_use, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def options() -> dict[str, object]:
     return dict(xla_client.generate_pjrt_gpu_plugin_options())
 
 
-@pytest.mark.parametrize("share", [LOOP_MEMORY, ROLE_MEMORY])
+@pytest.mark.parametrize("share", [ALONE_MEMORY, SHARED_MEMORY])
 def test_jax_will_take_the_share_that_was_asked_for(share: float) -> None:
     assert "memory_fraction" not in options()
     prepare(device_memory=share)
@@ -49,8 +49,8 @@ def test_what_only_looks_takes_no_more_than_it_needs() -> None:
 
 def test_a_trainer_and_a_worker_fit_on_one_card() -> None:
     # With what each of them takes beside, and an evaluator that takes what it needs.
-    assert 2 * ROLE_MEMORY <= 0.8
-    assert LOOP_MEMORY <= 0.8
+    assert 2 * SHARED_MEMORY <= 0.8
+    assert ALONE_MEMORY <= 0.8
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,28 @@
 """The counters of a run, as a checkpoint keeps them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from selfplay.learner import Plateau
 
-LOOP = "loop"
+OWN_WORKER = "loop"
 """The worker id of the matches that `selfplay train` plays itself."""
+
+
+class WindowFile(NamedTuple):
+    """A file of matches whose positions may still be in the replay window.
+
+    Attributes:
+        worker: that played the matches.
+        sequence: the number of the file.
+        matches: how many matches it holds.
+        positions: how many positions they have.
+    """
+
+    worker: str
+    sequence: int
+    matches: int
+    positions: int
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -20,8 +36,7 @@ class Cursor:
         positions: taken in since the run began.
         matches: taken in since the run began.
         plateau: the state of the "plateau" schedule.
-        window: files whose positions may still be in the replay window, oldest first: worker,
-            number of the file, matches and positions in it.
+        window: files whose positions may still be in the replay window, oldest first.
         next_files: by worker, the number of the first file that was not read yet.
         left_out: matches that were not taken in, by reason: "stale", "foreign".
         damaged_files: files that could not be read, or held matches against the rules.
@@ -34,7 +49,7 @@ class Cursor:
     positions: int = 0
     matches: int = 0
     plateau: Plateau = dataclasses.field(default_factory=Plateau)
-    window: list[tuple[str, int, int, int]] = dataclasses.field(default_factory=list)
+    window: list[WindowFile] = dataclasses.field(default_factory=list)
     next_files: dict[str, int] = dataclasses.field(default_factory=dict)
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
     damaged_files: int = 0
@@ -51,10 +66,12 @@ class Cursor:
         Early checkpoints of selfplay 0.1 knew one worker, the trainer itself.
         """
         window = [
-            (str(entry[0]), int(entry[1]), int(entry[2]), int(entry[3]))
-            for entry in ([LOOP, *held] if len(held) == 3 else held for held in document["window"])
+            WindowFile(str(entry[0]), int(entry[1]), int(entry[2]), int(entry[3]))
+            for entry in (
+                [OWN_WORKER, *held] if len(held) == 3 else held for held in document["window"]
+            )
         ]
-        next_files = document.get("next_files", {LOOP: document["sequence"]})
+        next_files = document.get("next_files", {OWN_WORKER: document["sequence"]})
         return cls(
             **{
                 **document,

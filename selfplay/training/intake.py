@@ -59,7 +59,7 @@ class Intake:
         self._own_worker = own_worker
         self._clock = clock
         self._looked = float("-inf")
-        self._trouble = False
+        self._unreachable = False
         self._settings = settings_hash(learning.config)
         self.counts = IntakeCounts()
 
@@ -89,11 +89,11 @@ class Intake:
         try:
             files = learning.run.matches.after(cursor, _FILES_AT_ONCE)
         except StorageError as error:
-            if not self._trouble:
+            if not self._unreachable:
                 self._say(f"{error}; looks again")
-            self._trouble = True
+            self._unreachable = True
             return []
-        self._trouble = False
+        self._unreachable = False
         return [(worker, sequence) for worker, sequence in files if worker != self._own_worker]
 
     def take(self, worker: str, sequence: int) -> Sequence[MatchRecord]:

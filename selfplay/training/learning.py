@@ -13,7 +13,7 @@ from selfplay.records import MatchRecord
 from selfplay.replay import Samples
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components
-from selfplay.training.cursor import Cursor
+from selfplay.training.cursor import Cursor, WindowFile
 from selfplay.training.training_log import TrainingLog
 
 UPDATES_AT_ONCE = 64
@@ -92,18 +92,19 @@ class Learning:
         """Fills the replay window from the files it held, in the same order."""
         held = self.cursor.window
         self.window.begin_at(
-            self.cursor.positions - sum(rows for *_, rows in held),
-            self.cursor.matches - sum(count for *_, count, _ in held),
+            self.cursor.positions - sum(file.positions for file in held),
+            self.cursor.matches - sum(file.matches for file in held),
         )
         for first in range(0, len(held), _FILES_AT_ONCE):
             group: list[MatchRecord] = []
-            for worker, sequence, count, rows in held[first : first + _FILES_AT_ONCE]:
-                matches = self.run.matches.get(worker, sequence)
+            for file in held[first : first + _FILES_AT_ONCE]:
+                matches = self.run.matches.get(file.worker, file.sequence)
                 found = len(matches), sum(match.plies for match in matches)
-                if found != (count, rows):
+                if found != (file.matches, file.positions):
                     raise RecordError(
-                        f"{self.run.matches.name(worker, sequence)} holds {found[0]} matches of "
-                        f"{found[1]} positions, but the checkpoint counts {count} of {rows}",
+                        f"{self.run.matches.name(file.worker, file.sequence)} holds {found[0]} "
+                        f"matches of {found[1]} positions, but the checkpoint counts "
+                        f"{file.matches} of {file.positions}",
                         hint="the file was replaced; go on from a copy of the run that has it",
                     )
                 group += matches
@@ -123,13 +124,13 @@ class Learning:
         """
         positions = self.window.ingest(matches)
         cursor = self.cursor
-        cursor.window.append((worker, sequence, len(matches), positions))
+        cursor.window.append(WindowFile(worker, sequence, len(matches), positions))
         cursor.next_files[worker] = sequence + 1
         cursor.positions += positions
         cursor.matches += len(matches)
-        held = sum(rows for *_, rows in cursor.window)
-        while held - cursor.window[0][-1] >= self.config.replay.max_window:
-            held -= cursor.window.pop(0)[-1]
+        held = sum(file.positions for file in cursor.window)
+        while held - cursor.window[0].positions >= self.config.replay.max_window:
+            held -= cursor.window.pop(0).positions
         self._training_log.take(worker, sequence)
         return positions
 
@@ -176,8 +177,8 @@ class Learning:
         done = 0
         while done < count:
             # While the device makes these updates, the host draws the samples for the next ones.
-            done += self._call(first + done, count - done, time_share, calls)
-        self._settle(
+            done += self._start_updates(first + done, count - done, time_share, calls)
+        self._check_reports(
             [
                 {name: values[number] for name, values in report.items()}
                 for made, report in jax.device_get(calls)
@@ -186,7 +187,7 @@ class Learning:
         )
         self._training_log.learn(count, time_share)
 
-    def _call(
+    def _start_updates(
         self,
         first: int,
         wanted: int,
@@ -232,7 +233,7 @@ class Learning:
             jax.block_until_ready(calls[settled])
         return count
 
-    def _settle(self, reports: list[dict[str, Any]]) -> None:
+    def _check_reports(self, reports: list[dict[str, Any]]) -> None:
         """Checks what updates report, and takes in their losses."""
         names = reports[0].keys()
         means = {name: float(np.mean([report[name] for report in reports])) for name in names}

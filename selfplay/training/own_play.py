@@ -10,7 +10,7 @@ from selfplay.records import MatchRecord
 from selfplay.run import MatchFiles
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.playing import Playing
-from selfplay.training.cursor import LOOP, Cursor
+from selfplay.training.cursor import OWN_WORKER, Cursor
 from selfplay.training.learning import Learning, run_keys
 from selfplay.training.match_source import MatchSource
 
@@ -28,12 +28,12 @@ class OwnPlay(MatchSource):
 
     def __init__(self, learning: Learning, meter: Meter, say: Callable[[str], None]) -> None:
         """Starts all matches at their first position; `restore` goes on from a checkpoint."""
-        super().__init__(learning, meter, say, own_worker=LOOP)
+        super().__init__(learning, meter, say, own_worker=OWN_WORKER)
         components = learning.components
         keys = run_keys(components.config.trainer.seed)
         self.playing = Playing(
             components,
-            components.provenance(learning.run, LOOP),
+            components.provenance(learning.run, OWN_WORKER),
             start_key=keys.start,
             play_key=keys.play,
             say=say,
@@ -69,7 +69,7 @@ class OwnPlay(MatchSource):
             return []
         cursor = self.learning.cursor
         stored = store_own(self.learning.run.matches, cursor, finished)
-        self.learning.take_in(LOOP, cursor.sequence, stored)
+        self.learning.take_in(OWN_WORKER, cursor.sequence, stored)
         cursor.sequence += 1
         return stored
 
@@ -94,12 +94,12 @@ def store_own(
         cursor: its `sequence` is the number of the file, and becomes the one that is free.
         finished: at least one match.
     """
-    if files.put(LOOP, cursor.sequence, finished):
+    if files.put(OWN_WORKER, cursor.sequence, finished):
         return finished
-    cursor.sequence = files.next_sequence(LOOP)
+    cursor.sequence = files.next_sequence(OWN_WORKER)
     renamed = [
-        dataclasses.replace(match, match_id=f"{LOOP}-{cursor.sequence:08d}-{index:04d}")
+        dataclasses.replace(match, match_id=f"{OWN_WORKER}-{cursor.sequence:08d}-{index:04d}")
         for index, match in enumerate(finished)
     ]
-    files.put(LOOP, cursor.sequence, renamed)
+    files.put(OWN_WORKER, cursor.sequence, renamed)
     return renamed

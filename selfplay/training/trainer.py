@@ -17,7 +17,7 @@ from selfplay.runtime.components import Components
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.publishing import HeartbeatWriter, ProgressPublisher, RecentMatches
 from selfplay.telemetry import Monitor, Progress, Reporter, make_reporter
-from selfplay.training.cursor import LOOP, Cursor
+from selfplay.training.cursor import OWN_WORKER, Cursor
 from selfplay.training.evaluations import Evaluations
 from selfplay.training.learning import Learning
 from selfplay.training.match_source import MatchSource
@@ -74,7 +74,7 @@ class Trainer:
         self.meter = Meter()
         self.group = ProcessGroup()
         self.heartbeat = HeartbeatWriter(
-            run, monitor or Monitor(role="trainer", id=LOOP), self._say
+            run, monitor or Monitor(role="trainer", id=OWN_WORKER), self._say
         )
         self._recent = RecentMatches()
         self._retention = Retention(run.store, run.matches, self.config.storage)
@@ -270,7 +270,7 @@ class Trainer:
 
     def _prune(self) -> None:
         """Removes what is above the limits of `storage`."""
-        window = [(worker, sequence) for worker, sequence, *_ in self.cursor.window]
+        window = [(file.worker, file.sequence) for file in self.cursor.window]
         excess = self._retention.prune(
             cursor=self.cursor.next_files, window=window, update=self.update
         )

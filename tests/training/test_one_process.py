@@ -270,7 +270,7 @@ def test_evaluation_keeps_to_its_share_of_the_time(
         tiny_components(),
         {"evaluation": {"enabled": True, "share": 0.1, "first_seconds": 20.0}},
     )
-    run, components = make_run(tmp_path / "run", components, updates=200)
+    run, components = make_run(tmp_path / "run", components, updates=120)
     clock = Clock()
     monkeypatch.setattr("selfplay.training.trainer.Meter", lambda: Meter(clock=clock))
     trainer = Trainer(run, components, Listener())

@@ -70,7 +70,7 @@ def bench(
             read_settings(preset=preset, file=config, overrides=settings or ())
         )
     asked = None if batches is None else _numbers(batches)
-    startup.prepare(cpu_devices=devices, device_memory=startup.LOOP_MEMORY)
+    startup.prepare(cpu_devices=devices, device_memory=startup.ALONE_MEMORY)
     game = make_game(game_name, option)
     if asked is not None:
         _by_batch(game, loaded, asked, checkpoints, seconds, as_json)

@@ -44,7 +44,7 @@ def tune(
     if output is not None and output.exists():
         raise ConfigError(f"{output} exists already", hint="choose another --output")
     loaded = load_config(preset=preset, file=config, overrides=settings or ())
-    startup.prepare(device_memory=startup.LOOP_MEMORY)
+    startup.prepare(device_memory=startup.ALONE_MEMORY)
     game = make_game(game_name, option)
     found = find(game, loaded, seconds=seconds, say=lambda text: say(text, err=True))
     if output is not None:

@@ -108,7 +108,7 @@ def run_training(
         )
         startup.prepare(
             cpu_devices=options.devices,
-            device_memory=startup.LOOP_MEMORY if workers is None else startup.ROLE_MEMORY,
+            device_memory=startup.ALONE_MEMORY if workers is None else startup.SHARED_MEMORY,
         )
         if workers is not None:
             workers.join_group()

@@ -61,7 +61,7 @@ def worker(
         monitored=monitoring,
     ) as listeners:
         asked = joining.asked_settings()
-        startup.prepare(cpu_devices=joining.devices, device_memory=startup.ROLE_MEMORY)
+        startup.prepare(cpu_devices=joining.devices, device_memory=startup.SHARED_MEMORY)
 
         from selfplay.cli.targets import moved_game
         from selfplay.workers.work import work
