@@ -54,7 +54,7 @@ class Interruptible:
     """
 
     def __enter__(self) -> "Interruptible":
-        """Listens, unless Ctrl-C is ignored or somebody else's business."""
+        """Listens, unless Ctrl-C is ignored or handled elsewhere."""
         self._signalled = threading.Event()
         self._told = threading.Lock()
         self._listens = (
@@ -75,7 +75,7 @@ class Interruptible:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """Ends the process without further ado if work was left undone, else listens no more."""
+        """Ends the process at once if work was left undone; else stops listening."""
         undone = self._signalled.is_set() or _work_is_left()
         if undone and isinstance(error, SystemExit):
             for stream in (sys.stdout, sys.stderr):
@@ -88,7 +88,7 @@ class Interruptible:
             self._listener.join()
 
     def may_tell(self) -> bool:
-        """Returns whether to say that it was interrupted: true once, for whoever asks first."""
+        """Returns whether to say that it was interrupted: True for the first caller only."""
         return self._told.acquire(blocking=False)
 
     def _listen(self) -> None:
@@ -101,6 +101,6 @@ class Interruptible:
 
 
 def _work_is_left() -> bool:
-    """Returns whether a thread is still at work whose result nobody waits for any more."""
+    """Returns whether a thread is still at work that was left behind."""
     background = sys.modules.get("selfplay.runtime.background")
     return background is not None and bool(background.left_behind())

@@ -35,12 +35,12 @@ class StopSignals:
         does: str = "saves when it is done with this",
         grace_seconds: float | None = None,
     ) -> None:
-        """Listens to nothing yet.
+        """Listens to no signal yet.
 
         Args:
-            does: what happens before the end, to tell the user.
-            grace_seconds: after the first signal the process ends at the latest so much later;
-                None to wait for ever.
+            does: what the process does before it ends, for the message.
+            grace_seconds: the process ends at the latest so long after the first signal; None for
+                no limit.
         """
         self.stopped = False
         self._does = does
@@ -115,7 +115,7 @@ class StopSignals:
         self._receiver.close()
 
     def _cut(self) -> int:
-        """Does the last act of a process that has had its time; returns its exit code."""
+        """Calls the last act of a process whose time is over; returns the exit code."""
         try:
             self._last_act()
         except SelfplayError as error:

@@ -149,7 +149,7 @@ def opponent_agent(
 
 
 def unknown_game(*agents: str) -> SelfplayError:
-    """Returns the error for agents of which none is a run, so that nobody knows the game."""
+    """Returns the error for agents of which none is a run, so that the game is not known."""
     for text in agents:
         if text.partition(":")[0] not in ("random", "mcts", "solver", "gtp", "uci"):
             place, _ = split_checkpoint_name(split_simulations(text)[0])

@@ -50,8 +50,8 @@ def bench(
 ) -> None:
     """Measure self-play, network and updates.
 
-    The three take turns, and medians are shown. Weights are fresh, unless a run is named: what a
-    trained network searches is what a run's speed is made of. A trace goes into profile/GAME.
+    The three take turns, and medians are shown. Weights are fresh, unless a run is named:
+    a trained network searches other positions, at another speed. A trace goes into profile/GAME.
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game

@@ -1,4 +1,4 @@
-"""selfplay curve: the picture of a training run."""
+"""selfplay curve: draws the training curve of a run."""
 
 from pathlib import Path
 from typing import Annotated

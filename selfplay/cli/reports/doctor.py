@@ -1,4 +1,4 @@
-"""selfplay doctor: does this machine give all it has?"""
+"""selfplay doctor: what selfplay uses of this machine, and what holds it back."""
 
 from pathlib import Path
 from typing import Annotated, Any

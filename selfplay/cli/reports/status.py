@@ -106,7 +106,7 @@ def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """Returns how often a checkpoint errs where perfect play is known."""
+    """Returns the mistakes of a checkpoint in solved positions."""
     from selfplay.telemetry import mistake_rates, words
 
     if record is None:
@@ -116,7 +116,7 @@ def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns what the trainer says of itself."""
+    """Returns what the trainer's heartbeat says."""
     from selfplay.telemetry import words
 
     pairs = []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from selfplay.workers.joining import Listeners
 
 GRACE_SECONDS = 9.0
-"""After SIGTERM; whoever sends it often kills after ten."""
+"""A process ends within this time after SIGTERM: service managers usually kill after ten seconds."""
 
 JoinRun = Annotated[
     str,

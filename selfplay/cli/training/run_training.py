@@ -57,7 +57,7 @@ class TrainingOptions(OptionGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workers:
-    """How a trainer whose matches others play differs from one that plays itself.
+    """What a trainer needs whose matches workers play.
 
     Attributes:
         idle_exit: seconds without matches after which it ends; 0 for no limit.
@@ -79,16 +79,16 @@ def run_training(
     settings: Mapping[str, int | float | None] | None = None,
     profile: bool = False,
 ) -> None:
-    """Trains, and says how it went.
+    """Trains, and reports the result.
 
     Args:
         game_name: the game; None for that of the run.
         place: the run; None for one named after the game.
         options: what was typed.
-        monitored: how others can watch.
-        as_json: whether to print one document.
+        monitored: metrics, health and logs.
+        as_json: whether to print one JSON document.
         workers: how workers play for it; None if it plays itself.
-        settings: more settings that options name, None where one was not given.
+        settings: of further options, by name; None where an option was not given.
         profile: whether to write a trace of what takes the time.
     """
     from rich.console import Console
@@ -191,7 +191,7 @@ def run_training(
 
 
 def _wait_for_store(place: str, idle_exit: float, monitor: "Monitor") -> None:
-    """Waits for a server that is not there yet, as workers do; a directory needs no waiting."""
+    """Waits until the server of a remote store answers, as workers do."""
     from selfplay.runtime.lifetime import Lifetime
     from selfplay.store import is_remote
     from selfplay.workers.joining import Listeners, wait_for_store

@@ -99,7 +99,7 @@ def document(session: "Session", update: int | None, *, finished: bool) -> dict[
 
 
 def _devices(count: int, platform: str) -> str:
-    """Returns how many devices share the work, and what their number follows from."""
+    """Returns how many devices share the work, and why."""
     from selfplay.machine import device_cores
 
     text = f"{count} x {platform}"
