@@ -18,7 +18,7 @@ from selfplay.runtime.components import Components
 from selfplay.runtime.meter import Meter
 from selfplay.settings.sections import EvaluationConfig
 from selfplay.telemetry import Progress, read_scalars
-from selfplay.training.evaluation_schedule import EvaluationSchedule
+from selfplay.training.evaluations import EvaluationSchedule
 from selfplay.training.trainer import Trainer, train
 from tests.conftest import Compilations
 from tests.training.fixtures import MakeRun

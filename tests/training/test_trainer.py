@@ -220,7 +220,7 @@ def test_it_takes_in_no_more_than_it_can_learn(new_run: MakeRun, store: Store) -
 def test_a_starved_trainer_says_so(
     new_run: MakeRun, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selfplay.training.idle_timer._SAY_SECONDS", 0.1)
+    monkeypatch.setattr("selfplay.training.worker_matches._SAY_SECONDS", 0.1)
     run, components = new_run(updates=0)
     states: list[tuple[Any, Any]] = []
     monitor = Monitor(role="trainer", id="trainer")

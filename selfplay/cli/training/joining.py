@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from selfplay.workers.joining import Listeners
 
 GRACE_SECONDS = 9.0
-"""A process ends within this time after SIGTERM: service managers usually kill after ten seconds."""
+"""A process ends within this time after SIGTERM: ten seconds later it is usually killed."""
 
 JoinRun = Annotated[
     str,
