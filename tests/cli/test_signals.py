@@ -57,7 +57,7 @@ def test_the_second_ctrl_c_leaves_at_once(start: Start, tmp_path: Path) -> None:
     # Hundreds of updates come in a row, and the first evaluation right after them.
     process = start("train", "tic_tac_toe", *TINY, "--run", tmp_path / "r")
     wait_for(process, "compiling")
-    # The loop is made a moment later; it then compiles for seconds, which no handler interrupts.
+    # The trainer is made a moment later; it then compiles for seconds, which no handler interrupts.
     wait_for_file(tmp_path / "r" / "checkpoints" / "0")
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)

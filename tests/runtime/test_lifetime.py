@@ -64,7 +64,7 @@ def test_waiting_grows_to_ten_seconds_and_is_spread() -> None:
     assert len(set(lifetime.pauses)) == 40
 
 
-def test_waiting_ends_with_the_bounds() -> None:
+def test_waiting_ends_with_the_lifetime() -> None:
     lifetime = Sleepless(Clock(), max_seconds=60.0)
     assert lifetime.wait_for(lambda: None) is None
     assert lifetime.reason == "60 seconds have passed"

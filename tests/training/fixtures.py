@@ -1,4 +1,4 @@
-"""One set of compiled parts for all tests of the loop."""
+"""One set of compiled components for all tests of training."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from tests.training.runs import SPEC, make_run, tiny_components
 
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes processes of equal settings share their compiled parts, as far as tests go."""
+    """Makes processes of equal settings share their compiled components, where tests allow it."""
     for module in ("workers.worker_components", "workers.evaluator", "reports.rerun"):
         monkeypatch.setattr(f"selfplay.{module}.make_components", _shared_components)
 

@@ -21,7 +21,7 @@ def say(text: str) -> None:
 
 
 class Talker(Listener):
-    """Says when the first news of training comes."""
+    """Says when training first reports progress."""
 
     def update(self, progress: object) -> None:
         if not self.progress:

@@ -53,19 +53,19 @@ class Listener:
 
 @functools.cache
 def tiny_components(**rollout: int) -> Components:
-    """Returns the parts, compiled once for all tests."""
+    """Returns the components, compiled once for all tests."""
     config = Config.from_dict(SETTINGS).updated({"rollout": rollout})
     return make_components(SPEC.make(), config)
 
 
 def with_settings(components: Components, settings: dict[str, dict[str, Any]]) -> Components:
-    """Returns the same compiled parts under other settings of trainer, replay or evaluation."""
+    """Returns the same compiled components under other settings of trainer, replay or evaluation."""
     assert set(settings) <= {"trainer", "replay", "evaluation"}
     return dataclasses.replace(components, config=components.config.updated(settings))
 
 
 def make_run(path: Path, components: Components, **trainer: Any) -> tuple[RunDirectory, Components]:
-    """Makes or opens a run and returns it with `parts` under these settings of the trainer."""
+    """Makes or opens a run and returns it with `components` under these settings of the trainer."""
     components = with_settings(components, {"trainer": trainer})
     run = RunDirectory.open_or_create(path, SPEC, components.game, components.config.to_dict())
     return run, components

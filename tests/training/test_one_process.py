@@ -1,4 +1,4 @@
-"""The loop does what its settings say, and stops where they say."""
+"""A trainer that plays itself does what its settings say, and stops where they say."""
 
 import dataclasses
 import itertools

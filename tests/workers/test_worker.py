@@ -47,7 +47,7 @@ def run_path(template: Path, tmp_path: Path) -> Path:
 
 
 def play(path: Path, lifetime: Lifetime, **options: Any) -> Worker:
-    """Plays in this thread until the bounds are reached."""
+    """Plays in this thread until the lifetime ends."""
     worker = work(str(path), WorkerOptions(jitter_seconds=0.0, **options), lifetime)
     assert worker is not None
     return worker
