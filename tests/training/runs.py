@@ -59,7 +59,7 @@ def tiny_components(**rollout: int) -> Components:
 
 
 def with_settings(components: Components, settings: dict[str, dict[str, Any]]) -> Components:
-    """Returns the same compiled components under other settings of trainer, replay or evaluation."""
+    """Returns the same components under other settings of trainer, replay or evaluation."""
     assert set(settings) <= {"trainer", "replay", "evaluation"}
     return dataclasses.replace(components, config=components.config.updated(settings))
 
