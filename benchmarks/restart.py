@@ -39,8 +39,8 @@ def fill(path: Path, positions: int) -> dict[str, float]:
     replay = {"min_window": positions, "max_window": positions}
     session = open_session(path, spec, spec.make(), {**SETTINGS, "replay": replay})
     run, components = session.run, session.components
-    keys = run_keys(0)
-    learning = Learning(run, components, init_key=keys.init, update_key=keys.update)
+    learning = Learning(run, components)
+    keys = run_keys(components.config.trainer.seed)
     playing = Playing(
         components, components.provenance(run, "w"), start_key=keys.start, play_key=keys.play
     )
