@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from selfplay.cli.training.monitoring import monitoring
+from selfplay.cli.training.monitoring import MonitoringOptions, monitoring
 from selfplay.errors import RunError, StorageError
 from tests.cli.conftest import invoke  # noqa: F401
 
@@ -86,7 +86,7 @@ def test_a_run_that_never_comes(
 def test_json_logs_say_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     with (
         pytest.raises(typer.Exit) as ended,
-        monitoring("worker", "w1", "runs/a", log_format="json"),
+        monitoring("worker", "w1", "runs/a", MonitoringOptions(log_format="json")),
     ):
         raise RunError("it went wrong", hint="try again")
     assert ended.value.exit_code == 1
@@ -105,14 +105,20 @@ def test_json_logs_say_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_text_logs_leave_errors_to_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(StorageError), monitoring("worker", "w1", "runs/a") as monitor:
+    with (
+        pytest.raises(StorageError),
+        monitoring("worker", "w1", "runs/a", MonitoringOptions()) as monitor,
+    ):
         monitor.event("nobody", "listens")
         raise StorageError("the disk is full")
     assert capsys.readouterr().err == ""
 
 
 def test_the_port_is_closed_however_it_ends() -> None:
-    with pytest.raises(RunError), monitoring("worker", "w1", "runs/a", port=0) as monitor:
+    with (
+        pytest.raises(RunError),
+        monitoring("worker", "w1", "runs/a", MonitoringOptions(metrics_port=0)) as monitor,
+    ):
         assert monitor._server is not None
         port = monitor._server.port
         socket.create_connection(("127.0.0.1", port), timeout=60).close()
