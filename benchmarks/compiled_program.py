@@ -1,13 +1,25 @@
-"""What compiled self-play is made of: kernels, bytes, calls of the host. Found without a run."""
+"""Counts what compiled self-play is made of: kernels, copied bytes, calls of the host.
 
+    python benchmarks/compiled_program.py [GAME] [--blocks 1] [--channels 16] [--batch 16]
+
+Compiles a chunk of self-play for one device of this machine and plays nothing, so the counts are
+the same on a busy machine. `tests/benchmarks/test_compiled_program.py` holds them within bounds.
+Prints one JSON object: the attributes of `Program`.
+"""
+
+import argparse
 import dataclasses
+import json
 import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from selfplay.runtime.components import Components
+from selfplay.parallel import AXIS
+from selfplay.registry import make
+from selfplay.runtime.components import Components, make_components
+from selfplay.settings import Config
 
 _FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all",
          "partition-id", "replica-id")  # fmt: skip
@@ -52,7 +64,7 @@ def inspect_self_play(components: Components) -> Program:
     """Compiles a chunk of self-play for the devices at hand and returns what it is made of.
 
     Args:
-        parts: whose network XLA computes.
+        components: whose network XLA computes.
     """
     compiled = _self_play(components).lower().compile()
     cost = _cost(compiled)
@@ -67,7 +79,7 @@ def custom_calls(components: Components, platform: str) -> list[str]:
     """Returns what a chunk of self-play calls outside XLA on a platform that need not be here.
 
     Args:
-        parts: whose network XLA computes.
+        components: whose network XLA computes.
         platform: such as "cuda".
     """
     text = _self_play(components).lower(lowering_platforms=(platform,)).as_text()
@@ -200,3 +212,29 @@ def _bytes(type_text: str) -> int:
             size *= int(length) if length else 1
         total += size
     return total
+
+
+def main(game: str, blocks: int, channels: int, batch: int) -> None:
+    """Counts and prints."""
+    config = Config.from_dict(
+        {
+            "network": {"blocks": blocks, "channels": channels},
+            "search": {"num_simulations": 8, "inference": "xla"},
+            "rollout": {"matches_per_device": batch, "plies_per_chunk": 4},
+        }
+    )
+    mesh = jax.sharding.Mesh(jax.local_devices()[:1], (AXIS,))
+    program = inspect_self_play(make_components(make(game), config, mesh=mesh))
+    print(json.dumps({"game": game, **dataclasses.asdict(program)}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("game", nargs="?", default="connect_four")
+    parser.add_argument("--blocks", type=int, default=1)
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16)
+    arguments = parser.parse_args()
+    main(arguments.game, arguments.blocks, arguments.channels, arguments.batch)

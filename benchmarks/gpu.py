@@ -77,7 +77,7 @@ def inspect(components: Any, seconds: float) -> dict[str, Any]:
     """Returns what the compiled chunk is made of, beside the network alone; times nothing."""
     import dataclasses
 
-    from benchmarks.compiled_program import custom_calls, forward_cost, inspect_self_play
+    from compiled_program import custom_calls, forward_cost, inspect_self_play
 
     del seconds
     program, forward = inspect_self_play(components), forward_cost(components)
