@@ -110,7 +110,7 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
         prediction = components.network.apply(weights, observations)
         return prediction.policy_logits, prediction.value
 
-    pgx = inference.PgxWay(components.config.network, components.mesh, batch)
+    pgx = inference.PgxWay("connect_four", components.config.network, components.mesh, batch)
 
     def ours() -> int:
         return int(chunks.play(weights).actions.size) * SIMULATIONS
