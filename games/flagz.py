@@ -8,17 +8,25 @@ from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt32
 
 from selfplay.errors import ConfigError
 from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game.bitboards import (
+    WORD,
+    Cells,
+    both,
+    choose,
+    either,
+    from_number,
+    is_any,
+    pack,
+    shift,
+    single,
+    to_number,
+    without,
+)
 
 _SYMBOLS = ("x", "o")
 _LETTERS = "abcdefghij"
-_WORD = 32
 _HIGHEST = 5
 _ROCK = 7
-
-# A set of cells: one scalar per 32 cells, row by row from the top left, cell 0 in the lowest bit.
-# Odd rows lack their last cell: its bit is never set. Scalars and no board axis: every operation
-# is then one vector instruction over the batch, and nothing moves.
-_Cells = tuple[UInt32[Array, ""], ...]
 
 
 @pytree
@@ -100,9 +108,9 @@ class Flagz(Game[FlagzState]):
         return FlagzState(
             cells=jnp.stack(
                 [
-                    _pack(nobody),
-                    _pack(nobody),
-                    *(_pack((values >> bit & 1) != 0) for bit in range(3)),
+                    pack(nobody),
+                    pack(nobody),
+                    *(pack((values >> bit & 1) != 0) for bit in range(3)),
                 ]
             ),
             player=jnp.int8(0),
@@ -114,33 +122,30 @@ class Flagz(Game[FlagzState]):
         own, opponent, *bits = self._by_mover(state)
         is_number = action >= self.num_cells
         cell = action % self.num_cells
-        bit = jnp.uint32(1) << (cell % _WORD).astype(jnp.uint32)
-        placed = tuple(
-            jnp.where(cell // _WORD == word, bit, jnp.uint32(0)) for word in range(len(own))
-        )
+        placed = single(cell, len(own))
         near = _settled(self._neighbours(placed))
         value = jnp.where(is_number, self._next_value(near, own, bits), 0)
 
         # A cell of grass is caught by an own number at least as high. None was within reach
         # before, and no value occurs twice: so chains only lead down from the new number.
-        unowned = _without(self._all, _either(own, opponent))
+        unowned = without(self._all, either(own, opponent))
         reached = self._none
         caught = self._none
         for grass in range(self.grass, 0, -1):
             growing = tuple(jnp.where(value >= grass, n, jnp.uint32(0)) for n in near)
-            within_reach = _either(growing, reached)
-            new = _both(_both(_having(bits, grass), unowned), within_reach)
-            caught = _either(caught, new)
+            within_reach = either(growing, reached)
+            new = both(both(_having(bits, grass), unowned), within_reach)
+            caught = either(caught, new)
             if grass > 1:
-                reached = _settled(_either(reached, self._neighbours(new)))
-        own = _settled(_either(_either(own, placed), caught))
+                reached = _settled(either(reached, self._neighbours(new)))
+        own = _settled(either(either(own, placed), caught))
         bits = [
-            _settled(_either(plane, tuple(jnp.where(value >> number & 1, p, 0) for p in placed)))
+            _settled(either(plane, tuple(jnp.where(value >> number & 1, p, 0) for p in placed)))
             for number, plane in enumerate(bits)
         ]
 
         can_move = [
-            _any(_either(*self._placements(player, other, bits)))
+            is_any(either(*self._placements(player, other, bits)))
             for player, other in ((own, opponent), (opponent, own))
         ]
         margin = _score(own, bits) - _score(opponent, bits)
@@ -192,9 +197,9 @@ class Flagz(Game[FlagzState]):
         free = self._free(own, opponent, bits)
         sets = [own, opponent, *bits]
         for player in (own, opponent):
-            sources = [_both(player, _having(bits, value)) for value in range(_HIGHEST + 1)]
+            sources = [both(player, _having(bits, value)) for value in range(_HIGHEST + 1)]
             near = [self._neighbours(cells) for cells in sources]
-            sets += [_without(free, near[_HIGHEST]), *near[:_HIGHEST]]
+            sets += [without(free, near[_HIGHEST]), *near[:_HIGHEST]]
         mine, yours, one, two, four, *grown = self._grids(sets)
         value = one + 2 * two + 4 * four
         planes = []
@@ -294,76 +299,72 @@ class Flagz(Game[FlagzState]):
         )
 
     @property
-    def _none(self) -> _Cells:
+    def _none(self) -> Cells:
         return self._constant([])
 
     @property
-    def _all(self) -> _Cells:
+    def _all(self) -> Cells:
         return self._constant(self._real)
 
-    def _constant(self, cells: Sequence[int]) -> _Cells:
+    def _constant(self, cells: Sequence[int]) -> Cells:
         """Returns a set of cells that is known before the match."""
-        number = sum(1 << cell for cell in cells)
-        words = -(-self.num_cells // _WORD)
-        return tuple(jnp.uint32(number >> _WORD * word & (1 << _WORD) - 1) for word in range(words))
+        return from_number(sum(1 << cell for cell in cells), self.num_cells)
 
-    def _grids(self, sets: Sequence[_Cells]) -> Bool[Array, "sets rows columns"]:
+    def _grids(self, sets: Sequence[Cells]) -> Bool[Array, "sets rows columns"]:
         """Returns sets of cells as arrays."""
         words = jnp.array([_settled(cells) for cells in sets])[:, :, None]
-        bits = words >> jnp.arange(_WORD, dtype=jnp.uint32).reshape(1, 1, -1) & 1 != 0
+        bits = words >> jnp.arange(WORD, dtype=jnp.uint32).reshape(1, 1, -1) & 1 != 0
         return bits.reshape(len(sets), -1)[:, : self.num_cells].reshape(-1, self.rows, self.columns)
 
-    def _by_mover(self, state: FlagzState) -> list[_Cells]:
+    def _by_mover(self, state: FlagzState) -> list[Cells]:
         """Returns the cells of the player to move, the opponent's, and the bits of the values."""
         x, o, *bits = (tuple(plane) for plane in state.cells)
         first = state.player == 0
-        own = tuple(jnp.where(first, a, b) for a, b in zip(x, o, strict=True))
-        opponent = tuple(jnp.where(first, b, a) for a, b in zip(x, o, strict=True))
-        return [own, opponent, *bits]
+        return [choose(first, x, o), choose(first, o, x), *bits]
 
-    def _neighbours(self, cells: _Cells) -> _Cells:
+    def _neighbours(self, cells: Cells) -> Cells:
         """Returns the cells that touch one of `cells`."""
         last = self.columns - 1
         even = [cell for cell in range(self.num_cells) if cell // self.columns % 2 == 0]
         odd = [cell for cell in range(self.num_cells) if cell // self.columns % 2]
         inner = [cell for cell in range(self.num_cells) if cell % self.columns != last]
-        right_of = _shift(_both(cells, self._constant(inner)), 1)
+        right_of = shift(both(cells, self._constant(inner)), 1)
         outer = [cell for cell in range(self.num_cells) if cell % self.columns != 0]
-        left_of = _shift(_both(cells, self._constant(outer)), -1)
+        left_of = shift(both(cells, self._constant(outer)), -1)
         # An odd row lies half a cell to the right: from it the cells above and below have the
         # same column and the next one, from an even row the same and the one before.
-        columns = _either(
+        columns = either(
             cells,
-            _either(
-                _both(left_of, self._constant(even)),
-                _both(right_of, self._constant(odd)),
+            either(
+                both(left_of, self._constant(even)),
+                both(right_of, self._constant(odd)),
             ),
         )
-        above_and_below = _either(_shift(columns, self.columns), _shift(columns, -self.columns))
-        return _both(_either(_either(left_of, right_of), above_and_below), self._all)
+        above_and_below = either(shift(columns, self.columns), shift(columns, -self.columns))
+        return both(either(either(left_of, right_of), above_and_below), self._all)
 
-    def _next_value(self, near: _Cells, own: _Cells, bits: Sequence[_Cells]) -> Int32[Array, ""]:
+    def _next_value(self, near: Cells, own: Cells, bits: Sequence[Cells]) -> Int32[Array, ""]:
         """Returns the lowest value that grows into a cell with these neighbours."""
-        parents = [_both(_both(near, own), _having(bits, value)) for value in range(_HIGHEST)]
+        parents = [both(both(near, own), _having(bits, value)) for value in range(_HIGHEST)]
         grows = jnp.array(parents).any(axis=1)
         return jnp.where(grows, jnp.arange(1, _HIGHEST + 1), _HIGHEST + 1).min() % (_HIGHEST + 1)
 
-    def _free(self, own: _Cells, opponent: _Cells, bits: Sequence[_Cells]) -> _Cells:
+    def _free(self, own: Cells, opponent: Cells, bits: Sequence[Cells]) -> Cells:
         """Returns the cells that hold nothing."""
-        free = _without(self._all, _either(own, opponent))
+        free = without(self._all, either(own, opponent))
         for plane in bits:
-            free = _without(free, plane)
+            free = without(free, plane)
         return free
 
     def _placements(
-        self, own: _Cells, opponent: _Cells, bits: Sequence[_Cells]
-    ) -> tuple[_Cells, _Cells]:
+        self, own: Cells, opponent: Cells, bits: Sequence[Cells]
+    ) -> tuple[Cells, Cells]:
         """Returns where `own`'s player may place a flag, and where a number."""
         free = self._free(own, opponent, bits)
-        fives = _both(own, _having(bits, _HIGHEST))
-        unblocked = _without(free, self._neighbours(fives))
-        grown = _both(unblocked, self._neighbours(_without(own, fives)))
-        has_flag = _count(_both(own, _having(bits, 0))) < self.flags
+        fives = both(own, _having(bits, _HIGHEST))
+        unblocked = without(free, self._neighbours(fives))
+        grown = both(unblocked, self._neighbours(without(own, fives)))
+        has_flag = _count(both(own, _having(bits, 0))) < self.flags
         for_flags = free if self.flag_beside_five else unblocked
         return tuple(jnp.where(has_flag, word, jnp.uint32(0)) for word in for_flags), grown
 
@@ -374,10 +375,7 @@ class Flagz(Game[FlagzState]):
 
     def _pieces(self, state: FlagzState) -> list[str]:
         """Returns what stands on every cell, on the host: "rock", "grass 3", "x flag", "o 2"."""
-        x, o, *bits = (
-            sum(word << _WORD * index for index, word in enumerate(words))
-            for words in state.cells.tolist()
-        )
+        x, o, *bits = (to_number(words) for words in state.cells.tolist())
         pieces = ["void"] * self.num_cells
         for cell in self._real:
             value = sum((plane >> cell & 1) << number for number, plane in enumerate(bits))
@@ -404,7 +402,7 @@ class Flagz(Game[FlagzState]):
                     short = jnp.append(grid[:, -2::-1], grid[:, -1:], axis=1)
                     odd = jnp.arange(self.rows)[:, None] % 2 == 1
                     grid = jnp.where(odd, short, grid[:, ::-1])
-                planes.append(_pack((grid[::-1] if up_down else grid).reshape(-1)))
+                planes.append(pack((grid[::-1] if up_down else grid).reshape(-1)))
             return FlagzState(cells=jnp.stack(planes), player=state.player, over=state.over)
 
         images = []
@@ -425,35 +423,13 @@ class Flagz(Game[FlagzState]):
         )
 
 
-def _shift(cells: _Cells, by: int) -> _Cells:
-    """Returns the cells moved on by `by` places, or back if it is negative."""
-    # The bits that leave one word enter the next.
-    if by > 0:
-        carried = (jnp.uint32(0), *(word >> _WORD - by for word in cells[:-1]))
-        return tuple(word << by | carry for word, carry in zip(cells, carried, strict=True))
-    carried = (*(word << _WORD + by for word in cells[1:]), jnp.uint32(0))
-    return tuple(word >> -by | carry for word, carry in zip(cells, carried, strict=True))
-
-
-def _both(left: _Cells, right: _Cells) -> _Cells:
-    return tuple(a & b for a, b in zip(left, right, strict=True))
-
-
-def _either(left: _Cells, right: _Cells) -> _Cells:
-    return tuple(a | b for a, b in zip(left, right, strict=True))
-
-
-def _without(left: _Cells, right: _Cells) -> _Cells:
-    return tuple(a & ~b for a, b in zip(left, right, strict=True))
-
-
-def _having(bits: Sequence[_Cells], value: int) -> _Cells:
+def _having(bits: Sequence[Cells], value: int) -> Cells:
     """Returns the cells of this value, whoever owns them."""
     one, two, four = (
         plane if value >> number & 1 else tuple(~word for word in plane)
         for number, plane in enumerate(bits)
     )
-    return _both(_both(one, two), four)
+    return both(both(one, two), four)
 
 
 def _settled(cells: Sequence[UInt32[Array, "..."]]) -> tuple[UInt32[Array, "..."], ...]:
@@ -465,21 +441,11 @@ def _settled(cells: Sequence[UInt32[Array, "..."]]) -> tuple[UInt32[Array, "..."
     return tuple(jnp.stack([words, jnp.zeros_like(words)]).sum(axis=0, dtype=jnp.uint32))
 
 
-def _any(cells: _Cells) -> Bool[Array, ""]:
-    return jnp.stack(cells).any()
-
-
-def _count(cells: _Cells) -> Int32[Array, ""]:
+def _count(cells: Cells) -> Int32[Array, ""]:
     return jax.lax.population_count(jnp.stack(cells)).astype(jnp.int32).sum()
 
 
-def _score(cells: _Cells, bits: Sequence[_Cells]) -> Int32[Array, ""]:
+def _score(cells: Cells, bits: Sequence[Cells]) -> Int32[Array, ""]:
     """Returns the sum of the numbers on a player's cells."""
-    counts = jax.lax.population_count(jnp.array([_both(cells, plane) for plane in bits]))
+    counts = jax.lax.population_count(jnp.array([both(cells, plane) for plane in bits]))
     return (counts.astype(jnp.int32) << jnp.arange(3).reshape(-1, 1)).sum()
-
-
-def _pack(cells: Bool[Array, " cells"]) -> UInt32[Array, " words"]:
-    """Returns an array of cells as bits."""
-    bits = jnp.pad(cells, (0, -cells.size % _WORD)).reshape(-1, _WORD).astype(jnp.uint32)
-    return (bits << jnp.arange(_WORD, dtype=jnp.uint32)[None]).sum(axis=1, dtype=jnp.uint32)

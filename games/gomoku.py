@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, GridTurn, Symmetry, grid_symmetries, pytree
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("black", "white")
@@ -97,8 +97,16 @@ class Gomoku(Game[GomokuState]):
 
     def symmetries(self) -> Sequence[Symmetry[GomokuState]]:
         """Returns the seven rotations and reflections of the square."""
-        images = [self._symmetry(turns, flip) for flip in (False, True) for turns in range(4)]
-        return images[1:]
+
+        def map_state(state: GomokuState, turn: GridTurn) -> GomokuState:
+            columns = jnp.arange(self.size, dtype=jnp.uint32)[None]
+            boards = []
+            for player in range(2):
+                bits = turn(self._grid(state.stones[player])).astype(jnp.uint32) << columns
+                boards.append(bits.sum(axis=1, dtype=jnp.uint32).astype(state.stones.dtype))
+            return GomokuState(stones=jnp.stack(boards), player=state.player, winner=state.winner)
+
+        return grid_symmetries(self.size, self.size, map_state)
 
     def render(self, state: GomokuState) -> str:
         """Returns the board with its coordinates, and who is to move or has won."""
@@ -171,32 +179,6 @@ class Gomoku(Game[GomokuState]):
             for row in range(self.size)
             for column in range(self.size)
         ]
-
-    def _symmetry(self, turns: int, flip: bool) -> Symmetry[GomokuState]:
-        """Returns `turns` quarter turns, then a reflection in the main diagonal if `flip`."""
-
-        def map_state(state: GomokuState) -> GomokuState:
-            columns = jnp.arange(self.size, dtype=jnp.uint32)[None]
-            boards = []
-            for player in range(2):
-                grid = jnp.rot90(self._grid(state.stones[player]), turns)
-                bits = (grid.T if flip else grid).astype(jnp.uint32) << columns
-                boards.append(bits.sum(axis=1, dtype=jnp.uint32).astype(state.stones.dtype))
-            return GomokuState(stones=jnp.stack(boards), player=state.player, winner=state.winner)
-
-        # The same moves on a grid of cell numbers: `origins[new] = old`.
-        size = self.size
-        numbers = [[size * row + column for column in range(size)] for row in range(size)]
-        for _ in range(turns):
-            numbers = [list(line) for line in zip(*numbers, strict=True)][::-1]
-        if flip:
-            numbers = [list(line) for line in zip(*numbers, strict=True)]
-        origins = [cell for line in numbers for cell in line]
-        return Symmetry(
-            name=f"rotate {90 * turns}" + (", reflect" if flip else ""),
-            map_state=map_state,
-            permutation=sorted(range(len(origins)), key=origins.__getitem__),
-        )
 
 
 def _by_mover(state: GomokuState) -> tuple[UInt32[Array, " size"], UInt32[Array, " size"]]:

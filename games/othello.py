@@ -7,15 +7,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, GridTurn, Symmetry, grid_symmetries, pytree
+from selfplay.game.bitboards import (
+    WORD,
+    Cells,
+    both,
+    choose,
+    either,
+    from_number,
+    is_any,
+    pack,
+    shift,
+    single,
+    to_number,
+    without,
+)
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("black", "white")
-_WORD = 32
-
-# A set of cells: one scalar per 32 cells, cell 0 in the lowest bit of the first. Scalars and no
-# board axis: every operation is then one vector instruction over the batch, and nothing moves.
-_Cells = tuple[UInt32[Array, ""], ...]
 
 
 @pytree
@@ -64,15 +73,12 @@ class Othello(Game[OthelloState]):
     def step(self, state: OthelloState, action: Int32[Array, ""]) -> OthelloState:
         """Returns the position after a disc on cell `action`, or after the pass."""
         own, opponent = _by_mover(state)
-        bit = jnp.uint32(1) << (action % _WORD).astype(jnp.uint32)
         is_pass = action == self.num_actions - 1
-        placed = tuple(
-            jnp.where((action // _WORD == word) & ~is_pass, bit, jnp.uint32(0))
-            for word in range(len(own))
-        )
+        disc = single(action, len(own))
+        placed = choose(is_pass, self._constant(0), disc)
         turned = self._turned(placed, own, opponent)
-        own = tuple(o | p | t for o, p, t in zip(own, placed, turned, strict=True))
-        opponent = tuple(o & ~t for o, t in zip(opponent, turned, strict=True))
+        own = either(either(own, placed), turned)
+        opponent = without(opponent, turned)
         first = state.player == 0
         own_words, opponent_words = jnp.stack(own), jnp.stack(opponent)
         return OthelloState(
@@ -83,7 +89,8 @@ class Othello(Game[OthelloState]):
                 ]
             ),
             player=1 - state.player,
-            over=~_any(self._placements(opponent, own)) & ~_any(self._placements(own, opponent)),
+            over=~is_any(self._placements(opponent, own))
+            & ~is_any(self._placements(own, opponent)),
         )
 
     def current_player(self, state: OthelloState) -> Int32[Array, ""]:
@@ -93,7 +100,7 @@ class Othello(Game[OthelloState]):
     def legal_action_mask(self, state: OthelloState) -> Bool[Array, " A"]:
         """Returns the cells that enclose something; the last action is the forced pass."""
         placements = self._placements(*_by_mover(state))
-        must_pass = ~_any(placements) & ~state.over
+        must_pass = ~is_any(placements) & ~state.over
         return jnp.concatenate([self._grid(placements).reshape(-1), must_pass[None]])
 
     def is_terminal(self, state: OthelloState) -> Bool[Array, ""]:
@@ -112,8 +119,12 @@ class Othello(Game[OthelloState]):
 
     def symmetries(self) -> Sequence[Symmetry[OthelloState]]:
         """Returns the seven rotations and reflections of the square."""
-        images = [self._symmetry(turns, flip) for flip in (False, True) for turns in range(4)]
-        return images[1:]
+
+        def map_state(state: OthelloState, turn: GridTurn) -> OthelloState:
+            boards = [pack(turn(self._grid(tuple(state.discs[player])))) for player in range(2)]
+            return OthelloState(discs=jnp.stack(boards), player=state.player, over=state.over)
+
+        return grid_symmetries(self.size, self.size, map_state, other_actions=1)
 
     def auxiliary_targets(self, state: OthelloState, final_state: OthelloState) -> dict[str, Array]:
         """Returns who owns each cell at the end, and by how many discs.
@@ -167,131 +178,68 @@ class Othello(Game[OthelloState]):
             clicks=clicks,
         )
 
-    def _constant(self, cells: int) -> _Cells:
+    def _constant(self, cells: int) -> Cells:
         """Returns the set whose bits are those of a Python integer."""
-        words = -(-self.size * self.size // _WORD)
-        return tuple(jnp.uint32(cells >> _WORD * word & (1 << _WORD) - 1) for word in range(words))
+        return from_number(cells, self.size * self.size)
 
-    def _grid(self, cells: _Cells) -> Bool[Array, "size size"]:
+    def _grid(self, cells: Cells) -> Bool[Array, "size size"]:
         """Returns a set of cells as an array."""
-        bits = jnp.stack(cells)[:, None] >> jnp.arange(_WORD, dtype=jnp.uint32)[None] & 1
+        bits = jnp.stack(cells)[:, None] >> jnp.arange(WORD, dtype=jnp.uint32)[None] & 1
         return (bits.reshape(-1)[: self.size * self.size] != 0).reshape(self.size, self.size)
 
-    def _directions(self, discs: _Cells) -> list[tuple[int, _Cells]]:
+    def _directions(self, discs: Cells) -> list[tuple[int, Cells]]:
         """Returns the eight directions as distances, each with the `discs` a line can pass."""
         # A line that leaves a row sideways would come back in on the far side of the next one;
         # it cannot pass a disc on an edge column, so leaving those out stops it there.
         row = (1 << self.size) - 2 - (1 << self.size - 1)
         inner = self._constant(sum(row << self.size * index for index in range(self.size)))
-        passable = tuple(disc & column for disc, column in zip(discs, inner, strict=True))
+        passable = both(discs, inner)
         size = self.size
         sideways = [(by, passable) for by in (1, -1, size - 1, 1 - size, size + 1, -size - 1)]
         return [(size, discs), (-size, discs), *sideways]
 
-    def _run(self, start: _Cells, discs: _Cells, by: int) -> _Cells:
+    def _run(self, start: Cells, discs: Cells, by: int) -> Cells:
         """Returns the unbroken lines of `discs` that begin next to `start`, one direction."""
-        run = _both(_shift(start, by), discs)
+        run = both(shift(start, by), discs)
         for _ in range(self.size - 3):
-            run = _either(run, _both(_shift(run, by), discs))
+            run = either(run, both(shift(run, by), discs))
         return run
 
-    def _placements(self, own: _Cells, opponent: _Cells) -> _Cells:
+    def _placements(self, own: Cells, opponent: Cells) -> Cells:
         """Returns the empty cells where a disc encloses some of the opponent's."""
         board = self._constant((1 << self.size * self.size) - 1)
         found = self._constant(0)
         for by, discs in self._directions(opponent):
-            found = _either(found, _shift(self._run(own, discs, by), by))
-        return tuple(
-            f & ~(o | p) & b for f, o, p, b in zip(found, own, opponent, board, strict=True)
-        )
+            found = either(found, shift(self._run(own, discs, by), by))
+        empty = without(board, either(own, opponent))
+        return both(found, empty)
 
-    def _turned(self, placed: _Cells, own: _Cells, opponent: _Cells) -> _Cells:
+    def _turned(self, placed: Cells, own: Cells, opponent: Cells) -> Cells:
         """Returns the opponent's discs between a new disc and the others of its colour."""
         turned = self._constant(0)
         for by, discs in self._directions(opponent):
             run = self._run(placed, discs, by)
-            enclosed = _any(_both(_shift(run, by), own))
-            turned = tuple(
-                t | jnp.where(enclosed, r, jnp.uint32(0)) for t, r in zip(turned, run, strict=True)
-            )
+            enclosed = is_any(both(shift(run, by), own))
+            caught = choose(enclosed, run, self._constant(0))
+            turned = either(turned, caught)
         return turned
 
     def _pieces(self, state: OthelloState, names: Sequence[str], empty: str) -> list[str]:
         """Returns what stands on every cell, on the host."""
-        black, white = (
-            sum(word << _WORD * index for index, word in enumerate(words))
-            for words in state.discs.tolist()
-        )
+        black, white = (to_number(words) for words in state.discs.tolist())
         return [
             names[0] if black >> cell & 1 else names[1] if white >> cell & 1 else empty
             for cell in range(self.size * self.size)
         ]
 
-    def _symmetry(self, turns: int, flip: bool) -> Symmetry[OthelloState]:
-        """Returns `turns` quarter turns, then a reflection in the main diagonal if `flip`."""
 
-        def map_state(state: OthelloState) -> OthelloState:
-            boards = []
-            for player in range(2):
-                grid = jnp.rot90(self._grid(tuple(state.discs[player])), turns)
-                boards.append(_pack(grid.T if flip else grid))
-            return OthelloState(discs=jnp.stack(boards), player=state.player, over=state.over)
-
-        # The same moves on a grid of cell numbers: `origins[new] = old`.
-        size = self.size
-        numbers = [[size * row + column for column in range(size)] for row in range(size)]
-        for _ in range(turns):
-            numbers = [list(line) for line in zip(*numbers, strict=True)][::-1]
-        if flip:
-            numbers = [list(line) for line in zip(*numbers, strict=True)]
-        origins = [cell for line in numbers for cell in line]
-        images = sorted(range(len(origins)), key=origins.__getitem__)
-        return Symmetry(
-            name=f"rotate {90 * turns}" + (", reflect" if flip else ""),
-            map_state=map_state,
-            permutation=(*images, self.num_actions - 1),
-        )
-
-
-def _by_mover(state: OthelloState) -> tuple[_Cells, _Cells]:
+def _by_mover(state: OthelloState) -> tuple[Cells, Cells]:
     """Returns the discs of the player to move, then the opponent's."""
     first = state.player == 0
     black, white = tuple(state.discs[0]), tuple(state.discs[1])
-    own = tuple(jnp.where(first, b, w) for b, w in zip(black, white, strict=True))
-    opponent = tuple(jnp.where(first, w, b) for b, w in zip(black, white, strict=True))
-    return own, opponent
-
-
-def _shift(cells: _Cells, by: int) -> _Cells:
-    """Returns the cells moved on by `by` places, or back if it is negative."""
-    # The bits that leave one word enter the next.
-    if by > 0:
-        carried = (jnp.uint32(0), *(word >> _WORD - by for word in cells[:-1]))
-        return tuple(word << by | carry for word, carry in zip(cells, carried, strict=True))
-    carried = (*(word << _WORD + by for word in cells[1:]), jnp.uint32(0))
-    return tuple(word >> -by | carry for word, carry in zip(cells, carried, strict=True))
-
-
-def _both(left: _Cells, right: _Cells) -> _Cells:
-    return tuple(a & b for a, b in zip(left, right, strict=True))
-
-
-def _either(left: _Cells, right: _Cells) -> _Cells:
-    return tuple(a | b for a, b in zip(left, right, strict=True))
-
-
-def _any(cells: _Cells) -> Bool[Array, ""]:
-    # Not a chain of `|`: a reduction ends XLA's fusion, which otherwise computes `cells` once for
-    # every use of the answer (measured on a CPU: half the time per ply).
-    return jnp.stack(cells).any()
+    own = choose(first, black, white)
+    return own, choose(first, white, black)
 
 
 def _count(words: UInt32[Array, " words"]) -> Int32[Array, ""]:
     return jax.lax.population_count(words).astype(jnp.int32).sum()
-
-
-def _pack(grid: Bool[Array, "size size"]) -> UInt32[Array, " words"]:
-    """Returns an array of cells as bits."""
-    cells = grid.reshape(-1)
-    bits = jnp.pad(cells, (0, -cells.size % _WORD)).reshape(-1, _WORD).astype(jnp.uint32)
-    return (bits << jnp.arange(_WORD, dtype=jnp.uint32)[None]).sum(axis=1, dtype=jnp.uint32)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key
 
-from selfplay.game import BoardView, Game, Solution, Symmetry, pytree
+from selfplay.game import BoardView, Game, GridTurn, Solution, Symmetry, grid_symmetries, pytree
 
 _PIECES = ("x", "o")
 _LINES = tuple(
@@ -89,8 +89,11 @@ class TicTacToe(Game[TicTacToeState]):
 
     def symmetries(self) -> Sequence[Symmetry[TicTacToeState]]:
         """Returns the seven rotations and reflections of the square."""
-        images = [_symmetry(turns, flip) for flip in (False, True) for turns in range(4)]
-        return images[1:]
+
+        def map_state(state: TicTacToeState, turn: GridTurn) -> TicTacToeState:
+            return TicTacToeState(cells=turn(state.cells), player=state.player, winner=state.winner)
+
+        return grid_symmetries(3, 3, map_state)
 
     def render(self, state: TicTacToeState) -> str:
         """Returns the board with its coordinates, and who is to move or has won."""
@@ -131,29 +134,6 @@ class TicTacToe(Game[TicTacToeState]):
         opponent = sum(1 << index for index, cell in enumerate(cells) if cell == 1 - player)
         value, actions = _minimax(own, opponent)
         return Solution(value=float(value), actions=actions)
-
-
-def _symmetry(turns: int, flip: bool) -> Symmetry[TicTacToeState]:
-    """Returns `turns` quarter turns, then a reflection in the main diagonal if `flip`."""
-
-    def map_state(state: TicTacToeState) -> TicTacToeState:
-        cells = jnp.rot90(state.cells, turns)
-        return TicTacToeState(
-            cells=cells.T if flip else cells, player=state.player, winner=state.winner
-        )
-
-    # The same moves on a grid of cell numbers: `origins[new] = old`.
-    grid = [[3 * row + column for column in range(3)] for row in range(3)]
-    for _ in range(turns):
-        grid = [list(line) for line in zip(*grid, strict=True)][::-1]
-    if flip:
-        grid = [list(line) for line in zip(*grid, strict=True)]
-    origins = [cell for line in grid for cell in line]
-    return Symmetry(
-        name=f"rotate {90 * turns}" + (", reflect" if flip else ""),
-        map_state=map_state,
-        permutation=tuple(sorted(range(9), key=origins.__getitem__)),
-    )
 
 
 @functools.cache

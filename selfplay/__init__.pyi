@@ -20,6 +20,9 @@ from .game import (
     Game as Game,
 )
 from .game import (
+    GridTurn as GridTurn,
+)
+from .game import (
     Position as Position,
 )
 from .game import (
@@ -27,6 +30,9 @@ from .game import (
 )
 from .game import (
     Symmetry as Symmetry,
+)
+from .game import (
+    grid_symmetries as grid_symmetries,
 )
 from .game import (
     pytree as pytree,

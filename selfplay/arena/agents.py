@@ -10,12 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
-from selfplay.arena.batches import fixed_batches, stack
+from selfplay.arena.batches import fixed_batches, row_on_device, stack
 from selfplay.arena.searcher import Searcher
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
-from selfplay.game import Game, Position
-from selfplay.mcts import Evaluator, random_legal_action, random_playout_evaluator
+from selfplay.game import Game, Position, random_legal_action
+from selfplay.mcts import Evaluator, random_playout_evaluator
 from selfplay.parallel import REPLICATED, sharding
 from selfplay.settings.sections import SearchConfig
 
@@ -217,10 +217,7 @@ class SolverAgent:
         random = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
         analyses = []
         for row in range(int(np.shape(positions.ply)[0])):
-            # JAX arrays, as everywhere else: `solve` may call the rules.
-            position = jax.device_put(
-                jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], positions)
-            )
+            position = row_on_device(positions, row)
             solution = self._game.solve(position.state)
             if solution is None:
                 raise ConfigError(

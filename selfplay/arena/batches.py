@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, PyTree
 
 from selfplay.game import Position
 
@@ -29,6 +29,15 @@ class Batch(NamedTuple):
 def take(positions: Position[Any], rows: Int[np.ndarray, " n"]) -> Position[Any]:
     """Returns the chosen rows of batched positions as NumPy arrays."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], positions)
+
+
+def row_on_device(tree: PyTree, row: int) -> PyTree:
+    """Returns one row of batched positions or states as JAX arrays.
+
+    The methods of a game that run on the host, such as `render` and `solve`, may call its rules,
+    which may be written for JAX arrays alone.
+    """
+    return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[row], tree))
 
 
 def stack(positions: Sequence[Position[Any]]) -> Position[Any]:

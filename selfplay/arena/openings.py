@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Key
 
@@ -22,13 +21,11 @@ from selfplay.game import (
     ChanceGame,
     Game,
     Position,
-    advance,
-    draw_outcome,
     is_over,
     pytree,
+    random_ply,
     start,
 )
-from selfplay.mcts import random_legal_action
 from selfplay.store import atomic_write
 
 _CANDIDATES = 256
@@ -232,13 +229,8 @@ def _play_random_plies(game: Game[Any], plies: int, keys: Key[Array, " N"]) -> _
         def ply(
             position: Position[Any], key: Key[Array, ""]
         ) -> tuple[Position[Any], tuple[Int32[Array, ""], Int32[Array, ""]]]:
-            if not isinstance(game, ChanceGame):
-                action = random_legal_action(game, position.state, key=key)
-                return advance(game, position, action).position, (action, jnp.int32(-1))
-            action_key, chance_key = jax.random.split(key)
-            action = random_legal_action(game, position.state, key=action_key)
-            outcome = draw_outcome(game, position, action, key=chance_key)
-            return advance(game, position, action, outcome).position, (action, outcome)
+            played = random_ply(game, position, key=key)
+            return played.position, (played.action, played.outcome)
 
         position, (actions, outcomes) = jax.lax.scan(
             ply, start(game, start_key), jax.random.split(moves_key, plies)

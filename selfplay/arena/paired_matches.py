@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
 from selfplay.arena.agents import RESIGN, Agent, Follower, Line
-from selfplay.arena.batches import take
+from selfplay.arena.batches import row_on_device, take
 from selfplay.arena.openings import (
     Opening,
     OpeningSet,
@@ -186,7 +186,10 @@ class _Board:
         # For agents that must be told the moves; without one none is put into words.
         self._lines: list[Line] = []
         if follow:
-            self._lines = [Line(first=self._row(row), moves=()) for row in range(len(openings))]
+            self._lines = [
+                Line(first=row_on_device(self._positions, row), moves=())
+                for row in range(len(openings))
+            ]
         self._follow_openings()
 
     def blame(self, row: int) -> None:
@@ -241,15 +244,9 @@ class _Board:
         self._actions[self.resigned] = self._legal[self.resigned].argmax(axis=1)
         self._follow_openings()
 
-    def _row(self, row: int) -> Position[Any]:
-        # JAX arrays, as everywhere else: a game's texts may call its rules.
-        one = jax.tree.map(lambda leaf: np.asarray(leaf)[row], self._positions)
-        position: Position[Any] = jax.device_put(one)
-        return position
-
     def _put_into_words(self, rows: Sequence[int]) -> None:
         for row in rows:
-            line, state = self._lines[row], self._row(row).state
+            line, state = self._lines[row], row_on_device(self._positions, row).state
             text = self._game.action_to_string(state, int(self._actions[row]))
             moves = (*line.moves, (int(self.movers[row]), text))
             forced = line.forced

@@ -22,12 +22,10 @@ from selfplay.game import (
     Game,
     Position,
     Solution,
-    advance,
-    draw_outcome,
     pytree,
+    random_ply,
     start,
 )
-from selfplay.mcts import random_legal_action
 
 _MATCHES = 256
 
@@ -257,14 +255,12 @@ def _begin(game: Game[Any], keys: Key[Array, " N"]) -> _Now:
 def _move(game: Game[Any], positions: Position[Any], keys: Key[Array, " N"]) -> _Now:
     def move(position: Position[Any], key: Key[Array, ""]) -> _Now:
         action_key, chance_key = jax.random.split(key)
-        action = random_legal_action(game, position.state, key=action_key)
-        outcome = draw_outcome(game, position, action, key=chance_key)
-        after = advance(game, position, action, outcome).position
+        played = random_ply(game, position, key=action_key, chance_key=chance_key)
         return _Now(
-            view=view(game, after),
-            seen=game.observe(after.state),
-            actions=action,
-            outcomes=outcome,
+            view=view(game, played.position),
+            seen=game.observe(played.position.state),
+            actions=played.action,
+            outcomes=played.outcome,
         )
 
     return jax.vmap(move)(positions, keys)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.game import Game, Position, advance, draw_outcome, is_over, start
+from selfplay.game import Game, Position, is_over, random_ply, start
 
 MOST_MATCHES = 4096
 _FEWEST_MATCHES = 128
@@ -96,17 +96,14 @@ def play(game: Game[Any], *, seed: int = 0) -> Seen:
 
     def one(position: Position[Any], key: Any) -> Any:
         action_key, outcome_key = jax.random.split(key)
-        legal = game.legal_action_mask(position.state)
-        action = jnp.argmax(jnp.where(legal, jax.random.uniform(action_key, legal.shape), -1.0))
-        action = action.astype(jnp.int32)
         seen = (
             game.observe(position.state).astype(jnp.float32).reshape(-1),
             game.current_player(position.state),
             is_over(game, position),
             game.returns(position.state)[0],
         )
-        outcome = draw_outcome(game, position, action, key=outcome_key)
-        return advance(game, position, action, jnp.maximum(outcome, 0)).position, seen
+        after = random_ply(game, position, key=action_key, chance_key=outcome_key).position
+        return after, seen
 
     step = jax.jit(lambda positions, key: jax.vmap(one)(positions, jax.random.split(key, count)))
     start_key, play_key = jax.random.split(jax.random.key(seed))

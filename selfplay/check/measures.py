@@ -13,8 +13,7 @@ from selfplay.check.faults import Fault
 from selfplay.check.lines import RandomMatches
 from selfplay.check.static import constant_bytes
 from selfplay.contract import fingerprint
-from selfplay.game import ChanceGame, Game, advance, draw_outcome, is_over, start
-from selfplay.mcts import random_legal_action
+from selfplay.game import ChanceGame, Game, is_over, random_ply, start
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CPU_MATCHES
 
@@ -181,9 +180,7 @@ def _plies_per_second(game: Game[Any]) -> float:
 
     def play(position: Any, key: Any) -> tuple[Any, None]:
         action_key, chance_key = jax.random.split(key)
-        action = random_legal_action(game, position.state, key=action_key)
-        outcome = draw_outcome(game, position, action, key=chance_key)
-        after = advance(game, position, action, outcome).position
+        after = random_ply(game, position, key=action_key, chance_key=chance_key).position
         # Ended matches begin anew, so that all rows go on working.
         over = is_over(game, after)
         fresh = start(game, jax.random.key(0))

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.check.lines import Line
-from selfplay.game import Game, Position, advance, draw_outcome, start
+from selfplay.game import Game, Position, random_ply, start
 
 _ROWS = 512
 _MOST_PLIES = 64
@@ -168,12 +168,8 @@ def _compiled(game: Game[Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     def play(position: Position[Any], key: Any) -> Any:
         action_key, outcome_key = jax.random.split(key)
-        legal = game.legal_action_mask(position.state)
-        draws = jax.random.uniform(action_key, legal.shape)
-        action = jnp.argmax(jnp.where(legal, draws, -1.0)).astype(jnp.int32)
-        outcome = draw_outcome(game, position, action, key=outcome_key)
-        after = advance(game, position, action, jnp.maximum(outcome, 0)).position
-        return after, action, outcome, look(after)
+        played = random_ply(game, position, key=action_key, chance_key=outcome_key)
+        return played.position, played.action, played.outcome, look(played.position)
 
     every = jax.jit(lambda positions, key: jax.vmap(play)(positions, jax.random.split(key, _ROWS)))
     return jax.jit(jax.vmap(begin)), every

@@ -4,6 +4,7 @@ A game is a set of pure JAX functions of one small state. There is no batch axis
 no canonical form, no value sign and no auto-reset in it: the framework does all of that.
 """
 
+from selfplay.game import bitboards
 from selfplay.game.chance import (
     ChanceGame,
     draw_outcome,
@@ -11,8 +12,10 @@ from selfplay.game.chance import (
     outcome_probabilities,
     pick_outcome,
 )
+from selfplay.game.grids import GridTurn, grid_symmetries
 from selfplay.game.position import Position, is_over, is_truncated, start
 from selfplay.game.pytrees import pytree
+from selfplay.game.random_play import RandomPly, random_legal_action, random_ply
 from selfplay.game.rules import (
     BoardView,
     EngineSetup,
@@ -30,12 +33,16 @@ __all__ = [
     "ChanceGame",
     "EngineSetup",
     "Game",
+    "GridTurn",
     "Position",
+    "RandomPly",
     "Solution",
     "Symmetry",
     "Transition",
     "advance",
+    "bitboards",
     "draw_outcome",
+    "grid_symmetries",
     "is_over",
     "is_possible_outcome",
     "is_truncated",
@@ -44,6 +51,8 @@ __all__ = [
     "outcome_probabilities",
     "pick_outcome",
     "pytree",
+    "random_legal_action",
+    "random_ply",
     "setup_from_attributes",
     "start",
 ]

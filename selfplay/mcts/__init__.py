@@ -3,7 +3,6 @@
 from selfplay.mcts.evaluation import Evaluation as Evaluation
 from selfplay.mcts.evaluation import Evaluator as Evaluator
 from selfplay.mcts.evaluation import network_evaluator as network_evaluator
-from selfplay.mcts.evaluation import random_legal_action as random_legal_action
 from selfplay.mcts.evaluation import random_playout_evaluator as random_playout_evaluator
 from selfplay.mcts.evaluation import uniform_evaluator as uniform_evaluator
 from selfplay.mcts.search import SearchResult as SearchResult

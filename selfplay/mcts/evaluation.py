@@ -11,13 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32, Key, PyTree
 
 from selfplay.game import (
-    ChanceGame,
     Game,
     Position,
-    advance,
-    draw_outcome,
     is_over,
     pytree,
+    random_ply,
 )
 
 
@@ -94,13 +92,7 @@ def random_playout_evaluator(game: Game[Any]) -> Evaluator:
         ) -> tuple[Position[Any], Key[Array, ""]]:
             position, key = carry
             key, move_key = jax.random.split(key)
-            if not isinstance(game, ChanceGame):
-                action = random_legal_action(game, position.state, key=move_key)
-                return advance(game, position, action).position, key
-            move_key, chance_key = jax.random.split(move_key)
-            action = random_legal_action(game, position.state, key=move_key)
-            outcome = draw_outcome(game, position, action, key=chance_key)
-            return advance(game, position, action, outcome).position, key
+            return random_ply(game, position, key=move_key).position, key
 
         begin: tuple[Position[Any], Key[Array, ""]] = (
             Position(state=state, ply=jnp.int32(0)),
@@ -117,10 +109,3 @@ def random_playout_evaluator(game: Game[Any]) -> Evaluator:
         )
 
     return evaluate
-
-
-def random_legal_action(game: Game[Any], state: PyTree, *, key: Key[Array, ""]) -> Array:
-    """Returns a uniformly random legal action of one state; `key` is consumed."""
-    legal = game.legal_action_mask(state)
-    noise = jax.random.uniform(key, legal.shape)
-    return jnp.argmax(jnp.where(legal, noise, -1.0)).astype(jnp.int32)

@@ -4,9 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
-from jaxtyping import PyTree
-
+from selfplay.arena.batches import row_on_device
 from selfplay.errors import CheckpointError, ConfigError, RecordError
 from selfplay.records import MatchRecord, decode_matches, written_by
 from selfplay.registry import GameSpec
@@ -128,7 +126,7 @@ def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -
     match = _find(run, match_id)
     rules = run.make_game(game)
     positions = Rebuilder(rules)([match])
-    states = [_one(positions.states, ply) for ply in range(match.plies)]
+    states = [row_on_device(positions.states, ply) for ply in range(match.plies)]
     moves = []
     for ply, state in enumerate(states):
         action = int(match.actions[ply])
@@ -152,13 +150,8 @@ def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -
         **_summary(match),
         "settings": _settings(run, match.settings_hash),
         "moves": moves,
-        "board": rules.render(_one(positions.final_states, 0)),
+        "board": rules.render(row_on_device(positions.final_states, 0)),
     }
-
-
-def _one(states: PyTree, index: int) -> PyTree:
-    # On a device again: the game's own methods may be written for JAX arrays alone.
-    return jax.device_put(jax.tree.map(lambda leaf: leaf[index], states))
 
 
 def _summary(match: MatchRecord) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from selfplay.game import (
     draw_outcome,
     is_truncated,
     pytree,
+    random_legal_action,
     start,
 )
-from selfplay.mcts import Evaluator, random_legal_action, search
+from selfplay.mcts import Evaluator, search
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig

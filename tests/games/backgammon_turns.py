@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.game import Position, advance, draw_outcome, start
-from selfplay.mcts import random_legal_action
+from selfplay.game import Position, advance, draw_outcome, random_legal_action, start
 
 CHUNK = 512
 Board = tuple[int, ...]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
 from selfplay.arena.agents import RESIGN, Line
+from selfplay.arena.batches import row_on_device
 from selfplay.arena.engines.process import EngineProcess, Question
 from selfplay.arena.engines.setups import Setups
 from selfplay.arena.engines.spec import Engine, EngineSpec
@@ -120,7 +121,7 @@ class EngineAgent:
                     f"{self._game.name} writes a move as {text!r}, which no engine can read",
                     hint="action_to_string must return one word",
                 )
-        player = int(self._game.current_player(_row(positions, row).state))
+        player = int(self._game.current_player(row_on_device(positions, row).state))
         return Question(
             setup=self._setups.of(line.first),
             moves=line.moves,
@@ -130,7 +131,7 @@ class EngineAgent:
 
     def _forced_pass(self, positions: Position[Any], row: int) -> int:
         """Returns the pass if it is the only legal move and GTP is spoken, else `_ASK`."""
-        state = _row(positions, row).state
+        state = row_on_device(positions, row).state
         legal = np.flatnonzero(np.asarray(_legal_mask(self._game, state))).tolist()
         if self._spec.protocol != "gtp" or len(legal) != 1:
             return _ASK
@@ -191,7 +192,7 @@ class EngineAgent:
         """Returns the action that the engine means."""
         if text.casefold() == "resign":
             return RESIGN
-        state = _row(positions, row).state
+        state = row_on_device(positions, row).state
         legal = np.flatnonzero(np.asarray(_legal_mask(self._game, state))).tolist()
         names = {self._game.action_to_string(state, action): action for action in legal}
         for name, action in names.items():
@@ -218,7 +219,7 @@ class EngineAgent:
         action = int(actions[row])
         if action == RESIGN:
             return None
-        text = self._game.action_to_string(_row(positions, row).state, action)
+        text = self._game.action_to_string(row_on_device(positions, row).state, action)
         moves = (*question.moves, (question.player, text))
         return dataclasses.replace(question, moves=moves)
 
@@ -226,13 +227,6 @@ class EngineAgent:
 def _is_pass(text: str) -> bool:
     # The word of GTP, which games without a word of their own write too.
     return text.casefold() == "pass"
-
-
-def _row(positions: Position[Any], row: int) -> Position[Any]:
-    # JAX arrays, as everywhere else: a game's texts may call its rules.
-    one = jax.tree.map(lambda leaf: np.asarray(leaf)[row], positions)
-    moved: Position[Any] = jax.device_put(one)
-    return moved
 
 
 @functools.partial(jax.jit, static_argnums=0)
