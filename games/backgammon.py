@@ -244,10 +244,13 @@ class Backgammon(ChanceGame[BackgammonState]):
     def board(self, state: BackgammonState) -> BoardView:
         """Returns two rows of points with bars and checkers borne off; click from, then to.
 
-        Player 0 is at home at the bottom right. Where either die bears a checker off, a click
-        plays the smaller one.
+        Player 0 is at home at the bottom right. A click on a die, then on a checker, plays that
+        die. Where either die bears a checker off, the clicks from there to off play the smaller.
         """
         legal = self.legal_action_mask(state).tolist()
+        slots = [*[0] * max(1, int(state.repeats)), 1]
+        dice = [int(state.dice[slot]) for slot in slots]
+        first_die = {slot: 28 + sum(map(bool, dice[: slots.index(slot)])) for slot in (0, 1)}
         clicks: dict[tuple[int, ...], int] = {}
         for action in range(self.num_actions):
             if not legal[action] or bool(self.is_terminal(state)):
@@ -256,9 +259,31 @@ class Backgammon(ChanceGame[BackgammonState]):
                 clicks[()] = action
                 continue
             source, die = action % _SOURCES, int(state.dice[action // _SOURCES])
-            cells = [_cell(int(state.player), place) for place in (source, source - die)]
-            clicks[tuple(cells)] = action
-        return BoardView(kind="square", rows=2, columns=14, cells=self._cells(state), clicks=clicks)
+            start, end = (_cell(int(state.player), place) for place in (source, source - die))
+            clicks[start, end] = action
+            clicks[first_die[action // _SOURCES], start] = action
+        above = [*map(str, range(13, 19)), "bar", *map(str, range(19, 25)), "off"]
+        below = [*map(str, range(12, 6, -1)), "bar", *map(str, range(6, 0, -1)), "off"]
+        return BoardView(
+            kind="wedges",
+            rows=2,
+            columns=14,
+            cells=self._cells(state),
+            clicks=clicks,
+            dice=[die for die in dice if die],
+            counters={"pips": self._pips(state)},
+            shaded=(6, 13, 20, 27),
+            column_labels=[*above, *below],
+        )
+
+    def _pips(self, state: BackgammonState) -> list[int]:
+        """Returns how far each player has to go, on the host."""
+        points = state.points.tolist()
+        ways = [
+            sum((place + 1) * max(0, count) for place, count in enumerate(points)),
+            sum((_POINTS - place) * max(0, -count) for place, count in enumerate(points)),
+        ]
+        return [way + 25 * bar for way, bar in zip(ways, state.bar.tolist(), strict=True)]
 
     def _cells(self, state: BackgammonState) -> list[str]:
         cells = [""] * 28

@@ -175,6 +175,14 @@ class Breakthrough(Game[BreakthroughState]):
                 for action, is_legal in enumerate(legal)
                 if is_legal
             },
+            players=_PIECES,
+            shaded=[
+                cell
+                for cell in range(self.rows * self.columns)
+                if (cell // self.columns + cell % self.columns) % 2 != self.rows % 2
+            ],
+            row_labels=[str(self.rows - row) for row in range(self.rows)],
+            column_labels=_LETTERS[: self.columns],
         )
 
     def _path(self, state: BreakthroughState, action: int) -> tuple[int, int]:

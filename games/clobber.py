@@ -107,7 +107,13 @@ class Clobber(PythonGame[Position]):
             here, there = row * self.columns + column, to_row * self.columns + to_column
             clicks[here, there] = action
         return BoardView(
-            kind="square", rows=self.rows, columns=self.columns, cells=cells, clicks=clicks
+            kind="square",
+            rows=self.rows,
+            columns=self.columns,
+            cells=cells,
+            clicks=clicks,
+            row_labels=[str(self.rows - row) for row in range(self.rows)],
+            column_labels="abcdefghijkl"[: self.columns],
         )
 
     def _squares(self, action: int) -> tuple[int, int, int, int]:

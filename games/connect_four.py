@@ -164,7 +164,24 @@ class ConnectFour(Game[ConnectFourState]):
                 if rows[0][column] < 0
                 for row in range(self.rows)
             },
+            players=_PIECES,
+            highlights=self._line(rows) if int(state.winner) >= 0 else (),
+            column_labels=[str(column + 1) for column in range(self.columns)],
         )
+
+    def _line(self, rows: list[list[int]]) -> list[int]:
+        """Returns the cells of every four in a line, on the host."""
+        found = set()
+        for row in range(self.rows):
+            for column in range(self.columns):
+                for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                    last_row, last_column = row + 3 * down, column + 3 * right
+                    if last_row >= self.rows or not 0 <= last_column < self.columns:
+                        continue
+                    line = [(row + step * down, column + step * right) for step in range(4)]
+                    if len({rows[r][c] for r, c in line}) == 1 and rows[row][column] >= 0:
+                        found |= {r * self.columns + c for r, c in line}
+        return sorted(found)
 
     def _cells(self, state: ConnectFourState) -> list[list[int]]:
         """Returns -1, 0 or 1 for every cell, the top row first, on the host."""

@@ -181,7 +181,7 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
         legal = self.legal_action_mask(state).tolist()
         places = [self._place(action) for action in range(self.num_actions)]
         return BoardView(
-            kind="square",
+            kind="edges",
             rows=2 * self.rows + 1,
             columns=columns,
             cells=[entry for row in picture for entry in row],
@@ -190,6 +190,9 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
                 for action, (row, column) in enumerate(places)
                 if legal[action]
             },
+            counters={"boxes": [sum(row.count(one) for row in picture) for one in _SYMBOLS]},
+            row_labels=[str(row + 1) for row in range(2 * self.rows + 1)],
+            column_labels=_LETTERS[:columns],
         )
 
     def _closed(

@@ -175,6 +175,10 @@ class EinsteinWuerfeltNicht(ChanceGame[EinsteinState]):
                 for action in range(self.num_actions)
                 if on and legal[action]
             },
+            dice=[int(state.die)] if on else [],
+            shaded=(0, _CELLS - 1),
+            row_labels=[str(_SIZE - row) for row in range(_SIZE)],
+            column_labels="abcde",
         )
 
     def _own(self, state: EinsteinState) -> Int8[Array, "6"]:

@@ -278,24 +278,30 @@ class Flagz(Game[FlagzState]):
         return f"{_LETTERS[column]}{row + 1}" + ("f" if action < self.num_cells else "")
 
     def board(self, state: FlagzState) -> BoardView:
-        """Returns the cells; below them one flag, to be clicked before the cell it shall stand on.
+        """Returns the cells and the flags in hand; a flag is clicked before where it shall stand.
 
         A click on a cell alone places a number.
         """
         legal = self.legal_action_mask(state).tolist() if not bool(state.over) else []
-        supply = f"{_SYMBOLS[int(state.player)]} flag" if any(legal[: self.num_cells]) else "void"
+        pieces = self._pieces(state)
+        pieces_of = [f"{symbol} flag" for symbol in _SYMBOLS]
+        hands = [[name] * (self.flags - pieces.count(name)) for name in pieces_of]
+        flag = self.num_cells + (len(hands[0]) if int(state.player) else 0)
+        planes = [tuple(plane) for plane in state.cells]
         return BoardView(
             kind="hex",
-            rows=self.rows + 1,
+            rows=self.rows,
             columns=self.columns,
-            cells=[*self._pieces(state), supply, *["void"] * (self.columns - 1)],
+            cells=pieces,
             clicks={
-                (action - self.num_cells,)
-                if action >= self.num_cells
-                else (self.num_cells, action): action
+                (action - self.num_cells,) if action >= self.num_cells else (flag, action): action
                 for action, is_legal in enumerate(legal)
                 if is_legal
             },
+            hands=hands,
+            counters={"score": [int(_score(player, planes[2:])) for player in planes[:2]]},
+            row_labels=[str(row + 1) for row in range(self.rows)],
+            column_labels=_LETTERS[: self.columns],
         )
 
     @property

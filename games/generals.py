@@ -247,12 +247,37 @@ class Generals(Game[GeneralsState]):
             down, right = _STEPS[action // 2 % 4]
             path = (*[source] * (1 + action % 2), source + self.width * down + right)
             clicks[() if action == self.num_actions - 1 else path] = action
+        board = _unpack(state)
+        kinds, owners, armies = (
+            field.reshape(-1).tolist() for field in (board.kind, board.owner, board.army)
+        )
+        cells = []
+        for kind, owner, army in zip(kinds, owners, armies, strict=True):
+            if kind == _MOUNTAIN:
+                cells.append("rock")
+            elif kind == _CITY:
+                cells.append(f"tower {army}")
+            elif kind >= _GENERAL:
+                cells.append(f"crown {army}")
+            else:
+                cells.append(str(army) if army or owner != _NEUTRAL else "")
         return BoardView(
             kind="square",
             rows=self.height,
             columns=self.width,
-            cells=["" if name == "." else name for names in self._names(state) for name in names],
+            cells=cells,
             clicks=clicks,
+            owners=[None if owner == _NEUTRAL else owner for owner in owners],
+            counters={
+                "soldiers": [
+                    sum(army for owner, army in zip(owners, armies, strict=True) if owner == one)
+                    for one in (0, 1)
+                ],
+                "land": [owners.count(0), owners.count(1)],
+            },
+            row_labels=[str(row + 1) for row in range(self.height)],
+            column_labels=_LETTERS[: self.width],
+            note=f"turn {int(state.turn) + 1}",
         )
 
     def _mountains(

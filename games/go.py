@@ -229,12 +229,23 @@ class Go(Game[GoState]):
         if int(state.passes) < 2:
             clicks = {(point,): point for point in range(self._points) if legal[point]}
             clicks[()] = self._points
+        edge, middle = (3 if self.size > 11 else 2), self.size // 2
+        stars = (edge, middle, self.size - 1 - edge) if self.size > 6 else (middle,)
+        over = int(state.passes) >= 2
+        # Ownership is known at the end alone.
+        area = self._seen(self._area(state), state).reshape(-1).tolist() if over else []
         return BoardView(
-            kind="square",
+            kind="lines",
             rows=self.size,
             columns=self.size,
             cells=self._pieces(state, _PIECES, ""),
             clicks=clicks,
+            players=_PIECES,
+            owners=[0 if sign > 0 else 1 if sign < 0 else None for sign in area],
+            shaded={self.size * row + column for row in stars for column in stars},
+            row_labels=[str(self.size - row) for row in range(self.size)],
+            column_labels=_LETTERS[: self.size],
+            note=f"komi {int(state.komi) / 2:g}",
         )
 
     def _playable(self, state: GoState) -> Bool[Array, " points"]:

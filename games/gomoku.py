@@ -133,13 +133,34 @@ class Gomoku(Game[GomokuState]):
         """Returns the cells; a click on an empty one places a stone."""
         cells = self._pieces(state, _PIECES, "")
         playable = range(self.num_actions) if int(state.winner) < 0 else []
+        edge, middle = (3 if self.size > 11 else 2), self.size // 2
+        stars = (edge, middle, self.size - 1 - edge)
         return BoardView(
-            kind="square",
+            kind="lines",
             rows=self.size,
             columns=self.size,
             cells=cells,
             clicks={(cell,): cell for cell in playable if not cells[cell]},
+            players=_PIECES,
+            shaded={self.size * row + column for row in stars for column in stars},
+            highlights=self._line(cells) if int(state.winner) >= 0 else (),
+            row_labels=[str(self.size - row) for row in range(self.size)],
+            column_labels=_LETTERS[: self.size],
         )
+
+    def _line(self, cells: Sequence[str]) -> list[int]:
+        """Returns the cells of every five in a line, on the host."""
+        found = set()
+        for cell, piece in enumerate(cells):
+            row, column = divmod(cell, self.size)
+            for down, right in _DIRECTIONS:
+                ends = (row + (_LINE - 1) * down, column + (_LINE - 1) * right)
+                if not piece or not all(0 <= end < self.size for end in ends):
+                    continue
+                line = [cell + step * (self.size * down + right) for step in range(_LINE)]
+                if all(cells[one] == piece for one in line):
+                    found |= set(line)
+        return sorted(found)
 
     def _has_line(self, stones: UInt32[Array, " size"]) -> Bool[Array, ""]:
         """Returns whether one player's stones hold a line that wins."""

@@ -200,7 +200,17 @@ class Hex(Game[HexState]):
         }
         if legal[self._cells :] == [True]:
             clicks[()] = self._cells
-        return BoardView(kind="hex", rows=self.size, columns=columns, cells=cells, clicks=clicks)
+        return BoardView(
+            kind="hex",
+            rows=self.size,
+            columns=columns,
+            cells=cells,
+            clicks=clicks,
+            players=_PIECES,
+            goals={"top": 0, "bottom": 0, "left": 1, "right": 1},
+            row_labels=[str(row + 1) for row in range(self.size)],
+            column_labels=[*_LETTERS[: self.size], *[""] * (columns - self.size)],
+        )
 
     def _side(self, line: int) -> int:
         """Returns 1 on the first row or column, 2 on the last, 0 between."""

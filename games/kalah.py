@@ -166,8 +166,9 @@ class Kalah(Game[KalahState]):
         columns = self.pits + 2
         # Sowing runs to the right below, to the left above.
         cells = [[columns - 2 - pit, columns + 1 + pit][player == 0] for pit in range(self.pits)]
+        letters = "abcdefghij"[: self.pits]
         return BoardView(
-            kind="square",
+            kind="pits",
             rows=2,
             columns=columns,
             cells=[
@@ -175,6 +176,8 @@ class Kalah(Game[KalahState]):
                 for count in (o_store, *reversed(o), None, None, *x, x_store)
             ],
             clicks={(cell,): pit for pit, cell in enumerate(cells) if state.seeds[player, pit] > 0},
+            owners=[1] * (columns - 1) + [None, None] + [0] * (columns - 1),
+            column_labels=["", *letters[::-1], "", "", *letters, ""],
         )
 
 

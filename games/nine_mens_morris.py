@@ -223,12 +223,26 @@ class NineMensMorris(Game[NineMensMorrisState]):
         for index, piece in zip(indices, pieces, strict=True):
             cells[index] = piece
         legal = [] if bool(self.is_terminal(state)) else legal_actions(self, state)
+        # Around each square, and from square to square in the middle of every side.
+        around = [
+            (8 * ring + point, 8 * ring + (point + 1) % 8)
+            for ring in range(3)
+            for point in range(8)
+        ]
+        across = [(point, point + 8) for point in range(1, 16, 2)]
+        left = [max(0, self.stones - (int(state.placed) + 1 - player) // 2) for player in range(2)]
         return BoardView(
-            kind="square",
+            kind="lines",
             rows=7,
             columns=7,
             cells=cells,
             clicks={(indices[action],): action for action in legal},
+            players=_PIECES,
+            counters={"stones to place": left},
+            lines=[(indices[one], indices[other]) for one, other in (*around, *across)],
+            row_labels="7654321",
+            column_labels="abcdefg",
+            note=self.render(state).splitlines()[-1],
         )
 
     def _is_placing(self, state: NineMensMorrisState) -> Bool[Array, ""]:

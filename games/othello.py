@@ -170,12 +170,17 @@ class Othello(Game[OthelloState]):
         }
         if legal[-1]:
             clicks[()] = self.num_actions - 1
+        cells = self._pieces(state, _PIECES, "")
         return BoardView(
             kind="square",
             rows=self.size,
             columns=self.size,
-            cells=self._pieces(state, _PIECES, ""),
+            cells=cells,
             clicks=clicks,
+            players=_PIECES,
+            counters={"discs": [cells.count(piece) for piece in _PIECES]},
+            row_labels=[str(row + 1) for row in range(self.size)],
+            column_labels="abcdefghij"[: self.size],
         )
 
     def _constant(self, cells: int) -> Cells:

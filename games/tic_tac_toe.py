@@ -118,12 +118,22 @@ class TicTacToe(Game[TicTacToeState]):
         """Returns the nine cells; a click on an empty one marks it."""
         cells = [cell for row in state.cells.tolist() for cell in row]
         playable = range(9) if int(state.winner) < 0 else []
+        own = sum(1 << index for index, cell in enumerate(cells) if cell == int(state.winner))
         return BoardView(
             kind="square",
             rows=3,
             columns=3,
             cells=["" if cell < 0 else _PIECES[cell] for cell in cells],
             clicks={(cell,): cell for cell in playable if cells[cell] < 0},
+            highlights=[
+                cell
+                for line in _LINES
+                if int(state.winner) >= 0 and line & own == line
+                for cell in range(9)
+                if line >> cell & 1
+            ],
+            row_labels="321",
+            column_labels="abc",
         )
 
     def solve(self, state: TicTacToeState) -> Solution:

@@ -13,7 +13,7 @@ from selfplay.check.brute_force import BruteForce
 from selfplay.check.lines import Kept, Line, RandomMatches
 from selfplay.contract import brief
 from selfplay.errors import SelfplayError
-from selfplay.game import BoardView, ChanceGame, Game, Position
+from selfplay.game import BoardView, ChanceGame, Game, Position, board_faults
 
 _MOST_NAMES = 64
 _MOST_INVERSES = 12
@@ -182,23 +182,8 @@ def _boards(
             message = f"board returns {type(view).__name__}, but must return a BoardView or None"
             yield Finding("board", message, line)
             return
-        count = view.rows * view.columns
-        cells = {cell for clicks in view.clicks for cell in clicks}
-        clickable = sorted(set(view.clicks.values()))
-        if view.kind not in ("square", "hex"):
-            yield Finding("board", f"kind is {view.kind!r}, but must be square or hex", line)
-        if len(view.cells) != count:
-            message = f"board has {len(view.cells)} cells, but {view.rows} x {view.columns}"
-            yield Finding("board", message, line)
-        if not all(0 <= cell < count for cell in cells):
-            wrong = next(cell for cell in cells if not 0 <= cell < count)
-            yield Finding("board", f"a click names cell {wrong} of {count}", line)
-        if legal is None:
-            continue
-        if missing := sorted(set(legal) - set(clickable)):
-            yield Finding("board", f"legal action {missing[0]} has no click", line)
-        if extra := sorted(set(clickable) - set(legal)):
-            yield Finding("board", f"a click stands for action {extra[0]}, which is illegal", line)
+        for fault in board_faults(view, legal):
+            yield Finding("board", fault, line)
 
 
 def _given(game: Game[Any] | PythonGame[Any], state: Any) -> Any:

@@ -5,6 +5,7 @@ no canonical form, no value sign and no auto-reset in it: the framework does all
 """
 
 from selfplay.game import bitboards
+from selfplay.game.board_view import BoardView, board_faults
 from selfplay.game.chance import (
     ChanceGame,
     draw_outcome,
@@ -17,7 +18,6 @@ from selfplay.game.position import Position, is_over, is_truncated, start
 from selfplay.game.pytrees import pytree
 from selfplay.game.random_play import RandomPly, random_legal_action, random_ply
 from selfplay.game.rules import (
-    BoardView,
     EngineSetup,
     Game,
     Solution,
@@ -41,6 +41,7 @@ __all__ = [
     "Transition",
     "advance",
     "bitboards",
+    "board_faults",
     "draw_outcome",
     "grid_symmetries",
     "is_over",

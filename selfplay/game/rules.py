@@ -2,12 +2,13 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import jax
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
+from selfplay.game.board_view import BoardView
 from selfplay.game.text import named_action
 
 S = TypeVar("S")
@@ -33,29 +34,6 @@ class Symmetry(Generic[S]):
     map_state: Callable[[S], S]
     permutation: Sequence[int]
     outcome_permutation: Sequence[int] | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BoardView:
-    """What a generic board shows of one position; built on the host, never under `jit`.
-
-    Attributes:
-        kind: how the cells are laid out; of hexagons every second row, from the second on, lies
-            half a cell to the right.
-        rows: number of rows.
-        columns: number of columns.
-        cells: `rows * columns` piece names, row by row from the top; "" is empty, "void" is no
-            cell at all. A name that is no known piece, such as a number, is shown as text.
-        clicks: which clicks mean which action: a tuple of cell indices, in the order they are
-            clicked, to an action number. The empty tuple is a move without a cell, such as a
-            pass: a button.
-    """
-
-    kind: Literal["square", "hex"]
-    rows: int
-    columns: int
-    cells: Sequence[str]
-    clicks: Mapping[tuple[int, ...], int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -178,9 +178,14 @@ def test_text_and_board() -> None:
     board = GAME.board(position)
     # The bar below, then the 20 point at the top right (the 19 point is theirs).
     assert board.cells[14 + 6] == "x1" and board.cells[12] == "x2"
-    assert board.clicks == {(14 + 6, 8): 25 + 24}
+    # From the bar to the 20 point, or first the second die; dice come after the 28 places.
+    assert board.dice == [6, 5]
+    assert board.clicks == {(14 + 6, 8): 25 + 24, (29, 14 + 6): 25 + 24}
     assert GAME.board(state({4: 2}, {6: 1}, (4, 4), bar=(0, 1), player=1)).clicks == {(): PASS}
-    assert {len(GAME.board(state({1: 1}, {1: 1}, (2, 1))).cells)} == {28}
+    # Either die bears a checker off: a click on the die says which.
+    last = GAME.board(state({1: 2}, {1: 1}, (2, 1)))
+    assert len(last.cells) == 28 and set(last.clicks.values()) == {0, 25}
+    assert last.clicks[(28, 26)] == 0 and last.clicks[(29, 26)] == 25
 
 
 def _compare(states: Any) -> int:

@@ -173,7 +173,7 @@ def test_text_and_board() -> None:
         ]
     )
     board = game.board(state)
-    assert (board.kind, board.rows, board.columns) == ("square", 5, 5)
+    assert (board.kind, board.rows, board.columns) == ("edges", 5, 5)
     assert board.cells[:8] == ["dot", "line", "dot", "", "dot", "line", "o", "line"]
     assert board.clicks[(3,)] == game.string_to_action(state, "D1") == 1
     assert set(board.clicks.values()) == set(np.flatnonzero(game.legal_action_mask(state)))

@@ -388,10 +388,11 @@ def test_text_and_board() -> None:
         ]
     )
     board = game.board(state)
-    assert (board.kind, board.rows, board.columns) == ("hex", 4, 3)
+    assert (board.kind, board.rows, board.columns) == ("hex", 3, 3)
     assert board.cells == [
-        "rock", "", "x flag", "", "grass 1", "void", "o 2", "", "", "x flag", "void", "void"
+        "rock", "", "x flag", "", "grass 1", "void", "o 2", "", ""
     ]  # fmt: skip
+    assert board.hands == [["x flag"], ["o flag"] * 2]
     assert board.clicks == {(1,): 10, (9, 1): 1, (9, 3): 3, (9, 7): 7, (9, 8): 8}
     assert game.string_to_action(state, "B1F") == 1
     with pytest.raises(IllegalActionError, match="'c1' is not a legal move here"):

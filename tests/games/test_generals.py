@@ -263,7 +263,8 @@ def test_text_and_board(game: Generals) -> None:
     view = game.board(state)
     assert view.clicks[(12, 13)] == 98 and view.clicks[(12, 12, 13)] == 99
     assert view.clicks[()] == game.num_actions - 1 == 200
-    assert view.cells[0] == "X5" and view.cells[12] == "x3" and view.cells[1] == ""
+    assert view.cells[0] == "crown 5" and view.cells[12] == "3" and view.cells[1] == ""
+    assert view.owners[0] == view.owners[12] == 0 and view.owners[1] is None
     with pytest.raises(IllegalActionError, match="'a1u' is not a legal move here"):
         game.string_to_action(state, "a1u")
 

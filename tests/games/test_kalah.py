@@ -218,7 +218,7 @@ def test_text_and_board() -> None:
         ]
     )
     board = game.board(state)
-    assert (board.kind, board.rows, board.columns) == ("square", 2, 5)
+    assert (board.kind, board.rows, board.columns) == ("pits", 2, 5)
     assert board.cells == ["1", "4", "4", "0", "void", "void", "4", "0", "4", "1"]
     assert board.clicks == {(6,): 0, (8,): 2}
     board = game.board(play(game, "b"))

@@ -241,8 +241,9 @@ def test_text_and_board(game: NineMensMorris) -> None:
         ]
     )
     board = game.board(state)
-    assert (board.kind, board.rows, board.columns) == ("square", 7, 7)
+    assert (board.kind, board.rows, board.columns) == ("lines", 7, 7)
     assert board.cells[:7] == ["white", "void", "void", "white", "void", "void", ""]
+    assert len(board.lines) == 32 and (0, 3) in board.lines
     assert board.cells[16] == "lifted" and board.cells[24] == "void"
     assert board.clicks == {(17,): NAMES.index("d5"), (23,): NAMES.index("c4")}
     with pytest.raises(IllegalActionError, match="'c5' is not a legal move here"):
