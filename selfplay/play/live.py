@@ -51,6 +51,10 @@ class LiveMatch:
         """Returns the position now, without a batch axis."""
         return self._views[-1].position
 
+    def position_at(self, ply: int) -> Position[Any]:
+        """Returns the position before move number `ply`, without a batch axis."""
+        return self._views[ply].position
+
     @property
     def legal(self) -> list[int]:
         """Returns the legal actions; none once the match is over."""
