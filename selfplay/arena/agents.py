@@ -15,7 +15,7 @@ from selfplay.arena.searcher import Searcher
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.game import Game, Position, random_legal_action
-from selfplay.mcts import Evaluator, random_playout_evaluator
+from selfplay.mcts import Evaluator, SearchTree, random_playout_evaluator
 from selfplay.parallel import REPLICATED, sharding
 from selfplay.settings.sections import SearchConfig
 
@@ -38,6 +38,7 @@ class Analysis:
         qvalues: value of each action in [-1, 1], for the player to move; 0 if unvisited.
         raw_value: the network's value without search.
         raw_policy: the network's policy without search, 0 on illegal actions.
+        tree: what the search grew, without a batch axis, if the agent keeps it.
     """
 
     action: int
@@ -47,6 +48,7 @@ class Analysis:
     qvalues: Float32[np.ndarray, " A"] | None = None
     raw_value: float | None = None
     raw_policy: Float32[np.ndarray, " A"] | None = None
+    tree: SearchTree | None = None
 
 
 @runtime_checkable
@@ -149,6 +151,7 @@ class SearchAgent:
         config: SearchConfig,
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        keep_trees: bool = False,
     ) -> None:
         """Prepares an agent.
 
@@ -159,12 +162,16 @@ class SearchAgent:
             params: weights for `evaluate`, `()` if it needs none.
             config: how hard to search; 0 simulations play the evaluator's likeliest move.
             batch_size: positions searched at once.
+            keep_trees: whether an `Analysis` has its tree.
         """
         check_range("batch_size", batch_size, low=1)
         self.name = name
         self.game = game
         self.config = config.for_matches()
-        self._search = Searcher(game, evaluate, self.config, batch_size=batch_size)
+        self._evaluate = evaluate
+        self._search = Searcher(
+            game, evaluate, self.config, batch_size=batch_size, keep_trees=keep_trees
+        )
         self._params = _on_all_devices(params, self._search)
 
     def with_params(self, name: str, params: PyTree) -> "SearchAgent":
@@ -174,13 +181,35 @@ class SearchAgent:
         agent._params = _on_all_devices(params, self._search)
         return agent
 
+    def resized(
+        self, *, num_simulations: int | None = None, batch_size: int, keep_trees: bool
+    ) -> "SearchAgent":
+        """Returns an agent with the same evaluator and weights that searches otherwise.
+
+        Args:
+            num_simulations: per move, named at the end of `name`; None for as many as now.
+            batch_size: positions searched at once.
+            keep_trees: whether an `Analysis` has its tree.
+        """
+        config = self.config.for_matches(num_simulations)
+        name = f"{self.name.rpartition(':')[0] or self.name}:{config.num_simulations}"
+        return SearchAgent(
+            name,
+            self.game,
+            self._evaluate,
+            self._params,
+            config,
+            batch_size=batch_size,
+            keep_trees=keep_trees,
+        )
+
     def select(self, positions: Position[Any], *, key: Key[Array, ""]) -> Int32[np.ndarray, " n"]:
         """Returns the best action of each of `n` positions; consumes `key`."""
         return np.asarray(self._search(self._params, positions, key=key).actions)
 
     def analyse(self, positions: Position[Any], *, key: Key[Array, ""]) -> list[Analysis]:
         """Returns what the search found in each of `n` positions; consumes `key`."""
-        found = self._search(self._params, positions, key=key)
+        found, trees = self._search.with_trees(self._params, positions, key=key)
         return [
             Analysis(
                 action=int(found.actions[row]),
@@ -190,6 +219,7 @@ class SearchAgent:
                 qvalues=np.asarray(found.qvalues[row]),
                 raw_value=float(found.raw_value[row]),
                 raw_policy=np.asarray(found.raw_policy[row]),
+                tree=jax.tree.map(lambda leaf, row=row: leaf[row], trees),
             )
             for row in range(len(found.actions))
         ]

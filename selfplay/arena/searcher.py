@@ -11,7 +11,8 @@ from jaxtyping import Array, Key, PyTree
 from selfplay.arena.batches import fixed_batches
 from selfplay.game import Game, Position
 from selfplay.mcts.evaluation import Evaluator
-from selfplay.mcts.search import SearchResult, search
+from selfplay.mcts.search import SearchResult, search, search_with_tree
+from selfplay.mcts.tree import SearchTree
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
 from selfplay.settings.sections.search import SearchConfig
 
@@ -31,6 +32,7 @@ class Searcher:
         *,
         batch_size: int = 64,
         mesh: Mesh | None = None,
+        keep_trees: bool = False,
     ) -> None:
         """Prepares a search.
 
@@ -40,6 +42,7 @@ class Searcher:
             config: how hard to search.
             batch_size: positions per compiled call; raised to a multiple of the devices.
             mesh: the devices; by default all local ones.
+            keep_trees: whether `with_trees` may be called.
         """
         self.game = game
         self.config = config
@@ -47,10 +50,15 @@ class Searcher:
         devices = self.mesh.size
         self.batch_size = -(-batch_size // devices) * devices
 
-        def search_positions(params: PyTree, positions: Position[Any], keys: Array) -> SearchResult:
-            return search(game, evaluate, params, positions, config, key=keys[0])
+        def search_positions(
+            params: PyTree, positions: Position[Any], keys: Array
+        ) -> tuple[SearchResult, SearchTree | None]:
+            if keep_trees:
+                return search_with_tree(game, evaluate, params, positions, config, key=keys[0])
+            return search(game, evaluate, params, positions, config, key=keys[0]), None
 
-        self._search: Callable[..., SearchResult] = jax.jit(
+        self.keep_trees = keep_trees
+        self._search: Callable[..., tuple[SearchResult, SearchTree | None]] = jax.jit(
             per_device(
                 search_positions,
                 self.mesh,
@@ -69,6 +77,12 @@ class Searcher:
             positions: `n` positions, on the host or on a device.
             key: consumed.
         """
+        return self.with_trees(params, positions, key=key)[0]
+
+    def with_trees(
+        self, params: PyTree, positions: Position[Any], *, key: Key[Array, ""]
+    ) -> tuple[SearchResult, SearchTree | None]:
+        """Returns the same and, if this searcher keeps them, the trees of the searches."""
         results = []
         for index, batch in enumerate(fixed_batches(positions, self.batch_size)):
             keys = jax.random.split(jax.random.fold_in(key, index), self.mesh.size)

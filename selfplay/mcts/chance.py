@@ -51,7 +51,7 @@ class _ChanceNodes:
 
 
 @pytree
-class _Arrivals:
+class Arrivals:
     """What is known of each decision node besides its `mctx.Tree`; `M` is N + 1.
 
     Attributes:
@@ -59,6 +59,7 @@ class _Arrivals:
         rewards: reward on the way to it, for the player who moved.
         discounts: what turns its value into one for the player who moved.
         over: whether the match has ended there.
+        certain: whether no chance lay on the way; `outcomes` is 0 then.
         offsets: where its actions begin in the sequence of outcomes. One for all actions of a
             node: they are compared under the same dice.
     """
@@ -67,6 +68,7 @@ class _Arrivals:
     rewards: Float32[Array, "B M"]
     discounts: Float32[Array, "B M"]
     over: Bool[Array, "B M"]
+    certain: Bool[Array, "B M"]
     offsets: UInt32[Array, "B M"]
 
 
@@ -83,7 +85,7 @@ class _Search:
 
     tree: PyTree
     chance: _ChanceNodes
-    arrivals: _Arrivals
+    arrivals: Arrivals
 
 
 def chance_tree_search(
@@ -102,6 +104,8 @@ def chance_tree_search(
 ) -> mctx.Tree:
     """Returns the tree of `B` searches; stands in for `mctx.search` in games of chance.
 
+    Its `extra_data` are the `Arrivals` of its nodes.
+
     In each simulation actions are selected as in any other tree, outcomes follow their true
     probabilities, and one new position is evaluated. The value of an action is the expectation
     over its outcomes (Antonoglou et al., "Planning in Stochastic Environments with a Learned
@@ -118,7 +122,7 @@ def chance_tree_search(
         num_simulations: at least 1.
         max_depth: deepest ply below the root.
         invalid_actions: of the roots.
-        extra_data: kept in the tree.
+        extra_data: in the tree as long as actions are selected.
     """
     root_key, loop_key = jax.random.split(rng_key)
     begin = _begin(game, root, num_simulations, invalid_actions, extra_data, root_key)
@@ -138,7 +142,7 @@ def chance_tree_search(
         return _back_up(expanded, leaves), key
 
     found, _ = jax.lax.fori_loop(0, num_simulations, simulate, (begin, loop_key))
-    return found.tree
+    return found.tree.replace(extra_data=found.arrivals)
 
 
 def _begin(
@@ -187,11 +191,12 @@ def _begin(
             values=jnp.zeros(outcomes, jnp.float32),
             children=jnp.full(outcomes, _UNVISITED, jnp.int32),
         ),
-        arrivals=_Arrivals(
+        arrivals=Arrivals(
             outcomes=jnp.zeros(nodes, jnp.int32),
             rewards=jnp.zeros(nodes, jnp.float32),
             discounts=jnp.zeros(nodes, jnp.float32),
             over=jnp.zeros(nodes, jnp.bool_),
+            certain=jnp.zeros(nodes, jnp.bool_),
             offsets=jax.random.bits(key, nodes, jnp.uint32),
         ),
     )
@@ -305,11 +310,12 @@ def _expand(
         values=chance.values,
         children=chance.children.at[rows, edges, outcomes].set(leaves),
     )
-    arrivals = _Arrivals(
+    arrivals = Arrivals(
         outcomes=put(arrivals.outcomes, outcomes),
         rewards=put(arrivals.rewards, transition.reward),
         discounts=put(arrivals.discounts, transition.discount),
         over=put(arrivals.over, over),
+        certain=put(arrivals.certain, certain),
         offsets=arrivals.offsets,
     )
     return _Search(tree=tree, chance=chance, arrivals=arrivals), leaves

@@ -24,6 +24,7 @@ from selfplay.mcts.selection import (
     uct_scores,
 )
 from selfplay.mcts.symmetry import symmetric_evaluator
+from selfplay.mcts.tree import SearchTree, bare_tree, describe_tree
 from selfplay.settings.sections.search import SearchConfig
 
 
@@ -80,6 +81,34 @@ def search(
     Returns:
         Moves, improved policies and values.
     """
+    return _search(game, evaluate, params, positions, config, key=key)[0]
+
+
+def search_with_tree(
+    game: Game[Any],
+    evaluate: Evaluator,
+    params: PyTree,
+    positions: Position[Any],
+    config: SearchConfig,
+    *,
+    key: Key[Array, ""],
+) -> tuple[SearchResult, SearchTree]:
+    """Searches as `search` does; returns the same, and the trees that it grew."""
+    found, tree = _search(game, evaluate, params, positions, config, key=key)
+    return found, bare_tree(len(found.actions)) if tree is None else describe_tree(tree)
+
+
+def _search(
+    game: Game[Any],
+    evaluate: Evaluator,
+    params: PyTree,
+    positions: Position[Any],
+    config: SearchConfig,
+    *,
+    key: Key[Array, ""],
+) -> tuple[SearchResult, mctx.Tree | None]:
+    """Returns the result, and the tree as `mctx` has it; None where there was no search."""
+    tree = None
     evaluate = symmetric_evaluator(game, evaluate, config.symmetry)
     evaluate_key, noise_key, search_key, move_key = jax.random.split(key, 4)
     legal = jax.vmap(game.legal_action_mask)(positions.state)
@@ -88,16 +117,16 @@ def search(
     if config.num_simulations == 0:
         found = _raw_result(logits, evaluation, noise_key)
     else:
-        found = _tree_result(
+        found, tree = _tree_result(
             game, evaluate, params, positions, config, legal, logits, evaluation.value,
             noise_key=noise_key, search_key=search_key,
         )  # fmt: skip
     if config.sampling_plies == 0:
-        return found
+        return found, tree
     chances = sampling_probabilities(found.policy, config)
     sampled = jax.random.categorical(move_key, jnp.log(jnp.maximum(chances, 1e-30)))
     opening = positions.ply < config.sampling_plies
-    return SearchResult(
+    sampled_result = SearchResult(
         actions=jnp.where(opening, sampled.astype(jnp.int32), found.actions),
         policy=found.policy,
         visits=found.visits,
@@ -106,6 +135,7 @@ def search(
         raw_value=found.raw_value,
         raw_policy=found.raw_policy,
     )
+    return sampled_result, tree
 
 
 def _raw_result(
@@ -137,7 +167,7 @@ def _tree_result(
     *,
     noise_key: Key[Array, ""],
     search_key: Key[Array, ""],
-) -> SearchResult:
+) -> tuple[SearchResult, mctx.Tree]:
     gumbel_key, tie_key, dirichlet_key = jax.random.split(noise_key, 3)
     tie_break = jax.random.uniform(tie_key, logits.shape)
     root_logits = logits
@@ -181,7 +211,7 @@ def _tree_result(
         if config.algorithm == "gumbel"
         else tree.node_values[:, 0]
     )
-    return SearchResult(
+    result = SearchResult(
         actions=actions,
         policy=policy,
         visits=visits,
@@ -190,6 +220,7 @@ def _tree_result(
         raw_value=raw_value,
         raw_policy=prior,
     )
+    return result, tree
 
 
 def _gumbel(

@@ -3,8 +3,10 @@
 In: moves as text, and an agent. Out: positions, the agent's moves, and analyses of positions.
 """
 
-from selfplay.play.analyze import analyze, read_positions
+from selfplay.play.analyze import analyze, describe_analysis, read_positions
 from selfplay.play.live import LiveMatch, play_text
+from selfplay.play.match_file import load_match, match_document, save_match
+from selfplay.play.search_tree import expected_lines, read_tree, tree_svg, tree_text
 from selfplay.play.position import describe_position, view_document
 from selfplay.play.terminal import Session, parse_people, play_in_terminal
 
@@ -12,10 +14,18 @@ __all__ = [
     "LiveMatch",
     "Session",
     "analyze",
+    "describe_analysis",
+    "expected_lines",
+    "load_match",
+    "match_document",
     "describe_position",
     "parse_people",
     "play_in_terminal",
     "play_text",
     "read_positions",
+    "read_tree",
+    "save_match",
+    "tree_svg",
+    "tree_text",
     "view_document",
 ]

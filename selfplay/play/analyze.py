@@ -13,6 +13,7 @@ from selfplay.arena.batches import stack
 from selfplay.errors import ConfigError, IllegalActionError
 from selfplay.game import ChanceGame, Game
 from selfplay.play.live import LiveMatch, play_text
+from selfplay.play.search_tree import LINE_LENGTH, expected_lines, read_tree
 
 _POSITIONS_AT_ONCE = 256
 
@@ -42,6 +43,7 @@ def analyze(
     matches: Iterable[LiveMatch],
     *,
     seed: int = 0,
+    tree_depth: int = 0,
     thinking: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> Iterator[dict[str, Any]]:
     """Yields one document per position, in order; many positions are searched at once.
@@ -50,12 +52,16 @@ def analyze(
     each, -1 for nothing), `player` to move, `action` and `action_name`
     of the best move, `value` in [-1, 1] for the player to move, `policy` and `visits` by action
     number (as text, as JSON has it) over the `legal` actions, `agent`, and where the agent has
-    them `qvalues`, `raw_value` and `raw_policy`: the network's opinion without search.
+    them `qvalues`, `raw_value` and `raw_policy`: the network's opinion without search. An agent
+    that keeps its search tree also gives `variations` (by action number: the line of play that it
+    expects, see `expected_lines`), `principal_variation`, that of the best move, and if asked for
+    `tree`, see `read_tree`.
 
     Args:
         agent: who thinks.
         matches: positions, none of them over.
         seed: of the agent's random choices.
+        tree_depth: plies of the search tree to show; 0 for none.
         thinking: its context is entered each time the agent thinks, to show that it does.
 
     Raises:
@@ -73,7 +79,7 @@ def analyze(
         with thinking():
             analyses = agent.analyse(positions, key=jax.random.fold_in(key, part))
         for match, analysis in zip(chunk, analyses, strict=True):
-            yield _document(agent.name, match, analysis)
+            yield describe_analysis(agent.name, match, analysis, tree_depth=tree_depth)
 
 
 def _refuse_finished(match: LiveMatch) -> None:
@@ -84,7 +90,23 @@ def _refuse_finished(match: LiveMatch) -> None:
         )
 
 
-def _document(name: str, match: LiveMatch, analysis: Analysis) -> dict[str, Any]:
+def describe_analysis(
+    name: str,
+    match: LiveMatch,
+    analysis: Analysis,
+    *,
+    line_length: int = LINE_LENGTH,
+    tree_depth: int = 0,
+) -> dict[str, Any]:
+    """Returns the document of one position; its keys are those of `analyze`.
+
+    Args:
+        name: of the agent.
+        match: the position, not over.
+        analysis: what the agent thinks of it.
+        line_length: the most moves of an expected line.
+        tree_depth: plies of the search tree to show; 0 for none.
+    """
     legal = match.legal
     document: dict[str, Any] = {
         "moves": list(match.actions),
@@ -101,6 +123,12 @@ def _document(name: str, match: LiveMatch, analysis: Analysis) -> dict[str, Any]
         document["outcomes"] = list(match.outcomes)
     if analysis.qvalues is not None:
         document["qvalues"] = _by_action(analysis.qvalues, legal)
+    if analysis.tree is not None:
+        lines = expected_lines(match, analysis.tree, length=line_length)
+        document["variations"] = {str(action): line for action, line in sorted(lines.items())}
+        document["principal_variation"] = lines.get(analysis.action, [])
+        if tree_depth > 0:
+            document["tree"] = read_tree(match, analysis.tree, depth=tree_depth)
     if analysis.raw_value is not None and analysis.raw_policy is not None:
         document["raw_value"] = analysis.raw_value
         document["raw_policy"] = _by_action(analysis.raw_policy, legal)

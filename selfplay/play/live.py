@@ -1,5 +1,6 @@
 """One match on the host, move by move, with every move checked and any number taken back."""
 
+import copy
 import functools
 import re
 from typing import Any
@@ -36,15 +37,38 @@ class LiveMatch:
         game: the rules.
         actions: the moves so far.
         outcomes: the chance outcome that followed each of them, -1 for none.
+        seed: of the start, and of chance.
+        start_key: key data that stand in for the seed, if any do.
     """
 
-    def __init__(self, game: Game[Any], *, seed: int = 0) -> None:
-        """Sets up the first position; `seed` chooses it in games with random starts."""
+    def __init__(
+        self, game: Game[Any], *, seed: int = 0, start_key: tuple[int, int] | None = None
+    ) -> None:
+        """Sets up the first position.
+
+        Args:
+            game: the rules.
+            seed: chooses the first position in games with random starts, and what chance does.
+            start_key: data of the key that chose the start of a recorded match, instead of a seed.
+        """
         self.game = game
+        self.seed = seed
+        self.start_key = start_key
         self.actions: list[int] = []
         self.outcomes: list[int] = []
-        self._chance_key = jax.random.fold_in(jax.random.key(seed), 1)
-        self._views = [_begin(game, jax.random.key(seed))]
+        if start_key is None:
+            key = jax.random.key(seed)
+        else:
+            key = jax.random.wrap_key_data(jnp.array(start_key, jnp.uint32))
+        self._chance_key = jax.random.fold_in(key, 1)
+        self._views = [_begin(game, key)]
+
+    def fork(self) -> "LiveMatch":
+        """Returns a match of its own that has come as far as this one."""
+        other = copy.copy(self)
+        other.actions, other.outcomes = list(self.actions), list(self.outcomes)
+        other._views = list(self._views)
+        return other
 
     @property
     def position(self) -> Position[Any]:
@@ -106,6 +130,19 @@ class LiveMatch:
     def name(self, action: int) -> str:
         """Returns how a person writes `action` here."""
         return self.game.action_to_string(self.position.state, action)
+
+    def parse(self, text: str) -> int:
+        """Returns the action that `text` means here; it need not be legal.
+
+        A bare integer is an action number, and so is `#NUMBER`; anything else is read by
+        `string_to_action`.
+
+        Raises:
+            IllegalActionError: the game does not write any legal move like that.
+        """
+        if re.fullmatch(r"#[0-9]+|[+-]?[0-9]+", text):
+            return int(text.removeprefix("#"))
+        return _named_action(self, text)
 
     def outcome_name(self, ply: int) -> str | None:
         """Returns how a person writes what chance did at `ply`; None if it did nothing."""
@@ -178,8 +215,7 @@ def play_text(game: Game[Any], text: str, *, seed: int = 0) -> LiveMatch:
                     hint="the first roll belongs to the start, which --seed chooses",
                 )
             continue
-        is_number = re.fullmatch(r"#[0-9]+|[+-]?[0-9]+", token)
-        action = int(token.removeprefix("#")) if is_number else _named_action(match, token)
+        action = match.parse(token)
         following = tokens[index + 1] if index + 1 < len(tokens) else ""
         if isinstance(game, ChanceGame) and following.startswith(_ROLL):
             match.play(action, _named_outcome(match, game, action, following))

@@ -9,13 +9,17 @@ import typer
 from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameOptions, Json, Seed, Simulations
 from selfplay.cli.output import say, say_json, table
+from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 
 EXAMPLES = (
     'selfplay analyze runs/connect_four --moves "3 3 4"',
     "selfplay analyze runs/connect_four@1200 --positions FILE --simulations 64",
+    "selfplay analyze runs/connect_four --tree 3 --picture tree.svg",
     'selfplay analyze mcts:1000 --game tic_tac_toe --moves "4 0" --json',
 )
+
+_DEEPEST_TREE = 20
 
 
 def analyze(
@@ -48,6 +52,24 @@ def analyze(
         ),
     ] = None,
     simulations: Simulations = None,
+    tree: Annotated[
+        int,
+        typer.Option(
+            "--tree",
+            metavar="DEPTH",
+            help="Show the search tree of one position, so many plies deep.",
+            show_default=False,
+        ),
+    ] = 0,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture",
+            metavar="FILE.svg",
+            help="Draw that tree into a file.",
+            show_default=False,
+        ),
+    ] = None,
     game_name: Annotated[
         str | None,
         typer.Option(
@@ -69,15 +91,28 @@ def analyze(
         raise ConfigError(
             "--moves and --positions are both given", hint="--moves is for one position alone"
         )
+    check_range("--tree", tree, low=0, high=_DEEPEST_TREE)
+    if positions is not None and tree:
+        raise ConfigError(
+            f"--tree is {tree}, but --positions is given", hint="--tree is for one position alone"
+        )
+    if picture is not None and not tree:
+        raise ConfigError("--picture is given without --tree", hint="--tree 3 --picture tree.svg")
     from selfplay import startup
+    from selfplay.arena import SearchAgent
     from selfplay.cli.targets import game_of, run_agent
     from selfplay.play import analyze as analyses_of
-    from selfplay.play import play_text, read_positions
+    from selfplay.play import play_text, read_positions, tree_svg, tree_text
 
     startup.prepare()
     game = game_of([agent_name], game_name, option)
     batch_size = 1 if positions is None else 64
     agent = run_agent(agent_name, game, simulations=simulations, batch_size=batch_size)
+
+    if isinstance(agent, SearchAgent):
+        agent = agent.resized(batch_size=batch_size, keep_trees=True)
+    elif tree:
+        raise ConfigError(f"--tree is {tree}, but {agent_name} has no search tree")
 
     def thinking() -> LiveLine:
         return LiveLine("thinking")
@@ -89,12 +124,23 @@ def analyze(
             say_json(document, indent=None)
         return
     match = play_text(game, moves or "", seed=seed)
-    (document,) = analyses_of(agent, [match], seed=seed, thinking=thinking)
+    (document,) = analyses_of(agent, [match], seed=seed, tree_depth=tree, thinking=thinking)
+    if picture is not None:
+        _write(picture, tree_svg(document["tree"]))
     if as_json:
         say_json(document)
     else:
         say(game.render(match.position.state))
         say(_text(document, {action: match.name(action) for action in document["legal"]}))
+        if tree:
+            say(f"\n{tree_text(document['tree'])}")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _read_lines(file: Path) -> list[str]:
@@ -144,4 +190,7 @@ def _text(document: dict[str, Any], names: dict[int, str]) -> str:
         if document.get("raw_value") is not None:
             head += f", by the network alone {document['raw_value']:+.3f}"
         head += ": expected result for the player to move, from -1 lost to +1 won"
+    expected = " ".join(move["name"] for move in document.get("principal_variation", ()))
+    if expected:
+        head += f"\nexpected: {expected}"
     return f"\n{head}\n\n" + table(["move", "action", *(title for title, *_ in columns)], rows)
