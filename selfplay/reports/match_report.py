@@ -123,7 +123,7 @@ def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -
         RecordError: there is no such match, it is damaged, or does not follow the rules.
     """
     run = RunDirectory.open(place)
-    match = _find(run, match_id)
+    match = find_match(run, match_id)
     rules = run.make_game(game)
     positions = Rebuilder(rules)([match])
     states = [row_on_device(positions.states, ply) for ply in range(match.plies)]
@@ -202,7 +202,8 @@ def _result(match: MatchRecord) -> str:
     return f"player {0 if first > 0 else 1} wins{margin}{cut}"
 
 
-def _find(run: RunDirectory, match_id: str) -> MatchRecord:
+def find_match(run: RunDirectory, match_id: str) -> MatchRecord:
+    """Returns a match by its id; raises `RecordError` if there is none, or it is damaged."""
     # A match is named by worker, number of the file, and place in it.
     worker, _, rest = match_id.rpartition("-")[0].rpartition("-")
     known = worker in run.matches.workers() and rest.isdecimal()

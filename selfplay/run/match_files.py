@@ -45,6 +45,10 @@ class MatchFiles:
         """Returns what to call a file in messages."""
         return self.store.label(self._series.name(worker, sequence))
 
+    def series_name(self, worker: str, sequence: int) -> str:
+        """Returns the name of a file in the store."""
+        return self._series.name(worker, sequence)
+
     def put(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> bool:
         """Stores matches; returns whether the file holds them afterwards.
 

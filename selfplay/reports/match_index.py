@@ -1,0 +1,378 @@
+"""The matches of a run, page by page, newest first, without reading all of its files.
+
+Files are listed, and read from the newest on until a page is full: only the columns that a list
+shows, and of files that cannot hold what is looked for only the footer.
+"""
+
+import collections
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfplay.errors import RecordError
+from selfplay.run import RunDirectory
+from selfplay.run.ratings import FOLDER as RATINGS
+
+Kind = Literal["selfplay", "evaluation"]
+
+_COLUMNS = (
+    "match_id",
+    "worker",
+    "first_checkpoint",
+    "last_checkpoint",
+    "truncated",
+    "returns",
+    "plies",
+)
+_FRESH_SECONDS = 2.0
+_KEPT_FILES = 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatchFilter:
+    """Which matches are looked for; None lets every match through.
+
+    Attributes:
+        kind: of self-play or of an evaluation.
+        first_checkpoint: ended by this checkpoint or a later one.
+        last_checkpoint: ended by this checkpoint or an earlier one.
+        result: who won.
+        min_plies: at least so long.
+        max_plies: at most so long.
+        worker: who played it.
+        opponent: of an evaluation.
+    """
+
+    kind: Kind | None = None
+    first_checkpoint: int | None = None
+    last_checkpoint: int | None = None
+    result: Literal["first", "second", "draw"] | None = None
+    min_plies: int | None = None
+    max_plies: int | None = None
+    worker: str | None = None
+    opponent: str | None = None
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self == MatchFilter()
+
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Returns whether a summary is of such a match."""
+        winner = "draw"
+        if row["returns"][0] != 0:
+            winner = "first" if row["returns"][0] > 0 else "second"
+        return (
+            self.kind in (None, row["kind"])
+            and self._in_range(row["last_checkpoint"], row["last_checkpoint"])
+            and self.result in (None, winner)
+            and (self.min_plies is None or row["plies"] >= self.min_plies)
+            and (self.max_plies is None or row["plies"] <= self.max_plies)
+            and self.worker in (None, row["worker"])
+            and self.opponent in (None, row["opponent"])
+        )
+
+    def _in_range(self, low: int, high: int) -> bool:
+        """Returns whether a checkpoint from `low` to `high` may be one that is looked for."""
+        return (self.first_checkpoint is None or high >= self.first_checkpoint) and (
+            self.last_checkpoint is None or low <= self.last_checkpoint
+        )
+
+    def may_hold(self, footer: pq.FileMetaData) -> bool:
+        """Returns whether a file with this footer may hold such a match."""
+        if footer.num_rows == 0:
+            return False
+        ranges = _ranges(footer)
+        if not ranges:
+            return True
+        if not self._in_range(*ranges["last_checkpoint"]):
+            return False
+        low, high = ranges["plies"]
+        return (self.min_plies is None or high >= self.min_plies) and (
+            self.max_plies is None or low <= self.max_plies
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatchPage:
+    """Some matches.
+
+    Attributes:
+        rows: summaries, newest first.
+        next: where the next page begins; None if there is nothing more.
+        total: matches of the run that the files hold; None while they are not counted, or if some
+            are left out.
+    """
+
+    rows: list[dict[str, Any]]
+    next: str | None
+    total: int | None
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class _File:
+    """A file of matches; ordered by time."""
+
+    time: float
+    kind: Kind
+    name: str
+    sequence: int
+
+    @property
+    def worker(self) -> str | None:
+        return self.name if self.kind == "selfplay" else None
+
+
+class MatchIndex:
+    """Pages of the matches of one run. For one thread at a time."""
+
+    def __init__(self, run: RunDirectory, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Takes a run; reads nothing yet.
+
+        Args:
+            run: the run.
+            clock: seconds.
+        """
+        self._run = run
+        self._clock = clock
+        self._listed = float("-inf")
+        self._files: list[_File] = []
+        self._counts: dict[_File, int] = {}
+        self._rows: collections.OrderedDict[_File, list[dict[str, Any]]] = collections.OrderedDict()
+
+    def page(
+        self,
+        wanted: MatchFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        seconds: float = 0.4,
+    ) -> MatchPage:
+        """Returns up to `limit` matches.
+
+        Args:
+            wanted: which.
+            limit: at least 1.
+            cursor: `next` of the page before; None for the newest matches.
+            seconds: after so long the page ends, maybe without a match: `next` goes on.
+
+        Raises:
+            RecordError: the cursor is none.
+            StorageError: the store cannot be reached.
+        """
+        wanted = wanted or MatchFilter()
+        self._list()
+        deadline = self._clock() + seconds
+        after = None if cursor is None else _read_cursor(cursor)
+        rows: list[dict[str, Any]] = []
+        for file in self._from(after):
+            if self._clock() > deadline:
+                # This file has not been looked at.
+                return MatchPage(rows=rows, next=_cursor(file, None), total=None)
+            if wanted.kind not in (None, file.kind) or wanted.worker not in (None, file.worker):
+                continue
+            found = self._summaries(file, wanted)
+            below = len(found)
+            if after is not None and file == after[0] and after[1] is not None:
+                below = min(below, after[1])
+            for row in range(below - 1, -1, -1):
+                if wanted.takes(found[row]):
+                    rows.append(found[row])
+                    if len(rows) == limit:
+                        return MatchPage(
+                            rows=rows, next=self._next(file, row), total=self._total(wanted)
+                        )
+        return MatchPage(rows=rows, next=None, total=self._total(wanted))
+
+    def count(self, seconds: float) -> bool:
+        """Reads footers for so long, to know how many matches there are; returns whether all are.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        self._list()
+        deadline = self._clock() + seconds
+        for file in reversed(self._files):
+            if file not in self._counts:
+                if self._clock() > deadline:
+                    return False
+                self._summaries(file, None)
+        return True
+
+    def _total(self, wanted: MatchFilter) -> int | None:
+        known = wanted.takes_all and len(self._counts) >= len(self._files)
+        return sum(self._counts.values()) if known else None
+
+    def _next(self, file: _File, row: int) -> str | None:
+        if row == 0 and self._files and file == self._files[0]:
+            return None
+        return _cursor(file, row)
+
+    def _from(self, after: "tuple[_File, int | None] | None") -> Iterator[_File]:
+        for file in reversed(self._files):
+            if after is None or file <= after[0]:
+                yield file
+
+    def _list(self) -> None:
+        if self._clock() - self._listed < _FRESH_SECONDS:
+            return
+        files = [
+            _File(one.time, "selfplay", one.worker, one.sequence)
+            for one in self._run.matches.entries()
+        ]
+        files += [
+            _File(one.time, "evaluation", one.name, 0)
+            for one in self._run.store.entries(RATINGS)
+            if one.name.endswith(".jsonl")
+        ]
+        self._files = sorted(files)
+        present = set(files)
+        for gone in [file for file in self._counts if file not in present]:
+            del self._counts[gone]
+        self._listed = self._clock()
+
+    def _summaries(self, file: _File, wanted: MatchFilter | None) -> list[dict[str, Any]]:
+        """Returns the matches of a file, oldest first; none if they are not looked for.
+
+        Args:
+            file: which.
+            wanted: what is looked for; None to count them alone.
+        """
+        if file in self._rows:
+            self._rows.move_to_end(file)
+            return self._rows[file]
+        try:
+            read = self._read_records if file.kind == "selfplay" else self._read_evaluation
+            rows = read(file, wanted)
+        except (
+            FileNotFoundError,
+            RecordError,
+            pa.ArrowException,
+            OSError,
+            ValueError,
+            LookupError,
+        ):
+            # Removed since it was listed, or damaged: training says so.
+            self._counts[file] = 0
+            return []
+        if rows is None:
+            return []
+        self._counts[file] = len(rows)
+        self._rows[file] = rows
+        while len(self._rows) > _KEPT_FILES:
+            self._rows.popitem(last=False)
+        return rows
+
+    def _read_records(self, file: _File, wanted: MatchFilter | None) -> list[dict[str, Any]] | None:
+        path = self._run.store.path
+        if path is not None:
+            name = self._run.matches.series_name(file.name, file.sequence)
+            source: Any = pa.OSFile(str(path / name))
+        else:
+            source = pa.BufferReader(self._run.matches.get_encoded(file.name, file.sequence))
+        with source, pq.ParquetFile(source, pre_buffer=False) as parquet:
+            self._counts[file] = parquet.metadata.num_rows
+            if wanted is None or not wanted.may_hold(parquet.metadata):
+                return None
+            table = parquet.read(columns=list(_COLUMNS), use_threads=False)
+        return [
+            {
+                "match": row["match_id"],
+                "kind": "selfplay",
+                "game": self._run.game_name,
+                "plies": row["plies"],
+                "returns": row["returns"],
+                "truncated": row["truncated"],
+                "worker": row["worker"],
+                "first_checkpoint": row["first_checkpoint"],
+                "last_checkpoint": row["last_checkpoint"],
+                "opponent": None,
+                "players": [f"checkpoint {row['last_checkpoint']}"] * 2,
+                "time": file.time,
+            }
+            for row in table.to_pylist()
+        ]
+
+    def _read_evaluation(
+        self, file: _File, wanted: MatchFilter | None
+    ) -> list[dict[str, Any]] | None:
+        summary, *matches = read_evaluation_file(self._run, file.name)
+        self._counts[file] = len(matches)
+        if wanted is None:
+            return None
+        update, opponent = summary["update"], str(summary["opponent"])
+        stem = file.name.removeprefix(f"{RATINGS}/").removesuffix(".jsonl")
+        rows = []
+        for number, match in enumerate(matches):
+            names = [f"checkpoint {update}", opponent]
+            returns = [match["result"], -match["result"]]
+            if match["seat"] == 1:
+                names.reverse()
+                returns.reverse()
+            rows.append(
+                {
+                    "match": f"evaluation:{stem}:{number}",
+                    "kind": "evaluation",
+                    "game": self._run.game_name,
+                    "plies": len(match["actions"]),
+                    "returns": returns,
+                    "truncated": match["truncated"],
+                    "worker": None,
+                    "first_checkpoint": update,
+                    "last_checkpoint": update,
+                    "opponent": opponent,
+                    "players": names,
+                    "time": file.time,
+                }
+            )
+        return rows
+
+
+def read_evaluation_file(run: RunDirectory, name: str) -> list[dict[str, Any]]:
+    """Returns the lines of a file of evaluation matches: the summary, then the matches.
+
+    Raises:
+        FileNotFoundError: there is none of that name.
+        ValueError: it is damaged.
+    """
+    return [json.loads(line) for line in run.store.read(name).decode().splitlines()]
+
+
+def _ranges(footer: pq.FileMetaData) -> dict[str, tuple[int, int]]:
+    """Returns least and greatest value of the columns that a filter asks for."""
+    found: dict[str, tuple[int, int]] = {}
+    for group in range(footer.num_row_groups):
+        columns = footer.row_group(group)
+        for number in range(columns.num_columns):
+            column = columns.column(number)
+            if column.path_in_schema not in ("last_checkpoint", "plies"):
+                continue
+            statistics = column.statistics
+            if statistics is None or not statistics.has_min_max:
+                return {}
+            low, high = found.get(column.path_in_schema, (statistics.min, statistics.max))
+            found[column.path_in_schema] = (min(low, statistics.min), max(high, statistics.max))
+    return found
+
+
+def _cursor(file: _File, row: int | None) -> str:
+    place = [file.time, file.kind, file.name, file.sequence, row]
+    return json.dumps(place, separators=(",", ":"))
+
+
+def _read_cursor(text: str) -> tuple[_File, int | None]:
+    try:
+        moment, kind, name, sequence, row = json.loads(text)
+        if kind not in ("selfplay", "evaluation") or not isinstance(name, str):
+            raise ValueError(kind)
+        file = _File(float(moment), kind, name, int(sequence))
+        return file, None if row is None else int(row)
+    except (ValueError, TypeError) as error:
+        raise RecordError(
+            f"cursor {text[:80]!r} is none", hint="it is `next` of the page before"
+        ) from error
