@@ -54,7 +54,7 @@ def install(venv: Path) -> str:
     """Makes an environment, installs this checkout and returns its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     python = str(venv / "bin" / "python")
-    target = f"{ROOT}[onnx]"
+    target = f"{ROOT}[onnx,web]"
     subprocess.run(
         [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", target],
         check=True,

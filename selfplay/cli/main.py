@@ -7,7 +7,7 @@ import typer
 from selfplay.cli.group import Commands
 from selfplay.cli.options import examples
 from selfplay.cli.output import say
-from selfplay.cli.playing import analyze, arena, check, games, new_game, play
+from selfplay.cli.playing import analyze, arena, check, games, new_game, play, serve
 from selfplay.cli.process import Ending, prepare_streams
 from selfplay.cli.reports import (
     bench,
@@ -64,7 +64,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, analyze, matches, arena, curve, tensorboard, export, rerun, bench, tune, doctor),
+    *(play, serve, analyze, matches, arena, curve, tensorboard, export, rerun, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))

@@ -1,0 +1,200 @@
+"""selfplay serve: the web board and the HTTP API."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selfplay.cli.options import Devices, GameOptions
+from selfplay.cli.output import say
+from selfplay.errors import ConfigError, MissingExtraError
+
+EXAMPLES = (
+    "selfplay serve connect_four --open",
+    "selfplay serve runs/connect_four",
+    "selfplay serve runs --host 0.0.0.0 --token SECRET",
+    'selfplay serve go_9x9 --engine "gtp:gnugo --mode gtp --chinese-rules"',
+)
+_FOLDER = "runs"
+
+
+def serve(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN | GAME | FOLDER]",
+            help="A run, a game, or a folder of runs; by default the folder runs, and where there "
+            "is none every game that has a name.",
+            envvar="SELFPLAY_RUN",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", help="Its port; 0 for any that is free.")
+    ] = 8765,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="Who may reach it: 0.0.0.0 for everybody."),
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A name by which browsers may reach it, besides localhost. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TEXT",
+            help="What requests must carry; made up where others can reach the server.",
+            envvar="SELFPLAY_TOKEN",
+            show_default=False,
+        ),
+    ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Ask nobody for a token, wherever it listens.")
+    ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser.")
+    ] = False,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            metavar="AGENT",
+            help="An opponent that is a program: gtp:COMMAND or uci:COMMAND. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--share",
+            metavar="AGENT=SHARE",
+            help="Who answers requests that name nobody, such as RUN@1200=0.1; give several to "
+            "compare them. GET /api/v1/results counts.",
+            show_default=False,
+        ),
+    ] = None,
+    most_simulations: Annotated[
+        int,
+        typer.Option(
+            "--max-simulations", metavar="N", help="The most that one request may ask for."
+        ),
+    ] = 4096,
+    allow_control: Annotated[
+        bool,
+        typer.Option("--allow-control", help="Let visitors change what may be changed."),
+    ] = False,
+    option: GameOptions = None,
+    devices: Devices = None,
+) -> None:
+    """Play, analyse and watch in a browser.
+
+    The page needs no network. A run may be in training. Whoever can reach the port can ask for
+    searches: by default that is this machine alone.
+    """
+    _check_installed()
+    import secrets
+
+    from selfplay import startup
+    from selfplay.cli.signals import StopSignals
+    from selfplay.serve.security import is_loopback
+    from selfplay.serve.server import address, open_port, run_server
+    from selfplay.serve.shares import parse_share
+
+    if token is not None and no_token:
+        raise ConfigError("--token and --no-token are both given")
+    if token is None and not no_token and not is_loopback(host):
+        token = secrets.token_urlsafe(24)
+    if token is not None and not token.strip():
+        raise ConfigError("--token is empty", hint="leave it out to have one made up")
+    shares = [parse_share(text) for text in share or []]
+    # Before anything slow: a port in use is known at once.
+    listening = open_port(host, port)
+    startup.prepare(cpu_devices=devices)
+    with StopSignals(does="ends the server") as signals:
+        from selfplay.serve.app import create_app
+
+        library, title = _library(target, option, engine or [], most_simulations)
+        hosts: list[str] | None = ["localhost", *(allow_host or [])]
+        if not is_loopback(host):
+            hosts = [*hosts, host, *_own_names()] if hosts else None
+        if "*" in (allow_host or []):
+            hosts = None
+        app = create_app(
+            library,
+            title=title,
+            hosts=hosts,
+            token=token,
+            allow_control=allow_control,
+            shares=shares,
+        )
+        url = address(listening, host)
+        page = url if token is None else f"{url}#token={token}"
+
+        def started(stop: Any) -> None:
+            signals.ready(stop, lambda text: say(text, err=True))
+            say(f"selfplay serves {title} at {page}")
+            if open_browser:
+                import webbrowser
+
+                webbrowser.open(page)
+
+        run_server(app, listening, on_start=started)
+
+
+def _check_installed() -> None:
+    import importlib.util
+
+    for package in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(
+                f"the Python package {package} is not installed",
+                hint='pip install "selfplay-jax[web]"',
+            )
+
+
+def _own_names() -> list[str]:
+    import socket
+
+    return [name for name in {socket.gethostname(), socket.getfqdn()} if name]
+
+
+def _library(
+    target: str | None, option: list[str] | None, engines: list[str], simulations: int
+) -> tuple[Any, str]:
+    """Returns what to serve, and how to call it."""
+    from selfplay.arena import parse_engine
+    from selfplay.cli.targets import game_spec, named_run
+    from selfplay.configuration import check_range
+    from selfplay.registry import game_names
+    from selfplay.serve.agents import BUDGETS
+    from selfplay.serve.library import Library, Limits
+    from selfplay.store import is_remote
+
+    check_range("--max-simulations", simulations, low=2, high=BUDGETS[-1])
+    for text in engines:
+        parse_engine(text)
+    common: dict[str, Any] = {"engines": engines, "limits": Limits(simulations=simulations)}
+    if target is None:
+        if os.path.isdir(_FOLDER):
+            target = _FOLDER
+        else:
+            games = [(name, game_spec(name, None)) for name in game_names()]
+            return Library(games=games, **common), "the games of selfplay"
+    run = named_run(target)
+    if run is not None:
+        return Library(runs=[run], **common), str(run)
+    if not is_remote(target) and Path(target).is_dir():
+        return Library(folder=Path(target), **common), f"the runs in {target}"
+    from selfplay.cli.targets import make_game
+
+    game = make_game(target, option)
+    spec = game_spec(target, option)
+    return Library(games=[(game.name, spec)], **common), game.name

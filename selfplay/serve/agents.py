@@ -1,0 +1,277 @@
+"""Who thinks for visitors: searches of fixed sizes, compiled once, with weights that change."""
+
+import abc
+import collections
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+
+from selfplay.arena import Agent, Analysis, Analyst, SearchAgent, load_network, load_weights
+from selfplay.arena.batches import stack
+from selfplay.arena.engines import EngineAgent
+from selfplay.errors import CheckpointError
+from selfplay.game import Game
+from selfplay.inference import make_inference
+from selfplay.play import LiveMatch
+from selfplay.run import RunDirectory
+
+BUDGETS = (0, 2, 8, 16, 32, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 1600, 2048, 4096, 8192)
+"""Simulations a search may have; a request gets the least of them that is enough."""
+
+SIZES = (1, 8, 32)
+"""Positions searched at once; a batch is filled up with copies."""
+
+Kind = Literal["checkpoint", "mcts", "solver", "random", "engine"]
+
+_LOOK_SECONDS = 2.0
+_KEPT_WEIGHTS = 4
+
+
+def budget_for(simulations: int) -> int:
+    """Returns the fixed number of simulations that serves a request for `simulations`."""
+    return next((budget for budget in BUDGETS if budget >= simulations), BUDGETS[-1])
+
+
+class ServedAgent(abc.ABC):
+    """An agent that many visitors ask at once.
+
+    Attributes:
+        id: what requests call it.
+        title: its name for people.
+        kind: what it is.
+        run: identifier of its run; None without one.
+        update: its checkpoint; None without one.
+        analyses: whether it gives reasons.
+        simulations: how many it spends where nothing else is asked for; None if that is its own
+            business.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        title: str,
+        kind: Kind,
+        *,
+        run: str | None = None,
+        update: int | None = None,
+        analyses: bool = True,
+        simulations: int | None = None,
+    ) -> None:
+        """Takes what is said of it."""
+        self.id = id
+        self.title = title
+        self.kind: Kind = kind
+        self.run = run
+        self.update = update
+        self.analyses = analyses
+        self.simulations = simulations
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what a page is told of it."""
+        names = ("title", "kind", "run", "update", "analyses", "simulations")
+        return {"agent": self.id, **{name: getattr(self, name) for name in names}}
+
+    @property
+    def compiled(self) -> object:
+        """What was compiled for it: agents that share it need not be prepared twice."""
+        return self
+
+    @abc.abstractmethod
+    def prepare(self, simulations: int, size: int) -> None:
+        """Compiles what `think` needs for batches of `size`; slow, once each, on any thread."""
+
+    @abc.abstractmethod
+    def think(
+        self, matches: Sequence[LiveMatch], *, simulations: int, size: int, seed: int
+    ) -> list[Analysis]:
+        """Returns what it thinks of positions, none over.
+
+        Args:
+            matches: at most `size` of them.
+            simulations: one of `BUDGETS`; without meaning to an agent that does not search.
+            size: one of `SIZES`, which was prepared.
+            seed: of its random choices.
+        """
+
+
+class SearchPrograms:
+    """Compiled searches of one network or of plain playouts, shared by all its weights."""
+
+    def __init__(self, template: SearchAgent) -> None:
+        """Takes an agent that searches as wished, with any weights."""
+        self._template = template
+        self._lock = threading.Lock()
+        self._programs: dict[tuple[int, int], SearchAgent] = {}
+
+    @property
+    def simulations(self) -> int:
+        """What it spends by default."""
+        return self._template.config.num_simulations
+
+    def get(self, simulations: int, size: int) -> SearchAgent:
+        """Returns the agent with that budget and batch size, compiled when it is first used."""
+        with self._lock:
+            if (simulations, size) not in self._programs:
+                self._programs[simulations, size] = self._template.resized(
+                    num_simulations=simulations, batch_size=size, keep_trees=True
+                )
+            return self._programs[simulations, size]
+
+
+class SearchServed(ServedAgent):
+    """A search with fixed weights, or with random playouts."""
+
+    def __init__(self, programs: SearchPrograms, params: Any, *names: Any, **facts: Any) -> None:
+        """Takes the compiled searches, weights (None for those of the template), and the rest."""
+        super().__init__(*names, **facts)
+        self._programs = programs
+        self._params = params
+
+    @property
+    def compiled(self) -> object:
+        return self._programs
+
+    def _agent(self, simulations: int, size: int) -> SearchAgent:
+        agent = self._programs.get(simulations, size)
+        return agent if self._params is None else agent.with_params(self.title, self._params)
+
+    def prepare(self, simulations: int, size: int) -> None:
+        agent = self._agent(simulations, size)
+        start = LiveMatch(agent.game)
+        agent.analyse(stack([start.position]), key=jax.random.key(0))
+
+    def think(
+        self, matches: Sequence[LiveMatch], *, simulations: int, size: int, seed: int
+    ) -> list[Analysis]:
+        positions = stack([match.position for match in matches])
+        return self._agent(simulations, size).analyse(positions, key=jax.random.key(seed))
+
+
+class PlainServed(ServedAgent):
+    """Random moves or the game's own solution: nothing to compile, nothing to choose."""
+
+    def __init__(self, agent: Analyst, id: str, kind: Kind) -> None:
+        """Takes the agent."""
+        super().__init__(id, agent.name, kind)
+        self._agent = agent
+
+    def prepare(self, simulations: int, size: int) -> None:
+        """Does nothing."""
+
+    def think(
+        self, matches: Sequence[LiveMatch], *, simulations: int, size: int, seed: int
+    ) -> list[Analysis]:
+        positions = stack([match.position for match in matches])
+        return self._agent.analyse(positions, key=jax.random.key(seed))
+
+
+class EngineServed(ServedAgent):
+    """A program that the owner of the server named on the command line."""
+
+    def __init__(self, agent: Agent, id: str) -> None:
+        """Takes the engine; it is started when it is first asked."""
+        super().__init__(id, agent.name, "engine", analyses=False)
+        self._agent = agent
+        self._lock = threading.Lock()
+
+    def prepare(self, simulations: int, size: int) -> None:
+        """Does nothing."""
+
+    def think(
+        self, matches: Sequence[LiveMatch], *, simulations: int, size: int, seed: int
+    ) -> list[Analysis]:
+        raise NotImplementedError(f"{self.title} gives no reasons")
+
+    def choose(self, match: LiveMatch, *, seed: int) -> int:
+        """Returns the engine's move, or `selfplay.arena.agents.RESIGN`; may take seconds."""
+        with self._lock:
+            positions, key = stack([match.position]), jax.random.key(seed)
+            if isinstance(self._agent, EngineAgent):
+                return int(self._agent.follow(positions, [match.line], key=key)[0])
+            return int(self._agent.select(positions, key=key)[0])
+
+
+class RunAgents:
+    """The checkpoints of one run as agents: the newest, as it is published, and any other."""
+
+    def __init__(self, id: str, title: str, run: RunDirectory, game: Game[Any]) -> None:
+        """Takes a run; loads nothing yet.
+
+        Args:
+            id: of the run.
+            title: of the run, for people.
+            run: the run.
+            game: its rules.
+        """
+        self._id = id
+        self._title = title
+        self._run = run
+        self._game = game
+        self._lock = threading.Lock()
+        self._programs: SearchPrograms | None = None
+        self._loaded: collections.OrderedDict[int, SearchServed] = collections.OrderedDict()
+        self._network: Any = None
+        self._inference: Any = None
+        self._newest: tuple[float, int | None] = (float("-inf"), None)
+
+    def newest_update(self) -> int | None:
+        """Returns the newest checkpoint; looks again every two seconds."""
+        looked, update = self._newest
+        if time.monotonic() - looked >= _LOOK_SECONDS:
+            update = self._run.checkpoints.latest()
+            self._newest = (time.monotonic(), update)
+        return update
+
+    def get(self, update: int | None = None) -> SearchServed:
+        """Returns the agent of a checkpoint, by default of the newest; reads files, so is slow.
+
+        Raises:
+            CheckpointError: there is none, it was removed, or is damaged.
+        """
+        wanted = self.newest_update() if update is None else update
+        if wanted is None:
+            raise CheckpointError(
+                f"{self._title} has no checkpoint yet",
+                hint="the first one comes within a minute of training",
+            )
+        with self._lock:
+            if wanted not in self._loaded:
+                self._loaded[wanted] = self._load(wanted)
+                while len(self._loaded) > _KEPT_WEIGHTS:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(wanted)
+            return self._loaded[wanted]
+
+    def _load(self, update: int) -> SearchServed:
+        if self._programs is None:
+            stored = load_network(f"{self._run.url}@{update}", game=self._game)
+            # What was calibrated in training is not at hand: int8 would compute in float32.
+            kind = stored.config.search.inference.replace("auto", "xla")
+            inference = make_inference(self._game, stored.network, stored.config.network, kind)
+            params = inference.load(stored.weights)
+            template = SearchAgent(
+                self._id,
+                self._game,
+                inference.evaluate,
+                params,
+                stored.config.search.for_matches(),
+                batch_size=1,
+            )
+            self._network, self._inference = stored.network, inference
+            self._programs = SearchPrograms(template)
+        else:
+            weights = load_weights(self._run.checkpoints, update, self._network)
+            params = self._inference.load(weights)
+        return SearchServed(
+            self._programs,
+            params,
+            f"{self._id}@{update}",
+            f"{self._title}@{update}",
+            "checkpoint",
+            run=self._id,
+            update=update,
+            simulations=self._programs.simulations,
+        )

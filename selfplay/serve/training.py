@@ -1,0 +1,125 @@
+"""What the training pages draw: curves, strength, mistakes, and how the processes are."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from selfplay.errors import RunError
+from selfplay.reports.status import run_status
+from selfplay.run import read_evaluations, read_mistakes
+from selfplay.serve.library import ServedRun
+from selfplay.telemetry import Point, mistake_rates, read_scalars
+
+T = TypeVar("T")
+
+MOST_POINTS = 500
+"""Of a curve; longer ones are thinned out."""
+
+_GROUPS = ("learner", "replay", "rollout", "rate", "time", "workers")
+"""Of these scalars the name alone is shown, of others the group too."""
+_FRESH_SECONDS = 2.0
+
+
+class Remembered:
+    """Answers of slow calls, kept for a moment: many visitors ask the same."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Knows nothing yet."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._locks: dict[object, threading.Lock] = {}
+        self._answers: dict[object, tuple[float, Any]] = {}
+
+    def get(self, key: object, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
+        """Returns what `ask` returned at most so many seconds ago; whoever else asks waits."""
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            told, answer = self._answers.get(key, (float("-inf"), None))
+            if self._clock() - told >= seconds:
+                answer = ask()
+                self._answers[key] = (self._clock(), answer)
+        found: T = answer
+        return found
+
+
+def status_document(run: ServedRun) -> dict[str, Any]:
+    """Returns the document of `selfplay status --json`; may take seconds."""
+    return {**run_status(run.directory.url), "id": run.id}
+
+
+def training_document(run: ServedRun, *, game: str) -> dict[str, Any]:
+    """Returns what can be drawn of a run; docs/web-protocol.md says what each key means."""
+    directory = run.directory
+    directory.fetch_files("tensorboard")
+    problems: list[str] = []
+    return {
+        "run": run.id,
+        "title": run.title,
+        "game": game,
+        "series": {
+            name: _curve(points)
+            for name, points in _named(read_scalars(directory.tensorboard_path)).items()
+        },
+        "strength": _strength(run, problems),
+        "ratings": [],
+        "mistakes": _mistakes(run, problems),
+        "balance": None,
+        "problems": problems,
+    }
+
+
+def _named(scalars: Mapping[str, Sequence[Point]]) -> dict[str, Sequence[Point]]:
+    """Returns scalars under the names of the page."""
+    found: dict[str, Sequence[Point]] = {}
+    for name, points in scalars.items():
+        group, _, rest = name.partition("/")
+        if group.partition("_")[0] in ("strength", "mistakes"):
+            continue
+        found[rest if group in _GROUPS else name] = points
+    return found
+
+
+def _curve(points: Sequence[Point]) -> dict[str, list[float]]:
+    """Returns a curve of at most `MOST_POINTS`, the mean of each stretch of a longer one."""
+    finite = [point for point in points if math.isfinite(point.value)]
+    stretch = math.ceil(len(finite) / MOST_POINTS) or 1
+    parts = [finite[first : first + stretch] for first in range(0, len(finite), stretch)]
+    return {
+        # The last of a stretch, so that the curve ends where the run stands.
+        "x": [part[-1].step for part in parts],
+        "y": [sum(point.value for point in part) / len(part) for part in parts],
+    }
+
+
+def _strength(run: ServedRun, problems: list[str]) -> list[dict[str, Any]]:
+    try:
+        rows = read_evaluations(run.directory.store)
+    except RunError as error:
+        problems.append(str(error))
+        return []
+    keys = ("opponent", "update", "score", "low", "high", "matches")
+    return [{key: row[key] for key in keys if key in row} for row in rows]
+
+
+def _mistakes(run: ServedRun, problems: list[str]) -> list[dict[str, Any]]:
+    try:
+        records = read_mistakes(run.directory.store)
+    except RunError as error:
+        problems.append(str(error))
+        return []
+    return [
+        {
+            "update": record["update"],
+            "plies": rate.plies,
+            "share": rate.share,
+            "low": rate.low,
+            "high": rate.high,
+            "raw_share": rate.raw_share,
+            "random_share": rate.random_share,
+        }
+        for record in records
+        for rate in mistake_rates(record)
+    ]

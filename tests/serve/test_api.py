@@ -1,0 +1,262 @@
+"""The HTTP API: documents of positions, analyses, moves, games, agents and runs."""
+
+import concurrent.futures
+import json
+import math
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from selfplay.run import RunDirectory
+from selfplay.serve import Library
+
+
+def ask(client: TestClient, address: str, **body: Any) -> Any:
+    answer = client.post(f"/api/v1/{address}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refusal(client: TestClient, address: str, body: Any) -> tuple[int, str, str | None]:
+    """Returns status, message and place of an answer that says no."""
+    answer = client.post(f"/api/v1/{address}", json=body)
+    document = answer.json()
+    assert set(document) == {"error", "hint", "place"}
+    return answer.status_code, document["error"], document["place"]
+
+
+def test_the_first_thing_a_page_asks(client: TestClient) -> None:
+    about = client.get("/api/v1/about").json()
+    assert about["default_game"] == "tic_tac_toe" and about["default_run"] == "noughts"
+    assert about["allow_control"] is False
+    games = {game["game"]: game for game in about["games"]}
+    assert list(games) == ["tic_tac_toe", "einstein_wuerfelt_nicht", "othello"]
+    assert games["tic_tac_toe"]["default_agent"] == "noughts"
+    assert games["othello"]["default_agent"] == "mcts:200"
+    assert games["einstein_wuerfelt_nicht"]["chance"] and not games["othello"]["chance"]
+    limits = {"simulations": 64, "milliseconds": 2000, "moves": 9}
+    assert games["tic_tac_toe"]["limits"] == limits
+    (run,) = about["runs"]
+    assert (run["run"], run["update"], run["matches"], run["alive"]) == ("noughts", 20, 20, False)
+
+
+def test_games_agents_and_checkpoints_are_listed(client: TestClient) -> None:
+    assert client.get("/api/v1/games").json() == client.get("/api/v1/about").json()["games"]
+    game = client.get("/api/v1/games/tic_tac_toe").json()
+    assert (game["num_actions"], game["max_plies"], game["board"]) == (9, 9, True)
+    agents = client.get("/api/v1/games/tic_tac_toe/agents").json()
+    assert agents[0]["agent"] == "noughts@20" and agents[0]["kind"] == "checkpoint"
+    assert {agent["agent"] for agent in agents} >= {"mcts:200", "random", "solver"}
+    rows = client.get("/api/v1/runs/noughts/checkpoints").json()
+    assert [(row["update"], row["agent"]) for row in rows] == [
+        (20, "noughts@20"),
+        (10, "noughts@10"),
+    ]
+    assert client.get("/api/v1/runs").json()[0]["run"] == "noughts"
+
+
+def test_a_position(client: TestClient) -> None:
+    document = ask(client, "position", game="tic_tac_toe", moves=["b2", 0])
+    assert document["moves"] == [4, 0] and document["ply"] == 2
+    assert document["player"] == 0 and not document["over"] and document["returns"] is None
+    assert document["last"]["name"] == "a3" and document["last"]["player"] == 1
+    assert document["last"]["outcome"] is None
+    names = {one["action"]: one["name"] for one in document["legal"]}
+    assert names[8] == "c1" and 4 not in names
+    assert {one["action"]: one["clicks"] for one in document["legal"]}[8] == [[8]]
+    assert document["view"]["rows"] == 3 and "clicks" not in document["view"]
+    assert "o . ." in document["text"]
+
+
+def test_a_match_that_is_over_is_a_position_too(client: TestClient) -> None:
+    document = ask(client, "position", game="tic_tac_toe", moves=[4, 0, 3, 1, 5])
+    assert document["over"] and document["returns"] == [1.0, -1.0]
+    assert document["player"] is None and document["legal"] == []
+
+
+def test_chance_is_drawn_once_and_told(client: TestClient) -> None:
+    first = ask(client, "position", game="einstein_wuerfelt_nicht", start={"seed": 5})
+    action = first["legal"][0]["action"]
+    line = {"game": "einstein_wuerfelt_nicht", "start": {"seed": 5}, "moves": [action]}
+    drawn = ask(client, "position", **line)
+    assert drawn["last"]["outcome"] == drawn["outcomes"][0] >= 0
+    assert drawn["last"]["outcome_name"] == str(drawn["outcomes"][0] + 1)
+    assert ask(client, "position", **line) == drawn
+    other = (drawn["outcomes"][0] + 1) % 6
+    assert ask(client, "position", **line, outcomes=[other])["outcomes"] == [other]
+    assert refusal(client, "position", {**line, "outcomes": [77]})[::2] == (422, "outcomes[0]")
+
+
+def test_an_analysis_has_the_keys_of_the_command(client: TestClient) -> None:
+    document = ask(client, "analyze", game="tic_tac_toe", moves=["b2"], simulations=8, tree=2)
+    assert document["agent"] == "noughts@20" and document["simulations"] == 8
+    assert document["action"] in document["legal"] == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert sum(document["visits"].values()) == 8
+    assert math.isclose(sum(document["policy"].values()), 1, abs_tol=1e-5)
+    assert math.isclose(sum(document["raw_policy"].values()), 1, abs_tol=1e-5)
+    assert -1 <= document["raw_value"] <= 1 and -1 <= document["value"] <= 1
+    assert document["principal_variation"][0]["action"] == document["action"]
+    assert document["variations"][str(document["action"])] == document["principal_variation"]
+    tree = document["tree"]
+    assert tree["action"] is None and len(tree["children"]) >= 2
+    assert sum(child["visits"] for child in tree["children"]) == 8
+    assert document["milliseconds"] >= 0 and document["player"] == 1
+
+
+@pytest.mark.parametrize("agent", ["mcts:16", "random", "solver", "noughts@10", "noughts"])
+def test_everybody_moves(client: TestClient, agent: str) -> None:
+    answer = ask(client, "move", game="tic_tac_toe", moves=[4, 0, 3, 1], agent=agent)
+    assert answer["position"]["ply"] == 5 and not answer["resigned"]
+    assert answer["analysis"]["action"] == answer["position"]["moves"][-1]
+    assert ("raw_policy" in answer["analysis"]) == agent.startswith("noughts")
+    if agent == "solver":
+        assert answer["position"]["over"] and answer["analysis"]["simulations"] is None
+
+
+def test_simulations_are_rounded_up_to_a_fixed_number(client: TestClient) -> None:
+    for asked, given in ((0, 0), (3, 8), (8, 8), (50, 64), (64, 64)):
+        document = ask(client, "analyze", game="tic_tac_toe", simulations=asked)
+        assert document["simulations"] == given
+
+
+def test_a_time_limit_chooses_the_simulations(client: TestClient) -> None:
+    document = ask(client, "analyze", game="tic_tac_toe", milliseconds=2000)
+    assert 2 <= document["simulations"] <= 64
+
+
+def test_a_search_deepens_as_events(client: TestClient) -> None:
+    answer = client.post(
+        "/api/v1/analyze",
+        json={"game": "tic_tac_toe", "simulations": 64},
+        headers={"accept": "text/event-stream"},
+    )
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [block.split("\ndata: ") for block in answer.text.strip().split("\n\n")]
+    assert {name for name, _ in events} == {"event: analysis"}
+    assert [json.loads(data)["simulations"] for _, data in events] == [16, 32, 64]
+
+
+@pytest.mark.parametrize("address", ["position", "analyze", "move"])
+@pytest.mark.parametrize(
+    ("body", "status", "place"),
+    [
+        ({"game": "chess"}, 404, None),
+        ({"game": 5}, 422, "game"),
+        ({"moves": [4, 4]}, 422, "moves[1]"),
+        ({"moves": ["b2", "z9"]}, 422, "moves[1]"),
+        ({"moves": [99]}, 422, "moves[0]"),
+        ({"moves": [True]}, 422, "moves[0]"),
+        ({"moves": [1.5]}, 422, "moves[0]"),
+        ({"moves": {"a": 1}}, 422, "moves"),
+        ({"moves": [0] * 1000}, 422, "moves"),
+        ({"moves": [0], "outcomes": [3]}, 422, "outcomes"),
+        ({"outcomes": [1]}, 422, "outcomes"),
+        ({"start": {"seed": -1}}, 422, "start"),
+        ({"start": {"key": [1]}}, 422, "start"),
+        ({"start": 5}, 422, "start"),
+        ({"typo": 1}, 422, "typo"),
+        ({"moves": [4, 0, 3, 1, 5, 2]}, 422, "moves[5]"),
+    ],
+)
+def test_bad_input_is_refused_with_its_place(
+    client: TestClient, address: str, body: Any, status: int, place: str | None
+) -> None:
+    assert refusal(client, address, body)[::2] == (status, place)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "place"),
+    [
+        ({"moves": [4, 0, 3, 1, 5]}, 422, "moves"),
+        ({"agent": "stockfish"}, 404, None),
+        ({"agent": "gtp:rm"}, 404, None),
+        ({"agent": "../../etc"}, 404, None),
+        ({"agent": "noughts@11"}, 404, None),
+        ({"agent": "mcts:1"}, 422, "agent"),
+        ({"simulations": 65}, 422, "simulations"),
+        ({"simulations": "many"}, 422, "simulations"),
+        ({"simulations": -1}, 422, "simulations"),
+        ({"milliseconds": 99999}, 422, "milliseconds"),
+        ({"milliseconds": 10, "simulations": 8}, 422, "milliseconds"),
+        ({"tree": 99}, 422, "tree"),
+        ({"agent": "mcts:16", "simulations": 0}, 422, "simulations"),
+    ],
+)
+def test_what_cannot_be_thought_about_is_refused(
+    client: TestClient, body: Any, status: int, place: str | None
+) -> None:
+    assert refusal(client, "analyze", body)[::2] == (status, place)
+
+
+def test_bodies_are_checked_before_they_are_read(client: TestClient) -> None:
+    json_type = {"content-type": "application/json"}
+    huge = b'{"moves": "' + b" " * 10_000_000 + b'"}'
+    for content, headers, status in (
+        (huge, json_type, 413),
+        (b"{", json_type, 422),
+        (b"[1]", json_type, 422),
+        (b'{"simulations": NaN}', json_type, 422),
+        (b"[" * 100_000, json_type, 422),
+        (b"\xff\xfe", json_type, 422),
+        (b"{}", {"content-type": "text/plain"}, 415),
+    ):
+        answer = client.post("/api/v1/analyze", content=content, headers=headers)
+        assert answer.status_code == status, answer.text
+        assert answer.json()["error"]
+
+
+def test_unknown_addresses_and_methods(client: TestClient) -> None:
+    for address in (
+        "/api/v1/nothing",
+        "/api/v1/runs/other/status",
+        "/api/v1/runs/..%2F..%2Fetc/matches",
+        "/api/v1/runs/noughts/matches/nobody-00000000-0000",
+        "/api/v1/runs/noughts/matches/evaluation:..%2F..%2Frun:0",
+        "/static/nothing.js",
+        "/static/..%2F..%2F..%2Fpyproject.toml",
+    ):
+        answer = client.get(address)
+        assert (answer.status_code, answer.json()["place"]) == (404, None), address
+    assert client.get("/api/v1/analyze").status_code == 405
+    assert client.post("/api/v1/about", json={}).status_code == 405
+
+
+def test_visitors_are_searched_together(client: TestClient) -> None:
+    searches = client.app.state.searches  # type: ignore[attr-defined]
+    body = {"game": "tic_tac_toe", "simulations": 16}
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        for _ in range(3):
+            before = searches.searched, searches.batches
+            answers = list(pool.map(lambda _: ask(client, "analyze", **body), range(24)))
+            assert all(answer["action"] == answers[0]["action"] for answer in answers)
+            searched, batches = searches.searched - before[0], searches.batches - before[1]
+            assert searched == 24
+            if batches < 24:
+                return  # The batch was compiled by now.
+    pytest.fail("no two searches were made together")
+
+
+def test_a_checkpoint_and_a_run_that_are_removed_meanwhile(
+    tmp_path: Any, client: TestClient
+) -> None:
+    import shutil
+
+    from selfplay.serve import create_app
+    from tests.serve.conftest import new_run
+
+    new_run(tmp_path / "a")
+    other: RunDirectory = new_run(tmp_path / "b")
+    library = Library(folder=tmp_path)
+    with TestClient(create_app(library), base_url="http://localhost") as asked:
+        assert [run["run"] for run in asked.get("/api/v1/runs").json()] == ["a", "b"]
+        assert len(asked.get("/api/v1/games").json()) == 1
+        shutil.rmtree(tmp_path / "a" / "checkpoints" / "10")
+        body = {"agent": "a@10", "simulations": 8}
+        status, message, _ = refusal(asked, "analyze", body)
+        assert status == 404 and "no checkpoint 10" in message
+        shutil.rmtree(other.url)
+        for address in ("status", "matches", "training", "checkpoints"):
+            answer = asked.get(f"/api/v1/runs/b/{address}")
+            assert answer.status_code == 404, address
+            assert "run 'b'" in answer.json()["error"]
