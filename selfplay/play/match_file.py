@@ -102,8 +102,13 @@ def load_match(file: Path, game: Game[Any]) -> tuple[LiveMatch, dict[str, Any]]:
             f"{file} is not a saved match: {problem}",
             hint="selfplay play --save FILE and the web board write such files",
         ) from None
-    if document["game"] != game.name:
-        raise RecordError(f"{file} is a match of {document['game']}, but the game is {game.name}")
+    plies = document.get("plies")
+    plies = plies if isinstance(plies, list) and len(plies) == len(moves) else [None] * len(moves)
+    document["plies"] = [one if isinstance(one, dict) else None for one in plies]
+    if document.get("game") != game.name:
+        raise RecordError(
+            f"{file} is a match of {document.get('game')}, but the game is {game.name}"
+        )
     written = document.get("fingerprint")
     if written is not None and written != fingerprint(game):
         raise RecordError(

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
@@ -59,12 +59,14 @@ class Session:
         actions: every move.
         outcomes: the chance outcome that followed each, -1 for none.
         returns: result for player 0 and player 1, in [-1, 1]; None if it was left.
+        thoughts: what the agent thought at each move, as in a match file; None at moves of people.
     """
 
     ending: Ending
     actions: tuple[int, ...]
     outcomes: tuple[int, ...]
     returns: tuple[float, float] | None
+    thoughts: tuple[dict[str, Any] | None, ...] = ()
 
 
 def parse_people(text: str) -> frozenset[int]:
@@ -82,6 +84,8 @@ def play_in_terminal(
     source: LineSource,
     output: Screen,
     seed: int = 0,
+    match: LiveMatch | None = None,
+    thoughts: Sequence[dict[str, Any] | None] = (),
     thinking: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> Session:
     """Plays one match and returns how it went.
@@ -93,9 +97,12 @@ def play_in_terminal(
         source: where people's lines come from; its end leaves the match.
         output: where everything is written.
         seed: of a random start and of the agent's random choices.
+        match: goes on from here; by default a new one.
+        thoughts: of the moves of `match`, as `Session` has them.
         thinking: its context is entered each time the agent thinks, to show that it does.
     """
-    return _Table(game, agent, people, source, output, seed, thinking).play()
+    match = match or LiveMatch(game, seed=seed)
+    return _Table(match, agent, people, source, output, seed, thoughts, thinking).play()
 
 
 class _Table:
@@ -103,15 +110,18 @@ class _Table:
 
     def __init__(
         self,
-        game: Game[Any],
+        match: LiveMatch,
         agent: Agent,
         people: frozenset[int],
         source: LineSource,
         output: Screen,
         seed: int,
+        thoughts: Sequence[dict[str, Any] | None],
         thinking: Callable[[], contextlib.AbstractContextManager[Any]],
     ) -> None:
-        self._match = LiveMatch(game, seed=seed)
+        self._match = match
+        known = list(thoughts)[: len(match.actions)]
+        self._thoughts = known + [None] * (len(match.actions) - len(known))
         self._agent = agent
         self._people = people
         # Estimates are for one side all along: the person's, or player 0 if that is not one.
@@ -173,6 +183,7 @@ class _Table:
         match = self._match
         try:
             match.play(self._action(text))
+            self._thoughts.append(None)
         except IllegalActionError as error:
             self._say(f"{error}" + (f"; {error.hint}" if error.hint else ""))
         # A game that reads its moves with int() or a table says so in its own way.
@@ -213,6 +224,7 @@ class _Table:
         for ply in range(len(earlier) - 1, -1, -1):
             if earlier[ply] in self._people:
                 self._match.undo(len(earlier) - ply)
+                del self._thoughts[ply:]
                 return True
         self._say("there is no move of yours to take back")
         return False
@@ -230,7 +242,9 @@ class _Table:
         else:
             self._say(text + self._estimate(analysis))
             self._table(analysis)
+        player = match.player
         match.play(action)
+        self._thoughts.append(None if analysis is None else _thought(player, analysis))
         self._say_roll()
         return None
 
@@ -312,6 +326,7 @@ class _Table:
             actions=tuple(match.actions),
             outcomes=tuple(match.outcomes),
             returns=returns,
+            thoughts=tuple(self._thoughts),
         )
 
     def _who(self, player: int) -> str:
@@ -321,6 +336,26 @@ class _Table:
 
     def _say(self, text: str) -> None:
         self._output.write(text + "\n")
+
+
+def _thought(player: int, analysis: Analysis) -> dict[str, Any]:
+    """Returns what an agent thought at its move, as a match file has it."""
+
+    def shares(policy: np.ndarray | None) -> dict[str, float] | None:
+        if policy is None:
+            return None
+        return {str(action): float(policy[action]) for action in np.flatnonzero(policy).tolist()}
+
+    return {
+        "player": player,
+        "value": analysis.value,
+        "raw_value": analysis.raw_value,
+        "simulations": None if analysis.visits is None else int(analysis.visits.sum()),
+        "policy": shares(analysis.policy),
+        "raw_policy": shares(analysis.raw_policy),
+        "exploratory": False,
+        "surprise": None,
+    }
 
 
 def _verdict(returns: tuple[float, float]) -> str:

@@ -1,5 +1,6 @@
 """What is served: runs, the games they are of, and who can play them."""
 
+import contextlib
 import dataclasses
 import re
 import threading
@@ -189,6 +190,7 @@ class Library:
         *,
         games: Sequence[tuple[str, GameSpec]] = (),
         runs: Sequence[str] = (),
+        awaited: Sequence[str] = (),
         folder: Path | None = None,
         engines: Sequence[str] = (),
         limits: Limits | None = None,
@@ -198,6 +200,7 @@ class Library:
         Args:
             games: names and specifications of games that are served without a run.
             runs: places of runs.
+            awaited: places where there may be a run later.
             folder: whose runs are served, those that come later too.
             engines: "gtp:COMMAND" or "uci:COMMAND", for every game without chance.
             limits: of one request.
@@ -205,6 +208,7 @@ class Library:
         self.limits = limits or Limits()
         self._specs = dict(games)
         self._folder = folder
+        self._awaited = list(awaited)
         self._engines = tuple(engines)
         self._lock = threading.RLock()
         self._runs: dict[str, ServedRun] = {}
@@ -302,9 +306,16 @@ class Library:
         }
 
     def _rescan(self) -> None:
-        if self._folder is None or time.monotonic() - self._scanned < _RESCAN_SECONDS:
+        if time.monotonic() - self._scanned < _RESCAN_SECONDS:
             return
         self._scanned = time.monotonic()
+        for place in list(self._awaited):
+            with contextlib.suppress(SelfplayError):
+                if is_run(place):
+                    self._add_run(place)
+                    self._awaited.remove(place)
+        if self._folder is None:
+            return
         try:
             places = sorted(path for path in self._folder.iterdir() if is_run(path))
         except OSError:

@@ -50,6 +50,50 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], No
     return give
 
 
+def test_the_web_board_in_compose(environ: Callable[[Mapping[str, str]], None]) -> None:
+    asked = {"RUN": "s3://bucket/a"}
+    service = compose(asked)["services"]["serve"]
+    environ(service["environment"])
+    values = parsed(compose_command("serve", asked))
+    assert values["target"] == "s3://bucket/a" and values["wait"] is True
+    assert (values["host"], values["port"]) == ("0.0.0.0", 8765)
+    # Without a token, because the port is open to this machine alone.
+    assert values["no_token"] is True and service["ports"] == ["127.0.0.1:8765:8765"]
+    assert ":8765/healthz" in service["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_web_board_in_kubernetes(
+    overlay: str, environ: Callable[[Mapping[str, str]], None], tmp_path: Path
+) -> None:
+    resources = kustomized(overlay_with(tmp_path, overlay))
+    pod = pods(resources)["serve"]
+    maps = {one["metadata"]["name"]: one["data"] for one in resources if one["kind"] == "ConfigMap"}
+    variables = environment(pod, maps)
+    environ(variables)
+    words = kubernetes_command(pod, variables)
+    values = parsed(words)
+    assert words[0] == "serve" and values["target"] == maps["selfplay"]["SELFPLAY_RUN"]
+    assert values["wait"] is True and values["host"] == "0.0.0.0"
+    # Others can reach it, so it asks for a token: that of a secret, or one it makes up.
+    assert values["no_token"] is False
+    (container,) = pod["containers"]
+    secret = {"secretRef": {"name": "selfplay-serve", "optional": True}}
+    assert secret in container["envFrom"]
+    (port,) = container["ports"]
+    assert values["port"] == port["containerPort"]
+    assert {container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness")} == {
+        "/healthz"
+    }
+    (service,) = [
+        one for one in resources if (one["kind"], one["metadata"]["name"]) == ("Service", "serve")
+    ]
+    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+    # The names by which other pods reach the Service are let through.
+    name, space = service["metadata"]["name"], service["metadata"]["namespace"]
+    assert {name, f"{name}.{space}.svc.cluster.local"} <= set(values["allow_host"])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("role", (*ROLES, "tensorboard"))
 def test_compose(role: str, environ: Callable[[Mapping[str, str]], None]) -> None:
     asked = {"RUN": "s3://bucket/a", "GAME": "othello"}

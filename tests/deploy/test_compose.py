@@ -9,7 +9,7 @@ import yaml
 
 from tests.deploy.files import DEPLOY, ROLES, ROOT, compose, compose_command, program
 
-OURS = (*ROLES, "tensorboard")
+OURS = (*ROLES, "serve", "tensorboard")
 
 
 def test_the_services_are_there() -> None:
@@ -17,7 +17,8 @@ def test_the_services_are_there() -> None:
     assert set(services) == {*OURS, "prometheus", "grafana"}
     # One command starts the loop; what it does not need has to be asked for.
     by_default = {name for name, service in services.items() if not service.get("profiles")}
-    assert by_default == set(OURS)
+    assert by_default == {*ROLES, "tensorboard"}
+    assert services["serve"]["profiles"] == ["board"]
     # Any number of workers: nothing that may be there only once.
     assert not {"container_name", "ports", "hostname"} & services["worker"].keys()
 
@@ -72,6 +73,7 @@ def test_ports_are_open_to_this_machine_only() -> None:
     services = compose()["services"]
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert ports == {
+        "serve": ["127.0.0.1:8765:8765"],
         "tensorboard": ["127.0.0.1:6006:6006"],
         "prometheus": ["127.0.0.1:9090:9090"],
         "grafana": ["127.0.0.1:3000:3000"],

@@ -168,9 +168,9 @@ def test_its_list_of_requirements_is_that_of_the_project(dockerfile: Path, tmp_p
     defaults = dict(
         rest.split("=", 1) for name, rest in stages(dockerfile)[0] if name == "ARG" and "=" in rest
     )
-    # Every store, the fast network on CPU cores, and the port that the compose file opens.
+    # Every store, the fast network on CPU cores, and the ports that the compose file opens.
     wanted = {"gcs", "metrics", "onnx", "redis", "s3"}
-    wanted |= {"tensorboard"} if dockerfile.suffix == ".trainer" else set()
+    wanted |= {"tensorboard"} if dockerfile.suffix == ".trainer" else {"web"}
     assert set(defaults["EXTRAS"].strip('"').split(",")) == wanted <= extras.keys()
     assert defaults["ACCELERATOR"] == '""'
 

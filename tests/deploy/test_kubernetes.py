@@ -99,7 +99,9 @@ def test_kubernetes_own_schemas_agree(whole: list[dict[str, Any]]) -> None:
 
 
 def test_pods_are_restricted(whole: list[dict[str, Any]]) -> None:
-    assert {*ROLES, "worker-gpu", "tensorboard", "prometheus", "grafana"} <= pods(whole).keys()
+    assert {*ROLES, "worker-gpu", "serve", "tensorboard", "prometheus", "grafana"} <= pods(
+        whole
+    ).keys()
     for pod in pods(whole).values():
         assert pod["automountServiceAccountToken"] is False
         context = pod["securityContext"]

@@ -1,19 +1,24 @@
 """selfplay play: a match in the terminal."""
 
+import datetime
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameOptions, Json, MovedGame, Seed, Simulations
-from selfplay.cli.output import say_json
+from selfplay.cli.output import say, say_json
 from selfplay.errors import ConfigError
 
 EXAMPLES = (
     "selfplay play runs/connect_four",
     "selfplay play runs/connect_four@1200 --side 1 --simulations 200",
     "selfplay play tic_tac_toe --opponent mcts:1000",
+    "selfplay play runs/connect_four --save match.json",
+    "selfplay play runs/connect_four --resume match.json --save match.json",
     'selfplay play go_9x9 --opponent "gtp:gnugo --mode gtp --chinese-rules"',
 )
 _SIMULATIONS_WITHOUT_RUN = 200
@@ -45,6 +50,24 @@ def play(
     moved: MovedGame = None,
     option: GameOptions = None,
     seed: Seed = 0,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Write the match to a file, finished or not; the web board opens it too.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="FILE",
+            help="Go on with a match that was saved, here or by the web board.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Play a match in the terminal.
@@ -54,9 +77,22 @@ def play(
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game, opponent_agent, run_and_game
-    from selfplay.play import parse_people, play_in_terminal
+    from selfplay.play import (
+        LiveMatch,
+        Session,
+        load_match,
+        match_document,
+        parse_people,
+        play_in_terminal,
+        save_match,
+    )
 
     people = parse_people(side)
+    if save is not None and save.exists() and (resume is None or not save.samefile(resume)):
+        raise ConfigError(
+            f"--save is {save}, which is there already",
+            hint=f"go on with it: --resume {save} --save {save}, or choose another name",
+        )
     startup.prepare()
     found = run_and_game(target, moved, option)
     if moved is not None and found is None:
@@ -69,6 +105,26 @@ def play(
         opponent = f"mcts:{_SIMULATIONS_WITHOUT_RUN if simulations is None else simulations}"
         simulations = None
     agent = opponent_agent(opponent or target, game, simulations=simulations, batch_size=1)
+    match = LiveMatch(game, seed=seed)
+    thoughts: Sequence[dict[str, Any] | None] = ()
+    if resume is not None:
+        match, document = load_match(resume, game)
+        thoughts = document["plies"]
+
+    def write(session: Session | None) -> None:
+        """Saves the match, before it begins too: what cannot be written is known at once."""
+        if save is not None:
+            document = match_document(
+                match,
+                players=["a person" if player in people else agent.name for player in (0, 1)],
+                ending="left" if session is None else session.ending,
+                returns=None if session is None else session.returns,
+                plies=thoughts if session is None else session.thoughts,
+                time=datetime.datetime.now(datetime.UTC),
+            )
+            save_match(save, document)
+
+    write(None)
     session = play_in_terminal(
         game,
         agent,
@@ -76,8 +132,13 @@ def play(
         source=sys.stdin,
         output=sys.stderr if as_json else sys.stdout,
         seed=seed,
+        match=match,
+        thoughts=thoughts,
         thinking=lambda: LiveLine(f"{agent.name} is thinking"),
     )
+    write(session)
+    if save is not None:
+        say(f"saved in {save}", err=True)
     if as_json:
         say_json(
             {

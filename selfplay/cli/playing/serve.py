@@ -81,6 +81,9 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin although the run is not there yet.")
+    ] = False,
     most_simulations: Annotated[
         int,
         typer.Option(
@@ -121,7 +124,7 @@ def serve(
     with StopSignals(does="ends the server") as signals:
         from selfplay.serve.app import create_app
 
-        library, title = _library(target, option, engine or [], most_simulations)
+        library, title = _library(target, option, engine or [], most_simulations, wait)
         hosts: list[str] | None = ["localhost", *(allow_host or [])]
         if not is_loopback(host):
             hosts = [*hosts, host, *_own_names()] if hosts else None
@@ -167,7 +170,11 @@ def _own_names() -> list[str]:
 
 
 def _library(
-    target: str | None, option: list[str] | None, engines: list[str], simulations: int
+    target: str | None,
+    option: list[str] | None,
+    engines: list[str],
+    simulations: int,
+    wait: bool,
 ) -> tuple[Any, str]:
     """Returns what to serve, and how to call it."""
     from selfplay.arena import parse_engine
@@ -191,6 +198,8 @@ def _library(
     run = named_run(target)
     if run is not None:
         return Library(runs=[run], **common), str(run)
+    if wait:
+        return Library(awaited=[target], **common), target
     if not is_remote(target) and Path(target).is_dir():
         return Library(folder=Path(target), **common), f"the runs in {target}"
     from selfplay.cli.targets import make_game

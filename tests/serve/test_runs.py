@@ -1,0 +1,276 @@
+"""Matches, training and news of a run, as the pages ask for them."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from selfplay.run import RunDirectory
+from selfplay.serve import Library, create_app
+from selfplay.serve.errors import RequestError
+from selfplay.serve.feed import Feeds
+from selfplay.serve.training import MOST_POINTS, Remembered
+from selfplay.telemetry import TensorBoardWriter
+from tests.serve.conftest import new_run
+from tests.telemetry.samples import FIRST
+
+
+def get(client: TestClient, address: str, **query: Any) -> Any:
+    answer = client.get(f"/api/v1/runs/noughts/{address}", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_pages_of_matches(client: TestClient) -> None:
+    page = get(client, "matches", limit=4)
+    assert len(page["matches"]) == 4 and page["next"]
+    rest = get(client, "matches", limit=4, cursor=page["next"])
+    assert len(rest["matches"]) == 2 and rest["next"] is None
+    rows = page["matches"] + rest["matches"]
+    assert {row["kind"] for row in rows} == {"selfplay", "evaluation"}
+    assert len({row["match"] for row in rows}) == 6
+    for row in rows:
+        assert row["game"] == "tic_tac_toe" and row["returns"][0] == -row["returns"][1]
+        assert row["time"].startswith("20") and len(row["players"]) == 2
+    only = get(client, "matches", kind="selfplay", worker="b", first_checkpoint=20)
+    assert {row["worker"] for row in only["matches"]} == {"b"} and len(only["matches"]) == 2
+    lost = get(client, "matches", opponent="mcts:50")
+    assert [row["players"] for row in lost["matches"]] == [
+        ["mcts:50", "checkpoint 20"],
+        ["checkpoint 20", "mcts:50"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"limit": "x"}, "limit"),
+        ({"cursor": "x"}, "cursor"),
+        ({"kind": "x"}, "kind"),
+        ({"result": "won"}, "result"),
+        ({"typo": 1}, "typo"),
+    ],
+)
+def test_bad_queries(client: TestClient, query: dict[str, Any], place: str) -> None:
+    answer = client.get("/api/v1/runs/noughts/matches", params=query)
+    assert (answer.status_code, answer.json()["place"]) == (422, place)
+
+
+def test_every_match_can_be_stepped_through(client: TestClient) -> None:
+    for row in get(client, "matches")["matches"]:
+        document = get(client, f"matches/{row['match']}")
+        assert document["format"] == "selfplay-match" and document["ending"] == "finished"
+        assert len(document["plies"]) == len(document["names"]) == row["plies"]
+        assert document["returns"] == row["returns"] and document["players"] == row["players"]
+        line = {key: document[key] for key in ("game", "start", "moves", "outcomes")}
+        end = client.post("/api/v1/position", json=line).json()
+        assert end["over"] and end["returns"] == row["returns"]
+        if row["kind"] == "selfplay":
+            ply = document["plies"][0]
+            assert ply["player"] == 0 and -1 <= ply["value"] <= 1
+            assert abs(sum(ply["policy"].values()) - 1) < 1e-3
+
+
+def test_matches_are_counted_while_people_look(client: TestClient) -> None:
+    for _ in range(200):
+        total = get(client, "matches")["total"]
+        if total is not None:
+            assert total == 6
+            return
+    pytest.fail("never counted")
+
+
+def test_status_is_that_of_the_command(client: TestClient) -> None:
+    status = get(client, "status")
+    assert status["checkpoint"] == 20 and status["game"] == "tic_tac_toe"
+    assert status["problems"] == [] and status["processes"] == []
+
+
+def test_training_is_drawn_from_the_event_files(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "drawn")
+    writer = TensorBoardWriter(run.tensorboard_path)
+    for update in range(3 * MOST_POINTS):
+        writer.write(dataclasses.replace(FIRST, update=update))
+    writer.close()
+    app = create_app(Library(runs=[run.url]))
+    with TestClient(app, base_url="http://localhost") as client:
+        document = client.get("/api/v1/runs/drawn/training").json()
+    series = document["series"]
+    assert "loss/total" in series and "learning_rate" in series and "reuse" in series
+    for curve in series.values():
+        assert len(curve["x"]) == len(curve["y"]) <= MOST_POINTS
+    assert series["learning_rate"]["x"][-1] == 3 * MOST_POINTS - 1
+    assert document["strength"][0]["opponent"] == "mcts:50"
+    assert document["balance"] is None and document["problems"] == []
+
+
+def test_what_is_slow_is_asked_once() -> None:
+    now = [0.0]
+    asked: list[int] = []
+    remembered = Remembered(clock=lambda: now[0])
+
+    def ask() -> int:
+        asked.append(1)
+        return len(asked)
+
+    assert [remembered.get("a", ask) for _ in range(3)] == [1, 1, 1]
+    assert remembered.get("b", ask) == 2
+    now[0] = 100
+    assert remembered.get("a", ask) == 3
+
+
+async def some(stream: AsyncIterator[str], count: int) -> list[tuple[str, Any]]:
+    """Returns the next events of a stream: name and data."""
+    found: list[tuple[str, Any]] = []
+    async with asyncio.timeout(30):
+        while len(found) < count:
+            name, _, data = (await anext(stream)).partition("\ndata: ")
+            found.append((name.removeprefix("event: "), json.loads(data)))
+    return found
+
+
+def test_news_reach_everybody_who_listens() -> None:
+    looks = 0
+    state: dict[str, Any] = {
+        "status": {"update": 1, "elapsed_seconds": 1.0},
+        "matches": [{"match": "a"}],
+        "checkpoint": None,
+    }
+
+    async def look(run: str) -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        state["status"] = {**state["status"], "elapsed_seconds": float(looks)}
+        return dict(state)
+
+    async def listen() -> None:
+        feeds = Feeds(look, look_seconds=0.01)
+        one, two = feeds.listen("r"), feeds.listen("r")
+        assert (await some(one, 1))[0][0] == "status"
+        assert (await some(two, 1))[0][0] == "status"
+        state["matches"] = [{"match": "c"}, {"match": "b"}, {"match": "a"}]
+        state["checkpoint"] = {"update": 5, "agent": "r@5"}
+        for stream in (one, two):
+            assert await some(stream, 2) == [
+                ("matches", {"matches": [{"match": "c"}, {"match": "b"}]}),
+                ("checkpoint", {"update": 5, "agent": "r@5"}),
+            ]
+        assert feeds.listeners == 2
+        await one.aclose()  # type: ignore[attr-defined]
+        await two.aclose()  # type: ignore[attr-defined]
+        assert feeds.listeners == 0
+        seen = looks
+        await asyncio.sleep(0.05)
+        assert looks <= seen + 1, "nobody listens, and it looks all the same"
+
+    asyncio.run(listen())
+
+
+def test_a_run_that_is_removed_ends_its_stream() -> None:
+    async def look(run: str) -> dict[str, Any]:
+        raise RequestError("there is no run 'r' any more", status=404)
+
+    async def listen() -> None:
+        stream = Feeds(look, look_seconds=0.01).listen("r")
+        assert (await some(stream, 1))[0] == (
+            "problem",
+            {"error": "there is no run 'r' any more", "hint": ""},
+        )
+        async with asyncio.timeout(30):
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+
+    asyncio.run(listen())
+
+
+def test_a_quiet_stream_stays_open_and_slow_readers_miss_the_oldest() -> None:
+    count = 0
+
+    async def look(run: str) -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        return {"status": {"update": count}, "matches": [], "checkpoint": None}
+
+    async def listen() -> None:
+        feeds = Feeds(look, look_seconds=0.001, quiet_seconds=0.01)
+        stream = feeds.listen("r")
+        await some(stream, 1)
+        await asyncio.sleep(0.5)
+        first = (await some(stream, 1))[0][1]["update"]
+        assert first > 2
+        await stream.aclose()  # type: ignore[attr-defined]
+
+        async def never(run: str) -> dict[str, Any]:
+            await asyncio.sleep(100)
+            return {}
+
+        silent = Feeds(never, quiet_seconds=0.01).listen("r")
+        assert (await anext(silent)).startswith(":")
+        await silent.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(listen())
+
+
+def test_two_checkpoints_share_the_visitors_and_are_counted(run: RunDirectory) -> None:
+    from selfplay.serve.shares import Share
+
+    library = Library(runs=[run.url])
+    shares = [Share(agent="noughts@10", share=0.5), Share(agent="noughts@20", share=0.5)]
+    app = create_app(library, shares=shares)
+    with TestClient(app, base_url="http://localhost") as client:
+
+        def agent_of(visitor: str) -> str:
+            body = {"visitor": visitor, "simulations": 8}
+            return str(client.post("/api/v1/analyze", json=body).json()["agent"])
+
+        first = {f"visitor {number}": agent_of(f"visitor {number}") for number in range(20)}
+        assert set(first.values()) == {"noughts@10", "noughts@20"}
+        assert all(agent_of(visitor) == agent for visitor, agent in first.items())
+        match = {"moves": [4, 0, 3, 1, 5], "agent": "noughts@10", "seat": 1}
+        assert client.post("/api/v1/results", json=match).status_code == 200
+        for wrong in ({"moves": [4]}, {"seat": 2}, {"agent": None}, {"seat": None}):
+            assert client.post("/api/v1/results", json={**match, **wrong}).status_code == 422
+        results = {row["agent"]: row for row in client.get("/api/v1/results").json()}
+        assert results["noughts@10"]["losses"] == 1 and results["noughts@10"]["wins"] == 0
+        assert sum(row["requests"] for row in results.values()) == 40
+
+
+def test_the_description_of_the_api_is_valid_and_complete(client: TestClient) -> None:
+    from openapi_spec_validator import validate
+
+    document = client.get("/api/v1/openapi.json").json()
+    validate(document)
+    served = {
+        route.path
+        for route in client.app.routes  # type: ignore[attr-defined]
+        if route.path.startswith("/api/") and not route.path.endswith("openapi.json")
+    }
+    assert served == {path for path in document["paths"] if path.startswith("/api/")}
+
+
+def test_answers_are_as_described(client: TestClient) -> None:
+    import jsonschema
+
+    document = client.get("/api/v1/openapi.json").json()
+
+    def check(path: str, answer: Any) -> None:
+        operation = document["paths"][path]["post" if answer.request.method == "POST" else "get"]
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        assert answer.status_code == 200, answer.text
+        jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
+
+    names = {"run": "noughts", "game": "tic_tac_toe", "match": "a-00000000-0000"}
+    for path, methods in document["paths"].items():
+        if "get" in methods and not path.endswith("/events"):
+            check(path, client.get(path.format(**names)))
+    question = {"game": "tic_tac_toe", "moves": [4], "simulations": 8, "tree": 1}
+    for path in ("position", "analyze", "move"):
+        body = question if path != "position" else {"moves": [4]}
+        check(f"/api/v1/{path}", client.post(f"/api/v1/{path}", json=body))
