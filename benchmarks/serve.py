@@ -1,0 +1,333 @@
+"""Measures `selfplay serve`: start, moves, weight of the page, load, many matches, memory.
+
+    python benchmarks/serve.py [--seconds S] [--matches N] [--minutes M]
+
+All on 127.0.0.1, clients and server on the same machine. The game is Connect Four; the run that is
+served has the default network, not trained, which costs what a trained one does. A page is
+playable when it, its files and the first position have been answered. Load is made by clients that
+each ask for one analysis after the other, of random positions. Prints one JSON object.
+"""
+
+import argparse
+import asyncio
+import gzip
+import json
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+_CLIENTS = (1, 8, 64, 256)
+_LOAD_SIMULATIONS = 64
+_MOVE_SIMULATIONS = 200
+_MOVES = 40
+_IN_FILE = 100
+_JSON = {"Content-Type": "application/json"}
+
+# The server with another list of batch sizes, and room for all clients of the load.
+_SERVER = """
+import sys
+from selfplay import startup
+startup.prepare()
+from selfplay.serve import Library, create_app, open_port, run_server
+from selfplay.serve.searches import Searches
+sizes = tuple(map(int, sys.argv[2].split(",")))
+listening = open_port("127.0.0.1", 0)
+app = create_app(Library(runs=[sys.argv[1]]), searches=Searches(sizes=sizes, most_waiting=10**6))
+def started(stop):
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/", flush=True)
+run_server(app, listening, on_start=started)
+"""
+
+
+def main(seconds: float, matches: int, minutes: float) -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        cache = root / "cache"
+        run = make_run(root / "connect_four")
+        found: dict[str, Any] = {
+            "cores": len(os.sched_getaffinity(0)),
+            "start": {"cold": playable(run, cache), "warm": playable(run, cache)},
+            "page": page_weight(),
+        }
+        with Server(run, cache, sizes="1,8,32") as server:
+            found["move"] = move_latency(server)
+            found["load_with_batching"] = load(server, seconds)
+            found["memory"] = memory(server, minutes)
+        with Server(run, cache, sizes="1") as server:
+            found["load_without_batching"] = load(server, seconds)
+        many(run, matches)
+        with Server(run, cache, sizes="1") as server:
+            found["matches"] = first_pages(server, matches)
+    print(json.dumps(found, indent=1))
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, run: Path, cache: Path, *, sizes: str | None) -> None:
+        """Starts it: with these batch sizes, or as the command does where there are none."""
+        words = ["-m", "selfplay", "serve", str(run), "--port", "0"]
+        if sizes is not None:
+            words = ["-c", _SERVER, str(run), sizes]
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+        self.began = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+        if address is None:
+            raise SystemExit(f"the server did not start: {line}")
+        self.port = int(address[1])
+
+    def __enter__(self) -> "Server":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Returns what it answers."""
+        data = None if body is None else json.dumps(body).encode()
+        address = f"http://127.0.0.1:{self.port}{path}"
+        with urllib.request.urlopen(
+            urllib.request.Request(address, data, _JSON), timeout=600
+        ) as answer:
+            text = answer.read()
+        return json.loads(text) if text[:1] in b"[{" else text
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that it holds now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        return 0 if found is None else 1024 * int(found[1])
+
+
+def make_run(place: Path) -> Path:
+    """Returns a run with one checkpoint of an untrained network."""
+    import jax
+
+    from selfplay.networks import build_network
+    from selfplay.registry import GameSpec, make
+    from selfplay.run import RunDirectory
+    from selfplay.settings import Config
+
+    game, config = make("connect_four"), Config()
+    run = RunDirectory.create(place, GameSpec("connect_four"), game, config)
+    weights = build_network(game, config.network).init(key=jax.random.key(0))
+    run.checkpoints.save(1, {"weights": weights}, metadata={})
+    return place
+
+
+def playable(run: Path, cache: Path) -> dict[str, float]:
+    """Returns seconds from the command to a playable page, and to the first move."""
+    with Server(run, cache, sizes=None) as server:
+        server.ask("/")
+        for entry in resources.files("selfplay.serve").joinpath("static").iterdir():
+            if entry.name.endswith((".js", ".css")):
+                server.ask(f"/static/{entry.name}")
+        server.ask("/api/v1/about")
+        server.ask("/api/v1/position", {"moves": []})
+        page = time.monotonic() - server.began
+        server.ask("/api/v1/move", {"moves": [3], "simulations": _MOVE_SIMULATIONS})
+        return {
+            "page_seconds": round(page, 2),
+            "first_move_seconds": round(time.monotonic() - server.began, 2),
+        }
+
+
+def page_weight() -> dict[str, int]:
+    """Returns the bytes of the page and its files."""
+    files = [
+        entry
+        for entry in resources.files("selfplay.serve").joinpath("static").iterdir()
+        if entry.name.endswith((".html", ".js", ".css", ".svg"))
+    ]
+    data = [entry.read_bytes() for entry in files]
+    return {
+        "files": len(files),
+        "bytes": sum(map(len, data)),
+        "compressed_bytes": sum(len(gzip.compress(one)) for one in data),
+    }
+
+
+def move_latency(server: Server) -> dict[str, float]:
+    """Returns how long one visitor waits for a move."""
+    chance = random.Random(0)
+    line: list[int] = []
+    taken = []
+    for number in range(_MOVES + 1):
+        position = server.ask("/api/v1/position", {"moves": line})
+        if len(position["legal"]) < 2 or len(line) > 20:
+            line, position = [], server.ask("/api/v1/position", {"moves": []})
+        line = [*line, chance.choice(position["legal"])["action"]]
+        if server.ask("/api/v1/position", {"moves": line})["over"]:
+            line = [3]
+        begin = time.monotonic()
+        answer = server.ask("/api/v1/move", {"moves": line, "simulations": _MOVE_SIMULATIONS})
+        if number:  # The first one is compiled.
+            taken.append(time.monotonic() - begin)
+        line = answer["position"]["moves"]
+        if answer["position"]["over"]:
+            line = []
+    return {
+        "simulations": _MOVE_SIMULATIONS,
+        "median_seconds": round(statistics.median(taken), 4),
+        "worst_seconds": round(max(taken), 4),
+    }
+
+
+def load(server: Server, seconds: float) -> list[dict[str, Any]]:
+    """Returns requests per second and latency for several numbers of clients."""
+    rows = []
+    for clients in _CLIENTS:
+        # The batches are compiled when they are first wanted: not part of what is measured.
+        asyncio.run(_visitors(server.port, clients, min(seconds, 5.0), seed=1))
+        time.sleep(2)
+        asyncio.run(_visitors(server.port, clients, min(seconds, 5.0), seed=2))
+        taken, elapsed = asyncio.run(_visitors(server.port, clients, seconds, seed=3))
+        taken.sort()
+        rows.append(
+            {
+                "clients": clients,
+                "simulations": _LOAD_SIMULATIONS,
+                "requests_per_second": round(len(taken) / elapsed, 1),
+                "median_seconds": round(statistics.median(taken), 4),
+                "p99_seconds": round(taken[int(0.99 * (len(taken) - 1))], 4),
+            }
+        )
+    return rows
+
+
+async def _visitors(
+    port: int, clients: int, seconds: float, *, seed: int
+) -> tuple[list[float], float]:
+    """Returns the latency of every request of some visitors, and the seconds they took."""
+    taken: list[float] = []
+    begin = time.monotonic()
+
+    async def visit(number: int) -> None:
+        chance = random.Random(1000 * seed + number)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.monotonic() - begin < seconds:
+            # Five moves in a row end no match and fill no column.
+            moves = [chance.randrange(7) for _ in range(chance.randrange(6))]
+            body = json.dumps({"moves": moves, "simulations": _LOAD_SIMULATIONS}).encode()
+            head = (
+                "POST /api/v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            asked = time.monotonic()
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", answer)
+            assert length is not None
+            data = await reader.readexactly(int(length[1]))
+            assert answer.startswith(b"HTTP/1.1 200"), data
+            taken.append(time.monotonic() - asked)
+        writer.close()
+
+    await asyncio.gather(*(visit(number) for number in range(clients)))
+    return taken, time.monotonic() - begin
+
+
+def memory(server: Server, minutes: float) -> dict[str, Any]:
+    """Returns the memory of the server while visitors come and go."""
+    samples = [server.memory_bytes]
+    deadline = time.monotonic() + 60 * minutes
+    number = 0
+    while time.monotonic() < deadline:
+        asyncio.run(_visitors(server.port, 16, 10.0, seed=100 + number))
+        samples.append(server.memory_bytes)
+        number += 1
+    return {"minutes": minutes, "first_bytes": samples[0], "last_bytes": samples[-1]}
+
+
+def many(run: Path, matches: int) -> None:
+    """Fills a run with so many matches: copies of one file."""
+    import dataclasses
+
+    import numpy as np
+
+    from selfplay.records import MatchRecord, encode_matches
+
+    plies = 40
+    record = MatchRecord(
+        match_id="a-00000000-0000",
+        game="connect_four",
+        version=1,
+        fingerprint="",
+        worker="a",
+        first_checkpoint=1,
+        last_checkpoint=1,
+        settings_hash="",
+        start_key=(0, 0),
+        truncated=False,
+        returns=(1.0, -1.0),
+        players=np.arange(plies, dtype=np.int8) % 2,
+        actions=np.zeros(plies, np.int32),
+        outcomes=np.full(plies, -1, np.int32),
+        simulations=np.full(plies, 32, np.int32),
+        policy_offsets=np.arange(plies + 1, dtype=np.int32) * 7,
+        policy_actions=np.tile(np.arange(7, dtype=np.int32), plies),
+        policy_probabilities=np.full(7 * plies, 1 / 7, np.float32),
+        root_values=np.zeros(plies, np.float32),
+        raw_values=np.zeros(plies, np.float32),
+        is_target=np.ones(plies, np.bool_),
+        exploratory=np.zeros(plies, np.bool_),
+    )
+    rows = [
+        dataclasses.replace(record, match_id=f"a-00000000-{index:04d}") for index in range(_IN_FILE)
+    ]
+    data = encode_matches(rows)
+    folder = run / "matches" / "a"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(matches // _IN_FILE):
+        (folder / f"{number:08d}.parquet").write_bytes(data)
+
+
+def first_pages(server: Server, matches: int) -> dict[str, Any]:
+    """Returns how long pages of a run with many matches take."""
+
+    def seconds(query: str) -> float:
+        begin = time.monotonic()
+        server.ask(f"/api/v1/runs/connect_four/matches?{query}")
+        return round(time.monotonic() - begin, 3)
+
+    found = {
+        "matches": matches,
+        "first_page_seconds": seconds("limit=50"),
+        "filtered_page_seconds": seconds("limit=50&result=first&min_plies=30"),
+        "page_that_finds_nothing_seconds": seconds("limit=50&first_checkpoint=5"),
+    }
+    begin = time.monotonic()
+    while server.ask("/api/v1/runs/connect_four/matches?limit=1")["total"] is None:
+        time.sleep(0.2)
+    return {**found, "counted_after_seconds": round(time.monotonic() - begin, 1)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--matches", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=1.0, help="of visitors, for the memory")
+    arguments = parser.parse_args()
+    main(arguments.seconds, arguments.matches, arguments.minutes)
