@@ -70,6 +70,12 @@ class LiveMatch:
         other._views = list(self._views)
         return other
 
+    def before(self, ply: int) -> "LiveMatch":
+        """Returns a match of its own that stands where this one stood before `ply`."""
+        other = self.fork()
+        other.undo(len(self.actions) - ply)
+        return other
+
     @property
     def position(self) -> Position[Any]:
         """Returns the position now, without a batch axis."""

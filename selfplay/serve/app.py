@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import importlib.metadata
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -50,7 +50,6 @@ def create_app(
     title: str = "selfplay",
     hosts: Sequence[str] | None = ("localhost",),
     token: str | None = None,
-    allow_control: bool = False,
     shares: Sequence[Share] = (),
     searches: Searches | None = None,
 ) -> Starlette:
@@ -61,13 +60,12 @@ def create_app(
         title: of the server, for people.
         hosts: names that requests may ask for; None for any.
         token: that requests to the API must carry; None for none.
-        allow_control: whether a visitor may change anything.
         shares: agents that answer requests which name none; by default that of the game.
         searches: what searches; by default one of its own.
     """
     searches = searches or Searches()
     thinking = Thinking(library, searches, Shares(shares))
-    api = _Api(library, searches, thinking, title, allow_control)
+    api = _Api(library, searches, thinking, title)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -95,13 +93,11 @@ class _Api:
         searches: Searches,
         thinking: Thinking,
         title: str,
-        allow_control: bool,
     ) -> None:
         self._library = library
         self._searches = searches
         self._thinking = thinking
         self._title = title
-        self._allow_control = allow_control
         self._static = _static_files()
         self._remembered = Remembered()
         self._matches: dict[str, RunMatches] = {}
@@ -173,7 +169,8 @@ class _Api:
                 "title": self._title,
                 "games": games,
                 "runs": runs,
-                "allow_control": self._allow_control,
+                # Nothing can be changed from here: the server only reads.
+                "allow_control": False,
                 "default_game": games[0]["game"] if games else None,
                 "default_run": runs[0]["run"] if runs else None,
             }
@@ -259,11 +256,12 @@ class _Api:
     async def match(self, request: Request) -> Response:
         name, match = request.path_params["run"], request.path_params["match"]
 
-        def read() -> dict[str, Any]:
-            run = self._library.run(name)
-            return read_match(run, self._library.game(self._library.game_of(run)), match)
-
-        return JSONResponse(await self._thinking.by_files(read))
+        run = await self._thinking.by_files(self._library.run, name)
+        game = await self._thinking.by_files(self._library.game_of, run)
+        served = await self._thinking.by_files(self._library.game, game)
+        document = await self._thinking.by_files(read_match, run, served, match)
+        await self._thinking.add_surprises(served, run.id, document)
+        return JSONResponse(document)
 
     async def status(self, request: Request) -> Response:
         return JSONResponse(await self._status(request.path_params["run"]))
@@ -316,7 +314,7 @@ class _Api:
     async def analyze(self, request: Request) -> Response:
         body = await read_object(request)
         if "text/event-stream" not in request.headers.get("accept", ""):
-            return JSONResponse(await self._thinking.analyze(body, _visitor(request)))
+            return await _answer(request, self._thinking.analyze(body, _visitor(request)))
         documents = self._thinking.deepen(body, _visitor(request))
         # What is wrong with the question is answered as such, before the stream begins.
         first = await anext(documents)
@@ -326,7 +324,7 @@ class _Api:
 
     async def move(self, request: Request) -> Response:
         body = await read_object(request)
-        return JSONResponse(await self._thinking.move(body, _visitor(request)))
+        return await _answer(request, self._thinking.move(body, _visitor(request)))
 
     async def results(self, request: Request) -> Response:
         return JSONResponse(self._thinking.shares.to_list())
@@ -336,6 +334,24 @@ class _Api:
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(openapi_document())
+
+
+async def _answer(request: Request, document: Coroutine[Any, Any, dict[str, Any]]) -> Response:
+    """Returns a document as the answer; gives up where the visitor has gone."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    asked, left = asyncio.create_task(document), asyncio.create_task(gone())
+    try:
+        await asyncio.wait((asked, left), return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            return Response(status_code=499)
+        return JSONResponse(asked.result())
+    finally:
+        asked.cancel()
+        left.cancel()
 
 
 def _visitor(request: Request) -> str:

@@ -317,13 +317,13 @@ class Library:
         if self._folder is None:
             return
         try:
-            places = sorted(path for path in self._folder.iterdir() if is_run(path))
+            folders = sorted(path for path in self._folder.iterdir() if is_run(path))
         except OSError:
-            places = []
-        for place in places:
-            if place.name not in self._runs:
-                self._add_run(str(place))
-        for id in set(self._runs) - {place.name for place in places}:
+            folders = []
+        for folder in folders:
+            if folder.name not in self._runs:
+                self._add_run(str(folder))
+        for id in set(self._runs) - {folder.name for folder in folders}:
             del self._runs[id]
             self._game_of_run.pop(id, None)
 

@@ -1,15 +1,20 @@
 """Analyses and moves on request: from a body to a document."""
 
 import asyncio
+import collections
 import concurrent.futures
 import functools
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from selfplay.arena.agents import RESIGN, Analysis
+from selfplay.errors import SelfplayError
 from selfplay.play import LiveMatch, describe_analysis
 from selfplay.serve import bodies
-from selfplay.serve.agents import BUDGETS, EngineServed, ServedAgent, budget_for
+from selfplay.serve.agents import BUDGETS, SIZES, EngineServed, ServedAgent, budget_for
 from selfplay.serve.errors import RequestError
 from selfplay.serve.library import Library, ServedGame
 from selfplay.serve.lines import LINE_KEYS, position_document
@@ -35,6 +40,8 @@ _DEEPEST_TREE = 12
 _FIRST_BUDGET = 32
 _SHALLOWEST = 16
 _WAIT_SECONDS = 300.0
+_MOST_CALLS = 512
+_LEAST_SHARE = 1e-9
 
 
 class Thinking:
@@ -52,6 +59,7 @@ class Thinking:
         self._rules = concurrent.futures.ThreadPoolExecutor(1, "rules")
         self._files = concurrent.futures.ThreadPoolExecutor(4, "files")
         self._engines = concurrent.futures.ThreadPoolExecutor(8, "engines")
+        self._waiting: collections.Counter[concurrent.futures.Executor] = collections.Counter()
 
     async def by_rules(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Returns what a call returns that steps through the rules."""
@@ -112,6 +120,34 @@ class Thinking:
             raise RequestError("the match is not over after these moves", place="moves")
         self.shares.note_result(agent.id, returns[seat])
         return self.shares.to_list()
+
+    async def add_surprises(self, served: ServedGame, run: str, document: dict[str, Any]) -> None:
+        """Adds to a recorded match what the network alone thought, if its checkpoint is there.
+
+        Args:
+            served: the game.
+            run: identifier of the run.
+            document: of the match; `raw_policy` and `surprise` of its plies are filled in.
+        """
+        update = document["last_checkpoint"]
+        if document["kind"] != "selfplay" or update != document["first_checkpoint"]:
+            return
+        try:
+            agent = await self.by_files(served.agent, f"{run}@{update}")
+            match = await self.by_rules(
+                served.lines.find, {key: document[key] for key in LINE_KEYS if key != "game"}
+            )
+            for first in range(0, len(document["plies"]), SIZES[-1]):
+                plies = range(first, min(first + SIZES[-1], len(document["plies"])))
+                asked = [
+                    self._searches.submit(agent, match.before(ply), simulations=0) for ply in plies
+                ]
+                for ply, answer in zip(plies, asked, strict=True):
+                    found = await asyncio.wrap_future(answer)
+                    _add_opinion(document["plies"][ply], found.analysis)
+        except SelfplayError:
+            # The checkpoint was removed, or there is too much to do: the match is shown without.
+            return
 
     async def move(self, body: Mapping[str, Any], visitor: str = "") -> dict[str, Any]:
         """Returns the position after the move of an agent, and why it made it."""
@@ -250,6 +286,15 @@ class Thinking:
         ready = [b for b in fitting if self._searches.is_ready(agent, b)]
         return ready[-1] if ready else min(fitting[-1], _FIRST_BUDGET)
 
+    def _admit(self, pool: concurrent.futures.Executor) -> None:
+        if self._waiting[pool] >= _MOST_CALLS:
+            raise RequestError(
+                f"{self._waiting[pool]} requests are waiting already",
+                hint="ask again later",
+                status=429,
+                retry_after=1,
+            )
+
     async def _on(
         self,
         pool: concurrent.futures.ThreadPoolExecutor,
@@ -257,5 +302,23 @@ class Thinking:
         *arguments: Any,
         **named: Any,
     ) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, functools.partial(call, *arguments, **named))
+        self._admit(pool)
+        self._waiting[pool] += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(pool, functools.partial(call, *arguments, **named))
+        finally:
+            self._waiting[pool] -= 1
+
+
+def _add_opinion(ply: dict[str, Any], analysis: Analysis) -> None:
+    """Adds the network's policy, and how far what was recorded lies from it."""
+    raw = analysis.raw_policy
+    if raw is None:
+        return
+    ply["raw_policy"] = {str(action): float(raw[action]) for action in np.flatnonzero(raw)}
+    ply["surprise"] = sum(
+        share * math.log(share / max(float(raw[int(action)]), _LEAST_SHARE))
+        for action, share in ply["policy"].items()
+        if share > 0
+    )

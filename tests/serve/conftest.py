@@ -38,7 +38,7 @@ def new_run(path: Path, *, files: int = 4) -> RunDirectory:
             played.play(seed=number).record,
             match_id=f"{worker}-{number // 2:08d}-0000",
             worker=worker,
-            first_checkpoint=10 * (number % 2),
+            first_checkpoint=10,
             last_checkpoint=10 + 10 * (number % 2),
             fingerprint=run.fingerprint,
         )

@@ -76,6 +76,12 @@ def test_every_match_can_be_stepped_through(client: TestClient) -> None:
             ply = document["plies"][0]
             assert ply["player"] == 0 and -1 <= ply["value"] <= 1
             assert abs(sum(ply["policy"].values()) - 1) < 1e-3
+            if row["first_checkpoint"] == row["last_checkpoint"]:
+                assert abs(sum(ply["raw_policy"].values()) - 1) < 1e-3
+                assert all(one["surprise"] >= -1e-6 for one in document["plies"])
+            else:
+                # Of a match of several checkpoints it is not known which thought about what.
+                assert ply["raw_policy"] is None and ply["surprise"] is None
 
 
 def test_matches_are_counted_while_people_look(client: TestClient) -> None:

@@ -90,10 +90,6 @@ def serve(
             "--max-simulations", metavar="N", help="The most that one request may ask for."
         ),
     ] = 4096,
-    allow_control: Annotated[
-        bool,
-        typer.Option("--allow-control", help="Let visitors change what may be changed."),
-    ] = False,
     option: GameOptions = None,
     devices: Devices = None,
 ) -> None:
@@ -135,7 +131,6 @@ def serve(
             title=title,
             hosts=hosts,
             token=token,
-            allow_control=allow_control,
             shares=shares,
         )
         url = address(listening, host)
