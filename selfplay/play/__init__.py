@@ -4,6 +4,7 @@ In: moves as text, and an agent. Out: positions, the agent's moves, and analyses
 """
 
 from selfplay.play.analyze import analyze, describe_analysis, read_positions
+from selfplay.play.ink import takes_colour
 from selfplay.play.live import LiveMatch, play_text
 from selfplay.play.match_file import load_match, match_document, save_match
 from selfplay.play.search_tree import expected_lines, read_tree, tree_svg, tree_text
@@ -25,6 +26,7 @@ __all__ = [
     "read_positions",
     "read_tree",
     "save_match",
+    "takes_colour",
     "tree_svg",
     "tree_text",
     "view_document",

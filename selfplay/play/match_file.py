@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from selfplay.arena.agents import Analysis
 from selfplay.errors import IllegalActionError, RecordError
 from selfplay.game import Game
 from selfplay.play.live import LiveMatch
@@ -122,3 +125,23 @@ def load_match(file: Path, game: Game[Any]) -> tuple[LiveMatch, dict[str, Any]]:
     except IllegalActionError as error:
         raise RecordError(f"{file} does not follow the rules: {error}", hint=error.hint) from error
     return match, document
+
+
+def describe_thought(player: int, analysis: Analysis) -> dict[str, Any]:
+    """Returns what an agent thought at its move, as a match file has it."""
+
+    def shares(policy: np.ndarray | None) -> dict[str, float] | None:
+        if policy is None:
+            return None
+        return {str(action): float(policy[action]) for action in np.flatnonzero(policy).tolist()}
+
+    return {
+        "player": player,
+        "value": analysis.value,
+        "raw_value": analysis.raw_value,
+        "simulations": None if analysis.visits is None else int(analysis.visits.sum()),
+        "policy": shares(analysis.policy),
+        "raw_policy": shares(analysis.raw_policy),
+        "exploratory": False,
+        "surprise": None,
+    }

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -14,7 +14,10 @@ from selfplay.arena.batches import stack
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
 from selfplay.game import Game
+from selfplay.play.ink import Ink
 from selfplay.play.live import LiveMatch
+from selfplay.play.match_file import describe_thought
+from selfplay.play.streams import LineSource, Screen
 
 _SHOWN_MOVES = 5
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -29,25 +32,6 @@ _HELP = """\
   help        this list"""
 
 Ending = Literal["finished", "resigned", "left"]
-
-
-@runtime_checkable
-class LineSource(Protocol):
-    """Where typed lines come from, such as `sys.stdin`."""
-
-    def readline(self) -> str:
-        """Returns the next line, with its line break; an empty text at the end."""
-
-
-@runtime_checkable
-class Screen(Protocol):
-    """Where text is shown, such as `sys.stdout`."""
-
-    def write(self, text: str, /) -> object:
-        """Shows `text`, maybe later."""
-
-    def flush(self) -> object:
-        """Shows everything written so far."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +70,7 @@ def play_in_terminal(
     seed: int = 0,
     match: LiveMatch | None = None,
     thoughts: Sequence[dict[str, Any] | None] = (),
+    colour: bool = False,
     thinking: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> Session:
     """Plays one match and returns how it went.
@@ -99,10 +84,13 @@ def play_in_terminal(
         seed: of a random start and of the agent's random choices.
         match: goes on from here; by default a new one.
         thoughts: of the moves of `match`, as `Session` has them.
+        colour: whether to stress what a move changed, and to draw a bar beside an estimate.
         thinking: its context is entered each time the agent thinks, to show that it does.
     """
     match = match or LiveMatch(game, seed=seed)
-    return _Table(match, agent, people, source, output, seed, thoughts, thinking).play()
+    return _Table(
+        match, agent, people, source, output, seed, thoughts, Ink(colour), thinking
+    ).play()
 
 
 class _Table:
@@ -117,6 +105,7 @@ class _Table:
         output: Screen,
         seed: int,
         thoughts: Sequence[dict[str, Any] | None],
+        ink: Ink,
         thinking: Callable[[], contextlib.AbstractContextManager[Any]],
     ) -> None:
         self._match = match
@@ -126,6 +115,7 @@ class _Table:
         self._people = people
         # Estimates are for one side all along: the person's, or player 0 if that is not one.
         self._side = min(people) if len(people) == 1 else 0
+        self._ink = ink
         self._source = source
         self._output = output
         self._thinking = thinking
@@ -236,7 +226,7 @@ class _Table:
         action = self._selected() if analysis is None else analysis.action
         if action == RESIGN:
             return "resigned"
-        text = f"{self._agent.name} plays {match.name(action)} (#{action})"
+        text = self._ink.head(f"{self._agent.name} plays {match.name(action)} (#{action})")
         if analysis is None:
             self._say(text)
         else:
@@ -244,7 +234,7 @@ class _Table:
             self._table(analysis)
         player = match.player
         match.play(action)
-        self._thoughts.append(None if analysis is None else _thought(player, analysis))
+        self._thoughts.append(None if analysis is None else describe_thought(player, analysis))
         self._say_roll()
         return None
 
@@ -277,14 +267,18 @@ class _Table:
         # By the ply, so that the agent answers the same way after an undo.
         return jax.random.fold_in(self._key, len(self._match.actions))
 
-    def _percent(self, value: float) -> str:
+    def _share(self, value: float) -> float:
         """Returns a value for the player to move as the expected score of the named side."""
-        return f"{50 * (1 + (value if self._side == self._match.player else -value)):.0f} %"
+        return (1 + (value if self._side == self._match.player else -value)) / 2
+
+    def _percent(self, value: float) -> str:
+        return f"{100 * self._share(value):.0f} %"
 
     def _estimate(self, analysis: Analysis) -> str:
         if analysis.value is None:
             return ""
-        return f"; estimate for player {self._side}: {self._percent(analysis.value)}"
+        share = self._share(analysis.value)
+        return f"; estimate for player {self._side}: {100 * share:.0f} %{self._ink.bar(share)}"
 
     def _table(self, analysis: Analysis) -> None:
         """Writes the likeliest moves with their probability, visits and estimate."""
@@ -301,13 +295,13 @@ class _Table:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for name, *numbers in rows:
             cells = zip(numbers, widths[1:], strict=True)
-            self._say(
-                f"  {name:<{widths[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in cells)
-            )
+            row_text = f"  {name:<{widths[0]}}"
+            row_text += "".join(f"  {cell:>{width}}" for cell, width in cells)
+            self._say(self._ink.aside(row_text))
 
     def _show(self) -> None:
         self._say("")
-        self._say(self._match.game.render(self._match.position.state))
+        self._say(self._ink.board(self._match.game.render(self._match.position.state)))
 
     def _end(self, ending: Ending) -> Session:
         match = self._match
@@ -336,26 +330,6 @@ class _Table:
 
     def _say(self, text: str) -> None:
         self._output.write(text + "\n")
-
-
-def _thought(player: int, analysis: Analysis) -> dict[str, Any]:
-    """Returns what an agent thought at its move, as a match file has it."""
-
-    def shares(policy: np.ndarray | None) -> dict[str, float] | None:
-        if policy is None:
-            return None
-        return {str(action): float(policy[action]) for action in np.flatnonzero(policy).tolist()}
-
-    return {
-        "player": player,
-        "value": analysis.value,
-        "raw_value": analysis.raw_value,
-        "simulations": None if analysis.visits is None else int(analysis.visits.sum()),
-        "policy": shares(analysis.policy),
-        "raw_policy": shares(analysis.raw_policy),
-        "exploratory": False,
-        "surprise": None,
-    }
 
 
 def _verdict(returns: tuple[float, float]) -> str:

@@ -8,12 +8,8 @@ from typing import Any
 from selfplay.errors import RecordError, SelfplayError
 from selfplay.play import match_document
 from selfplay.records import MatchRecord
-from selfplay.reports.match_index import (
-    MatchFilter,
-    MatchIndex,
-    MatchPage,
-    read_evaluation_file,
-)
+from selfplay.reports.match_filter import MatchFilter
+from selfplay.reports.match_index import MatchIndex, MatchPage, read_evaluation_file
 from selfplay.reports.match_report import find_match
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.serve import bodies

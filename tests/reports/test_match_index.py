@@ -11,7 +11,8 @@ import pytest
 from selfplay.errors import RecordError
 from selfplay.records import MatchRecord
 from selfplay.registry import GameSpec, make
-from selfplay.reports.match_index import MatchFilter, MatchIndex
+from selfplay.reports.match_filter import MatchFilter
+from selfplay.reports.match_index import MatchIndex
 from selfplay.run import RunDirectory, append_evaluation
 from selfplay.settings import Config
 from tests.records.examples import RandomMatches

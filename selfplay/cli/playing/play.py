@@ -85,6 +85,7 @@ def play(
         parse_people,
         play_in_terminal,
         save_match,
+        takes_colour,
     )
 
     people = parse_people(side)
@@ -125,15 +126,17 @@ def play(
             save_match(save, document)
 
     write(None)
+    output = sys.stderr if as_json else sys.stdout
     session = play_in_terminal(
         game,
         agent,
         people=people,
         source=sys.stdin,
-        output=sys.stderr if as_json else sys.stdout,
+        output=output,
         seed=seed,
         match=match,
         thoughts=thoughts,
+        colour=takes_colour(output),
         thinking=lambda: LiveLine(f"{agent.name} is thinking"),
     )
     write(session)
