@@ -66,6 +66,8 @@ class Feeds:
         queue: asyncio.Queue[str] = asyncio.Queue(_QUEUED)
         self._listeners.setdefault(run, set()).add(queue)
         try:
+            # At once, so that the connection is open while the first look is taken.
+            yield ": selfplay\n\n"
             if run in self._last:
                 yield event("status", self._last[run]["status"])
             if run not in self._tasks:

@@ -14,7 +14,7 @@ from selfplay.serve.errors import RequestError
 LINE_KEYS = ("game", "start", "moves", "outcomes")
 """Keys of a request that say which position is meant."""
 
-_CACHED = 512
+_CACHED = 128
 _SEED_LIMIT = 2**31
 
 

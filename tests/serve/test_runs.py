@@ -138,6 +138,8 @@ async def some(stream: AsyncIterator[str], count: int) -> list[tuple[str, Any]]:
     async with asyncio.timeout(30):
         while len(found) < count:
             name, _, data = (await anext(stream)).partition("\ndata: ")
+            if name.startswith(":"):
+                continue
             found.append((name.removeprefix("event: "), json.loads(data)))
     return found
 
