@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from selfplay.games.tic_tac_toe import TicTacToe
+from selfplay.play import LiveMatch
 from selfplay.run import RunDirectory
 from selfplay.serve import Library
+from tests.serve.test_searches import PATIENCE_SECONDS, Slow, until
 
 
 def ask(client: TestClient, address: str, **body: Any) -> Any:
@@ -226,15 +229,22 @@ def test_visitors_are_searched_together(client: TestClient) -> None:
     searches = client.app.state.searches  # type: ignore[attr-defined]
     body = {"game": "tic_tac_toe", "simulations": 16}
     with concurrent.futures.ThreadPoolExecutor(24) as pool:
-        for _ in range(3):
+        for _ in range(20):
+            # Somebody else is searched for until all of them wait.
+            other = Slow()
+            running = searches.submit(other, LiveMatch(TicTacToe()), simulations=8)
+            assert other.started.acquire(timeout=PATIENCE_SECONDS)
             before = searches.searched, searches.batches
-            answers = list(pool.map(lambda _: ask(client, "analyze", **body), range(24)))
+            asked = [pool.submit(ask, client, "analyze", **body) for _ in range(24)]
+            until(lambda: searches.waiting == 24)
+            other.go.release()
+            answers = [one.result(PATIENCE_SECONDS) for one in asked]
+            running.result(PATIENCE_SECONDS)
             assert all(answer["action"] == answers[0]["action"] for answer in answers)
-            searched, batches = searches.searched - before[0], searches.batches - before[1]
-            assert searched == 24
-            if batches < 24:
-                return  # The batch was compiled by now.
-    pytest.fail("no two searches were made together")
+            assert searches.searched - before[0] == 25
+            if searches.batches - before[1] == 2:
+                return
+    pytest.fail("the batch was never compiled")
 
 
 def test_a_checkpoint_and_a_run_that_are_removed_meanwhile(
