@@ -103,10 +103,10 @@ def test_pictures_are_xml_and_text_is_indented() -> None:
     root = {"action": None, "name": None, "visits": 4, "value": None, "prior": None}
     tree = {**root, "children": [{**leaf, "action": 1, "name": "<b>&"}]}
     drawn = ElementTree.fromstring(tree_svg(tree))
-    assert [node.text for node in drawn.iter() if node.tag.endswith("text")] == [
+    assert {node.text for node in drawn.iter() if node.tag.endswith("text")} == {
         "4 visits",
         "<b>&  3  -0.50",
-    ]
+    }
     assert tree_text(tree).splitlines()[1] == "  <b>&  3 visits  value -0.50  prior 25.0 %"
     assert ElementTree.fromstring(tree_svg({**root, "children": []})) is not None
 

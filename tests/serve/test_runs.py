@@ -101,9 +101,10 @@ def test_status_is_that_of_the_command(client: TestClient) -> None:
 
 def test_training_is_drawn_from_the_event_files(tmp_path: Path) -> None:
     run = new_run(tmp_path / "drawn")
+    known = dataclasses.replace(FIRST, losses={"total": 1.5}, learning_rate=0.01, reuse=4.0)
     writer = TensorBoardWriter(run.tensorboard_path)
     for update in range(3 * MOST_POINTS):
-        writer.write(dataclasses.replace(FIRST, update=update))
+        writer.write(dataclasses.replace(known, update=update))
     writer.close()
     app = create_app(Library(runs=[run.url]))
     with TestClient(app, base_url="http://localhost") as client:

@@ -99,6 +99,7 @@ def serve(
     searches: by default that is this machine alone.
     """
     _check_installed()
+    import contextlib
     import secrets
 
     from selfplay import startup
@@ -116,8 +117,8 @@ def serve(
     shares = [parse_share(text) for text in share or []]
     # Before anything slow: a port in use is known at once.
     listening = open_port(host, port)
-    startup.prepare(cpu_devices=devices)
-    with StopSignals(does="ends the server") as signals:
+    with contextlib.closing(listening), StopSignals(does="ends the server") as signals:
+        startup.prepare(cpu_devices=devices)
         from selfplay.serve.app import create_app
 
         library, title = _library(target, option, engine or [], most_simulations, wait)
