@@ -7,8 +7,8 @@ from selfplay.play.analyze import analyze, describe_analysis, read_positions
 from selfplay.play.ink import takes_colour
 from selfplay.play.live import LiveMatch, play_text
 from selfplay.play.match_file import load_match, match_document, save_match
-from selfplay.play.search_tree import expected_lines, read_tree, tree_svg, tree_text
 from selfplay.play.position import describe_position, view_document
+from selfplay.play.search_tree import expected_lines, read_tree, tree_svg, tree_text
 from selfplay.play.terminal import Session, parse_people, play_in_terminal
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     "Session",
     "analyze",
     "describe_analysis",
+    "describe_position",
     "expected_lines",
     "load_match",
     "match_document",
-    "describe_position",
     "parse_people",
     "play_in_terminal",
     "play_text",

@@ -1,14 +1,13 @@
 """From the line of a request, its moves from the start, to a match, and to what a page shows."""
 
 import collections
-import dataclasses
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from selfplay.errors import IllegalActionError
 from selfplay.game import ChanceGame, Game
-from selfplay.play import LiveMatch
+from selfplay.play import LiveMatch, describe_position
 from selfplay.serve.errors import RequestError
 
 LINE_KEYS = ("game", "start", "moves", "outcomes")
@@ -168,90 +167,5 @@ def start_document(match: LiveMatch) -> dict[str, Any]:
 
 
 def position_document(name: str, match: LiveMatch) -> dict[str, Any]:
-    """Returns what a page shows of a position; docs/web-protocol.md says what each key means.
-
-    Args:
-        name: identifier of the game.
-        match: the position.
-    """
-    game, over = match.game, match.over
-    view = game.board(match.position.state)
-    legal = match.legal
-    clicks: dict[int, list[list[int]]] = {action: [] for action in legal}
-    if view is not None:
-        for cells, action in view.clicks.items():
-            if cells and action in clicks:
-                clicks[int(action)].append([int(cell) for cell in cells])
-    players = match.players()
-    shown = None
-    if view is not None:
-        shown = {
-            field.name: _plain(getattr(view, field.name))
-            for field in dataclasses.fields(view)
-            if field.name != "clicks"
-        }
-    return {
-        "game": name,
-        "start": start_document(match),
-        "moves": list(match.actions),
-        "outcomes": list(match.outcomes),
-        "ply": len(match.actions),
-        "player": None if over else match.player,
-        "over": over,
-        "truncated": match.truncated,
-        "returns": list(match.returns) if over else None,
-        "legal": [
-            {"action": action, "name": match.name(action), "clicks": clicks[action]}
-            for action in legal
-        ],
-        "forced": len(legal) == 1,
-        "again": not over and len(players) > 1 and players[-1] == players[-2],
-        "last": _last(match, players),
-        "view": shown,
-        "text": game.render(match.position.state),
-    }
-
-
-def _last(match: LiveMatch, players: list[int]) -> dict[str, Any] | None:
-    if not match.actions:
-        return None
-    before = match.fork()
-    before.undo()
-    action, outcome = match.actions[-1], match.outcomes[-1]
-    cells = _played_cells(before, match, action)
-    return {
-        "action": action,
-        "name": before.name(action),
-        "player": players[-2],
-        "cells": cells,
-        "outcome": None if outcome < 0 else outcome,
-        "outcome_name": match.outcome_name(len(match.outcomes) - 1),
-    }
-
-
-def _played_cells(before: LiveMatch, after: LiveMatch, action: int) -> list[int]:
-    """Returns the cells that a move was clicked on, and of several ways those that it changed."""
-    old, new = (match.game.board(match.position.state) for match in (before, after))
-    if old is None or new is None:
-        return []
-    changed = {
-        number
-        for number, (one, other) in enumerate(zip(old.cells, new.cells, strict=True))
-        if one != other
-    }
-    ways = [cells for cells, meant in old.clicks.items() if meant == action]
-    best = max(ways, key=lambda cells: len(changed & set(cells)) - len(cells), default=())
-    return [int(cell) for cell in best]
-
-
-def _plain(value: Any) -> Any:
-    """Returns a field of a board as JSON has it: lists and dicts of plain values."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, str | bool | None):
-        return value
-    if isinstance(value, int | float):
-        return value
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return [_plain(one) for one in value]
+    """Returns what a page shows of a position of the game that requests call `name`."""
+    return describe_position(match, game=name, start=start_document(match))
