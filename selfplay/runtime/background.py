@@ -1,7 +1,7 @@
-"""Long work in another thread, so that this one can hear that it is to stop, and tell how it goes.
+"""Runs long work in another thread, so that this one can react to a stop and show progress.
 
-A compiled program cannot be broken off. Whoever is to stop while one runs leaves it behind: its
-result is not waited for, and at the end of the command the process goes without it.
+A compiled program cannot be interrupted. A caller that must stop while one runs leaves it behind:
+it does not wait for the result, and at the end of the command the process exits without it.
 """
 
 import atexit
@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 1.0
-"""How long work that is to stop may take to do so by itself."""
+"""How long work may take to end by itself once it should stop."""
 
 _TICK_SECONDS = 0.2
 # The default of macOS for threads, 512 KiB, is too little to compile large programs in.
@@ -32,7 +32,7 @@ def attend(
     """Returns what `work` returns, or raises what it raises; it runs in a thread of its own.
 
     Args:
-        work: should ask `stop` itself, too, where it can be broken off.
+        work: should ask `stop` itself, too, where it can end early.
         stop: whether the work is no longer wanted; from any thread.
         tick: called about five times a second, in this thread.
 

@@ -1,4 +1,4 @@
-"""When a process ends by itself, and how it waits for others."""
+"""The lifetime of a process: when it ends by itself, and how it waits for others."""
 
 import random
 import threading
@@ -17,8 +17,8 @@ class Lifetime:
 
     Attributes:
         reason: why it is over; "" while it is not.
-        last_act: what to do where the process is ended from outside before it has left by itself,
-            such as saving finished work; called in another thread, must be quick, may raise.
+        last_act: called if the process is ended from outside before it has ended by itself, for
+            example to save finished work. It runs in another thread, must be quick, and may raise.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Lifetime:
             max_matches: played; 0 for no limit.
             max_seconds: of this process; 0 for no limit.
             idle_exit_seconds: without a sign of life, see `heard`; 0 for no limit.
-            clock: seconds.
+            clock: returns seconds.
         """
         self._max_matches = max_matches
         self._max_seconds = max_seconds
@@ -70,7 +70,7 @@ class Lifetime:
         return self._asked.is_set()
 
     def heard(self) -> None:
-        """Notes a sign of life of those this process works for."""
+        """Notes a sign of life of the trainer that this process works for."""
         self._heard = self._clock()
 
     @property
@@ -108,7 +108,7 @@ class Lifetime:
             waiting: called before each pause.
         """
         pause = _SHORTEST_SECONDS
-        # At least one look, and a word about the wait, however long it took to get here.
+        # At least one look, and one call of `waiting`, even if the lifetime is over already.
         while (found := look()) is None:
             waiting()
             if self.over:

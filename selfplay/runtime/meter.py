@@ -1,4 +1,4 @@
-"""Rates and shares of time, for the screen: what the last minute looked like."""
+"""Measures rates and shares of time, for screens and heartbeats."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""What takes the time: a trace of a few chunks of self-play and of all that happens between."""
+"""Profiling: a trace of a few chunks of self-play and of all that happens between them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -32,11 +32,11 @@ class Trace:
         *,
         warm_up_chunks: int = WARM_UP_CHUNKS,
     ) -> None:
-        """Begins later.
+        """Does not begin yet.
 
         Args:
             directory: where TensorBoard looks; the trace goes into `plugins/profile` below it.
-            say: is told where the trace is and how to look at it.
+            say: shows where the trace is and how to look at it.
             warm_up_chunks: it begins after so many, at the earliest.
         """
         self.file: Path | None = None
@@ -49,7 +49,7 @@ class Trace:
         self._ended = False
 
     def step(self) -> None:
-        """Says that a chunk begins."""
+        """Notes that a chunk begins."""
         if self._running:
             if self._traced == TRACED_CHUNKS:
                 self.close()
@@ -89,7 +89,7 @@ class Trace:
 
 @contextlib.contextmanager
 def traced(directory: Path | None, say: Callable[[str], None]) -> Iterator[Trace | None]:
-    """Yields a trace, to be given to who plays, and ends it; None where none is asked for.
+    """Yields a trace for `Chunks.trace`, and ends it; None if no trace is asked for.
 
     Args:
         directory: see `Trace`; None for no trace.
