@@ -1,5 +1,6 @@
 """The web application: addresses, and which part answers them."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -27,6 +28,7 @@ def create_app(
     token: str | None = None,
     shares: Sequence[Share] = (),
     searches: Searches | None = None,
+    warm: bool = False,
 ) -> Starlette:
     """Returns the application.
 
@@ -37,6 +39,7 @@ def create_app(
         token: that requests to the API must carry; None for none.
         shares: agents that answer requests which name none; by default that of the game.
         searches: what searches; by default one of its own.
+        warm: whether to compile at once what the first visitor will need.
     """
     searches = searches or Searches()
     thinking = Thinking(library, searches, Shares(shares))
@@ -44,7 +47,10 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        warming = asyncio.create_task(thinking.warm()) if warm else None
         yield
+        if warming is not None:
+            warming.cancel()
         api.feeds.close()
         thinking.close()
         searches.close()

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -68,6 +69,16 @@ class Thinking:
     async def by_files(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Returns what a call returns that reads files or makes a game."""
         return await self._on(self._files, call, *arguments, **named)
+
+    async def warm(self) -> None:
+        """Prepares what whoever comes first will need: the first game and its default agent."""
+        with contextlib.suppress(SelfplayError):
+            served = await self.by_files(self._library.game, None)
+            match = await self.by_rules(served.lines.find, {})
+            await self.by_rules(position_document, served.id, match)
+            agent = await self.by_files(served.agent, None)
+            if agent.simulations is not None:
+                self._searches.warm(agent, budget_for(agent.simulations))
 
     async def position(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the position document of a line."""

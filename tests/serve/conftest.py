@@ -69,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def library(run: RunDirectory) -> Library:
     """The run, and a game of chance and one without a board beside it."""
     games = [(name, GameSpec(name)) for name in ("einstein_wuerfelt_nicht", "othello")]
-    return Library(games=games, runs=[run.url], limits=Limits(simulations=64, milliseconds=2000))
+    return Library(games=games, runs=[run.url], limits=Limits(simulations=32, milliseconds=2000))
 
 
 @pytest.fixture(scope="session")

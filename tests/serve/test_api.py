@@ -3,7 +3,10 @@
 import concurrent.futures
 import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -11,7 +14,11 @@ from starlette.testclient import TestClient
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import LiveMatch
 from selfplay.run import RunDirectory
-from selfplay.serve import Library
+from selfplay.serve import Library, create_app
+from selfplay.serve import agents as agents_module
+from selfplay.serve import library as library_module
+from selfplay.serve.errors import RequestError
+from tests.serve.conftest import new_run
 from tests.serve.test_searches import PATIENCE_SECONDS, Slow, until
 
 
@@ -38,7 +45,7 @@ def test_the_first_thing_a_page_asks(client: TestClient) -> None:
     assert games["tic_tac_toe"]["default_agent"] == "noughts"
     assert games["othello"]["default_agent"] == "mcts:200"
     assert games["einstein_wuerfelt_nicht"]["chance"] and not games["othello"]["chance"]
-    limits = {"simulations": 64, "milliseconds": 2000, "moves": 9}
+    limits = {"simulations": 32, "milliseconds": 2000, "moves": 9}
     assert games["tic_tac_toe"]["limits"] == limits
     (run,) = about["runs"]
     assert (run["run"], run["update"], run["matches"], run["alive"]) == ("noughts", 20, 20, False)
@@ -118,26 +125,26 @@ def test_everybody_moves(client: TestClient, agent: str) -> None:
 
 
 def test_simulations_are_rounded_up_to_a_fixed_number(client: TestClient) -> None:
-    for asked, given in ((0, 0), (3, 8), (8, 8), (50, 64), (64, 64)):
+    for asked, given in ((0, 0), (3, 8), (8, 8), (20, 32), (32, 32)):
         document = ask(client, "analyze", game="tic_tac_toe", simulations=asked)
         assert document["simulations"] == given
 
 
 def test_a_time_limit_chooses_the_simulations(client: TestClient) -> None:
     document = ask(client, "analyze", game="tic_tac_toe", milliseconds=2000)
-    assert 2 <= document["simulations"] <= 64
+    assert 2 <= document["simulations"] <= 32
 
 
 def test_a_search_deepens_as_events(client: TestClient) -> None:
     answer = client.post(
         "/api/v1/analyze",
-        json={"game": "tic_tac_toe", "simulations": 64},
+        json={"game": "tic_tac_toe", "simulations": 32},
         headers={"accept": "text/event-stream"},
     )
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = [block.split("\ndata: ") for block in answer.text.strip().split("\n\n")]
     assert {name for name, _ in events} == {"event: analysis"}
-    assert [json.loads(data)["simulations"] for _, data in events] == [16, 32, 64]
+    assert [json.loads(data)["simulations"] for _, data in events] == [16, 32]
 
 
 @pytest.mark.parametrize("address", ["position", "analyze", "move"])
@@ -177,7 +184,7 @@ def test_bad_input_is_refused_with_its_place(
         ({"agent": "../../etc"}, 404, None),
         ({"agent": "noughts@11"}, 404, None),
         ({"agent": "mcts:1"}, 422, "agent"),
-        ({"simulations": 65}, 422, "simulations"),
+        ({"simulations": 33}, 422, "simulations"),
         ({"simulations": "many"}, 422, "simulations"),
         ({"simulations": -1}, 422, "simulations"),
         ({"milliseconds": 99999}, 422, "milliseconds"),
@@ -225,6 +232,50 @@ def test_unknown_addresses_and_methods(client: TestClient) -> None:
     assert client.post("/api/v1/about", json={}).status_code == 405
 
 
+def test_names_with_html_in_them_are_text(tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>"
+    new_run(tmp_path / name, files=1)
+    with TestClient(create_app(Library(folder=tmp_path)), base_url="http://localhost") as asked:
+        answer = asked.get("/api/v1/runs")
+        assert answer.json()[0]["run"] == name
+        for address in (f"/api/v1/runs/{quote(name, safe='')}/checkpoints", f"/{name}", "/"):
+            answer = asked.get(address)
+            # Nothing is ever put into a page; what is not the page is JSON, and stays that.
+            assert address == "/" or answer.headers["content-type"] == "application/json"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert address != "/" or name not in answer.text
+        assert asked.get(f"/api/v1/runs/{quote(name, safe='')}/status").status_code == 200
+
+
+def test_runs_that_come_later_appear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library_module, "_RESCAN_SECONDS", 0.0)
+    awaited = Library(awaited=[str(tmp_path / "late" / "a")])
+    folder = Library(folder=tmp_path / "late")
+    assert awaited.runs() == folder.runs() == [] and awaited.game_names() == []
+    with pytest.raises(RequestError, match="there is no game"):
+        awaited.game(None)
+    new_run(tmp_path / "late" / "a", files=0)
+    (tmp_path / "late" / "b").mkdir()
+    (tmp_path / "late" / "b" / "run.toml").write_text("damaged")
+    assert [run.id for run in awaited.runs()] == [run.id for run in folder.runs()] == ["a"]
+    assert folder.game(None).id == "tic_tac_toe"
+
+
+def test_a_checkpoint_is_taken_up_as_it_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents_module, "_LOOK_SECONDS", 0.0)
+    run = new_run(tmp_path / "r", files=0)
+    served = Library(runs=[run.url]).game(None)
+    first = served.agent(None)
+    assert (first.id, served.agent("r").id) == ("r@20", "r@20")
+    weights = run.checkpoints.load(10, "weights")
+    run.checkpoints.save(30, {"weights": weights}, metadata={})
+    newest = served.agent("r")
+    assert newest.id == "r@30" and newest.compiled is first.compiled
+    assert served.agent("r@20") is first
+
+
 def test_visitors_are_searched_together(client: TestClient) -> None:
     searches = client.app.state.searches  # type: ignore[attr-defined]
     body = {"game": "tic_tac_toe", "simulations": 16}
@@ -248,13 +299,8 @@ def test_visitors_are_searched_together(client: TestClient) -> None:
 
 
 def test_a_checkpoint_and_a_run_that_are_removed_meanwhile(
-    tmp_path: Any, client: TestClient
+    tmp_path: Path, client: TestClient
 ) -> None:
-    import shutil
-
-    from selfplay.serve import create_app
-    from tests.serve.conftest import new_run
-
     new_run(tmp_path / "a")
     other: RunDirectory = new_run(tmp_path / "b")
     library = Library(folder=tmp_path)

@@ -133,6 +133,7 @@ def serve(
             hosts=hosts,
             token=token,
             shares=shares,
+            warm=True,
         )
         url = address(listening, host)
         page = url if token is None else f"{url}#token={token}"
