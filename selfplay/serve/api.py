@@ -13,11 +13,12 @@ from starlette.routing import Route
 from selfplay.errors import SelfplayError
 from selfplay.serve.bodies import read_object
 from selfplay.serve.feed import Feeds, event
-from selfplay.serve.library import Library, ServedRun
+from selfplay.serve.library import Library
 from selfplay.serve.matches import RunMatches, read_match
 from selfplay.serve.openapi import openapi_document
 from selfplay.serve.pages import Pages
 from selfplay.serve.searches import Searches
+from selfplay.serve.served import ServedRun
 from selfplay.serve.thinking import Thinking
 from selfplay.serve.training import Remembered, status_document, training_document
 

@@ -9,25 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfplay.arena import EngineAgent, RandomAgent, SolverAgent, mcts_agent, parse_engine
+from selfplay.adapters import PythonChanceGame, PythonGame
+from selfplay.arena import EngineAgent, parse_engine
 from selfplay.errors import SelfplayError
 from selfplay.game import ChanceGame, Game
-from selfplay.registry import GameSpec, fingerprint
-from selfplay.run import RunDirectory, is_run, read_heartbeats
+from selfplay.registry import GameSpec
+from selfplay.run import RunDirectory, is_run
 from selfplay.serve.agents import (
-    BUDGETS,
     EngineServed,
-    PlainServed,
-    RunAgents,
-    SearchPrograms,
-    SearchServed,
-    ServedAgent,
 )
-from selfplay.serve.errors import RequestError, not_found
-from selfplay.serve.lines import Lines
-
-PLAIN_SIMULATIONS = 200
-"""Simulations of the opponent of a game without a run."""
+from selfplay.serve.errors import not_found
+from selfplay.serve.served import ServedGame, ServedRun, default_agent
 
 _RESCAN_SECONDS = 5.0
 
@@ -43,143 +35,6 @@ class Limits:
 
     simulations: int = 4096
     milliseconds: int = 30_000
-
-    def to_dict(self, game: Game[Any]) -> dict[str, int]:
-        """Returns what a page is told."""
-        return {**dataclasses.asdict(self), "moves": game.max_plies}
-
-
-class ServedRun:
-    """A run, and its checkpoints as agents."""
-
-    def __init__(self, id: str, run: RunDirectory) -> None:
-        """Takes a run under an identifier."""
-        self.id = id
-        self.title = id
-        self.directory = run
-        self._lock = threading.Lock()
-        self._game: Game[Any] | None = None
-        self._agents: RunAgents | None = None
-
-    @property
-    def game(self) -> Game[Any]:
-        """Its rules, made when they are first needed."""
-        with self._lock:
-            if self._game is None:
-                self._game = self.directory.make_game()
-            return self._game
-
-    @property
-    def agents(self) -> RunAgents:
-        """Its checkpoints."""
-        game = self.game
-        with self._lock:
-            if self._agents is None:
-                self._agents = RunAgents(self.id, self.title, self.directory, game)
-            return self._agents
-
-    def to_dict(self, game: str) -> dict[str, Any]:
-        """Returns what a page is told; raises `RunError` if the run was removed."""
-        if not is_run(self.directory.store):
-            raise not_found(f"run {self.id!r} any more", "its directory was removed")
-        beats = read_heartbeats(self.directory.store)
-        trainer = [beat.fields for beat in beats if beat.role == "trainer" and beat.alive]
-        update = self.directory.checkpoints.latest()
-        matches = next((one["matches"] for one in trainer if "matches" in one), None)
-        if matches is None and update is not None:
-            cursor = self.directory.checkpoints.metadata(update).get("cursor", {})
-            matches = cursor.get("matches")
-        return {
-            "run": self.id,
-            "title": self.title,
-            "game": game,
-            "update": update,
-            "matches": matches,
-            "alive": any(beat.alive for beat in beats),
-        }
-
-
-class ServedGame:
-    """A game, and everybody who can play it."""
-
-    def __init__(self, id: str, game: Game[Any], runs: Sequence[ServedRun] = ()) -> None:
-        """Takes the rules, and the runs that have them."""
-        self.id = id
-        self.game = game
-        self.runs = list(runs)
-        self.lines = Lines(game)
-        self.engines: list[EngineServed] = []
-        self._lock = threading.Lock()
-        self._plain: dict[str, ServedAgent] = {}
-        self._programs: SearchPrograms | None = None
-
-    def agent_list(self) -> list[ServedAgent]:
-        """Returns who can be asked, the strongest guess first."""
-        found: list[ServedAgent] = []
-        for run in self.runs:
-            try:
-                found.append(run.agents.get())
-            except SelfplayError:
-                continue  # No checkpoint yet, or the run is gone.
-        found += self.engines
-        if type(self.game).solve is not Game.solve:
-            found.append(self.agent("solver"))
-        found += [self.agent("mcts:1024"), self.agent(f"mcts:{PLAIN_SIMULATIONS}")]
-        return [*found, self.agent("mcts:32"), self.agent("random")]
-
-    def default_agent(self) -> str:
-        """Returns who is asked where nobody is named."""
-        for run in self.runs:
-            if run.agents.newest_update() is not None:
-                return run.id
-        return f"mcts:{PLAIN_SIMULATIONS}"
-
-    def can_have(self, id: str) -> bool:
-        """Returns whether such an agent may be one of this game; looks at no file."""
-        run = id.partition("@")[0]
-        return any(run == one.id for one in self.runs) or id.startswith("mcts:")
-
-    def agent(self, id: str | None) -> ServedAgent:
-        """Returns an agent by its identifier; the default without one. May read files.
-
-        Raises:
-            RequestError: there is none of that name (404).
-            CheckpointError: the checkpoint was removed meanwhile, or is damaged.
-        """
-        if id is None:
-            id = self.default_agent()
-        for run in self.runs:
-            if id == run.id:
-                return run.agents.get()
-            update = re.fullmatch(rf"{re.escape(run.id)}@([0-9]{{1,12}})", id)
-            if update is not None:
-                return run.agents.get(int(update[1]))
-        for engine in self.engines:
-            if id == engine.id:
-                return engine
-        with self._lock:
-            if id not in self._plain:
-                self._plain[id] = self._make_plain(id)
-            return self._plain[id]
-
-    def _make_plain(self, id: str) -> ServedAgent:
-        if id == "random":
-            return PlainServed(RandomAgent(self.game, batch_size=1), id, "random")
-        if id == "solver" and type(self.game).solve is not Game.solve:
-            return PlainServed(SolverAgent(self.game), id, "solver")
-        number = re.fullmatch(r"mcts:([0-9]{1,6})", id)
-        if number is not None:
-            simulations = int(number[1])
-            if not 2 <= simulations <= BUDGETS[-1]:
-                raise RequestError(
-                    f"mcts has {simulations} simulations, but must have from 2 to {BUDGETS[-1]}",
-                    place="agent",
-                )
-            if self._programs is None:
-                template = mcts_agent(self.game, PLAIN_SIMULATIONS, batch_size=1)
-                self._programs = SearchPrograms(template)
-            return SearchServed(self._programs, None, id, id, "mcts", simulations=simulations)
-        raise not_found(f"agent {id!r} of {self.id}", f"/api/v1/games/{self.id}/agents lists them")
 
 
 class Library:
@@ -213,6 +68,7 @@ class Library:
         self._lock = threading.RLock()
         self._runs: dict[str, ServedRun] = {}
         self._games: dict[str, ServedGame] = {}
+        self._rules: dict[str, Game[Any] | PythonGame[Any]] = {}
         self._game_of_run: dict[str, str] = {}
         self._scanned = float("-inf")
         for place in runs:
@@ -266,7 +122,8 @@ class Library:
         if id is None and names:
             id = names[0]
         if id is None or id not in names:
-            raise not_found(f"game {id!r}", "/api/v1/games lists them")
+            what = "game yet" if id is None else f"game {id!r}"
+            raise not_found(what, "/api/v1/games lists them")
         runs = [run for run in self.runs() if self.game_of(run) == id]
         with self._lock:
             if id not in self._games:
@@ -282,28 +139,42 @@ class Library:
             return found
 
     def describe_game(self, id: str) -> dict[str, Any]:
-        """Returns what a page is told of a game."""
-        served = self.game(id)
-        game = served.game
+        """Returns what a page is told of a game; quick, because the rules are not looked at."""
+        if id not in self.game_names():
+            raise not_found(f"game {id!r}", "/api/v1/games lists them")
+        runs = [run for run in self.runs() if self.game_of(run) == id]
+        rules = self._written(id, runs)
         warning = (
             "the rules hide something from a player, which the search sees all the same"
-            if game.hidden_information
+            if rules.hidden_information
             else ""
         )
+        kind = type(rules)
         return {
             "game": id,
             "title": id.replace("_", " ").capitalize(),
-            "num_actions": game.num_actions,
-            "max_plies": game.max_plies,
-            "chance": isinstance(game, ChanceGame),
-            "board": served.lines.has_board,
+            "num_actions": rules.num_actions,
+            "max_plies": rules.max_plies,
+            "chance": isinstance(rules, ChanceGame | PythonChanceGame),
+            "board": kind.board not in (Game.board, PythonGame.board),
             "hidden_information": warning,
-            "limits": self.limits.to_dict(game),
-            "default_agent": served.default_agent(),
-            "run": served.runs[0].id if served.runs else None,
+            "limits": {**dataclasses.asdict(self.limits), "moves": rules.max_plies},
+            "default_agent": default_agent(runs),
+            "run": runs[0].id if runs else None,
             "docs": None,
-            "fingerprint": fingerprint(game),
         }
+
+    def _written(self, id: str, runs: Sequence[ServedRun]) -> Game[Any] | PythonGame[Any]:
+        """Returns a game as its author wrote it."""
+        spec = runs[0].directory.game_spec if runs else self._specs[id]
+        with self._lock:
+            if id not in self._rules:
+                try:
+                    self._rules[id] = spec.rules()
+                except SelfplayError:
+                    # Its file has moved: a run knows where to look.
+                    self._rules[id] = self.game(id).game
+            return self._rules[id]
 
     def _rescan(self) -> None:
         if time.monotonic() - self._scanned < _RESCAN_SECONDS:

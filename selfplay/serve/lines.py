@@ -31,11 +31,6 @@ class Lines:
             collections.OrderedDict()
         )
 
-    @property
-    def has_board(self) -> bool:
-        """Whether the game says how to draw its positions."""
-        return self._game.board(LiveMatch(self._game).position.state) is not None
-
     def find(self, body: Mapping[str, Any]) -> LiveMatch:
         """Returns the match that a request means, for the caller alone.
 

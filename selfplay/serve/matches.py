@@ -14,7 +14,7 @@ from selfplay.reports.match_report import find_match
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.serve import bodies
 from selfplay.serve.errors import RequestError, not_found
-from selfplay.serve.library import ServedGame, ServedRun
+from selfplay.serve.served import ServedGame, ServedRun
 
 MOST_ROWS = 200
 """Of a page."""

@@ -17,9 +17,10 @@ from selfplay.play import LiveMatch, describe_analysis
 from selfplay.serve import bodies
 from selfplay.serve.agents import BUDGETS, SIZES, EngineServed, ServedAgent, budget_for
 from selfplay.serve.errors import RequestError
-from selfplay.serve.library import Library, ServedGame
+from selfplay.serve.library import Library
 from selfplay.serve.lines import LINE_KEYS, position_document
 from selfplay.serve.searches import Searches
+from selfplay.serve.served import ServedGame
 from selfplay.serve.shares import Shares
 
 T = TypeVar("T")

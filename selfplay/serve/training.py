@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from selfplay.errors import RunError
 from selfplay.reports.status import run_status
 from selfplay.run import read_evaluations, read_mistakes
-from selfplay.serve.library import ServedRun
+from selfplay.serve.served import ServedRun
 from selfplay.telemetry import Point, mistake_rates, read_scalars
 
 T = TypeVar("T")
