@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import importlib.util
 import json
 import os
 import re
@@ -125,6 +126,17 @@ def test_a_port_in_use_is_said() -> None:
 def test_bad_options(words: list[str], problem: str) -> None:
     result = CliRunner().invoke(app, ["serve", "tic_tac_toe", *words], prog_name="selfplay")
     assert result.exit_code == 2 and problem in result.stderr
+
+
+def test_without_its_packages_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name)
+    )
+    result = CliRunner().invoke(app, ["serve", "tic_tac_toe"], prog_name="selfplay")
+    assert result.exit_code == 1 and 'pip install "selfplay-jax[web]"' in result.stderr
 
 
 def test_an_unknown_game_is_said() -> None:
