@@ -291,7 +291,8 @@ def test_visitors_are_searched_together(client: TestClient) -> None:
             other.go.release()
             answers = [one.result(PATIENCE_SECONDS) for one in asked]
             running.result(PATIENCE_SECONDS)
-            assert all(answer["action"] == answers[0]["action"] for answer in answers)
+            # Each has a search of its own: where moves are about as good, they may differ.
+            assert all(sum(answer["visits"].values()) == 16 for answer in answers)
             assert searches.searched - before[0] == 25
             if searches.batches - before[1] == 2:
                 return

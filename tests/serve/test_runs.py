@@ -12,9 +12,10 @@ from starlette.testclient import TestClient
 
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
+from selfplay.serve import training as training_module
 from selfplay.serve.errors import RequestError
 from selfplay.serve.feed import Feeds
-from selfplay.serve.training import MOST_POINTS, Remembered
+from selfplay.serve.training import Remembered
 from selfplay.telemetry import TensorBoardWriter
 from tests.serve.conftest import new_run
 from tests.telemetry.samples import FIRST
@@ -99,11 +100,14 @@ def test_status_is_that_of_the_command(client: TestClient) -> None:
     assert status["problems"] == [] and status["processes"] == []
 
 
-def test_training_is_drawn_from_the_event_files(tmp_path: Path) -> None:
+def test_training_is_drawn_from_the_event_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_module, "MOST_POINTS", 50)
     run = new_run(tmp_path / "drawn")
     known = dataclasses.replace(FIRST, losses={"total": 1.5}, learning_rate=0.01, reuse=4.0)
     writer = TensorBoardWriter(run.tensorboard_path)
-    for update in range(3 * MOST_POINTS):
+    for update in range(150):
         writer.write(dataclasses.replace(known, update=update))
     writer.close()
     app = create_app(Library(runs=[run.url]))
@@ -112,8 +116,8 @@ def test_training_is_drawn_from_the_event_files(tmp_path: Path) -> None:
     series = document["series"]
     assert "loss/total" in series and "learning_rate" in series and "reuse" in series
     for curve in series.values():
-        assert len(curve["x"]) == len(curve["y"]) <= MOST_POINTS
-    assert series["learning_rate"]["x"][-1] == 3 * MOST_POINTS - 1
+        assert len(curve["x"]) == len(curve["y"]) <= 50
+    assert series["learning_rate"]["x"][-1] == 149
     assert document["strength"][0]["opponent"] == "mcts:50"
     assert document["balance"] is None and document["problems"] == []
 
