@@ -1,0 +1,195 @@
+// The page Training: how a run does, or several beside each other.
+
+import {follow, get, path} from "./api.js";
+import {lineChart, short} from "./charts.js";
+import {h, put} from "./dom.js";
+import {panel} from "./parts.js";
+
+const CHARTS = [
+  ["Loss", (name) => name === "loss/total"],
+  ["Policy loss", (name) => name === "loss/policy"],
+  ["Value loss", (name) => name === "loss/value"],
+  ["Times each position is used", (name) => name === "reuse"],
+  ["Matches a second", (name) => name === "matches_per_second"],
+  ["Simulations a second", (name) => name === "simulations_per_second"],
+  ["Age of the data, seconds", (name) => name === "data_age_seconds"],
+  ["Learning rate", (name) => name === "learning_rate"],
+];
+
+export async function trainingPage(holder, {about, rest, tell}) {
+  if (!about.runs.length) {
+    put(holder, h("h1", null, "Training"), h("p", null, "There is no run here yet."));
+    return null;
+  }
+  const wanted = (rest[0] ?? about.default_run ?? about.runs[0].run).split(",");
+  const runs = about.runs.filter(({run}) => wanted.includes(run));
+  const shown = runs.length ? runs : [about.runs[0]];
+  const page = new TrainingPage(holder, about, shown, tell);
+  await page.load();
+  const stops = shown.map(({run}) => follow(run, {
+    status: (status) => page.status(run, status),
+    checkpoint: () => page.load(),
+  }));
+  return () => stops.forEach((stop) => stop());
+}
+
+class TrainingPage {
+  constructor(holder, about, runs, tell) {
+    Object.assign(this, {runs, tell});
+    this.data = new Map();
+    this.states = new Map();
+    this.cards = h("div", {class: "cards"});
+    this.charts = h("div", {class: "charts"});
+    const chosen = new Set(runs.map(({run}) => run));
+    const boxes = about.runs.map(({run, title}) => {
+      const box = h("input", {type: "checkbox", checked: chosen.has(run), onchange: () => {
+        if (box.checked) chosen.add(run);
+        else chosen.delete(run);
+        location.hash = `#/training/${encodeURIComponent([...chosen].join(","))}`;
+      }});
+      return h("label", {class: "check"}, box, title);
+    });
+    put(holder, h("h1", null, "Training"),
+      about.runs.length > 1 && h("fieldset", null, h("legend", null, "Runs"), boxes),
+      this.cards, this.charts);
+  }
+
+  async load() {
+    try {
+      await Promise.all(this.runs.map(async ({run}) => {
+        const [data, status] = await Promise.all([get(path("runs", run, "training")),
+          get(path("runs", run, "status"))]);
+        this.data.set(run, data);
+        this.states.set(run, status);
+      }));
+    } catch (error) {
+      this.tell(error);
+    }
+    this.draw();
+  }
+
+  status(run, status) {
+    this.states.set(run, status);
+    this.drawCards();
+  }
+
+  draw() {
+    this.drawCards();
+    const several = this.runs.length > 1;
+    const label = (title, name) => (several ? `${title}: ${name}` : name);
+    const made = [this.strength(label), this.ratings(), this.mistakes(label)];
+    for (const [title, fits] of CHARTS) {
+      made.push(lineChart({title, lines: this.lines((data) =>
+        Object.entries(data.series ?? {}).filter(([name]) => fits(name)))}));
+    }
+    const rest = new Set([...this.data.values()].flatMap((data) => Object.keys(data.series ?? {}))
+      .filter((name) => !CHARTS.some(([, fits]) => fits(name))));
+    for (const name of rest) {
+      made.push(lineChart({title: name.replaceAll("_", " ").replace("/", ": "),
+        lines: this.lines((data) => (data.series[name] ? [[name, data.series[name]]] : []))}));
+    }
+    const drawn = made.filter(Boolean);
+    put(this.charts, drawn.length ? drawn
+      : h("p", {class: "quiet-text"}, "Nothing has been measured yet."));
+  }
+
+  lines(pick) {
+    return this.runs.flatMap(({run, title}) => {
+      const data = this.data.get(run);
+      return data ? pick(data).map(([, {x, y}]) => ({name: title, x, y})) : [];
+    });
+  }
+
+  strength(label) {
+    const lines = [];
+    for (const {run, title} of this.runs) {
+      const rows = this.data.get(run)?.strength ?? [];
+      for (const opponent of new Set(rows.map((row) => row.opponent))) {
+        lines.push(interval(label(title, `against ${opponent}`),
+          rows.filter((row) => row.opponent === opponent), "score"));
+      }
+    }
+    return lineChart({title: "Score, with 95 % intervals", lines, range: [0, 1],
+      write: (score) => `${Math.round(100 * score)} %`});
+  }
+
+  ratings() {
+    return lineChart({title: "Rating", lines: this.runs.map(({run, title}) =>
+      interval(title, this.data.get(run)?.ratings ?? [], "rating"))});
+  }
+
+  mistakes(label) {
+    const lines = [];
+    for (const {run, title} of this.runs) {
+      const rows = (this.data.get(run)?.mistakes ?? []).filter(({plies}) => plies === "all");
+      lines.push(interval(label(title, "with search"), rows, "share"));
+      const raw = rows.filter((row) => row.raw_share !== null && row.raw_share !== undefined);
+      lines.push({name: label(title, "network alone"), x: raw.map(({update}) => update),
+        y: raw.map((row) => row.raw_share)});
+    }
+    return lineChart({title: "Moves that make the result worse", lines,
+      write: (share) => `${+(100 * share).toFixed(1)} %`});
+  }
+
+  drawCards() {
+    put(this.cards, this.runs.map(({run, title}) => {
+      const state = this.states.get(run);
+      return state && panel(title, facts(state), problems(state), processes(state));
+    }));
+  }
+}
+
+function interval(name, rows, key) {
+  const sorted = [...rows].sort((one, other) => one.update - other.update);
+  const known = sorted.every(({low, high}) => Number.isFinite(low) && Number.isFinite(high));
+  return {name, x: sorted.map(({update}) => update), y: sorted.map((row) => row[key]), dots: true,
+    low: known ? sorted.map(({low}) => low) : undefined,
+    high: known ? sorted.map(({high}) => high) : undefined};
+}
+
+function facts(state) {
+  const number = (value) => (value ?? 0).toLocaleString("en");
+  const recent = state.recent;
+  const rows = [["Game", state.game], ["Update", number(state.update)],
+    ["Matches", number(state.matches)], ["Positions", number(state.positions)],
+    ["Each position used", (state.replay_ratio ?? state.reuse)
+      ? `${(state.replay_ratio ?? state.reuse).toFixed(2)} times` : null],
+    ["Trained", duration(state.elapsed_seconds)],
+    ["Newest checkpoint", state.checkpoint === null ? "none yet"
+      : `${number(state.checkpoint)}, ${duration(state.checkpoint_age_seconds)} ago`],
+    ["Results", recent?.results ? ["first", "draw", "second"].map((key) =>
+      `${key} ${Math.round(100 * recent.results[key])} %`).join(", ") : null],
+    ["Mean length", recent?.mean_length ? `${recent.mean_length.toFixed(1)} moves` : null]];
+  return h("dl", {class: "facts"}, rows.filter(([, value]) => value).map(([name, value]) =>
+    [h("dt", null, name), h("dd", null, value)]));
+}
+
+function problems(state) {
+  const texts = state.problems ?? [];
+  if (!texts.length) return h("p", {class: "fine"}, "✓ All is well.");
+  return h("ul", {class: "problems"}, texts.map((text) => h("li", null, text)));
+}
+
+function processes(state) {
+  const rows = state.processes ?? [];
+  if (!rows.length) return h("p", {class: "quiet-text"}, "No process is at work.");
+  return h("div", {class: "scrolls", tabindex: "0", role: "region", "aria-label": "Processes"},
+    h("table", null, h("thead", null, h("tr", null,
+      ["Process", "State", "Checkpoint", "Matches/s", "Heard"].map((title) =>
+        h("th", {scope: "col"}, title)))),
+    h("tbody", null, rows.map((row) => h("tr", {class: row.alive ? "" : "silent"},
+      h("th", {scope: "row"}, `${row.role} ${row.id}`),
+      h("td", null, row.alive ? row.state ?? "at work" : "silent"),
+      h("td", null, row.checkpoint ?? "–"),
+      h("td", null, row.matches_per_second ? short(row.matches_per_second) : "–"),
+      h("td", null, `${duration(row.seconds_ago)} ago`))))));
+}
+
+/** Writes seconds as people say them. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
