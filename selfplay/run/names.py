@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from selfplay.checkpoints.open import open_checkpoints
 from selfplay.errors import CheckpointError, RunError
 from selfplay.store.open import open_store
 from selfplay.store.place import Place, is_remote, location, typed
@@ -31,6 +30,9 @@ def find_checkpoint(text: str) -> tuple[str, int]:
     run, update = split_checkpoint_name(text)
     if not is_run(run):
         raise no_run(run)
+    # Here, because checkpoints bring JAX: `is_run` is for health probes too, which must be quick.
+    from selfplay.checkpoints import open_checkpoints
+
     available = open_checkpoints(run).updates()
     if not available:
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """How a process is: what probes and /metrics ask of it."""
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class Health:
     silent_seconds: float
 
 
+@runtime_checkable
 class HealthSource(Protocol):
     """What the port of a process answers from; `Monitor` is one."""
 
