@@ -1,6 +1,7 @@
-"""Writes what the pages repeat from elsewhere: the settings, and the examples of some pages.
+"""Writes what the pages repeat from elsewhere: settings, metrics, and the examples of some pages.
 
-Run `python docs/generate.py` after a setting or an example has changed; a test compares them.
+Run `python docs/generate.py` after a setting, a metric or an example has changed; a test compares
+them.
 """
 
 import json
@@ -9,10 +10,14 @@ from pathlib import Path
 
 from selfplay.settings.presets import PRESETS
 from selfplay.settings.reference import settings_table
+from selfplay.telemetry.metrics import reference
 
 ROOT = Path(__file__).parents[1]
 WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
+METRICS = re.compile(
+    r"(<!-- metrics, written by docs/generate.py -->\n\n).*?(\n<!-- end -->)", re.DOTALL
+)
 EXAMPLE = re.compile(
     r"(<!-- example: (?P<path>\S+) -->\n```python\n).*?(```\n<!-- end -->)", re.DOTALL
 )
@@ -21,9 +26,13 @@ EXAMPLE = re.compile(
 def pages() -> dict[Path, str]:
     """Returns the pages with generated parts, as they should read."""
     configuration = ROOT / "docs" / "configuration.md"
+    monitoring = ROOT / "docs" / "monitoring.md"
     with_examples = (ROOT / name for name in WITH_EXAMPLES)
     return {
         configuration: configuration.read_text().partition(MARK)[0] + _settings(),
+        monitoring: METRICS.sub(
+            lambda found: found[1] + reference() + found[2], monitoring.read_text()
+        ),
         **{page: EXAMPLE.sub(_example, page.read_text()) for page in with_examples},
     }
 

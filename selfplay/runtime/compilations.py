@@ -122,7 +122,7 @@ class Compilations:
             if counts.get(name, 0) > expected
         )
 
-    def publisher(self) -> str:
+    def new_problem(self) -> str:
         """Returns `problem` if there is more of it than at the last call, else ""."""
         counts = {name: self.counts.get(name, 0) for name in self._expected}
         grown = [name for name, count in counts.items() if count > self._said[name]]

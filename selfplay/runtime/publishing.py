@@ -1,4 +1,4 @@
-"""Where the news of a process goes: screen, heartbeat, monitor, TensorBoard."""
+"""Publishes how a process is doing: on the screen, in heartbeats, metrics and TensorBoard."""
 
 import collections
 import contextlib
@@ -17,6 +17,7 @@ from selfplay.runtime.compilations import Compilations, watch_compilations
 from selfplay.runtime.meter import Meter
 from selfplay.store.files import storage_errors
 from selfplay.telemetry import Monitor, Progress, Reporter, TensorBoardWriter
+from selfplay.telemetry.metrics import heartbeat_values
 
 _HEARTBEAT_SECONDS = 5.0
 _LONGEST_SILENCE_SECONDS = 20.0
@@ -24,34 +25,6 @@ _LEAVING_SECONDS = 2.0
 _TENSORBOARD_SECONDS = 10.0
 _UPLOAD_SECONDS = 30.0
 _RECENT_MATCHES = 400
-_BEAT_FIELDS = (
-    "update",
-    "matches",
-    "positions",
-    "elapsed_seconds",
-    "matches_per_second",
-    "positions_per_second",
-    "simulations_per_second",
-    "updates_per_second",
-    "reuse",
-    "window_positions",
-    "window_age_updates",
-    "mean_length",
-    "recent_matches",
-    "truncated_share",
-    "learning_rate",
-    "gradient_norm",
-    "losses",
-    "results",
-    "phases",
-    "waiting_seconds",
-    "starved_seconds",
-    "backlog_positions",
-    "damaged_files",
-    "data_age_seconds",
-    "staleness_updates",
-    "checkpoint_age_seconds",
-)
 
 
 class HeartbeatWriter:
@@ -95,19 +68,26 @@ class HeartbeatWriter:
         )
         self._keeper.start()
 
-    def beat(self, fields: Mapping[str, Any], **unwritten: Any) -> None:
+    def beat(self, metrics: Mapping[str, Any], **facts: Any) -> None:
         """Writes a heartbeat.
 
         Args:
-            fields: anything JSON can hold.
-            unwritten: more for the monitor alone.
+            metrics: values by key of `METRICS`; None or missing where not known.
+            facts: what else the heartbeat holds, as JSON can.
         """
-        if publisher := self.compilations.publisher():
-            self._say(publisher)
-        fields = {**fields, **self.compilations.fields()}
-        self.monitor.update({**fields, **unwritten, "store_errors": self._errors})
+        if problem := self.compilations.new_problem():
+            self._say(problem)
+        self.monitor.update({**metrics, "store_errors": self._errors})
         health = self.monitor.health
-        self._write({**fields, "state": health.state, "ready": health.ready})
+        self._write(
+            {
+                **heartbeat_values(metrics, self.monitor.role),
+                **facts,
+                **self.compilations.fields(),
+                "state": health.state,
+                "ready": health.ready,
+            }
+        )
 
     def repeat(self) -> None:
         """Writes the last heartbeat again if the process compiles and has been silent for long."""
@@ -185,14 +165,9 @@ class ProgressPublisher:
         self._heartbeat.monitor.state(progress.state, ready=True)
         if now >= self._next_beat or suspends != self._suspends:
             self._suspends = suspends
-            fields = {name: getattr(progress, name) for name in _BEAT_FIELDS}
-            fields["checkpoint"] = fields["newest_checkpoint"] = progress.last_checkpoint
-            fields |= {f"{reason}_matches": count for reason, count in progress.left_out.items()}
-            fields["suspends"] = suspends
-            mistakes = {one.plies: one.share for one in progress.mistakes}
-            self._heartbeat.beat(fields, strength=progress.strength, mistakes=mistakes)
+            self._heartbeat.beat(progress.metrics, suspends=suspends)
             self._next_beat = now + _HEARTBEAT_SECONDS
-        if now >= self._next_point and progress.losses:
+        if now >= self._next_point and progress.metrics.get("losses"):
             with storage_errors(self._run.tensorboard_path):
                 self._board.write(progress)
                 if now >= self._next_upload:
@@ -206,7 +181,7 @@ class ProgressPublisher:
         self._heartbeat.stop()
         with storage_errors(self._run.tensorboard_path):
             with contextlib.closing(self._board):
-                if progress.losses:
+                if progress.metrics.get("losses"):
                     self._board.write(progress)
             self._run.publish_files("tensorboard")
 
@@ -251,8 +226,8 @@ class RecentMatches:
             "second": float((results < 0).mean()),
         }
 
-    def fields(self) -> dict[str, Any]:
-        """Returns all of it, as heartbeats and checkpoints hold it."""
+    def metrics(self) -> dict[str, Any]:
+        """Returns the metrics of recent matches; checkpoints hold them too."""
         return {
             "recent_matches": self.count,
             "mean_length": self.mean_length,

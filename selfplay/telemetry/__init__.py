@@ -4,12 +4,15 @@ In: snapshots and messages of a process. Out: a live screen, logs, metrics, Tens
 """
 
 from selfplay.telemetry.health import Health
+from selfplay.telemetry.metrics import METRICS, PHASES
 from selfplay.telemetry.monitor import Monitor
-from selfplay.telemetry.progress import PHASES, MistakeRate, Progress, Strength, mistake_rates
+from selfplay.telemetry.progress import Progress
+from selfplay.telemetry.results import MistakeRate, Strength, mistake_rates
 from selfplay.telemetry.screen import PlainReporter, Reporter, ScreenReporter, make_reporter
 from selfplay.telemetry.tensorboard import Point, TensorBoardWriter, read_scalars
 
 __all__ = [
+    "METRICS",
     "PHASES",
     "Health",
     "MistakeRate",

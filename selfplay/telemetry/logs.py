@@ -1,6 +1,7 @@
 """Logs for programs: one JSON object per line."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import logging
@@ -9,26 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from selfplay.telemetry.metrics import of_role, written
 from selfplay.telemetry.progress import Progress
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
-
-_NUMBERS = (
-    "update",
-    "matches",
-    "positions",
-    "matches_per_second",
-    "positions_per_second",
-    "simulations_per_second",
-    "updates_per_second",
-    "losses",
-    "learning_rate",
-    "gradient_norm",
-    "reuse",
-    "window_positions",
-    "last_checkpoint",
-)
 
 
 class EventLog:
@@ -75,7 +61,7 @@ class EventLog:
         # Names first, so that lines can be read by people too.
         first = ("time", "level", "event", "run", "role", "id", "message")
         ordered = {key: line[key] for key in (*first, *fields) if key in line}
-        text = json.dumps(_finite(ordered), default=str)
+        text = json.dumps(_plain(ordered), default=str)
         with self._lock:
             self._write(text)
 
@@ -115,8 +101,7 @@ class JsonReporter:
 
     def _flush(self) -> None:
         if self._pending is not None:
-            numbers = {name: getattr(self._pending, name) for name in _NUMBERS}
-            self._log.event("progress", **numbers)
+            self._log.event("progress", **_numbers(self._pending))
             self._shown_at = self._clock()
             self._pending = None
 
@@ -172,17 +157,26 @@ def stderr_log(*, run: str, role: str, id: str) -> EventLog:
     return EventLog(write, run=run, role=role, id=id)
 
 
+def _numbers(progress: Progress) -> dict[str, Any]:
+    logged = (metric for metric in of_role("trainer") if metric.log)
+    numbers = written(progress.metrics, logged)
+    # The name that logs have had for it from the start.
+    return {**numbers, "last_checkpoint": numbers["checkpoint"]}
+
+
 def _now() -> str:
     now = datetime.datetime.now(datetime.UTC)
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _finite(value: Any) -> Any:
-    """Returns `value` with numbers that JSON has no word for as texts."""
+def _plain(value: Any) -> Any:
+    """Returns `value` as JSON can hold it: NaN and infinities as text, results as objects."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_plain(one) for one in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value

@@ -1,312 +1,228 @@
-"""What a process tells Prometheus: every metric, its unit, and where its value comes from."""
+"""Every metric of selfplay, one entry each; all sinks and the documentation read this table."""
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from selfplay.errors import MissingExtraError
+from selfplay.telemetry import words
+from selfplay.telemetry.metric import ROWS, Metric, Text
 
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-
-COMMON_LABELS = ("run", "role", "id")
-"""Labels of every metric of selfplay: the run, and which of its processes speaks."""
-
-_OF = {"T": "trainer", "W": "worker", "E": "evaluator"}
+PHASES = ("play", "train", "evaluate", "other")
+"""What a trainer spends its time on."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One metric.
-
-    Attributes:
-        name: as Prometheus knows it: base unit last, `_total` where it only grows.
-        field: of the snapshot that the value is taken from.
-        help: what it says.
-        unit: in words, for the documentation; "" where the metric is a bare fact.
-        roles: which processes have it, by first letter: T, W, E.
-        label: if the field is a mapping, the label that tells its entries apart.
-    """
-
-    name: str
-    field: str
-    help: str
-    unit: str
-    roles: str = "TWE"
-    label: str = ""
-
-    @property
-    def is_counter(self) -> bool:
-        """Whether it only grows, but for a restart of the process."""
-        return self.name.endswith("_total")
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Its labels."""
-        return (*COMMON_LABELS, self.label) if self.label else COMMON_LABELS
+def _text(template: str) -> Text:
+    return lambda value: [template.format(value)]
 
 
-def _metric(
-    name: str, field: str, unit: str, roles: str, help: str, *, label: str = ""
-) -> tuple[str, Metric]:
-    full = f"selfplay_{name}"
-    return full, Metric(name=full, field=field, unit=unit, roles=roles, help=help, label=label)
+def _if_any(template: str) -> Text:
+    """Formats a count, and says nothing of none."""
+    return lambda value: [template.format(value)] if value else []
 
 
-METRICS: dict[str, Metric] = dict(
-    (
-        _metric("ready", "ready", "0 or 1", "TWE", "whether the process does its work"),
-        _metric(
-            "heartbeat_age_seconds",
-            "heartbeat_age_seconds",
-            "seconds",
-            "TWE",
-            "since the main loop last said that it is alive",
-        ),
-        # Play.
-        _metric("matches_total", "matches", "matches", "TW", "matches finished or taken in"),
-        _metric("positions_total", "positions", "positions", "TW", "positions recorded"),
-        _metric("matches_per_second", "matches_per_second", "matches/s", "TW", "at present"),
-        _metric("positions_per_second", "positions_per_second", "positions/s", "TW", "at present"),
-        _metric(
-            "simulations_per_second",
-            "simulations_per_second",
-            "simulations/s",
-            "TW",
-            "network evaluations in searches, at present",
-        ),
-        _metric("match_length_plies", "mean_length", "plies", "TW", "mean of recent matches"),
-        _metric(
-            "match_results_ratio",
-            "results",
-            "share in [0, 1]",
-            "TW",
-            "of recent matches: first, draw, second",
-            label="result",
-        ),
-        _metric(
-            "matches_truncated_ratio",
-            "truncated_share",
-            "share in [0, 1]",
-            "TW",
-            "of recent matches: ended by max_plies",
-        ),
-        _metric("matches_in_progress", "matches_in_progress", "matches", "W", "played at once"),
-        _metric("simulations_total", "simulations", "simulations", "W", "network evaluations"),
-        _metric("queued_files", "queue_files", "files", "W", "of finished matches, not stored yet"),
-        # Learning.
-        _metric("update", "update", "updates", "TWE", "updates of the weights in use"),
-        _metric(
-            "loss_nats", "losses", "nats", "T", "each part of the loss, and the total", label="head"
-        ),
-        _metric("learning_rate", "learning_rate", "", "T", "of the latest update"),
-        _metric("gradient_norm", "gradient_norm", "", "T", "global norm, before clipping"),
-        _metric("updates_per_second", "updates_per_second", "updates/s", "T", "at present"),
-        _metric("reuse_ratio", "reuse", "samples/position", "T", "training samples per position"),
-        _metric("window_positions", "window_positions", "positions", "T", "that may be sampled"),
-        _metric(
-            "window_age_updates",
-            "window_age_updates",
-            "updates",
-            "T",
-            "since the sampled positions were made, on average",
-        ),
-        # Checkpoints and the way between the processes.
-        _metric("checkpoint_update", "checkpoint", "updates", "TWE", "newest checkpoint in use"),
-        _metric(
-            "checkpoint_age_seconds",
-            "checkpoint_age_seconds",
-            "seconds",
-            "TWE",
-            "since the checkpoint in use was written or taken up",
-        ),
-        _metric(
-            "pickup_seconds",
-            "pickup_seconds",
-            "seconds",
-            "W",
-            "from the publication of the checkpoint in use to the first chunk played with it",
-        ),
-        _metric(
-            "median_pickup_seconds",
-            "median_pickup_seconds",
-            "seconds",
-            "W",
-            "median over the newest 1,000 checkpoints taken up",
-        ),
-        _metric(
-            "worst_pickup_seconds",
-            "worst_pickup_seconds",
-            "seconds",
-            "W",
-            "the longest since the worker started",
-        ),
-        _metric(
-            "staleness_updates",
-            "staleness_updates",
-            "updates",
-            "TWE",
-            "how far the weights in use are behind the newest; trainer: its worst worker",
-        ),
-        _metric(
-            "data_age_seconds", "data_age_seconds", "seconds", "T", "of the newest matches taken in"
-        ),
-        _metric(
-            "stale_matches_total",
-            "stale_matches",
-            "matches",
-            "T",
-            "left out because their checkpoints are too old",
-        ),
-        _metric(
-            "foreign_matches_total",
-            "foreign_matches",
-            "matches",
-            "T",
-            "refused because their settings or rules are not those of the run",
-        ),
-        _metric("damaged_files_total", "damaged_files", "files", "T", "set aside, unreadable"),
-        _metric(
-            "backlog_positions",
-            "backlog_positions",
-            "positions",
-            "T",
-            "taken in, whose updates are not made yet",
-        ),
-        _metric(
-            "store_errors_total", "store_errors", "failures", "TWE", "of the store, all retried"
-        ),
-        _metric(
-            "waiting_seconds_total",
-            "waiting_seconds",
-            "seconds",
-            "TWE",
-            "slept for want of data, for back-pressure, or for the store",
-        ),
-        # The run.
-        _metric(
-            "elapsed_seconds_total",
-            "elapsed_seconds",
-            "seconds",
-            "TWE",
-            "trainer: of training, over all sessions of the run; others: since they started",
-        ),
-        _metric(
-            "time_ratio",
-            "phases",
-            "share in [0, 1]",
-            "T",
-            "of the wall time: play, train, evaluate, other",
-            label="phase",
-        ),
-        _metric(
-            "strength_score_ratio",
-            "strength",
-            "points per match in [0, 1]",
-            "TE",
-            "newest result against each opponent; a draw counts one half",
-            label="opponent",
-        ),
-        _metric(
-            "mistakes_ratio",
-            "mistakes",
-            "share in [0, 1]",
-            "TE",
-            "of solved positions in which the newest measured checkpoint errs: all, or by plies",
-            label="plies",
-        ),
-    )
-)
-"""Every metric that selfplay itself defines, by name."""
-
-INFO = "selfplay_process_info"
-"""Always 1; its labels say what runs: game and version."""
+def _rate(unit: str) -> Text:
+    return lambda value: [words.rate(value, unit)]
 
 
-def make_registry(
-    labels: Callable[[], Mapping[str, str]],
-    info: Mapping[str, str],
-    snapshot: Callable[[], Mapping[str, Any]],
-) -> "CollectorRegistry":
-    """Returns what `prometheus_client` turns into a page, read anew whenever it is asked for.
+def _shares(names: Iterable[str]) -> Text:
+    return lambda value: [f"{name} {words.percent(value[name])}" for name in names if name in value]
+
+
+def _counted(singular: str, plural: str, rest: str) -> Text:
+    return lambda value: [f"{value:,} {singular if value == 1 else plural} {rest}"] if value else []
+
+
+# fmt: off
+METRICS: dict[str, Metric] = {metric.key: metric for metric in (
+    # The process.
+    Metric("ready", "0 or 1", "TWE", "", "whether the process does its work",
+           tensorboard="", heartbeat=False, log=False),
+    Metric("heartbeat_age_seconds", "seconds", "TWE", "",
+           "since the main loop last gave a sign of life",
+           tensorboard="", heartbeat=False, log=False),
+    Metric("elapsed_seconds", "seconds", "TWE", "plan",
+           "trainer: of training, over all sessions of the run; others: since they started",
+           counter=True, text=lambda value: [words.duration(value)],
+           tensorboard="time/elapsed_seconds"),
+    Metric("update", "updates", "TWE", "learn", "updates behind the weights in use",
+           text=_text("update {:,}"), line="T", tensorboard=""),
+    Metric("checkpoint", "updates", "TWE", "saved",
+           "trainer: newest checkpoint it has written; others: checkpoint in use",
+           text=_text("checkpoint {:,}"), line="W", prometheus="checkpoint_update", tensorboard=""),
+    Metric("newest_checkpoint", "updates", "TWE", "", "newest checkpoint that the process knows of",
+           prometheus="newest_checkpoint_update", tensorboard=""),
+    Metric("checkpoint_age_seconds", "seconds", "TW", "",
+           "trainer: since it last wrote a checkpoint; worker: since it took up the one in use",
+           tensorboard=""),
+    Metric("store_errors", "failures", "TWE", "", "of the store, all retried",
+           counter=True, tensorboard="", heartbeat=False, log=False),
+
+    # Self-play.
+    Metric("matches", "matches", "TW", "play", "matches finished or taken in",
+           counter=True, text=_text("{:,} matches"), tensorboard="rollout/matches"),
+    Metric("positions", "positions", "TW", "play", "positions recorded",
+           counter=True, text=_text("{:,} positions"), tensorboard="rollout/positions"),
+    Metric("mean_length", "plies", "TW", "play", "mean length of recent matches",
+           text=_text("{:.1f} plies per match"), line="", prometheus="match_length_plies",
+           tensorboard="rollout/mean_length"),
+    Metric("matches_in_progress", "matches", "W", "", "matches played at the same time"),
+    Metric("simulations", "simulations", "W", "", "network evaluations in searches", counter=True),
+    Metric("queue_files", "files", "W", "", "files of finished matches that are not stored yet",
+           prometheus="queued_files"),
+    Metric("matches_per_second", "matches/s", "TWE", "speed", "finished matches, at present",
+           text=_rate("matches"), line="TW", tensorboard="rate/matches_per_second"),
+    Metric("positions_per_second", "positions/s", "TW", "speed", "recorded positions, at present",
+           text=_rate("positions"), tensorboard="rate/positions_per_second"),
+    Metric("simulations_per_second", "simulations/s", "TW", "speed",
+           "network evaluations in searches, at present",
+           text=_rate("simulations"), tensorboard="rate/simulations_per_second"),
+    Metric("results", "share in [0, 1]", "TW", "results", "of recent matches: first, draw, second",
+           label="result", prometheus="match_results_ratio", tensorboard="results",
+           # Who wins more often depends on the game; draws tell how play develops.
+           text=words.results, line="T",
+           line_text=lambda value: [part for part in words.results(value)
+                                    if part.startswith("draws")]),
+    Metric("truncated_share", "share in [0, 1]", "TW", "results",
+           "of recent matches: ended by max_plies",
+           text=lambda value: [f"cut by max_plies {words.percent(value)}"], line="T",
+           prometheus="matches_truncated_ratio", tensorboard="results/truncated"),
+    Metric("recent_matches", "matches", "TW", "results",
+           "how many recent matches the length, the results and the share cut are of",
+           text=_if_any("of the last {:,} matches"), line="", prometheus="", tensorboard=""),
+
+    # Learning.
+    Metric("updates_per_second", "updates/s", "T", "learn", "updates, at present",
+           text=_rate("updates"), line="", tensorboard="rate/updates_per_second"),
+    Metric("learning_rate", "", "T", "learn", "of the latest update",
+           text=_text("learning rate {:.2g}"), line="", tensorboard="learner/learning_rate"),
+    Metric("gradient_norm", "", "T", "learn", "global norm of the gradient, before clipping",
+           text=_text("gradient norm {:.2g}"), line="", tensorboard="learner/gradient_norm"),
+    Metric("losses", "nats", "T", "loss", "each part of the loss, and their weighted sum, total",
+           label="head", text=words.losses, prometheus="loss_nats", tensorboard="loss",
+           line_text=lambda value: [f"loss {part}" for part in words.losses(value)]),
+    Metric("window_positions", "positions", "T", "replay", "positions that may be sampled",
+           text=_text("window {:,} positions")),
+    Metric("window_age_updates", "updates", "T", "replay",
+           "updates since the positions of the window were made, on average",
+           text=_text("{:,} updates old on average")),
+    Metric("reuse", "samples/position", "T", "replay",
+           "training samples drawn per recorded position, over the whole run",
+           text=_text("reuse {:.2f} samples/position"), prometheus="reuse_ratio"),
+    Metric("backlog_positions", "positions", "T", "replay",
+           "positions taken in whose updates have not been made yet",
+           text=_if_any("{:,} positions to learn from"), tensorboard="workers/backlog_positions"),
+
+    # Between the processes.
+    Metric("data_age_seconds", "seconds", "T", "workers",
+           "since the newest matches of another process arrived",
+           text=lambda value: [f"newest matches {words.duration(value)} old"]),
+    Metric("staleness_updates", "updates", "TWE", "workers",
+           "by how much the weights in use are behind the newest; trainer: its slowest worker",
+           text=_text("weights at most {:,} updates behind"), line="T"),
+    Metric("stale_matches", "matches", "T", "workers",
+           "left out because their checkpoints are too old", counter=True,
+           text=_counted("stale match", "stale matches", "left out"), tensorboard="left_out/stale"),
+    Metric("foreign_matches", "matches", "T", "workers",
+           "left out because their settings or rules are not those of the run", counter=True,
+           text=_counted("foreign match", "foreign matches", "left out"),
+           tensorboard="left_out/foreign"),
+    Metric("damaged_files", "files", "T", "workers", "set aside because they cannot be used",
+           counter=True, text=_counted("damaged file", "damaged files", "set aside")),
+    Metric("pickup_seconds", "seconds", "W", "",
+           "from the publication of the checkpoint in use to the first chunk played with it"),
+    Metric("median_pickup_seconds", "seconds", "W", "",
+           "median over the newest 1,000 checkpoints taken up"),
+    Metric("worst_pickup_seconds", "seconds", "W", "", "the longest since the worker started"),
+    Metric("waiting_seconds", "seconds", "TW", "",
+           "slept for want of data, because the trainer is behind, or for the store",
+           counter=True, tensorboard="time/waiting_seconds"),
+    Metric("starved_seconds", "seconds", "T", "",
+           "since matches last arrived, while the trainer waits for them; otherwise 0",
+           tensorboard=""),
+    Metric("phases", "share in [0, 1]", "T", "time", f"of the wall time: {', '.join(PHASES)}",
+           label="phase", text=_shares(PHASES), line="", prometheus="time_ratio",
+           tensorboard="time_share"),
+
+    # Evaluation.
+    Metric("evaluations", "checkpoints", "E", "", "checkpoints rated", counter=True),
+    Metric("evaluation_matches", "matches", "E", "", "matches played to rate checkpoints",
+           counter=True),
+    Metric("strength", "points per match in [0, 1]", "TE", "strength",
+           "latest result against each opponent; a draw counts one half",
+           label="opponent", prometheus="strength_score_ratio", heartbeat=False, line="T",
+           text=lambda value: [f"{one.opponent} {words.score(one)}" for one in value]),
+    Metric("mistakes", "share in [0, 1]", "TE", "mistakes",
+           "of solved positions in which the newest measured checkpoint errs: all, or by plies",
+           label="plies", prometheus="mistakes_ratio", heartbeat=False, line="T",
+           text=words.mistakes,
+           line_text=lambda value: [f"mistakes {text}" for text in words.mistakes(value)[:1]]),
+)}
+"""Every metric, by key. A new one needs an entry here and the code that computes its value."""
+# fmt: on
+
+
+def of_role(role: str) -> list[Metric]:
+    """Returns the metrics of a "trainer", "worker" or "evaluator"."""
+    return [metric for metric in METRICS.values() if metric.of(role)]
+
+
+def rows(values: Mapping[str, Any], *, leave_out: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Returns what to show of a trainer's metrics, as texts with units by row of the screen.
 
     Args:
-        labels: returns the values of `COMMON_LABELS`.
-        info: further labels of `INFO`.
-        snapshot: returns the newest fields; None and what is not there is left out.
-
-    Raises:
-        MissingExtraError: prometheus-client is not installed.
+        values: by key; those that are not known are left out.
+        leave_out: keys of metrics not to show.
     """
-    try:
-        from prometheus_client import (
-            CollectorRegistry,
-            GCCollector,
-            PlatformCollector,
-            ProcessCollector,
-        )
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-        from prometheus_client.registry import Collector
-    except ImportError:
-        raise MissingExtraError(
-            "--metrics-port needs prometheus-client", hint="pip install prometheus-client"
-        ) from None
-
-    class FromSnapshot(Collector):
-        """Makes metrics of the newest snapshot; nothing is counted twice."""
-
-        def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-            names = labels()
-            common = [names[name] for name in COMMON_LABELS]
-            facts = GaugeMetricFamily(INFO, "what runs", labels=[*COMMON_LABELS, *info])
-            facts.add_metric([*common, *info.values()], 1.0)
-            yield facts
-            fields = snapshot()
-            for metric in METRICS.values():
-                kind = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
-                family = kind(metric.name, metric.help, labels=list(metric.labels))
-                for extra, value in _samples(metric, fields.get(metric.field)):
-                    family.add_metric([*common, *extra], value)
-                if family.samples:
-                    yield family
-
-    registry = CollectorRegistry()
-    registry.register(FromSnapshot())
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+    shown: dict[str, list[str]] = {row: [] for row in ROWS}
+    for metric in of_role("trainer"):
+        if metric.row in shown and metric.key not in leave_out:
+            shown[metric.row] += metric.parts(values.get(metric.key))
+    return {row: parts for row, parts in shown.items() if parts}
 
 
-def reference(metrics: Iterable[Metric] = METRICS.values()) -> str:
+def line_parts(values: Mapping[str, Any], role: str) -> list[str]:
+    """Returns what a line of the text log shows, except for the elapsed time it begins with."""
+    return [
+        part
+        for metric in of_role(role)
+        if metric.in_line(role) and metric.key != "elapsed_seconds"
+        for part in metric.line_parts(values.get(metric.key))
+    ]
+
+
+def written(values: Mapping[str, Any], metrics: Iterable[Metric]) -> dict[str, Any]:
+    """Returns the values of these metrics by key; None or an empty mapping where not known."""
+    return {one.key: values.get(one.key, {} if one.label else None) for one in metrics}
+
+
+def heartbeat_values(values: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """Returns the values that the heartbeat of a role holds, by key."""
+    return written(values, (metric for metric in of_role(role) if metric.heartbeat))
+
+
+def reference() -> str:
     """Returns the table of the documentation, in Markdown."""
-    rows = [
-        "| " + " | ".join(
+    lines = [
+        " | ".join(
             (
-                f"`{metric.name}`" + (f" by `{metric.label}`" if metric.label else ""),
-                "counter" if metric.is_counter else "gauge",
-                metric.unit or "-",
-                ", ".join(_OF[letter] for letter in metric.roles),
-                metric.help,
+                f"`{one.key}`",
+                _name(one.prometheus_name, f" by `{one.label}`" if one.label else ""),
+                "counter" if one.counter else "gauge",
+                _name(_tags(one)),
+                one.unit or "-",
+                ", ".join(one.processes),
+                one.help,
             )
-        ) + " |"
-        for metric in metrics
-    ]  # fmt: skip
-    header = ["| metric | kind | unit | of | what it says |", "| --- | --- | --- | --- | --- |"]
-    return "\n".join([*header, *rows, ""])
+        )
+        for one in METRICS.values()
+    ]
+    header = "name | Prometheus | kind | TensorBoard | unit | of | what it says"
+    return "\n".join(f"| {row} |" for row in (header, " | ".join(["---"] * 7), *lines)) + "\n"
 
 
-def _samples(metric: Metric, value: Any) -> Iterator[tuple[list[str], float]]:
-    """Yields the label and the number of each sample that `value` holds."""
-    if not metric.label:
-        if isinstance(value, (bool, int, float)):
-            yield [], float(value)
-    elif isinstance(value, Mapping):
-        for name, number in value.items():
-            if isinstance(number, (int, float)):
-                yield [str(name)], float(number)
-    elif isinstance(value, Iterable):
-        # Newest results, as objects or as the mappings that heartbeats hold.
-        for one in value:
-            row = one if isinstance(one, Mapping) else dataclasses.asdict(one)
-            yield [str(row[metric.label])], float(row["score"])
+def _tags(metric: Metric) -> str:
+    tag = metric.tensorboard_tag
+    return f"{tag}/{metric.label.upper()}" if tag and metric.label else tag
+
+
+def _name(name: str, rest: str = "") -> str:
+    return f"`{name}`{rest}" if name else "-"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfplay.errors import MissingExtraError
-from selfplay.telemetry.progress import mistake_rates
+from selfplay.telemetry.results import mistake_rates
 from selfplay.telemetry.tensorboard import Point
 
 _LOSSES_SHOWN = 6

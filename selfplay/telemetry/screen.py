@@ -1,4 +1,4 @@
-"""Showing progress: a live screen on a terminal, plain lines elsewhere."""
+"""Shows progress: a live screen on a terminal, lines of text elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from selfplay.telemetry import words
-from selfplay.telemetry.progress import PHASES, Progress
+from selfplay.telemetry.metrics import METRICS, line_parts, rows
+from selfplay.telemetry.progress import Progress
 
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Somebody who is told how training goes."""
+    """Shows the progress of training to a person, or keeps it."""
 
     def update(self, progress: Progress) -> None:
         """Shows the latest numbers; cheap enough to be called after every iteration."""
@@ -26,15 +27,15 @@ class Reporter(Protocol):
         """Shows a line that stays."""
 
     def close(self) -> None:
-        """Shows the last numbers and gives the terminal back. Nothing may follow."""
+        """Shows the last numbers and restores the terminal; the last call."""
 
 
 def make_reporter(console: Console | None = None, *, interval_seconds: float = 10.0) -> Reporter:
-    """Returns a live screen if `console` is a terminal, else plain lines.
+    """Returns a live screen if `console` is a terminal, else a reporter of text lines.
 
     Args:
         console: where to write; standard output by default.
-        interval_seconds: between plain lines.
+        interval_seconds: between lines of text.
     """
     console = console or Console()
     if console.is_terminal and not console.is_dumb_terminal:
@@ -46,7 +47,7 @@ def make_reporter(console: Console | None = None, *, interval_seconds: float = 1
 
 
 class ScreenReporter:
-    """A screen of numbers that changes in place."""
+    """A live screen of numbers, updated in place."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Shows nothing before the first `update`.
@@ -75,7 +76,7 @@ class ScreenReporter:
         self._live.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
-        """Shows the last numbers, which stay, and gives the terminal back."""
+        """Shows the last numbers, which stay, and restores the terminal."""
         if self._progress is not None:
             self._live.update(render(self._progress))
         self._live.stop()
@@ -115,7 +116,7 @@ class PlainReporter:
         self._write(text)
 
     def close(self) -> None:
-        """Writes the last numbers, if they have not been."""
+        """Writes the last numbers unless they are written."""
         self._flush()
 
     def _flush(self) -> None:
@@ -130,15 +131,7 @@ def plain_line(progress: Progress) -> str:
     parts = [words.duration(progress.elapsed_seconds)]
     if progress.eta_seconds is not None:
         parts.append(f"{words.duration(progress.eta_seconds)} left")
-    parts += [f"update {progress.update:,}", *words.play_parts(progress)[:2]]
-    parts += words.rate_parts(progress)
-    # Who wins more often is the game's own affair; draws and cuts tell how play goes.
-    parts += [part for part in words.result_parts(progress) if part.startswith(("draws", "cut"))]
-    parts += [f"loss {part}" for part in words.loss_parts(progress)]
-    parts += words.replay_parts(progress)
-    parts += words.worker_parts(progress)
-    parts += [f"{one.opponent} {words.score(one)}" for one in progress.strength]
-    parts += [f"mistakes {text}" for text in words.mistakes(progress.mistakes)[:1]]
+    parts += line_parts(progress.metrics, "trainer")
     parts += [f"evaluating: {progress.evaluation}"] if progress.evaluation else []
     return " | ".join(parts)
 
@@ -149,30 +142,14 @@ def render(progress: Progress) -> RenderableType:
     grid.add_column(style="bold cyan", no_wrap=True)
     grid.add_column(ratio=1)
     grid.add_row("plan", _plan(progress))
-    grid.add_row("play", _Parts(words.play_parts(progress), words.rate_parts(progress)))
-    if progress.results:
-        grid.add_row("results", _Parts(words.result_parts(progress)))
-    grid.add_row("learn", _Parts(words.learn_parts(progress)))
-    if progress.losses:
-        grid.add_row("loss", _Parts(words.loss_parts(progress)))
-    if replay := words.replay_parts(progress):
-        grid.add_row("replay", _Parts(replay))
-    if workers := words.worker_parts(progress):
-        grid.add_row("workers", _Parts(workers))
-    if progress.phases:
-        shares = [
-            f"{p} {words.percent(progress.phases[p])}" for p in PHASES if p in progress.phases
-        ]
-        grid.add_row("time", _Parts(shares))
+    for row, parts in rows(progress.metrics).items():
+        grid.add_row(row, _Parts(parts))
     grid.add_row("strength", _strength(progress))
-    if mistakes := words.mistakes(progress.mistakes):
+    if mistakes := METRICS["mistakes"].parts(progress.metrics.get("mistakes")):
         grid.add_row("mistakes", _Parts(mistakes[:1], mistakes[1:]))
-    saved = (
-        "no checkpoint yet"
-        if progress.last_checkpoint is None
-        else f"checkpoint {progress.last_checkpoint:,}"
-    )
-    grid.add_row("saved", _Parts([saved, *([progress.device] if progress.device else [])]))
+    saved = METRICS["checkpoint"].parts(progress.metrics.get("checkpoint"))
+    device = [progress.device] if progress.device else []
+    grid.add_row("saved", _Parts([*(saved or ["no checkpoint yet"]), *device]))
     return Panel(
         grid,
         title=Text(f"{progress.game} in {progress.run}", overflow="ellipsis", no_wrap=True),
@@ -198,16 +175,17 @@ def _plan(progress: Progress) -> RenderableType:
 
 
 def _strength(progress: Progress) -> RenderableType:
+    results = progress.metrics.get("strength") or ()
     table = Table.grid(padding=(0, 2))
-    for one in progress.strength:
+    for one in results:
         table.add_row(one.opponent, words.score(one), f"update {one.update:,}")
     if progress.evaluation:
-        return Group(*([table] if progress.strength else []), Text(progress.evaluation))
-    return table if progress.strength else Text("not measured yet")
+        return Group(*([table] if results else []), Text(progress.evaluation))
+    return table if results else Text("not measured yet")
 
 
 class _Parts:
-    """Lines of parts, broken only between parts, and only where they are too long."""
+    """Lines of parts; a line that is too long is broken between two parts."""
 
     def __init__(self, *lines: list[str]) -> None:
         self._lines = lines

@@ -16,7 +16,7 @@ from typing import Any
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.telemetry.health import HealthSource
-from selfplay.telemetry.metrics import make_registry
+from selfplay.telemetry.prometheus import make_registry
 
 _SOCKET_SECONDS = 5.0
 _MOST_CONNECTIONS = 16

@@ -11,45 +11,9 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from selfplay.telemetry.metric import Metric, Reading, readings
+from selfplay.telemetry.metrics import METRICS
 from selfplay.telemetry.progress import Progress
-
-SCALARS: dict[str, str] = {
-    "learner/learning_rate": "learning rate of the update",
-    "learner/gradient_norm": "global norm of the gradient, before clipping",
-    "replay/reuse": "training samples drawn per recorded position, so far",
-    "replay/window_positions": "positions that may be sampled",
-    "replay/window_age_updates": "updates since they were made, on average",
-    "rollout/matches": "matches finished, so far",
-    "rollout/positions": "positions recorded, so far",
-    "rollout/mean_length": "plies per match, of recent ones",
-    "rate/matches_per_second": "finished matches per second",
-    "rate/positions_per_second": "recorded positions per second",
-    "rate/simulations_per_second": "network evaluations in searches per second",
-    "rate/updates_per_second": "updates per second",
-    "time/elapsed_seconds": "seconds of training, over all sessions",
-    "workers/data_age_seconds": "seconds since the newest matches of another process came",
-    "workers/staleness_updates": "updates by which the weights of the worst worker are behind",
-    "workers/backlog_positions": "positions taken in whose updates are not made yet",
-    "workers/damaged_files": "files of matches that could not be used, so far",
-    "time/waiting_seconds": "seconds spent waiting for matches, in this session",
-}
-"""Scalars that are always written when known; see also `SCALAR_GROUPS`."""
-
-SCALAR_GROUPS: dict[str, str] = {
-    "loss/NAME": "each part of the loss; loss/total is their weighted sum",
-    "results/NAME": "share of recent matches: first, draw, second, truncated",
-    "left_out/REASON": "matches not taken in, so far: stale, foreign",
-    "time_share/NAME": "share of the wall time: play, train, evaluate, other",
-    "strength/OPPONENT": "score in [0, 1] against an opponent, at the update that played",
-    "strength_low/OPPONENT": "lower end of its 95 % interval",
-    "strength_high/OPPONENT": "upper end of it",
-    "mistakes/PLIES": "share of solved positions with a mistake: all, or by plies, such as 0-2",
-    "mistakes_low/PLIES": "lower end of its 95 % interval",
-    "mistakes_high/PLIES": "upper end of it",
-    "mistakes_raw/PLIES": "the same of the network's likeliest move, without search",
-}
-"""Families of scalars, one per name."""
-
 
 MAX_FILE_BYTES = 1 << 16
 """An event file that has grown to this size is followed by another: of a run elsewhere the file
@@ -96,8 +60,7 @@ class TensorBoardWriter:
         self._max_file_bytes = max_file_bytes
         self._open()
         self._last_update = -1
-        self._strength: set[tuple[str, int]] = set()
-        self._mistakes_update = -1
+        self._results: set[tuple[str, int]] = set()
         if resume_at is not None:
             # Steps from this one on were written by a session that lost them.
             start = SessionLog(status=SessionLog.START)
@@ -118,34 +81,25 @@ class TensorBoardWriter:
         self._file_bytes = 0
 
     def write(self, progress: Progress) -> None:
-        """Writes the numbers of this update, unless they have been."""
+        """Writes the numbers of this update, each once."""
         if self._file_bytes >= self._max_file_bytes:
             self.close()
             self._open()
-        if progress.update > self._last_update:
-            self._last_update = progress.update
-            for name, value in _scalars(progress).items():
-                self._scalar(name, value, progress.update)
-        for one in progress.strength:
-            if (one.opponent, one.update) not in self._strength:
-                self._strength.add((one.opponent, one.update))
-                self._scalar(f"strength/{one.opponent}", one.score, one.update)
-                self._scalar(f"strength_low/{one.opponent}", one.low, one.update)
-                self._scalar(f"strength_high/{one.opponent}", one.high, one.update)
-        self._write_mistakes(progress)
+        is_new = progress.update > self._last_update
+        self._last_update = max(self._last_update, progress.update)
+        for metric in METRICS.values():
+            if not metric.tensorboard_tag:
+                continue
+            for one in readings(progress.metrics.get(metric.key)):
+                tag = _tag(metric, one)
+                if one.update is None:
+                    if is_new:
+                        self._scalar(tag, one.number, progress.update)
+                elif (tag, one.update) not in self._results:
+                    # A result belongs to the update that was measured, whenever it is known.
+                    self._results.add((tag, one.update))
+                    self._scalar(tag, one.number, one.update)
         self._writer.flush()
-
-    def _write_mistakes(self, progress: Progress) -> None:
-        newest = max((one.update for one in progress.mistakes), default=-1)
-        if newest <= self._mistakes_update:
-            return
-        self._mistakes_update = newest
-        for one in progress.mistakes:
-            self._scalar(f"mistakes/{one.plies}", one.share, one.update)
-            self._scalar(f"mistakes_low/{one.plies}", one.low, one.update)
-            self._scalar(f"mistakes_high/{one.plies}", one.high, one.update)
-            if one.raw_share is not None:
-                self._scalar(f"mistakes_raw/{one.plies}", one.raw_share, one.update)
 
     def close(self) -> None:
         """Closes the file, also where the disk refuses the last of it."""
@@ -187,16 +141,9 @@ def read_scalars(directory: Path) -> dict[str, list[Point]]:
     }
 
 
-def _scalars(progress: Progress) -> dict[str, float]:
-    named: dict[str, float | None] = {
-        name: getattr(progress, name.partition("/")[2]) for name in SCALARS
-    }
-    named |= {f"loss/{name}": value for name, value in progress.losses.items()}
-    named |= {f"results/{name}": value for name, value in progress.results.items()}
-    named["results/truncated"] = progress.truncated_share
-    named |= {f"left_out/{name}": float(value) for name, value in progress.left_out.items()}
-    named |= {f"time_share/{name}": value for name, value in progress.phases.items()}
-    return {name: float(value) for name, value in named.items() if value is not None}
+def _tag(metric: Metric, reading: Reading) -> str:
+    tag = metric.tensorboard_tag + (f"_{reading.part}" if reading.part else "")
+    return f"{tag}/{reading.name}" if reading.name else tag
 
 
 def _events(data: bytes) -> Iterator[Event]:

@@ -1,8 +1,10 @@
-"""Numbers as people read them, each with its unit."""
+"""Numbers formatted for people, each with its unit."""
 
 from collections.abc import Mapping, Sequence
 
-from selfplay.telemetry.progress import MistakeRate, Progress, Strength
+from selfplay.telemetry.results import MistakeRate, Strength
+
+_WINNERS = {"first": "first player wins", "draw": "draws", "second": "second player wins"}
 
 
 def duration(seconds: float) -> str:
@@ -16,7 +18,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(value: float | None, unit: str) -> str:
-    """Returns such as "12.3 matches/s" or "14.6 k simulations/s"; "" if not known."""
+    """Returns a rate such as "12.3 matches/s" or "14.6 k simulations/s"; "" for None."""
     if value is None:
         return ""
     if value >= 1e6:
@@ -29,102 +31,37 @@ def rate(value: float | None, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Returns such as "61 %"."""
+    """Returns a share as a percentage, such as "61 %"."""
     return f"{100 * share:.0f} %"
 
 
-def play_parts(progress: Progress) -> list[str]:
-    """Returns what has been played."""
-    parts = [f"{progress.matches:,} matches", f"{progress.positions:,} positions"]
-    if progress.mean_length is not None:
-        parts.append(f"{progress.mean_length:.1f} plies per match")
-    return parts
+def number(value: float) -> str:
+    """Returns an integer with separators, any other number with four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def rate_parts(progress: Progress) -> list[str]:
-    """Returns how fast matches are played."""
-    rates = (
-        (progress.matches_per_second, "matches"),
-        (progress.positions_per_second, "positions"),
-        (progress.simulations_per_second, "simulations"),
-    )
-    return [rate(value, unit) for value, unit in rates if value is not None]
-
-
-def result_parts(progress: Progress) -> list[str]:
-    """Returns how recent matches ended."""
-    return ending_parts(
-        progress.results, truncated_share=progress.truncated_share, matches=progress.recent_matches
-    )
-
-
-def ending_parts(
-    results: Mapping[str, float], *, truncated_share: float | None, matches: int
-) -> list[str]:
-    """Returns how matches ended, such as "first player wins 55 %"; empty if there are none.
+def results(shares: Mapping[str, float]) -> list[str]:
+    """Returns who won how often, such as "first player wins 55 %".
 
     Args:
-        results: shares of "first" and "second" player wins and of "draw".
-        truncated_share: of matches that `max_plies` ended.
-        matches: how many these are.
+        shares: of "first" and "second" player wins and of "draw", in [0, 1].
     """
-    names = {"first": "first player wins", "draw": "draws", "second": "second player wins"}
-    parts = [f"{names[name]} {percent(results[name])}" for name in names if name in results]
-    if truncated_share is not None:
-        parts.append(f"cut by max_plies {percent(truncated_share)}")
-    return [*parts, f"of the last {matches:,} matches"] if parts and matches else parts
+    return [f"{_WINNERS[name]} {percent(shares[name])}" for name in _WINNERS if name in shares]
 
 
-def learn_parts(progress: Progress) -> list[str]:
-    """Returns where the learner stands."""
-    parts = [f"update {progress.update:,}"]
-    if progress.updates_per_second is not None:
-        parts.append(rate(progress.updates_per_second, "updates"))
-    if progress.learning_rate is not None:
-        parts.append(f"learning rate {progress.learning_rate:.2g}")
-    if progress.gradient_norm is not None:
-        parts.append(f"gradient norm {progress.gradient_norm:.2g}")
-    return parts
-
-
-def loss_parts(progress: Progress) -> list[str]:
+def losses(values: Mapping[str, float]) -> list[str]:
     """Returns the losses in nats, the total first."""
-    names = sorted(progress.losses, key=lambda name: name != "total")
-    return [f"{name.replace('_', ' ')} {progress.losses[name]:.3f}" for name in names]
-
-
-def replay_parts(progress: Progress) -> list[str]:
-    """Returns the window and how often its positions are used."""
-    parts = []
-    if progress.window_positions is not None:
-        parts.append(f"window {progress.window_positions:,} positions")
-    if progress.window_age_updates is not None:
-        parts.append(f"{progress.window_age_updates:,} updates old on average")
-    if progress.reuse is not None:
-        parts.append(f"reuse {progress.reuse:.2f} samples/position")
-    return parts
-
-
-def worker_parts(progress: Progress) -> list[str]:
-    """Returns what there is to say of matches that other processes made."""
-    parts = []
-    if progress.data_age_seconds is not None:
-        parts.append(f"newest matches {duration(progress.data_age_seconds)} old")
-    if progress.staleness_updates is not None:
-        parts.append(f"weights at most {progress.staleness_updates:,} updates behind")
-    parts += [f"{count:,} {reason} matches left out" for reason, count in progress.left_out.items()]
-    if progress.damaged_files:
-        parts.append(f"{progress.damaged_files:,} damaged files set aside")
-    return parts
+    names = sorted(values, key=lambda name: name != "total")
+    return [f"{name.replace('_', ' ')} {values[name]:.3f}" for name in names]
 
 
 def score(strength: Strength) -> str:
-    """Returns such as "98.4 % (95 % interval 93.0-99.8 %)"."""
+    """Returns a score such as "98.4 % (95 % interval 93.0-99.8 %)"."""
     return percent_interval(strength.score, strength.low, strength.high)
 
 
 def mistakes(rates: Sequence[MistakeRate]) -> list[str]:
-    """Returns what one measurement of mistakes says, all plies first; empty if there is none.
+    """Returns one measurement of mistakes, all plies first; empty for no measurement.
 
     Such as "3.1 % (95 % interval 1.5-6.1 %) of 256 solved positions", "plies 0-2 0.0 %", ...,
     "raw network 8.2 %", "random moves 31.0 %".

@@ -260,7 +260,7 @@ class Trainer:
         """Writes a checkpoint of everything that changes."""
         self.cursor.elapsed_seconds = self.elapsed
         if self.group.leads:
-            self.learning.save(self.source.checkpoint_items(), recent=self._recent.fields())
+            self.learning.save(self.source.checkpoint_items(), recent=self._recent.metrics())
             self._prune()
         else:
             self.learning.saved = self.update

@@ -18,6 +18,7 @@ from selfplay.runtime.meter import Meter
 from selfplay.runtime.publishing import HeartbeatWriter
 from selfplay.settings import Config
 from selfplay.telemetry import Strength, words
+from selfplay.telemetry.metrics import heartbeat_values
 from selfplay.workers.joining import Listeners, silent, wait_for_checkpoint, wait_for_run
 from selfplay.workers.process_ids import claimed_id
 from selfplay.workers.trainer_watch import Published, load_published
@@ -173,12 +174,14 @@ class EvaluatorProcess:
             return
         self._next_beat = self._meter.elapsed + _BEAT_SECONDS
         self._meter.mark()
-        strength = tuple(self._strength.results.values())
-        mistakes = {one.plies: one.share for one in self._strength.mistakes.rates}
-        self._heartbeat.beat(self.fields(), strength=strength, mistakes=mistakes)
+        self._heartbeat.beat(self.metrics())
 
     def fields(self) -> dict[str, Any]:
-        """Returns a snapshot: counts since the start of this process, and rates at present."""
+        """Returns what a heartbeat says of this evaluator."""
+        return heartbeat_values(self.metrics(), "evaluator")
+
+    def metrics(self) -> dict[str, Any]:
+        """Returns the metrics of an evaluator: counts since this process started, rates now."""
         return {
             "update": max(0, self._last),
             "checkpoint": max(0, self._last),
@@ -188,6 +191,8 @@ class EvaluatorProcess:
             "evaluations": len(self.rated),
             "matches_per_second": self._meter.rate("matches"),
             "elapsed_seconds": self._meter.elapsed,
+            "strength": tuple(self._strength.results.values()),
+            "mistakes": self._strength.mistakes.rates,
         }
 
 

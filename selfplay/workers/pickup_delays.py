@@ -45,7 +45,7 @@ class PickupDelays:
             self._seconds.append(seconds)
             self._worst = max(seconds, self._worst or 0.0)
 
-    def fields(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """Returns the newest, the median and the worst in seconds; None before the first."""
         return {
             "pickup_seconds": self._seconds[-1] if self._seconds else None,

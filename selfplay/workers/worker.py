@@ -20,6 +20,7 @@ from selfplay.runtime.publishing import HeartbeatWriter, RecentMatches
 from selfplay.settings import Config, settings_hash
 from selfplay.settings.config import WORKER_KEYS
 from selfplay.telemetry import words
+from selfplay.telemetry.metrics import heartbeat_values, line_parts
 from selfplay.workers.joining import Listeners
 from selfplay.workers.match_sink import MatchSink
 from selfplay.workers.pickup_delays import PickupDelays
@@ -161,7 +162,7 @@ class Worker:
             self.playing.close()
             self._trainer_watch.close()
             self._monitor.state("leaving", ready=False)
-            self._monitor.update(self.fields())
+            self._monitor.update(self.metrics())
             stored = self._sink.close(max(0.0, _FLUSH_SECONDS - self.lifetime.asked_seconds))
             if not stored:
                 self._keep_rest()
@@ -282,41 +283,48 @@ class Worker:
         self._monitor.state(state, ready=True)
         if now >= self._next_beat:
             self._next_beat = now + _BEAT_SECONDS
-            self._heartbeat.beat(self.fields())
+            self._heartbeat.beat(self.metrics(), **self.facts())
         if now >= self._next_line:
             self._next_line = now + _LINE_SECONDS
             self._say(self._line(state))
 
     def fields(self) -> dict[str, Any]:
-        """Returns a snapshot: counts since the start of this process, and rates at present."""
+        """Returns what a heartbeat says of this worker."""
+        return {**heartbeat_values(self.metrics(), "worker"), **self.facts()}
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what heartbeats hold beside metrics: problems in words ("" for none), devices."""
+        return {
+            "checkpoint_problem": self._trainer_watch.problem,
+            "store_problem": self._sink.problem,
+            "devices": self.components.mesh.size,
+        }
+
+    def metrics(self) -> dict[str, Any]:
+        """Returns the metrics of a worker: counts since this process started, and rates now."""
         newest = self._trainer_watch.newest.update
         return {
+            "elapsed_seconds": self._meter.elapsed,
             "update": self.published.update,
             "checkpoint": self.published.update,
             "newest_checkpoint": newest,
             "staleness_updates": newest - self.published.update,
             "checkpoint_age_seconds": self._meter.elapsed - self._switched_at,
-            **self._pickup_delays.fields(),
-            "checkpoint_problem": self._trainer_watch.problem,
-            "store_problem": self._sink.problem,
+            **self._pickup_delays.metrics(),
             "matches": self._matches,
             "positions": self._positions,
             "simulations": self._simulations,
             "matches_per_second": self._meter.rate("matches"),
             "positions_per_second": self._meter.rate("positions"),
             "simulations_per_second": self._meter.rate("simulations"),
-            **self._recent.fields(),
+            **self._recent.metrics(),
             "matches_in_progress": self.components.player.num_matches,
             "queue_files": self._sink.pending,
             "waiting_seconds": self._rested_seconds,
-            "elapsed_seconds": self._meter.elapsed,
-            "devices": self.components.mesh.size,
         }
 
     def _line(self, state: str) -> str:
-        components = [words.duration(self._meter.elapsed), state]
-        components += [f"checkpoint {self.published.update:,}", f"{self._matches:,} matches"]
-        rates = (("matches", "matches"), ("simulations", "simulations"))
-        components += [words.rate(self._meter.rate(name), unit) for name, unit in rates]
-        components += [self._trainer_watch.problem, self._sink.problem]
-        return " | ".join(part for part in components if part)
+        parts = [words.duration(self._meter.elapsed), state]
+        parts += line_parts(self.metrics(), "worker")
+        parts += [self._trainer_watch.problem, self._sink.problem]
+        return " | ".join(part for part in parts if part)

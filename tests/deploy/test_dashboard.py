@@ -2,8 +2,12 @@
 
 import re
 
-from selfplay.telemetry.metrics import COMMON_LABELS, INFO, METRICS
+from selfplay.telemetry import METRICS
+from selfplay.telemetry.metric import COMMON_LABELS
+from selfplay.telemetry.prometheus import INFO
 from tests.deploy.files import ROOT, dashboard
+
+BY_NAME = {metric.prometheus_name: metric for metric in METRICS.values() if metric.prometheus_name}
 
 # Of prometheus-client itself.
 FOREIGN = {"process_resident_memory_bytes"}
@@ -16,14 +20,14 @@ def expressions() -> list[str]:
 
 
 def labels_of(name: str) -> set[str]:
-    return {*COMMON_LABELS, "version"} if name == INFO else set(METRICS[name].labels)
+    return {*COMMON_LABELS, "version"} if name == INFO else set(BY_NAME[name].prometheus_labels)
 
 
 def test_every_metric_and_label_exists() -> None:
     assert len(expressions()) > 20
     for text in expressions():
         names = set(re.findall(r"\b(?:selfplay|process)_\w+", text))
-        assert names and names <= METRICS.keys() | {INFO} | FOREIGN, text
+        assert names and names <= BY_NAME.keys() | {INFO} | FOREIGN, text
         for name, selector in re.findall(r"\b(selfplay_\w+)\{([^}]*)\}", text):
             used = set(re.findall(r"(\w+)\s*=", selector))
             assert "run" in used and used <= labels_of(name), text
@@ -33,7 +37,7 @@ def test_counters_are_asked_for_their_growth_only() -> None:
     for text in expressions():
         for name in re.findall(r"\b(selfplay_\w+)\{", text):
             counted = re.search(rf"rate\({name}\{{[^}}]*\}}\[\d+m\]\)", text) is not None
-            assert counted == (name != INFO and METRICS[name].is_counter), text
+            assert counted == (name != INFO and BY_NAME[name].counter), text
 
 
 def test_legends_name_labels_that_are_there() -> None:
@@ -64,4 +68,4 @@ def test_panels_do_not_overlap() -> None:
 def test_expressions_of_the_documentation_exist_too() -> None:
     text = (ROOT / "docs" / "monitoring.md").read_text()
     used = set(re.findall(r"\bselfplay_\w+", text))
-    assert used <= METRICS.keys() | {INFO}
+    assert used <= BY_NAME.keys() | {INFO}

@@ -30,9 +30,11 @@ def test_training_curve(tmp_path: Path) -> None:
             Progress(
                 game="tic_tac_toe",
                 run="run",
-                update=update,
-                elapsed_seconds=60.0 * update,
-                losses={"total": 1.0 / update},
+                metrics={
+                    "update": update,
+                    "elapsed_seconds": 60.0 * update,
+                    "losses": {"total": 1.0 / update},
+                },
             )
         )
     writer.close()

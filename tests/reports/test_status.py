@@ -86,7 +86,7 @@ def test_draws_and_cut_matches_are_counted(tmp_path: Path) -> None:
     train_all(run, components)
     one = run.matches.get("loop", 0)[0]
     recent = RecentMatches()
-    assert recent.fields() == {
+    assert recent.metrics() == {
         "recent_matches": 0, "mean_length": None, "results": {}, "truncated_share": None
     }  # fmt: skip
     endings = [(1.0, False), (0.0, True), (0.0, False), (-1.0, True)]
@@ -95,7 +95,7 @@ def test_draws_and_cut_matches_are_counted(tmp_path: Path) -> None:
         for first, truncated in endings
     ]
     recent.add(matches)
-    assert recent.fields() == {
+    assert recent.metrics() == {
         "recent_matches": 4,
         "mean_length": float(one.plies),
         "results": {"first": 0.25, "draw": 0.5, "second": 0.25},
@@ -115,9 +115,9 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
     shown = trainer.progress()
     assert document["recent"] == {
         "recent_matches": min(400, trainer.cursor.matches),
-        "results": shown.results,
+        "results": shown.metrics["results"],
         "truncated_share": 0.0,
-        "mean_length": shown.mean_length,
+        "mean_length": shown.metrics["mean_length"],
     }
     assert sum(document["recent"]["results"].values()) == pytest.approx(1)
     assert document["checkpoint_age_seconds"] >= 0

@@ -41,16 +41,16 @@ def test_compilations_are_counted_by_function() -> None:
     changes_shape(vector(11))
     changes_shape(vector(11))
     assert compilations.counts == {"changes_shape": 1}
-    assert (compilations.problem, compilations.publisher()) == ("", "")
+    assert (compilations.problem, compilations.new_problem()) == ("", "")
     changes_shape(vector(12))
     assert compilations.counts == {"changes_shape": 2}
     assert compilations.seconds["changes_shape"] > 0
     assert compilations.problem.startswith("changes_shape was compiled 2 times instead of 1, ")
     # Said once, and again when there is more of it.
-    assert compilations.publisher() == compilations.problem
-    assert compilations.publisher() == ""
+    assert compilations.new_problem() == compilations.problem
+    assert compilations.new_problem() == ""
     changes_shape(vector(13))
-    assert "3 times instead of 1" in compilations.publisher()
+    assert "3 times instead of 1" in compilations.new_problem()
     # A session that begins now knows nothing of what was before.
     assert Compilations(once=["changes_shape"]).counts == {}
 
@@ -60,9 +60,9 @@ def test_what_is_expected_is_no_problem() -> None:
     compilations.expect("changes_shape")
     for size in (21, 22):
         changes_shape(vector(size))
-    assert compilations.publisher() == ""
+    assert compilations.new_problem() == ""
     changes_shape(vector(23))
-    assert "3 times instead of 2" in compilations.publisher()
+    assert "3 times instead of 2" in compilations.new_problem()
 
 
 def test_a_process_says_what_it_compiled_again(new_run: MakeRun) -> None:

@@ -1,18 +1,20 @@
-"""Metrics: conventions of Prometheus, values from the snapshot, and a page that tells the truth."""
+"""The page for Prometheus: its conventions, and values from the snapshot."""
 
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from selfplay.telemetry.metrics import COMMON_LABELS, INFO, METRICS, make_registry, reference
+from selfplay.telemetry import METRICS
+from selfplay.telemetry.metric import COMMON_LABELS
+from selfplay.telemetry.prometheus import INFO, make_registry
 from tests.telemetry.samples import FULL
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "monitoring.md"
+SHOWN = {metric.prometheus_name: metric for metric in METRICS.values() if metric.prometheus_name}
 NAMES = {"run": "runs/a", "role": "trainer", "id": "t1"}
 
 Sample = tuple[str, Mapping[str, str], float]
@@ -36,19 +38,17 @@ def samples(fields: Mapping[str, Any]) -> dict[tuple[str, str], float]:
 
 
 def test_names_follow_the_conventions() -> None:
-    for name, metric in METRICS.items():
+    for name, metric in SHOWN.items():
         assert re.fullmatch(r"selfplay_[a-z]+(_[a-z]+)*", name)
         assert metric.help and metric.help == metric.help.strip()
-        assert set(metric.roles) <= set("TWE") and metric.roles
         # Base units only, and a share is a ratio.
         assert not re.search(r"milli|micro|minutes|hours|kilo|mega|percent", name)
         assert name.endswith("_ratio") == ("share" in metric.unit or "/p" in metric.unit
                                            or "points per" in metric.unit)  # fmt: skip
         if metric.unit == "seconds":
             assert re.search(r"_seconds(_total)?$", name)
-    # Two metrics of one field would say the same.
-    fields = [metric.field for metric in METRICS.values()]
-    assert len(set(fields)) == len(fields)
+    # Two metrics of one name would be one metric.
+    assert len(SHOWN) == sum(bool(metric.prometheus_name) for metric in METRICS.values())
 
 
 def test_the_page_is_what_the_snapshot_says() -> None:
@@ -58,7 +58,7 @@ def test_the_page_is_what_the_snapshot_says() -> None:
             "positions": 340,
             "losses": {"policy": 1.5, "total": 2.0},
             "results": {"first": 0.5, "draw": 0.25, "second": 0.25},
-            "strength": FULL.strength,
+            "strength": FULL.metrics["strength"],
             "learning_rate": 0.002,
             "reuse": None,
             "ready": True,
@@ -81,19 +81,6 @@ def test_the_page_is_what_the_snapshot_says() -> None:
     }
 
 
-def test_every_metric_can_be_had() -> None:
-    labelled = {"losses": {"total": 1.0}, "results": {"draw": 1.0}, "phases": {"play": 1.0}}
-    fields = {metric.field: 1 for metric in METRICS.values()} | labelled
-    fields["mistakes"] = {"all": 0.031, "0-13": 0.012}
-    fields["strength"] = [{"opponent": "random", "score": 0.5}]
-    assert {name for name, _ in samples(fields)} == METRICS.keys() | {INFO}
-
-
-def test_strength_may_come_as_heartbeats_hold_it() -> None:
-    values = samples({"strength": [{"opponent": "random", "score": 0.75, "update": 3}]})
-    assert values["selfplay_strength_score_ratio", "random"] == 0.75
-
-
 def test_labels_are_escaped() -> None:
     values = samples({"losses": {'a"b\\c\nd': 1.0}})
     assert values["selfplay_loss_nats", 'a"b\\c\nd'] == 1.0
@@ -112,17 +99,6 @@ def test_the_process_itself_is_measured_too() -> None:
     assert "python_info" in text and "python_gc_objects_collected_total" in text
 
 
-def test_the_documentation_is_the_code() -> None:
-    written = DOCUMENTATION.read_text()
-    assert reference() in written, (
-        "write the table anew: python -c 'from selfplay.telemetry.metrics import reference; "
-        "print(reference())'"
-    )
-    named = set(re.findall(r"`(selfplay_[a-z_]+)`", written))
-    assert named == METRICS.keys() | {INFO}
-
-
-@pytest.mark.parametrize("name", ["matches", "positions", "update", "reuse", "losses", "results"])
-def test_the_snapshot_of_a_trainer_has_the_fields(name: str) -> None:
-    assert hasattr(FULL, name)
-    assert name in {metric.field for metric in METRICS.values()}
+def test_the_documentation_names_no_other_metrics() -> None:
+    named = set(re.findall(r"`(selfplay_[a-z_]+)`", DOCUMENTATION.read_text()))
+    assert named == SHOWN.keys() | {INFO}

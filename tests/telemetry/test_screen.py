@@ -86,8 +86,9 @@ def test_plain_line() -> None:
         "cut by max_plies 2 % | loss total 1.234 | "
         "loss policy 1.034 | loss value 0.200 | loss auxiliary score 0.010 | "
         "window 123,456 positions | 640 updates old on average | reuse 3.98 samples/position | "
+        "250 positions to learn from | "
         "newest matches 4 s old | weights at most 64 updates behind | 7 stale matches left out | "
-        "1 damaged files set aside | "
+        "2 foreign matches left out | 1 damaged file set aside | "
         "random 100.0 % (95 % interval 89.0-100.0 %) | "
         "mcts:100 84.4 % (95 % interval 68.2-93.0 %) | "
         "mistakes 3.1 % (95 % interval 2.1-5.1 %) of 256 solved positions"
@@ -100,7 +101,7 @@ def test_plain_lines_keep_their_interval() -> None:
     reporter = PlainReporter(lines.append, interval_seconds=10, clock=clock)
     for update in range(25):
         clock.now = float(update)
-        reporter.update(dataclasses.replace(FIRST, update=update))
+        reporter.update(FIRST.updated(update=update))
         if update == 3:
             reporter.message("saved [bold] 3")
     reporter.close()
@@ -149,7 +150,7 @@ def test_the_screen_is_refreshed_at_most_four_times_a_second(
     reporter = ScreenReporter(Console(file=file, width=80, force_terminal=True), clock=clock)
     for update in range(100):
         clock.now = update * 0.01
-        reporter.update(dataclasses.replace(FIRST, update=update))
+        reporter.update(FIRST.updated(update=update))
     reporter.close()
     assert file.getvalue().count("until stopped") == 5
 

@@ -392,7 +392,7 @@ def test_strength_is_measured_and_stored(tmp_path: Path) -> None:
         assert result["matches"] == 4
         assert 0 <= result["low"] <= result["score"] <= result["high"] <= 1
         assert 0 < result["update"] <= trainer.update
-    assert listener.progress[-1].strength[0].opponent == "random"
+    assert listener.progress[-1].metrics["strength"][0].opponent == "random"
 
 
 def test_without_opponents_nothing_is_evaluated(tmp_path: Path) -> None:

@@ -191,8 +191,10 @@ def test_what_must_not_be_learnt_from_is_counted_and_left_out(
     # The next session does not count them again.
     assert Trainer(run, components, Listener()).cursor.left_out == trainer.cursor.left_out
     progress = trainer.progress()
-    assert progress.left_out == trainer.cursor.left_out
-    assert progress.staleness_updates is not None
+    assert {
+        reason: progress.metrics[f"{reason}_matches"] for reason in ("stale", "foreign")
+    } == trainer.cursor.left_out
+    assert progress.metrics["staleness_updates"] is not None
 
 
 def test_other_settings_are_taken_where_that_is_wanted(new_run: MakeRun, store: Store) -> None:
@@ -209,7 +211,7 @@ def test_it_takes_in_no_more_than_it_can_learn(new_run: MakeRun, store: Store) -
     class Watcher(Listener):
         def update(self, progress: Any) -> None:
             super().update(progress)
-            backlogs.append(progress.backlog_positions)
+            backlogs.append(progress.metrics["backlog_positions"])
 
     trainer = learn(run, components, Watcher())
     assert trainer.cursor.next_files == {"a": 8}

@@ -16,7 +16,7 @@ def test_what_was_published_when_is_compared_with_the_first_chunk() -> None:
     pickup_delays.play(4)
     pickup_delays.settle((4, 10.0))
     none = {"pickup_seconds": None, "median_pickup_seconds": None, "worst_pickup_seconds": None}
-    assert pickup_delays.fields() == none
+    assert pickup_delays.metrics() == none
     for update, published, begun in ((8, 108.0, 112.0), (12, 119.0, 120.0), (16, 130.0, 132.0)):
         now = begun
         pickup_delays.play(update)
@@ -26,7 +26,7 @@ def test_what_was_published_when_is_compared_with_the_first_chunk() -> None:
         pickup_delays.settle((update - 4, 1.0))
         pickup_delays.settle((update, published))
         pickup_delays.settle((update, published))
-    assert pickup_delays.fields() == {
+    assert pickup_delays.metrics() == {
         "pickup_seconds": 2.0,
         "median_pickup_seconds": 2.0,
         "worst_pickup_seconds": 4.0,
@@ -37,9 +37,9 @@ def test_what_was_published_when_is_compared_with_the_first_chunk() -> None:
     pickup_delays.play(24)
     pickup_delays.play(28)
     pickup_delays.settle((24, 1.0))
-    assert pickup_delays.fields()["pickup_seconds"] == 2.0
+    assert pickup_delays.metrics()["pickup_seconds"] == 2.0
     pickup_delays.settle((28, now + 0.4))
-    assert pickup_delays.fields()["pickup_seconds"] == 0.0
+    assert pickup_delays.metrics()["pickup_seconds"] == 0.0
 
 
 def test_the_clock_of_the_store_is_read_from_an_own_heartbeat(tmp_path: Path) -> None:

@@ -15,6 +15,11 @@ EXAMPLES = (
 )
 
 _WATCH_SECONDS = 2.0
+_SHOWN_ABOVE = (
+    *("update", "matches", "positions", "reuse"),
+    *("stale_matches", "foreign_matches", "damaged_files"),
+)
+"""Metrics of a trainer that the newest checkpoint knows, too."""
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -93,16 +98,9 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:
     """Returns how the newest matches ended."""
-    from selfplay.telemetry import words
+    from selfplay.telemetry.metrics import rows
 
-    if recent is None:
-        return []
-    parts = words.ending_parts(
-        recent["results"],
-        truncated_share=recent["truncated_share"],
-        matches=recent["recent_matches"],
-    )
-    return [("results", ", ".join(parts))]
+    return [] if recent is None else [("results", ", ".join(rows(recent).get("results", [])))]
 
 
 def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -116,30 +114,11 @@ def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns what the trainer's heartbeat says."""
-    from selfplay.telemetry import words
+    """Returns the metrics of a trainer that the lines above do not show, by row of the screen."""
+    from selfplay.telemetry.metrics import rows
 
-    pairs = []
-    if process.get("window_positions") is not None:
-        window = f"{process['window_positions']:,} positions"
-        if process.get("window_age_updates") is not None:
-            window += f", {process['window_age_updates']:,} updates old on average"
-        pairs.append(("window", window))
-    data = []
-    if process.get("data_age_seconds") is not None:
-        data.append(f"newest matches {words.duration(process['data_age_seconds'])} old")
-    if process.get("staleness_updates") is not None:
-        data.append(f"played at most {process['staleness_updates']:,} updates behind")
-    if process.get("backlog_positions"):
-        data.append(f"{process['backlog_positions']:,} positions to learn from")
-    if data:
-        pairs.append(("workers", ", ".join(data)))
-    losses = process.get("losses") or {}
-    if losses:
-        names = sorted(losses, key=lambda name: name != "total")
-        text = ", ".join(f"{name.replace('_', ' ')} {losses[name]:.3f}" for name in names)
-        pairs.append(("loss", text))
-    return pairs
+    shown = rows(process, leave_out=_SHOWN_ABOVE)
+    return [(row, ", ".join(parts)) for row, parts in shown.items() if row != "results"]
 
 
 def _origin(origin: dict[str, Any] | None) -> list[tuple[str, str]]:
