@@ -229,7 +229,7 @@ def canary(
     )
     evidence = gather(game, records)
     last = listener.last
-    age = last.window_age_updates if last else None
+    age = last.metrics.get("window_age_updates") if last else None
     amount = _amount(last) if last else Amount()
     return CanaryResult(
         verdict=_verdict(scores, evidence, amount),
