@@ -14,7 +14,7 @@ from selfplay.run import (
     read_heartbeats,
     read_mistakes,
 )
-from selfplay.store.place import Place
+from selfplay.store import Place, Store
 
 _LITTLE_SPACE_BYTES = 500e6
 _LONG_SECONDS = 120.0
@@ -26,7 +26,7 @@ _COUNTERS = ("matches", "positions", "elapsed_seconds")
 _RECENT = ("recent_matches", "results", "truncated_share", "mean_length")
 
 
-def run_status(place: Place) -> dict[str, Any]:
+def run_status(place: Place | Store) -> dict[str, Any]:
     """Returns the state of a run, while it trains or afterwards. Reads only.
 
     Keys: `run`, `game`, `origin` (the run and checkpoint it was made from, or None), `update`,

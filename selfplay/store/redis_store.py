@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import redis
 
@@ -25,6 +25,8 @@ from selfplay.store.store import Entry, Listener, Store, check_name, unreachable
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
+_OWN_OPTIONS = ("prefix", "db", "decode_responses")
+"""Options that the client does not get: the path names the database, and blobs are bytes."""
 
 _WRITE = """
 if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
@@ -54,28 +56,44 @@ class RedisStore(Store):
     poll_seconds = 5.0
 
     def __init__(self, url: str) -> None:
-        """Takes redis://HOST:PORT/DB/PREFIX; sends nothing yet.
+        """Sends nothing yet.
+
+        Args:
+            url: redis://HOST:PORT/DB/PREFIX or redis://HOST:PORT/DB?prefix=PREFIX, or the same with
+                rediss:// for TLS; other options, such as ssl_cert_reqs, go to the client.
 
         Raises:
-            ConfigError: there is no prefix.
+            ConfigError: there is no prefix, or an option that the client refuses.
         """
         parts = urlsplit(url)
         database, _, prefix = parts.path.strip("/").partition("/")
-        prefix = prefix or parse_qs(parts.query).get("prefix", [""])[0]
+        options = parse_qsl(parts.query)
+        prefix = prefix or dict(options).get("prefix", "")
         if not database.isdecimal() or not prefix:
             raise ConfigError(
                 f"{url} is not a place for a run",
                 hint="write redis://HOST:PORT/DB/NAME, such as redis://127.0.0.1:6379/0/runs/x",
             )
-        # Never the password in messages.
+        # Never the password in messages; options tell how to connect, not which run it is.
         self.url = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{database}/{prefix}"
         self.prefix = f"{unquote(prefix)}/"
-        self.client = redis.Redis.from_url(
-            f"{parts.scheme}://{parts.netloc}/{database}",
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_ANSWER_SECONDS,
-            health_check_interval=30,
-        )
+        passed = urlencode([(name, value) for name, value in options if name not in _OWN_OPTIONS])
+        try:
+            self.client = redis.Redis.from_url(
+                f"{parts.scheme}://{parts.netloc}/{database}?{passed}",
+                socket_connect_timeout=_CONNECT_SECONDS,
+                socket_timeout=_ANSWER_SECONDS,
+                health_check_interval=30,
+            )
+            # The client looks at most options only when it makes a connection; this one stays idle.
+            self.client.connection_pool.make_connection()
+        except (TypeError, ValueError, redis.RedisError) as error:
+            raise ConfigError(
+                f"the Redis client refuses the options of {self.url} "
+                f"({', '.join(name for name, _ in options)}): {error}",
+                hint="rediss:// takes ssl_cert_reqs, ssl_ca_certs, ssl_certfile and more, "
+                "redis:// and rediss:// take socket_timeout, client_name and more",
+            ) from None
         self._write = self.client.register_script(_WRITE)
         self._names = f"{self.prefix}.names"
         self._about = f"{self.prefix}.about"

@@ -95,7 +95,7 @@ def document(session: "Session", update: int | None, *, finished: bool) -> dict[
     """Returns what `--json` prints at the end."""
     from selfplay.reports.status import run_status
 
-    return {**run_status(session.run.url), "update": update, "finished": finished}
+    return {**run_status(session.run.store), "update": update, "finished": finished}
 
 
 def _devices(count: int, platform: str) -> str:
