@@ -1,6 +1,5 @@
 """TensorBoard on a run in any store: what it serves, read from its port."""
 
-import dataclasses
 import http.server
 import json
 import os
@@ -82,10 +81,10 @@ def test_it_shows_a_run_that_goes_on(
             run = RunDirectory.create(place, spec, spec.make(), Config())
             writer = TensorBoardWriter(run.tensorboard_path, max_file_bytes=5000)
             for update in range(20):
-                writer.write(dataclasses.replace(FIRST, update=update))
+                writer.write(FIRST.updated(update=update))
                 run.publish_files("tensorboard")
             until(lambda: steps(port) == list(range(20)), process, log)
-            writer.write(dataclasses.replace(FIRST, update=20))
+            writer.write(FIRST.updated(update=20))
             run.publish_files("tensorboard")
             until(lambda: steps(port) == list(range(21)), process, log)
             process.send_signal(signal.SIGTERM)
