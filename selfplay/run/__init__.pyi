@@ -2,6 +2,7 @@ from .clone import Clone as Clone
 from .clone import clone_run as clone_run
 from .directory import RunDirectory as RunDirectory
 from .heartbeats import Heartbeat as Heartbeat
+from .heartbeats import read_heartbeat as read_heartbeat
 from .heartbeats import read_heartbeats as read_heartbeats
 from .heartbeats import remove_heartbeat as remove_heartbeat
 from .heartbeats import store_clock_offset as store_clock_offset

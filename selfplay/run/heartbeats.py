@@ -93,7 +93,28 @@ def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:
     open_store(run).delete(_name(role, id))
 
 
-def read_heartbeats(run: Place | Store, *, watch_seconds: float = 0.0) -> list[Heartbeat]:
+def read_heartbeat(run: Place | Store, role: str, id: str) -> Heartbeat | None:
+    """Returns the heartbeat of one process by its name, with one request to the store.
+
+    Its age is by the clock of its host alone, because only a listing tells the time in the store.
+
+    Args:
+        run: the run.
+        role: "trainer", "worker" or "evaluator".
+        id: of the process.
+
+    Returns:
+        None if there is no such heartbeat, or it cannot be read.
+
+    Raises:
+        StorageError: the store cannot be reached.
+    """
+    return _read_one(open_store(run), _name(role, id), 0.0)
+
+
+def read_heartbeats(
+    run: Place | Store, *, role: str = "", watch_seconds: float = 0.0
+) -> list[Heartbeat]:
     """Returns the heartbeats of a run, the dead included, by role and id.
 
     The age of a heartbeat is the smaller of the ages by the clock of its host and by that of the
@@ -102,6 +123,7 @@ def read_heartbeats(run: Place | Store, *, watch_seconds: float = 0.0) -> list[H
 
     Args:
         run: the run.
+        role: only the heartbeats of this role are read; "" for those of all.
         watch_seconds: how long to watch whether a heartbeat of another host changes, if it looks
             old by this clock and might be young.
 
@@ -109,13 +131,13 @@ def read_heartbeats(run: Place | Store, *, watch_seconds: float = 0.0) -> list[H
         StorageError: the store cannot be reached.
     """
     store = open_store(run)
-    beats = _read(store)
+    beats = _read(store, role)
     doubtful = {beat.name: beat.time for beat in beats if _is_doubtful(beat)}
     deadline = time.monotonic() + watch_seconds
     changed: set[str] = set()
     while set(doubtful) > changed and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
-        beats = _read(store)
+        beats = _read(store, role)
         changed = {beat.name for beat in beats if doubtful.get(beat.name, beat.time) != beat.time}
     return [
         dataclasses.replace(beat, age=0.0, alive=True) if beat.name in changed else beat
@@ -123,17 +145,19 @@ def read_heartbeats(run: Place | Store, *, watch_seconds: float = 0.0) -> list[H
     ]
 
 
-def _read(store: Store) -> list[Heartbeat]:
-    beats = []
-    for entry in store.entries(FOLDER):
-        if not entry.name.endswith(".json"):
-            continue
-        try:
-            beats.append(_heartbeat(json.loads(store.read(entry.name)), entry.time))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            # Removed since the listing, or not written by selfplay.
-            continue
-    return beats
+def _read(store: Store, role: str) -> list[Heartbeat]:
+    names = re.compile(f"{FOLDER}/{re.escape(role)}{'-' if role else ''}.*\\.json")
+    found = [entry for entry in store.entries(FOLDER) if names.fullmatch(entry.name)]
+    beats = (_read_one(store, entry.name, entry.time) for entry in found)
+    return [beat for beat in beats if beat is not None]
+
+
+def _read_one(store: Store, name: str, stored_at: float) -> Heartbeat | None:
+    try:
+        return _heartbeat(json.loads(store.read(name)), stored_at)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Not there (any more), or not written by selfplay.
+        return None
 
 
 def _heartbeat(beat: Mapping[str, Any], stored_at: float) -> Heartbeat:

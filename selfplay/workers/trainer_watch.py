@@ -8,8 +8,9 @@ from collections.abc import Callable
 from selfplay.arena import load_weights
 from selfplay.errors import CheckpointError, RunError, SelfplayError
 from selfplay.networks import Network, Weights
-from selfplay.run import RunDirectory, read_heartbeats, store_clock_offset
+from selfplay.run import RunDirectory, store_clock_offset
 from selfplay.settings import Config
+from selfplay.workers.trainer_heartbeat import TrainerHeartbeat
 
 _HEARTBEAT_SECONDS = 3.0
 _SUSPENSION_SECONDS = 0.5
@@ -86,6 +87,7 @@ class TrainerWatch:
         self.heard_at = time.monotonic()
         self.published_at: tuple[int, float | None] | None = None
         self._id = id
+        self._trainer = TrainerHeartbeat(run.store)
         self._run = run
         self._network = network
         self._stored_positions = stored_positions
@@ -160,11 +162,10 @@ class TrainerWatch:
 
     def _listen(self) -> None:
         """Takes in the trainer's heartbeat."""
-        beats = [beat for beat in read_heartbeats(self._run.store) if beat.role == "trainer"]
-        if not beats:
+        beat = self._trainer.read()
+        if beat is None:
             self._suspended_at = None
             return
-        beat = min(beats, key=lambda one: one.age)
         if beat.time == self._beat:
             return
         # Whether it is new is seen by its change, because the clocks of hosts differ.

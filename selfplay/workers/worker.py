@@ -221,9 +221,9 @@ class Worker:
         if self._trainer_watch.suspended:
             return "resting while the trainer has the accelerator"
         if not self._options.dry_run:
-            limit = self.published.config.trainer.max_backlog
-            if self._trainer_watch.backlog > limit:
-                return f"waiting for the trainer, which is {limit:,} positions behind"
+            backlog = self._trainer_watch.backlog
+            if backlog > self.published.config.trainer.max_backlog:
+                return f"waiting for the trainer, which is {backlog:,} positions behind"
         return ""
 
     def _play(self) -> None:

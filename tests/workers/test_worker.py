@@ -1,5 +1,6 @@
 """Workers: the same matches again, newest weights in the middle of a match, rest, refusal."""
 
+import re
 import shutil
 import threading
 import time
@@ -307,7 +308,7 @@ def test_it_rests_while_the_trainer_is_far_behind(
     monkeypatch.setattr("selfplay.workers.trainer_watch._HEARTBEAT_SECONDS", 0.05)
     run = RunDirectory.open(run_path)
     limit = run.config.trainer.max_backlog
-    say_of_trainer(run, backlog_positions=limit + 1)
+    say_of_trainer(run, backlog_positions=3 * limit)
     background(run_path, id="w")
 
     def state() -> str:
@@ -317,6 +318,9 @@ def test_it_rests_while_the_trainer_is_far_behind(
 
     monkeypatch.setattr(worker_module, "_BEAT_SECONDS", 0.05)
     wait_until(lambda: state().startswith("waiting for the trainer"))
+    # How far behind it is, not how far it may be.
+    (behind,) = re.findall(r"is ([0-9,]+) positions behind$", state())
+    assert 3 * limit <= int(behind.replace(",", "")) < 4 * limit
     resting = files(run_path)
     say_of_trainer(run, backlog_positions=0)
     wait_until(lambda: len(files(run_path)) > len(resting))
