@@ -20,9 +20,9 @@ _RENAMED = {"Parts": "Components", "make_parts": "make_components"}
 def __getattr__(name: str) -> Any:
     """Returns a public name, importing what it takes."""
     if name == "__version__":
-        from importlib.metadata import version
+        from selfplay.version import software_version
 
-        return version("selfplay-jax")
+        return software_version()
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(

@@ -12,9 +12,10 @@ def check_range(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    below: float | None = None,
     hint: str = "",
 ) -> None:
-    """Raises `ConfigError` unless `low <= value <= high` and `value > above`."""
+    """Raises `ConfigError` unless `low <= value <= high` and `above < value < below`."""
     rules = []
     if low is not None and high is not None:
         rules.append((low <= value <= high, f"between {low:g} and {high:g}"))
@@ -24,6 +25,8 @@ def check_range(
         rules.append((value <= high, f"at most {high:g}"))
     if above is not None:
         rules.append((value > above, f"above {above:g}"))
+    if below is not None:
+        rules.append((value < below, f"below {below:g}"))
     if not all(holds for holds, _ in rules):
         rule = " and ".join(text for _, text in rules)
         raise ConfigError(f"{name} is {value:g}, but must be {rule}", hint=hint)

@@ -16,7 +16,7 @@ game = spec.make()
 # A batch of positions: eight random starts, searched at once with a fresh network.
 config = selfplay.load_config(preset="quick", overrides=["trainer.updates=60"])
 components = selfplay.make_components(game, config)
-weights = components.network.init(key=jax.random.key(0))
+weights = components.inference.load(components.network.init(key=jax.random.key(0)))
 searcher = selfplay.Searcher(game, components.evaluate, config.search, batch_size=8)
 states = jax.vmap(game.init)(jax.random.split(jax.random.key(1), 8))
 positions = selfplay.Position(state=states, ply=jax.numpy.zeros(8, jax.numpy.int32))

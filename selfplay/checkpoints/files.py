@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from selfplay.checkpoints.manifest import read_manifest, read_verified, write_ma
 from selfplay.checkpoints.trees import check_tree, write_tree
 from selfplay.errors import CheckpointError, StorageError
 from selfplay.store.files import sync_tree
+from selfplay.version import software_version
 
 METADATA = "metadata.json"
 
@@ -78,14 +78,6 @@ def unreadable(label: str, error: Exception) -> StorageError:
         hint="it was removed, and the older checkpoints stay; check the disk or the store, and run "
         "the same command again",
     )
-
-
-def software_version() -> str:
-    """Returns the version of the installed selfplay."""
-    try:
-        return importlib.metadata.version("selfplay-jax")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 @contextlib.contextmanager

@@ -39,9 +39,9 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> bool:
     if asked:
-        from importlib.metadata import version
+        from selfplay.version import software_version
 
-        say(f"selfplay {version('selfplay-jax')}")
+        say(f"selfplay {software_version()}")
         raise typer.Exit
     return asked
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Bool, Int32, Key, PyTree
 
+from selfplay.errors import ConfigError
 from selfplay.game import Game
 from selfplay.host_call import call_host, enrol
 from selfplay.inference.backend import Agreement, Counts, Ranges
@@ -55,8 +56,18 @@ class OnnxInference:
         self._outcomes = 3 if config.value_head == "wdl" else 1
 
     def evaluate(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
-        """Returns the evaluation of `B` states; ended matches get zeros, at no cost."""
+        """Returns the evaluation of `B` states; ended matches get zeros, at no cost.
+
+        Raises:
+            ConfigError: `params` are weights instead of what `load` returns for them.
+        """
         del key
+        if isinstance(params, Mapping):
+            raise ConfigError(
+                f"search.inference is {self.kind!r}, but the search was given raw weights",
+                hint="ONNX Runtime computes what is loaded: pass inference.load(weights), "
+                "such as components.inference.load(weights)",
+            )
         observations = jax.vmap(self._game.observe)(states).astype(jnp.float32)
         wanted = ~jax.vmap(self._game.is_terminal)(states)
         legal = jax.vmap(self._game.legal_action_mask)(states)

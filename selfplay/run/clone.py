@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfplay.checkpoints.checkpoints import FOLDER as CHECKPOINTS
-from selfplay.checkpoints.files import software_version
 from selfplay.checkpoints.manifest import MANIFEST
 from selfplay.errors import CheckpointError
 from selfplay.run.directory import RunDirectory
@@ -17,6 +16,7 @@ from selfplay.run.retention import LEDGER
 from selfplay.run.run_file import check_vacant
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
+from selfplay.version import software_version
 
 _HISTORY = (LEDGER, REFUSED)
 

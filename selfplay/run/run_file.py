@@ -9,7 +9,6 @@ from typing import Any
 
 import tomli_w
 
-from selfplay.checkpoints.files import software_version
 from selfplay.errors import ConfigError, RunError
 from selfplay.game import Game
 from selfplay.registry import GameSpec, fingerprint
@@ -18,6 +17,7 @@ from selfplay.settings.config import Config
 from selfplay.store.file_lock import LOCK_FILE
 from selfplay.store.files import TEMPORARY_PREFIX, storage_errors
 from selfplay.store.store import Store
+from selfplay.version import software_version
 
 FORMAT = 1
 _COMMENT = """\

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import errno
 import http.server
-import importlib.metadata
 import json
 import socket
 import threading
@@ -17,6 +16,7 @@ from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.telemetry.health import HealthSource
 from selfplay.telemetry.prometheus import make_registry
+from selfplay.version import software_version
 
 _SOCKET_SECONDS = 5.0
 _MOST_CONNECTIONS = 16
@@ -43,7 +43,7 @@ class MetricsServer:
             MissingExtraError: prometheus-client is not installed.
         """
         check_range("--metrics-port", port, low=0, high=65535)
-        info = {"version": importlib.metadata.version("selfplay-jax")}
+        info = {"version": software_version()}
         registry = make_registry(lambda: monitor.names, info, lambda: monitor.fields)
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

@@ -1,5 +1,7 @@
 """The script of docs/library.md runs as printed, with public names only."""
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +10,9 @@ from pathlib import Path
 import selfplay
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "examples" / "library.py"
+
+# XLA takes weights as they are, so it would not notice that they were not loaded.
+INFERENCE = "onnx" if importlib.util.find_spec("onnxruntime") else "xla"
 
 
 def test_it_is_at_most_40_lines_of_code() -> None:
@@ -28,6 +33,7 @@ def test_it_makes_searches_plays_trains_and_evaluates(tmp_path: Path) -> None:
         text=True,
         timeout=300,
         check=False,
+        env={**os.environ, "SELFPLAY_SEARCH__INFERENCE": INFERENCE},
     )
     assert done.returncode == 0, done.stderr
     assert "updates: 60" in done.stdout

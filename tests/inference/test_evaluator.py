@@ -9,6 +9,7 @@ import pytest
 from jaxtyping import PyTree
 
 from selfplay.arena.searcher import Searcher
+from selfplay.errors import ConfigError
 from selfplay.inference import Inference, XlaInference
 from selfplay.inference.evaluator import OnnxInference, measure_ranges
 from selfplay.networks import Weights
@@ -49,6 +50,14 @@ def test_the_search_is_that_of_xla() -> None:
     distance = np.abs(find(inference, searcher, 0) - expected).sum(axis=-1)
     assert np.median(distance) < 1e-3
     assert (distance < 0.02).mean() > 0.9
+
+
+def test_raw_weights_are_refused_with_what_to_pass_instead() -> None:
+    _, searcher = searcher_of("onnx")
+    with pytest.raises(
+        ConfigError, match=r"^search\.inference is 'onnx', but the search was given"
+    ):
+        searcher(weights(0), POSITIONS, key=jax.random.key(1))
 
 
 def test_new_weights_go_live_without_compiling(compilations: Compilations) -> None:

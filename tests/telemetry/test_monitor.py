@@ -1,5 +1,6 @@
 """The port of a process: off by default, local by default, honest, and hard to hurt."""
 
+import importlib.metadata
 import json
 import socket
 import threading
@@ -142,6 +143,16 @@ def test_metrics_are_served(monitor: Monitor) -> None:
     assert f"selfplay_checkpoint_update{{{names}}} 40.0" in body
     assert f"selfplay_ready{{{names}}} 0.0" in body
     assert get(port, "/metrics", "HEAD") == (200, "")
+
+
+def test_a_checkout_that_is_not_installed_has_a_port_too(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert 'version="unknown"' in get(monitor.serve(0), "/metrics")[1]
 
 
 def test_a_name_found_later_is_used_everywhere() -> None:

@@ -27,7 +27,7 @@ class LearnerConfig:
         warmup_updates: updates of linear rise from 0, at least 0.
         tail_share: in (0, 1].
         schedule_cycles: at least 1.
-        step_factor: in (0, 1).
+        step_factor: in (0, 1]; 1 changes nothing.
         plateau_updates: at least 1.
         weight_decay: decoupled weight decay, at least 0; biases and scales have none.
         momentum: of sgd and muon, in [0, 1).
@@ -83,12 +83,12 @@ class LearnerConfig:
         check_range("learner.step_factor", self.step_factor, above=0, high=1)
         check_range("learner.plateau_updates", self.plateau_updates, low=1)
         check_range("learner.weight_decay", self.weight_decay, low=0)
-        check_range("learner.momentum", self.momentum, low=0, high=0.9999)
+        check_range("learner.momentum", self.momentum, low=0, below=1)
         check_range("learner.max_gradient_norm", self.max_gradient_norm, above=0)
-        check_range("learner.ema_decay", self.ema_decay, low=0, high=0.999999)
+        check_range("learner.ema_decay", self.ema_decay, low=0, below=1)
         check_range("learner.outcome_share", self.outcome_share, low=0, high=1)
         check_choice("learner.value_loss", self.value_loss, VALUE_LOSSES)
         for name in ("value_weight", "policy_weight", "next_policy_weight", "auxiliary_weight"):
             check_range(f"learner.{name}", getattr(self, name), low=0)
-        check_range("learner.label_smoothing", self.label_smoothing, low=0, high=0.9999)
+        check_range("learner.label_smoothing", self.label_smoothing, low=0, below=1)
         check_range("learner.history_dropout", self.history_dropout, low=0, high=1)
