@@ -238,7 +238,7 @@ def test_a_starved_trainer_says_so(
     assert trainer.update == 0
     assert any("waiting for matches: is there a worker?" in line for line in listener.messages)
     assert ("trainer", "waiting for matches") in states
-    assert trainer.progress().waiting_seconds > 0.5
+    assert trainer.progress().metrics["waiting_seconds"] > 0.5
     assert monitor.fields["starved_seconds"] >= 0
 
 
