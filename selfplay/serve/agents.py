@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import jax
 
-from selfplay.arena import Agent, Analysis, Analyst, SearchAgent, load_network, load_weights
+from selfplay.arena import Analysis, Analyst, SearchAgent, load_network, load_weights
 from selfplay.arena.batches import stack
 from selfplay.arena.engines import EngineAgent
 from selfplay.errors import CheckpointError
@@ -171,9 +171,15 @@ class PlainServed(ServedAgent):
 class EngineServed(ServedAgent):
     """A program that the owner of the server named on the command line."""
 
-    def __init__(self, agent: Agent, id: str) -> None:
-        """Takes the engine; it is started when it is first asked."""
-        super().__init__(id, agent.name, "engine", analyses=False)
+    def __init__(self, agent: EngineAgent, id: str, title: str) -> None:
+        """Takes the engine, which is started when it is first asked.
+
+        Args:
+            agent: the engine.
+            id: what requests call it.
+            title: its name for visitors, who need not know the command.
+        """
+        super().__init__(id, title, "engine", analyses=False)
         self._agent = agent
         self._lock = threading.Lock()
 
@@ -189,9 +195,11 @@ class EngineServed(ServedAgent):
         """Returns the engine's move, or `selfplay.arena.agents.RESIGN`; may take seconds."""
         with self._lock:
             positions, key = stack([match.position]), jax.random.key(seed)
-            if isinstance(self._agent, EngineAgent):
-                return int(self._agent.follow(positions, [match.line], key=key)[0])
-            return int(self._agent.select(positions, key=key)[0])
+            return int(self._agent.follow(positions, [match.line], key=key)[0])
+
+    def close(self) -> None:
+        """Ends the program."""
+        self._agent.close()
 
 
 class RunAgents:

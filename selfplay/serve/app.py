@@ -53,6 +53,7 @@ def create_app(
             warming.cancel()
         api.feeds.close()
         thinking.close()
+        library.close()
         searches.close()
 
     app = Starlette(

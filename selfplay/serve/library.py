@@ -131,12 +131,17 @@ class Library:
                 self._games[id] = ServedGame(id, game)
                 if not isinstance(game, ChanceGame):
                     self._games[id].engines = [
-                        EngineServed(EngineAgent(game, parse_engine(text)), f"engine:{number}")
-                        for number, text in enumerate(self._engines)
+                        _engine(game, number, text) for number, text in enumerate(self._engines)
                     ]
             found = self._games[id]
             found.runs = runs
             return found
+
+    def close(self) -> None:
+        """Ends the engines."""
+        for served in self._games.values():
+            for engine in served.engines:
+                engine.close()
 
     def describe_game(self, id: str) -> dict[str, Any]:
         """Returns what a page is told of a game; quick, because the rules are not looked at."""
@@ -207,3 +212,9 @@ class Library:
             return  # One damaged run must not hide the others.
         name = re.split(r"[/\\]", run.url.rstrip("/"))[-1] or "run"
         self._runs[name] = ServedRun(name, run)
+
+
+def _engine(game: Game[Any], number: int, text: str) -> EngineServed:
+    spec = parse_engine(text)
+    title = f"{Path(spec.command[0]).name} ({spec.protocol.upper()})"
+    return EngineServed(EngineAgent(game, spec), f"engine:{number}", title)

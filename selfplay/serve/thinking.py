@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import logging
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from selfplay.arena.agents import RESIGN, Analysis
-from selfplay.errors import SelfplayError
+from selfplay.errors import EngineError, IllegalActionError, SelfplayError
 from selfplay.play import LiveMatch, describe_analysis
 from selfplay.serve import bodies
 from selfplay.serve.agents import BUDGETS, SIZES, EngineServed, ServedAgent, budget_for
@@ -24,6 +25,8 @@ from selfplay.serve.served import ServedGame
 from selfplay.serve.shares import Shares
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 ANALYSIS_KEYS = (
     *LINE_KEYS,
@@ -167,7 +170,16 @@ class Thinking:
         served, match, agent = await self._question(body, visitor)
         if isinstance(agent, EngineServed):
             seed = bodies.whole(body, "seed", 0, low=0, high=2**31 - 1) or 0
-            action = await self._on(self._engines, agent.choose, match, seed=seed)
+            try:
+                action = await self._on(self._engines, agent.choose, match, seed=seed)
+            except (EngineError, IllegalActionError) as error:
+                # What it says names the command, which is the owner's business.
+                _LOG.warning("%s", error)
+                raise RequestError(
+                    f"{agent.title} has failed",
+                    hint="ask again, or choose another agent; the server's log says why",
+                    status=502,
+                ) from error
             analysis = None
         else:
             analysis = await self._analysis(body, served, match, agent)

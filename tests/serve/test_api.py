@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import LiveMatch
+from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
 from selfplay.serve import agents as agents_module
@@ -230,6 +232,36 @@ def test_unknown_addresses_and_methods(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["place"]) == (404, None), address
     assert client.get("/api/v1/analyze").status_code == 405
     assert client.post("/api/v1/about", json={}).status_code == 405
+
+
+def test_engines_of_the_owner_play_and_nobody_learns_their_command(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    stub = Path(__file__).parents[1] / "arena" / "stub_engine.py"
+    engines = [f"gtp:{sys.executable} {stub} gtp --log {log}"]
+    engines += [
+        f"gtp:{sys.executable} {stub} gtp {more}" for more in ("--script resign", "--fault dies")
+    ]
+    games = [(name, GameSpec(name)) for name in ("tic_tac_toe", "einstein_wuerfelt_nicht")]
+    app = create_app(Library(games=games, engines=engines))
+    with TestClient(app, base_url="http://localhost") as asked:
+        answer = asked.get("/api/v1/games/tic_tac_toe/agents")
+        listed = [agent for agent in answer.json() if agent["kind"] == "engine"]
+        assert [agent["agent"] for agent in listed] == ["engine:0", "engine:1", "engine:2"]
+        assert not any(agent["analyses"] for agent in listed)
+        assert listed[0]["title"] == f"{Path(sys.executable).name} (GTP)"
+        assert str(stub) not in answer.text and str(log) not in answer.text
+        answer = ask(asked, "move", moves=[4, 0, 1], agent="engine:0")
+        assert answer["position"]["moves"] == [4, 0, 1, 2] and answer["analysis"] is None
+        answer = ask(asked, "move", moves=[], agent="engine:1")
+        assert answer["resigned"] and answer["position"]["moves"] == []
+        status, message, _ = refusal(asked, "move", {"agent": "engine:2"})
+        assert status == 502 and str(stub) not in message
+        assert refusal(asked, "analyze", {"agent": "engine:0"})[::2] == (422, "agent")
+        assert refusal(asked, "move", {"agent": "engine:3"})[0] == 404
+        # Neither protocol has words for dice.
+        game = "einstein_wuerfelt_nicht"
+        assert refusal(asked, "move", {"game": game, "agent": "engine:0"})[0] == 404
+    assert log.read_text().splitlines()[-1].endswith("ended")
 
 
 def test_names_with_html_in_them_are_text(tmp_path: Path) -> None:
