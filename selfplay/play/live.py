@@ -190,6 +190,10 @@ class LiveMatch:
                 if drawn == -1
                 else "leave it out to have one drawn",
             )
+        self.play_known(action, outcome)
+
+    def play_known(self, action: int, outcome: int) -> None:
+        """Plays a move that is known to be legal, and what followed it; checks nothing."""
         self._views.append(_play(self.game, self.position, np.int32(action), np.int32(outcome)))
         self.actions.append(action)
         self.outcomes.append(outcome)

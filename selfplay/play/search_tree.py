@@ -47,7 +47,7 @@ def expected_lines(
         while node is not None and len(line) < length and not at.over:
             action_here, outcome = int(tree.actions[node]), int(tree.outcomes[node])
             line.append({"action": action_here, "name": at.name(action_here)})
-            at.play(action_here, outcome)
+            at.play_known(action_here, outcome)
             if outcome >= 0:
                 line[-1] |= {
                     "outcome": outcome,
@@ -88,7 +88,7 @@ def read_tree(
                 continue
             action, outcome = int(tree.actions[child]), int(tree.outcomes[child])
             after = at.fork()
-            after.play(action, outcome)
+            after.play_known(action, outcome)
             rolled = after.outcome_name(len(after.outcomes) - 1)
             found.append(
                 {
