@@ -105,10 +105,10 @@ def test_training_is_drawn_from_the_event_files(
 ) -> None:
     monkeypatch.setattr(training_module, "MOST_POINTS", 50)
     run = new_run(tmp_path / "drawn")
-    known = dataclasses.replace(FIRST, losses={"total": 1.5}, learning_rate=0.01, reuse=4.0)
+    known = {**FIRST.metrics, "losses": {"total": 1.5}, "learning_rate": 0.01, "reuse": 4.0}
     writer = TensorBoardWriter(run.tensorboard_path)
     for update in range(150):
-        writer.write(dataclasses.replace(known, update=update))
+        writer.write(dataclasses.replace(FIRST, metrics={**known, "update": update}))
     writer.close()
     app = create_app(Library(runs=[run.url]))
     with TestClient(app, base_url="http://localhost") as client:
