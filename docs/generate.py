@@ -1,13 +1,13 @@
-"""Writes what the pages repeat from elsewhere: settings, metrics, and the examples of some pages.
+"""Writes what the pages repeat from elsewhere: settings, metrics, columns of records, examples.
 
-Run `python docs/generate.py` after a setting, a metric or an example has changed; a test compares
-them.
+Run `python docs/generate.py` after one of them has changed; a test compares them.
 """
 
 import json
 import re
 from pathlib import Path
 
+from selfplay.records.reference import columns_table
 from selfplay.settings.presets import PRESETS
 from selfplay.settings.reference import settings_table
 from selfplay.telemetry.metrics import reference
@@ -15,8 +15,8 @@ from selfplay.telemetry.metrics import reference
 ROOT = Path(__file__).parents[1]
 WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
-METRICS = re.compile(
-    r"(<!-- metrics, written by docs/generate.py -->\n\n).*?(\n<!-- end -->)", re.DOTALL
+TABLE = re.compile(
+    r"(<!-- (?:metrics|columns), written by docs/generate.py -->\n\n).*?(\n<!-- end -->)", re.DOTALL
 )
 EXAMPLE = re.compile(
     r"(<!-- example: (?P<path>\S+) -->\n```python\n).*?(```\n<!-- end -->)", re.DOTALL
@@ -26,15 +26,18 @@ EXAMPLE = re.compile(
 def pages() -> dict[Path, str]:
     """Returns the pages with generated parts, as they should read."""
     configuration = ROOT / "docs" / "configuration.md"
-    monitoring = ROOT / "docs" / "monitoring.md"
     with_examples = (ROOT / name for name in WITH_EXAMPLES)
     return {
         configuration: configuration.read_text().partition(MARK)[0] + _settings(),
-        monitoring: METRICS.sub(
-            lambda found: found[1] + reference() + found[2], monitoring.read_text()
-        ),
+        **_with_table("monitoring", reference()),
+        **_with_table("records", columns_table()),
         **{page: EXAMPLE.sub(_example, page.read_text()) for page in with_examples},
     }
+
+
+def _with_table(name: str, table: str) -> dict[Path, str]:
+    page = ROOT / "docs" / f"{name}.md"
+    return {page: TABLE.sub(lambda found: found[1] + table + found[2], page.read_text())}
 
 
 def _example(found: re.Match[str]) -> str:

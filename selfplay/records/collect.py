@@ -1,4 +1,4 @@
-"""From the plies that self-play returns to finished matches: the host only slices."""
+"""From the plies that self-play plays to the records of finished matches: slicing, on the host."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
@@ -6,44 +6,40 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from selfplay.records.match import MatchRecord
+from selfplay.records.fields import Field
+from selfplay.records.match import FIELDS, MatchRecord
 
-_NAMES = (
-    "start_keys",
-    "players",
-    "actions",
-    "outcomes",
-    "policy",
-    "root_values",
-    "raw_values",
-    "exploratory",
-    "over",
-    "truncated",
-    "returns",
-)
+_FIELDS = {field.played: field for field in FIELDS if field.played}
+"""The fields that self-play gives, by the attribute of `Plies` that holds them."""
+_BY_NAME = {field.name: field for field in FIELDS}
 _SMALLEST_SHARE = 1e-4
 
 
 @runtime_checkable
 class PliesLike(Protocol):
-    """`selfplay.rollout.Plies` on the host: each attribute an array [T, B, ...]."""
+    """Plies of `B` matches, as NumPy arrays [T, B, ...]: `selfplay.rollout.Plies` on the host.
 
-    start_keys: Any
-    players: Any
-    actions: Any
-    outcomes: Any
-    policy: Any
-    root_values: Any
-    raw_values: Any
-    exploratory: Any
-    over: Any
-    truncated: Any
-    returns: Any
+    Besides `over` it has an attribute for each field of `MatchRecord` that self-play gives. One
+    that is absent or None takes the default of the field.
+    """
+
+    @property
+    def over(self) -> Any:
+        """Whether the match ended with the ply."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What every record of one player says of its origin; see `MatchRecord`."""
+    """What every record of one player says of its origin; see `MatchRecord`.
+
+    Attributes:
+        game: name of the game.
+        version: of the game.
+        fingerprint: of the rules.
+        worker: who plays.
+        settings_hash: of the search and self-play settings.
+        simulations: of each ply, where the plies themselves do not say.
+    """
 
     game: str
     version: int
@@ -54,7 +50,7 @@ class Provenance:
 
 
 class MatchCollector:
-    """Keeps the plies of matches in progress and hands out each match once it has ended."""
+    """Keeps the plies of matches in progress and returns each match once it has ended."""
 
     def __init__(self, provenance: Provenance, num_matches: int) -> None:
         """Starts with `num_matches` matches at their first ply."""
@@ -74,54 +70,70 @@ class MatchCollector:
         Returns:
             Finished matches, in the order in which they ended.
         """
-        chunk = {name: np.asarray(getattr(plies, name)) for name in _NAMES}
+        over = np.asarray(plies.over)
         before = len(self._checkpoints)
-        length = len(chunk["over"])
-        self._history = (
-            {name: np.concatenate([self._history[name], chunk[name]]) for name in _NAMES}
-            if self._history
-            else chunk
-        )
-        self._checkpoints = np.concatenate([self._checkpoints, np.full(length, checkpoint)])
+        self._append(plies, over.shape)
+        self._checkpoints = np.concatenate([self._checkpoints, np.full(len(over), checkpoint)])
         records: list[MatchRecord] = []
-        for ply, slot in np.argwhere(chunk["over"]):
+        for ply, slot in np.argwhere(over):
             last = before + int(ply)
             records.append(self._record(int(slot), last, f"{sequence:08d}-{len(records):04d}"))
             self._begins[slot] = last + 1
         self._forget(int(self._begins.min()))
         return records
 
+    def _append(self, plies: PliesLike, shape: tuple[int, ...]) -> None:
+        """Puts a chunk of plies [T, B] behind those of the matches in progress."""
+        chunk = {
+            name: np.asarray(values)
+            for name in _FIELDS
+            if (values := getattr(plies, name, None)) is not None
+        }
+        held = (len(self._checkpoints), *shape[1:])
+        if not held[0]:
+            self._history = {}
+        for name in {**self._history, **chunk} if held[0] else ():
+            # A checkpoint of an older version, or another writer, may leave some out.
+            for part, size in ((self._history, held), (chunk, shape)):
+                if name not in part:
+                    part[name] = self._left_out(_FIELDS[name], size)
+            chunk[name] = np.concatenate([self._history[name], chunk[name]])
+        self._history = chunk
+
+    def _left_out(self, field: Field, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Returns what stands for a field of plies [T, B] that do not give it."""
+        if hasattr(self.provenance, field.name):
+            return np.full(shape, getattr(self.provenance, field.name), field.dtype)
+        return field.left_out(shape)
+
     def _record(self, slot: int, last: int, number: str) -> MatchRecord:
-        rows = slice(int(self._begins[slot]), last + 1)
-        column = {name: values[rows, slot] for name, values in self._history.items()}
-        kept = column["policy"] >= _SMALLEST_SHARE
-        length = len(kept)
-        origin = self.provenance
-        returns = column["returns"][-1]
-        return MatchRecord(
-            match_id=f"{origin.worker}-{number}",
-            game=origin.game,
-            version=origin.version,
-            fingerprint=origin.fingerprint,
-            worker=origin.worker,
-            first_checkpoint=int(self._checkpoints[rows.start]),
-            last_checkpoint=int(self._checkpoints[last]),
-            settings_hash=origin.settings_hash,
-            start_key=(int(column["start_keys"][0, 0]), int(column["start_keys"][0, 1])),
-            truncated=bool(column["truncated"][-1]),
-            returns=(float(returns[0]), float(returns[1])),
-            players=column["players"].astype(np.int8),
-            actions=column["actions"].astype(np.int32),
-            outcomes=column["outcomes"].astype(np.int32),
-            simulations=np.full(length, origin.simulations, np.int32),
-            policy_offsets=np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32),
-            policy_actions=np.nonzero(kept)[1].astype(np.int32),
-            policy_probabilities=column["policy"][kept].astype(np.float32),
-            root_values=column["root_values"].astype(np.float32),
-            raw_values=column["raw_values"].astype(np.float32),
-            is_target=np.ones(length, np.bool_),
-            exploratory=column["exploratory"].astype(np.bool_),
-        )
+        first = int(self._begins[slot])
+        rows = slice(first, last + 1)
+        history = self._history
+        kept = history["policy"][rows, slot] >= _SMALLEST_SHARE
+        # A field that nobody gives takes its default.
+        values: dict[str, Any] = {
+            "match_id": f"{self.provenance.worker}-{number}",
+            "first_checkpoint": int(self._checkpoints[first]),
+            "last_checkpoint": int(self._checkpoints[last]),
+            "policy_offsets": np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32),
+            "policy_actions": np.nonzero(kept)[1].astype(np.int32),
+        }
+        for name, value in vars(self.provenance).items():
+            field = _BY_NAME[name]
+            if field.per == "match":
+                values[name] = value
+            elif field.played not in history:
+                values[name] = np.full(len(kept), value, field.dtype)
+        for played, column in history.items():
+            field = _FIELDS[played]
+            if field.per == "match":
+                values[field.name] = field.plain(column[last, slot])
+            elif field.per == "ply":
+                values[field.name] = column[rows, slot].astype(field.kind)
+            else:
+                values[field.name] = column[rows, slot][kept].astype(field.kind)
+        return MatchRecord(**values)
 
     def _forget(self, count: int) -> None:
         """Drops the oldest `count` plies, which no match in progress needs."""
@@ -162,14 +174,11 @@ class MatchCollector:
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from what `state` returned."""
         prefix = "history_"
+        # A checkpoint of another version may hold fields that are unknown here.
         self._history = {
             name.removeprefix(prefix): np.asarray(values)
             for name, values in state.items()
-            if name.startswith(prefix)
+            if name.startswith(prefix) and name.removeprefix(prefix) in _FIELDS
         }
-        if self._history:
-            # Checkpoints from before there were games of chance have none.
-            nothing = np.full_like(self._history["actions"], -1)
-            self._history.setdefault("outcomes", nothing)
         self._checkpoints = np.asarray(state["checkpoints"])
         self._begins = np.array(state["begins"])

@@ -1,18 +1,25 @@
 """Match records as Parquet files: one row a match, so that DuckDB or pandas can ask them."""
 
+import functools
 import importlib.metadata
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfplay.errors import RecordError
-from selfplay.records.match import MatchRecord
+from selfplay.records.fields import REQUIRED, Field
+from selfplay.records.match import FIELDS, VERSION, MatchRecord
+
+_VERSION_KEY = b"selfplay_records"
+_log = logging.getLogger(__name__)
 
 
 def _software_version() -> str:
@@ -22,83 +29,64 @@ def _software_version() -> str:
         return "unknown"
 
 
-_MATCH_COLUMNS: dict[str, pa.DataType] = {
-    "match_id": pa.string(),
-    "game": pa.string(),
-    "version": pa.int32(),
-    "fingerprint": pa.string(),
-    "worker": pa.string(),
-    "first_checkpoint": pa.int64(),
-    "last_checkpoint": pa.int64(),
-    "settings_hash": pa.string(),
-    "start_key": pa.list_(pa.uint32(), 2),
-    "truncated": pa.bool_(),
-    "returns": pa.list_(pa.float32(), 2),
-}
-_PLY_COLUMNS: dict[str, pa.DataType] = {
-    "players": pa.int8(),
-    "actions": pa.int32(),
-    "outcomes": pa.int32(),
-    "simulations": pa.int32(),
-    "root_values": pa.float32(),
-    "raw_values": pa.float32(),
-    "is_target": pa.bool_(),
-    "exploratory": pa.bool_(),
-}
-_POLICY_COLUMNS: dict[str, pa.DataType] = {
-    "policy_actions": pa.int32(),
-    "policy_probabilities": pa.float32(),
-}
+def column_type(field: Field) -> pa.DataType:
+    """Returns the type of a field's column."""
+    value = pa.type_for_alias(field.kind)
+    if field.size:
+        value = pa.list_(value, field.size)
+    for _ in range(("match", "ply", "action").index(field.per)):
+        value = pa.list_(value)
+    return value
+
+
 SCHEMA = pa.schema(
-    [pa.field(name, kind) for name, kind in _MATCH_COLUMNS.items()]
-    + [pa.field("plies", pa.int32())]
-    + [pa.field(name, pa.list_(kind)) for name, kind in _PLY_COLUMNS.items()]
-    + [pa.field(name, pa.list_(pa.list_(kind))) for name, kind in _POLICY_COLUMNS.items()],
-    metadata={"selfplay_records": "1", "selfplay": _software_version()},
+    [pa.field(field.name, column_type(field)) for field in FIELDS],
+    metadata={_VERSION_KEY: str(VERSION), "selfplay": _software_version()},
 )
-"""Columns of a file of matches; `plies` is the length of the lists."""
+"""Columns of a file of matches, and the version of the format."""
 
 
 def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
     """Returns the matches as the bytes of one Parquet file, compressed with zstd."""
-    columns: dict[str, pa.Array] = {
-        name: pa.array([getattr(match, name) for match in matches], kind)
-        for name, kind in _MATCH_COLUMNS.items()
-    }
-    columns["plies"] = pa.array([match.plies for match in matches], pa.int32())
     match_offsets = _offsets([match.plies for match in matches])
-    for name, kind in _PLY_COLUMNS.items():
-        values = pa.array(_concatenated(matches, name), kind)
-        columns[name] = pa.ListArray.from_arrays(match_offsets, values)
     ply_offsets = _offsets(
         [length for match in matches for length in np.diff(match.policy_offsets).tolist()]
     )
-    for name, kind in _POLICY_COLUMNS.items():
-        values = pa.array(_concatenated(matches, name), kind)
-        plies = pa.ListArray.from_arrays(ply_offsets, values)
-        columns[name] = pa.ListArray.from_arrays(match_offsets, plies)
-    table = pa.table([columns[field.name] for field in SCHEMA], schema=SCHEMA)
+    columns = []
+    for field in FIELDS:
+        values = [getattr(match, field.name) for match in matches]
+        if field.per == "match":
+            columns.append(pa.array(values, column_type(field)))
+            continue
+        flat = np.concatenate(values) if values else np.zeros(0)
+        missing = None if field.null is None else flat == field.null
+        column = pa.array(flat, pa.type_for_alias(field.kind), mask=missing)
+        if field.per == "action":
+            column = pa.ListArray.from_arrays(ply_offsets, column)
+        columns.append(pa.ListArray.from_arrays(match_offsets, column))
     sink = io.BytesIO()
     # Without checksums four of ten flipped bits would pass as other numbers.
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(
+        pa.table(columns, schema=SCHEMA), sink, compression="zstd", write_page_checksum=True
+    )
     return sink.getvalue()
 
 
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), pa.int32())
+
+
 def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
-    """Returns the matches in the bytes of a Parquet file.
+    """Returns the matches in the bytes of a Parquet file of any version of the format.
+
+    A field that is newer than the file takes its default. A column that is unknown here, because
+    a later version wrote the file, is left out; a warning says so, once per process and column.
 
     Raises:
         RecordError: the bytes are not a complete file of matches; names `source`.
     """
     try:
-        table = _read(data)
-        if not table.schema.equals(SCHEMA):
-            raise RecordError(
-                f"{source} does not have the columns of a file of matches",
-                hint="it was not written by selfplay, or by a version with another format",
-            )
-        _check_lists(table)
-        return [_record(row) for row in _rows(table)]
+        return _matches(_read(data, source))
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RecordError(
@@ -107,15 +95,62 @@ def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
         ) from error
 
 
-def _read(data: bytes) -> pa.Table:
-    """Returns the table in a Parquet file, read by this thread alone.
+def _read(data: bytes, source: str) -> pa.Table:
+    """Returns the known columns of a Parquet file, read by this thread alone.
 
     Arrow's own threads would hold `data`, a Python object, and may let go of it only when the
     interpreter has ended already: the process aborts then. The files are small.
     """
-    source = pa.BufferReader(data)
-    with pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True) as file:
-        return file.read(use_threads=False)
+    stream = pa.BufferReader(data)
+    with pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True) as file:
+        schema = file.schema_arrow
+        unknown = _check_columns(schema, source)
+        for name in unknown:
+            _say_left_out(name)
+        names = [name for name in schema.names if name in SCHEMA.names] if unknown else None
+        return file.read(columns=names, use_threads=False)
+
+
+def _check_columns(schema: pa.Schema, source: str) -> list[str]:
+    """Returns the columns that are unknown here.
+
+    Raises:
+        RecordError: these are not the columns of the version that the file says it has.
+    """
+    # Other writers may not say a version; the first one had no need for it.
+    named = (schema.metadata or {}).get(_VERSION_KEY, b"1").decode(errors="replace")
+    if not named.isdecimal() or int(named) < 1:
+        raise RecordError(
+            f"{source} has version {named!r} of the format of matches, but must have a number",
+            hint="it was not written by selfplay",
+        )
+    version = int(named)
+    problem = ""
+    for field in FIELDS:
+        wanted = column_type(field)
+        if field.name not in schema.names:
+            # A later version may have given up what has a default.
+            if field.since > version or (version > VERSION and field.default is not REQUIRED):
+                continue
+            problem = f"{field.name} is missing"
+        elif (found := schema.field(field.name).type) != wanted:
+            problem = f"{field.name} is {found}, but must be {wanted}"
+        if problem:
+            raise RecordError(
+                f"{source} does not have the columns of a file of matches: {problem}",
+                hint=f"it says that it has version {version} of the format; docs/records.md lists "
+                "the columns of each version"
+                if version <= VERSION
+                else f"it has version {version} of the format, which this selfplay cannot read: "
+                "install the newest one",
+            )
+    return [name for name in schema.names if name not in SCHEMA.names]
+
+
+@functools.cache
+def _say_left_out(name: str) -> None:
+    """Warns of an unknown column, once per process."""
+    _log.warning("files of matches have a column that is unknown here and left out: %s", name)
 
 
 def written_by(data: bytes) -> str:
@@ -140,60 +175,63 @@ def read_matches(path: Path) -> list[MatchRecord]:
     return decode_matches(data, source=str(path))
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), pa.int32())
+def _matches(table: pa.Table) -> list[MatchRecord]:
+    """Returns the rows of a table; arrays are slices of its columns.
+
+    Raises:
+        ValueError: a value is missing, or the lists of a match differ in length.
+    """
+    for field in FIELDS:
+        if field.per == "match" and field.name in table.column_names:
+            _check_complete(table.column(field.name), field)
+    plies = table.column("plies")
+    ends = plies.to_numpy().cumsum()
+    begins = ends - plies.to_numpy()
+    policies: tuple[str, pa.ChunkedArray] | None = None
+    columns: dict[str, Sequence[Any]] = {}
+    for field in FIELDS:
+        if field.name not in table.column_names or field.name == "plies":
+            continue
+        column = table.column(field.name)
+        if field.per == "match":
+            values = column.to_pylist()
+            columns[field.name] = [tuple(value) for value in values] if field.size else values
+            continue
+        _check_complete(column, field)
+        if not pc.list_value_length(column).equals(plies):
+            raise ValueError(f"{field.name} is not as long as its match")
+        column = pc.list_flatten(column)
+        if field.per == "ply":
+            columns[field.name] = _sliced(_numbers(column, field), begins, ends)
+            continue
+        _check_complete(column, field)
+        lengths = pc.list_value_length(column)
+        if policies is None:
+            policies = (field.name, lengths)
+            offsets = np.concatenate([[0], lengths.to_numpy().cumsum()]).astype(np.int32)
+            columns["policy_offsets"] = [
+                offsets[begin : end + 1] - offsets[begin]
+                for begin, end in zip(begins, ends, strict=True)
+            ]
+        elif not policies[1].equals(lengths):
+            raise ValueError(f"{policies[0]} and {field.name} differ in length")
+        numbers = _numbers(pc.list_flatten(column), field)
+        columns[field.name] = _sliced(numbers, offsets[begins], offsets[ends])
+    rows = zip(*columns.values(), strict=True)
+    return [MatchRecord(**dict(zip(columns, row, strict=True))) for row in rows]
 
 
-def _concatenated(matches: Sequence[MatchRecord], name: str) -> Any:
-    return np.concatenate([getattr(match, name) for match in matches]) if matches else []
+def _sliced(numbers: npt.NDArray[Any], begins: Any, ends: Any) -> list[npt.NDArray[Any]]:
+    return [numbers[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
 
-def _check_lists(table: pa.Table) -> None:
-    """Raises `ValueError` if a value is missing or the lists of a match differ in length."""
-    for name in SCHEMA.names:
-        column = table.column(name)
-        nested = name not in _MATCH_COLUMNS
-        while not column.null_count and nested and pa.types.is_list(column.type):
-            column = pc.list_flatten(column)
-        if column.null_count:
-            raise ValueError(f"a value of {name} is missing")
-    for name in (*_PLY_COLUMNS, *_POLICY_COLUMNS):
-        if not pc.list_value_length(table.column(name)).equals(table.column("plies")):
-            raise ValueError(f"{name} is not as long as its match")
-    actions, probabilities = (
-        pc.list_value_length(pc.list_flatten(table.column(name))) for name in _POLICY_COLUMNS
-    )
-    if not actions.equals(probabilities):
-        raise ValueError("policy_actions and policy_probabilities differ in length")
+def _numbers(column: pa.ChunkedArray, field: Field) -> npt.NDArray[Any]:
+    if field.null is not None:
+        column = pc.fill_null(column, field.null)
+    _check_complete(column, field)
+    return column.to_numpy()
 
 
-def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Returns one dictionary a match; lists of plies become NumPy arrays."""
-    table = table.combine_chunks()
-    rows: list[dict[str, Any]] = [
-        dict(zip(_MATCH_COLUMNS, values, strict=True))
-        for values in zip(*(table.column(name).to_pylist() for name in _MATCH_COLUMNS), strict=True)
-    ]
-    for name in (*_PLY_COLUMNS, *_POLICY_COLUMNS):
-        column = table.column(name)
-        for index, row in enumerate(rows):
-            row[name] = column[index].values
-    return rows
-
-
-def _record(row: dict[str, Any]) -> MatchRecord:
-    plies = {name: row[name].to_numpy(zero_copy_only=False) for name in _PLY_COLUMNS}
-    # A slice of a list column keeps the whole child: flatten() takes the slice's part alone.
-    policy_actions, policy_probabilities = (
-        row[name].flatten().to_numpy(zero_copy_only=False) for name in _POLICY_COLUMNS
-    )
-    lengths = row["policy_actions"].value_lengths().to_numpy(zero_copy_only=False)
-    return MatchRecord(
-        **{name: row[name] for name in _MATCH_COLUMNS if name not in ("start_key", "returns")},
-        start_key=tuple(row["start_key"]),
-        returns=tuple(row["returns"]),
-        **plies,
-        policy_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
-        policy_actions=policy_actions,
-        policy_probabilities=policy_probabilities,
-    )
+def _check_complete(column: pa.ChunkedArray, field: Field) -> None:
+    if column.null_count or (field.size and pc.list_flatten(column).null_count):
+        raise ValueError(f"a value of {field.name} is missing")

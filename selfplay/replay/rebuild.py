@@ -22,10 +22,12 @@ from selfplay.game import (
     start,
 )
 from selfplay.records import MatchRecord
+from selfplay.records.match import FIELDS, LENGTH, RESIGNED
 from selfplay.replay.blame import broken_by
 
 _MATCHES_AT_ONCE = 64
 _SHORTEST = 16
+_RANGES = {f"{field.name} must be {field.range}": field for field in FIELDS if field.range}
 
 
 @pytree
@@ -39,7 +41,7 @@ class Replayed:
         legal: whether the recorded action was legal; True after the end.
         legal_bits: all legal actions, eight to a byte as by `jnp.packbits`.
         possible: whether the recorded chance outcome could follow it; True after the end.
-        over: whether the match is over at its recorded end, and was not before.
+        over: whether the match is over at its recorded end.
         truncated: whether it ended by its length alone.
         returns: the result under the rules.
     """
@@ -209,11 +211,17 @@ def _check(match: MatchRecord, replayed: Replayed) -> None:
         problem = f"chance outcome {match.outcomes[ply]} at ply {ply} is not possible"
     elif not np.array_equal(players, match.players):
         problem = f"player {match.players[np.argmax(players != match.players)]} moves out of turn"
-    elif not replayed.over:
+    elif match.ending == RESIGNED and replayed.over:
+        problem = "the match ends by resignation, but the rules had ended it"
+    elif match.ending == RESIGNED and (match.truncated or not match.returns[0]):
+        problem = "the match ends by resignation, but without a winner"
+    elif match.ending != RESIGNED and not replayed.over:
         problem = f"the match goes on after its last ply {match.plies}"
-    elif bool(replayed.truncated) != match.truncated:
+    elif match.ending != RESIGNED and bool(replayed.truncated) != match.truncated:
         problem = f"truncated is {match.truncated}, but the rules say {bool(replayed.truncated)}"
-    elif not np.allclose(replayed.returns, match.returns, atol=1e-6):
+    elif match.truncated != (match.ending == LENGTH):
+        problem = f"its ending is {match.ending}, but truncated is {match.truncated}"
+    elif match.ending != RESIGNED and not np.allclose(replayed.returns, match.returns, atol=1e-6):
         problem = f"the result is {match.returns}, but the rules say {tuple(replayed.returns)}"
     else:
         _check_values(match)
@@ -248,19 +256,13 @@ def _check_values(match: MatchRecord) -> None:
     shares = match.policy_probabilities
     sums = np.zeros(match.plies)
     np.add.at(sums, np.repeat(np.arange(match.plies), np.diff(match.policy_offsets)), shares)
-    rules = {
-        "returns must be two opposite numbers in [-1, 1]": abs(match.returns[0]) <= 1
-        and abs(match.returns[0] + match.returns[1]) <= 1e-5,
-        "root_values must be in [-1, 1]": _within(match.root_values, -1, 1),
-        "raw_values must be in [-1, 1]": _within(match.raw_values, -1, 1),
-        "policy_probabilities must be in [0, 1]": _within(shares, 0, 1),
-        "policy_probabilities of a ply must sum to at most 1": _within(sums, 0, 1),
+    rules = {rule: field.allows(getattr(match, field.name)) for rule, field in _RANGES.items()} | {
+        "returns must be two opposite numbers": abs(sum(match.returns)) <= 1e-5,
+        "policy_probabilities of a ply must sum to at most 1": bool((sums <= 1 + 1e-3).all()),
         "the policy of a training target must not be empty": bool(
             (sums[match.is_target] > 0).all()
         ),
-        "its checkpoints must be numbers in order": 0
-        <= match.first_checkpoint
-        <= match.last_checkpoint,
+        "its checkpoints must be in order": match.first_checkpoint <= match.last_checkpoint,
     }
     for rule, holds in rules.items():
         if not holds:
@@ -268,8 +270,3 @@ def _check_values(match: MatchRecord) -> None:
                 f"match {match.match_id} cannot be learnt from: {rule}",
                 hint="docs/records.md says what each column holds",
             )
-
-
-def _within(values: npt.NDArray[Any], low: float, high: float) -> bool:
-    # Rounding may lead a little outside; NaN is nowhere inside.
-    return bool(((values >= low - 1e-3) & (values <= high + 1e-3)).all())

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32, Int32, PyTree
 
+from selfplay.errors import RecordError
 from selfplay.game import Game, pytree
 from selfplay.records import MatchRecord
+from selfplay.records.match import RESIGNED
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.settings.sections.replay import ReplayConfig
 
@@ -120,6 +122,8 @@ class ReplayWindow:
         matches = [match for match in matches if match.plies > 0]
         if not matches:
             return 0
+        if self._final_states is not None:
+            _check_ends(matches)
         positions = self._rebuild(matches)
         total = sum(match.plies for match in matches)
         lengths = np.array([match.plies for match in matches])
@@ -188,6 +192,16 @@ class ReplayWindow:
     def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Returns ring indices; age 0 is the newest position."""
         return (self.positions_made - 1 - ages) % self.config.max_window
+
+
+def _check_ends(matches: Sequence[MatchRecord]) -> None:
+    """Raises `RecordError` if a match has no final state, which auxiliary targets are made from."""
+    for match in matches:
+        if match.ending == RESIGNED:
+            raise RecordError(
+                f"match {match.match_id} was resigned, but {match.game} has auxiliary targets",
+                hint="they are made from the final position, so play such matches to the end",
+            )
 
 
 def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.float32]:

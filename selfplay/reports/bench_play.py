@@ -15,7 +15,7 @@ from selfplay.configuration import check_range
 from selfplay.game import Game
 from selfplay.parallel import local_mesh
 from selfplay.records import MatchCollector, MatchRecord, Provenance
-from selfplay.records.collect import PliesLike
+from selfplay.rollout import Plies
 from selfplay.runtime.components import Components, make_components
 from selfplay.runtime.memory_plan import plan_memory
 from selfplay.runtime.playing import Chunks
@@ -171,7 +171,7 @@ class MeasuredPlay:
         counts = self.chunks.counts
         return counts.computed / counts.asked if counts.asked else 1.0
 
-    def chunk(self) -> PliesLike:
+    def chunk(self) -> Plies:
         """Plays a chunk with weights loaded anew, as in training."""
         plies = self.chunks.play(self._weights)
         self.finished += int(plies.over.sum())

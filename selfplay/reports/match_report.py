@@ -7,6 +7,7 @@ from typing import Any
 from selfplay.arena.batches import row_on_device
 from selfplay.errors import CheckpointError, ConfigError, RecordError
 from selfplay.records import MatchRecord, decode_matches, written_by
+from selfplay.records.match import RESIGNED
 from selfplay.registry import GameSpec
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.run import RunDirectory
@@ -26,8 +27,8 @@ def newest_matches(
 ) -> list[dict[str, Any]]:
     """Returns matches and where they come from, newest first.
 
-    Keys: match_id, plies, result, returns, checkpoint, truncated, worker, first_checkpoint, game,
-    version and fingerprint of the rules, settings_hash, selfplay (the version that wrote it).
+    Keys: match_id, plies, result, those of docs/records.md that are of a whole match ("checkpoint"
+    is that of the last ply), and selfplay, the version that wrote it.
 
     Args:
         run: the run.
@@ -129,21 +130,14 @@ def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -
     states = [row_on_device(positions.states, ply) for ply in range(match.plies)]
     moves = []
     for ply, state in enumerate(states):
-        action = int(match.actions[ply])
         actions, probabilities = match.policy(ply)
         moves.append(
             {
                 "ply": ply,
                 "board": rules.render(state),
-                "player": int(match.players[ply]),
-                "action": action,
-                "name": rules.action_to_string(state, action),
-                "outcome": int(match.outcomes[ply]),
-                "value": float(match.root_values[ply]),
-                "network_value": float(match.raw_values[ply]),
-                "simulations": int(match.simulations[ply]),
+                "name": rules.action_to_string(state, int(match.actions[ply])),
+                **match.values("ply", ply),
                 "policy": {str(a): float(p) for a, p in zip(actions, probabilities, strict=True)},
-                "exploratory": bool(match.exploratory[ply]),
             }
         )
     return {
@@ -159,15 +153,8 @@ def _summary(match: MatchRecord) -> dict[str, Any]:
         "match_id": match.match_id,
         "plies": match.plies,
         "result": _result(match),
+        **match.values("match"),
         "returns": list(match.returns),
-        "checkpoint": match.last_checkpoint,
-        "truncated": match.truncated,
-        "worker": match.worker,
-        "first_checkpoint": match.first_checkpoint,
-        "game": match.game,
-        "version": match.version,
-        "fingerprint": match.fingerprint,
-        "settings_hash": match.settings_hash,
     }
 
 
@@ -195,7 +182,11 @@ def _hash(config: dict[str, Any] | None) -> str | None:
 
 def _result(match: MatchRecord) -> str:
     first = match.returns[0]
-    cut = f", cut at {match.plies} plies" if match.truncated else ""
+    cut = ""
+    if match.truncated:
+        cut = f", cut at {match.plies} plies"
+    elif match.ending == RESIGNED:
+        cut = " by resignation"
     if first == 0:
         return f"a draw{cut}"
     margin = "" if abs(first) == 1 else f" by {abs(first):.2f}"

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt32
+from jaxtyping import Array, Int32, Key, PyTree, UInt32
 
 from selfplay.game import (
     ChanceGame,
@@ -23,6 +23,7 @@ from selfplay.game import (
 )
 from selfplay.mcts import Evaluator, search
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
+from selfplay.rollout.plies import Plies
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
 
@@ -40,37 +41,6 @@ class Matches:
     positions: Position[Any]
     start_keys: UInt32[Array, "B 2"]
     random_plies: Int32[Array, " B"]
-
-
-@pytree
-class Plies:
-    """One ply of `B` matches; `SelfPlayer.play` stacks `T` of them in front.
-
-    Attributes:
-        start_keys: data of the key the match was started with.
-        players: who moved.
-        actions: what was played.
-        outcomes: the chance outcome that followed, -1 for none.
-        policy: the search's improved policy at that position; the target of training.
-        root_values: value after the search, in [-1, 1], for the player who moved.
-        raw_values: the network's own value, likewise.
-        exploratory: whether the move was drawn at random, whatever the search said.
-        over: whether the match ended with this ply.
-        truncated: whether it ended by its length alone.
-        returns: the result for player 0 and 1; meaningful where the match is over.
-    """
-
-    start_keys: UInt32[Array, "B 2"]
-    players: Int32[Array, " B"]
-    actions: Int32[Array, " B"]
-    outcomes: Int32[Array, " B"]
-    policy: Float32[Array, "B A"]
-    root_values: Float32[Array, " B"]
-    raw_values: Float32[Array, " B"]
-    exploratory: Bool[Array, " B"]
-    over: Bool[Array, " B"]
-    truncated: Bool[Array, " B"]
-    returns: Float32[Array, "B 2"]
 
 
 class SelfPlayer:
@@ -231,6 +201,7 @@ def _play_ply(
         players=jax.vmap(game.current_player)(positions.state),
         actions=actions,
         outcomes=outcomes,
+        simulations=found.visits.sum(axis=-1),
         policy=found.policy,
         root_values=found.value,
         raw_values=found.raw_value,

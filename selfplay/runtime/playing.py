@@ -3,7 +3,6 @@
 import contextlib
 import operator
 import sys
-import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,8 +14,8 @@ from jaxtyping import Array, Key, PyTree
 from selfplay.checkpoints import Checkpoints
 from selfplay.inference import Agreement, Counts
 from selfplay.records import MatchCollector, MatchRecord, Provenance
-from selfplay.records.collect import PliesLike
 from selfplay.replay.blame import broken_by, looks_strange
+from selfplay.rollout import Plies
 from selfplay.runtime.components import Components
 from selfplay.runtime.trace import Trace
 
@@ -55,7 +54,7 @@ class Chunks:
         self._loaded: tuple[int | None, PyTree] | None = None
         self._counts = Counts(asked=0, computed=0)
 
-    def play(self, weights: PyTree, *, version: int | None = None) -> PliesLike:
+    def play(self, weights: PyTree, *, version: int | None = None) -> Plies:
         """Plays a chunk in every match; returns what was played, on the host, leaves [T, B, ...].
 
         Args:
@@ -63,7 +62,7 @@ class Chunks:
             version: names them: what was loaded last under that name is used again; None to load
                 them anew.
         """
-        plies: PliesLike = jax.device_get(self.begin(weights, version=version))
+        plies: Plies = jax.device_get(self.begin(weights, version=version))
         return plies
 
     def begin(self, weights: PyTree, *, version: int | None = None) -> Any:
@@ -129,7 +128,7 @@ class Chunks:
 class _Chunk(NamedTuple):
     """What was played, or is still being played, with the weights of an update."""
 
-    plies: PliesLike
+    plies: Plies
     update: int
 
 
@@ -206,7 +205,7 @@ class Playing(Chunks):
         return [] if before is None else self._collect(before, sequence)
 
     def _collect(self, chunk: _Chunk, sequence: int) -> list[MatchRecord]:
-        plies: PliesLike = jax.device_get(chunk.plies)
+        plies: Plies = jax.device_get(chunk.plies)
         finished = self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
         # After it was restored with another number of matches: see `restore`.
         self._fit_collector()
@@ -250,7 +249,7 @@ class Playing(Chunks):
         ranges = self.components.inference.ranges
         begun: PyTree = {}
         if self._begun is not None:
-            plies = dict(vars(jax.device_get(self._begun.plies)))
+            plies = dict(jax.device_get(self._begun.plies).columns)
             begun = {"begun": {"update": np.int64(self._begun.update), "plies": plies}}
         return {
             "matches": jax.device_get(self.matches),
@@ -302,7 +301,7 @@ class Playing(Chunks):
         self.matches = _first_of(checkpoints.load(update, "matches", like), self.matches)
         self.collector.restore(stored["collector"])
         if "begun" in stored:
-            plies = types.SimpleNamespace(**stored["begun"]["plies"])
+            plies = Plies(**stored["begun"]["plies"])
             self._begun = _Chunk(plies, int(stored["begun"]["update"]))
         else:
             self._fit_collector()

@@ -1,6 +1,7 @@
 """Plies that stream in by chunks become whole matches, each once and complete."""
 
 import dataclasses
+import types
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,49 @@ def test_every_match_comes_out_once_and_whole(size: int) -> None:
             wanted = STREAM.policy[begin + ply, slot]
             np.testing.assert_array_equal(full, np.where(wanted >= 1e-4, wanted, 0))
         assert (match.game, match.version, match.worker) == ("toy", 3, "w")
+
+
+def test_plies_may_say_how_many_simulations_were_spent_and_that_a_move_was_fast() -> None:
+    random = np.random.default_rng(1)
+    chunk = STREAM.rows(0, 20)
+    shape = chunk.over.shape
+    given = types.SimpleNamespace(
+        **vars(chunk),
+        simulations=random.integers(0, 99, shape),
+        fast=random.random(shape) < 0.5,
+        endings=np.where(chunk.truncated, 2, 1),
+    )
+    given.outcomes = None
+    found = MatchCollector(PROVENANCE, SLOTS).add(given, checkpoint=0, sequence=0)
+    for match in found:
+        slot, begin = match.start_key
+        rows = slice(begin, begin + match.plies)
+        np.testing.assert_array_equal(match.simulations, given.simulations[rows, slot])
+        np.testing.assert_array_equal(match.fast, given.fast[rows, slot])
+        assert match.ending == ("length" if match.truncated else "resigned")
+        assert (match.outcomes == -1).all()
+    assert len(found) == len(collect(20))
+
+
+def test_a_history_that_lacks_a_field_goes_on_with_its_default() -> None:
+    """As of a checkpoint that an older version made, in the middle of matches."""
+    collector = MatchCollector(PROVENANCE, SLOTS)
+    collector.add(STREAM.rows(0, 3), checkpoint=0, sequence=0)
+    state = collector.state()
+    # Checkpoints from before there were games of chance hold no outcomes; older ones hold `over`.
+    del state["history_outcomes"]
+    state["history_over"] = np.zeros_like(state["history_actions"], np.bool_)
+    restored = MatchCollector(PROVENANCE, SLOTS)
+    restored.restore(state)
+    rest = STREAM.rows(3, 20)
+    given = types.SimpleNamespace(
+        **vars(rest), simulations=np.full(rest.over.shape, 5), fast=np.ones(rest.over.shape, bool)
+    )
+    found = restored.add(given, checkpoint=0, sequence=1)
+    match = next(match for match in found if match.start_key == (2, 0))
+    assert match.simulations.tolist() == [8] * 3 + [5] * 14
+    assert match.fast.tolist() == [False] * 3 + [True] * 14
+    assert match.outcomes.tolist() == [-1] * 3 + STREAM.outcomes[3:17, 2].tolist()
 
 
 def test_matches_come_in_the_order_in_which_they_ended() -> None:

@@ -21,6 +21,7 @@ from selfplay.records import (
     read_matches,
     same_content,
 )
+from selfplay.records.match import VERSION
 from selfplay.records.parquet import SCHEMA
 from tests.records.examples import make_record
 
@@ -48,6 +49,8 @@ def sample(number: int) -> MatchRecord:
     record.is_target[::3] = False
     record.root_values[0] = np.float32(1e-38)
     record.outcomes[-1] = 5
+    record.fast[1::4] = True
+    record.reanalysis_checkpoints[::5] = 2**40
     # As a file keeps it: a float32.
     returns = (float(np.float32(1 / 3)), float(np.float32(-1 / 3)))
     return dataclasses.replace(record, returns=returns, worker="a worker, \u00e9")
@@ -102,7 +105,7 @@ def test_the_file_has_the_columns_of_the_schema() -> None:
     table = pq.read_table(pa.BufferReader(encode_matches(MATCHES)))
     assert table.schema.equals(SCHEMA)
     assert table.column("plies").to_pylist() == [match.plies for match in MATCHES]
-    assert table.schema.metadata[b"selfplay_records"] == b"1"
+    assert table.schema.metadata[b"selfplay_records"] == str(VERSION).encode()
 
 
 def test_every_column_is_documented_with_its_type() -> None:
@@ -178,6 +181,9 @@ def inconsistent(name: str, change: Any) -> bytes:
         ("returns", lambda rows: [None, *rows[1:]], "a value of returns is missing"),
         ("root_values", lambda rows: [None, *rows[1:]], "a value of root_values is missing"),
         ("players", lambda rows: [[None, *row[1:]] for row in rows], "a value of players"),
+        ("start_key", lambda rows: [[None, 1], *rows[1:]], "a value of start_key is missing"),
+        ("fast", lambda rows: [row[1:] for row in rows], "fast is not as long"),
+        ("reanalysis_checkpoints", lambda rows: [None, *rows[1:]], "a value of reanalysis"),
     ],
 )
 def test_lists_that_do_not_fit_together_are_refused(name: str, change: Any, message: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from selfplay.errors import RecordError
 from selfplay.game import Game
 from selfplay.records import MatchRecord
+from selfplay.records.match import FIELDS
 from selfplay.registry import make
 from selfplay.replay import Rebuilder
 from tests.arena.toys import Tally
@@ -153,11 +154,18 @@ def change_policy(
 
 def cut(record: MatchRecord, begin: int, end: int) -> MatchRecord:
     """Returns the record with only some of its plies."""
-    names = ["players", "actions", "outcomes", "simulations", "root_values", "raw_values"]
-    names += ["is_target", "exploratory"]
-    plies = {name: getattr(record, name)[begin:end] for name in names}
+    plies = {
+        field.name: getattr(record, field.name)[begin:end] for field in FIELDS if field.per == "ply"
+    }
     offsets = record.policy_offsets[begin : end + 1]
-    return dataclasses.replace(record, **plies, policy_offsets=offsets)
+    policies = slice(offsets[0], offsets[-1])
+    return dataclasses.replace(
+        record,
+        **plies,
+        policy_offsets=offsets - offsets[0],
+        policy_actions=record.policy_actions[policies],
+        policy_probabilities=record.policy_probabilities[policies],
+    )
 
 
 FAULTS: dict[str, tuple[Callable[[MatchRecord], MatchRecord], str]] = {
@@ -238,7 +246,33 @@ FAULTS: dict[str, tuple[Callable[[MatchRecord], MatchRecord], str]] = {
     ),
     "checkpoints out of order": (
         lambda r: dataclasses.replace(r, first_checkpoint=r.last_checkpoint + 1),
-        "its checkpoints must be numbers in order",
+        "its checkpoints must be in order",
+    ),
+    "a checkpoint that is no number of one": (
+        lambda r: dataclasses.replace(r, first_checkpoint=-1),
+        "first_checkpoint must be at least 0",
+    ),
+    "fewer simulations than none": (
+        lambda r: change(r, 0, simulations=-1),
+        "simulations must be at least 0",
+    ),
+    "an unknown ending": (
+        lambda r: dataclasses.replace(r, ending="adjourned"),
+        "ending must be one of played_out, resigned, length",
+    ),
+    "an ending that truncated denies": (
+        lambda r: dataclasses.replace(r, ending="length"),
+        "its ending is length, but truncated is False",
+    ),
+    "resignation after the end": (
+        lambda r: dataclasses.replace(r, ending="resigned"),
+        "ends by resignation, but the rules had ended it",
+    ),
+    "resignation without a winner": (
+        lambda r: dataclasses.replace(
+            cut(r, 0, r.plies - 1), ending="resigned", returns=(0.0, 0.0)
+        ),
+        "ends by resignation, but without a winner",
     ),
     "truncated": (
         lambda r: dataclasses.replace(r, truncated=True),
@@ -253,6 +287,13 @@ FAULTS: dict[str, tuple[Callable[[MatchRecord], MatchRecord], str]] = {
         "is of tic_tac_toe version 2, but the game is tic_tac_toe version 1",
     ),
 }
+
+
+def test_a_match_may_end_by_resignation() -> None:
+    match = played("tic_tac_toe")
+    record = cut(match.records[0], 0, match.records[0].plies - 2)
+    resigned = dataclasses.replace(record, ending="resigned", returns=(-1.0, 1.0))
+    assert len(jax.tree.leaves(match.rebuild([resigned]).states)[0]) == record.plies
 
 
 @pytest.mark.parametrize("fault", list(FAULTS))

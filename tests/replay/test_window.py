@@ -10,6 +10,7 @@ import pytest
 
 from selfplay.errors import RecordError
 from selfplay.records import MatchRecord
+from selfplay.records.match import FIELDS
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow, Samples
 from selfplay.settings.sections import ReplayConfig
@@ -325,3 +326,27 @@ def test_final_states_are_kept_where_the_game_has_targets_from_them() -> None:
         final = jax.tree.map(lambda leaf, index=index: leaf[index], samples.final_states)
         wanted = rows[float(samples.search_values[index])]
         jax.tree.map(np.testing.assert_array_equal, final, wanted["final_state"])
+
+
+def test_a_resigned_match_has_no_final_position_for_auxiliary_targets() -> None:
+    for name, refused in (("othello", True), ("tic_tac_toe", False)):
+        game = make(name)
+        record = RandomMatches(game).play(seed=1).record
+        kept = record.plies - 3
+        offsets = record.policy_offsets[: kept + 1]
+        cut = {
+            field.name: getattr(record, field.name)[:kept] for field in FIELDS if field.per == "ply"
+        } | {
+            field.name: getattr(record, field.name)[: offsets[-1]]
+            for field in FIELDS
+            if field.per == "action"
+        }
+        resigned = dataclasses.replace(
+            record, **cut, policy_offsets=offsets, ending="resigned", returns=(1.0, -1.0)
+        )
+        window = ReplayWindow(game, ReplayConfig(min_window=90, max_window=90))
+        if refused:
+            with pytest.raises(RecordError, match="was resigned, but othello has auxiliary"):
+                window.ingest([resigned])
+        else:
+            assert window.ingest([resigned]) == kept

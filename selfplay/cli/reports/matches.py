@@ -132,6 +132,7 @@ def _print(run: Path, match_id: str, game: str | None, as_json: bool) -> None:
     say("values are expected results for the player to move, from -1 lost to +1 won")
     for move in report["moves"]:
         drawn = ", drawn at random" if move["exploratory"] else ""
+        drawn += ", a fast move" if move["fast"] else ""
         say(f"\n{move['board']}\n")
         say(
             f"ply {move['ply']}: player {move['player']} plays {move['name']} "
