@@ -1,6 +1,6 @@
-"""Who is at fault when a match does not follow the rules: its record, or the game itself?
+"""Tells whether a match that breaks the rules has a damaged record or a faulty game.
 
-Asked only once something is wrong, so it costs nothing where all is well.
+It runs only after something went wrong, so sound runs do not pay for it.
 """
 
 import functools
@@ -34,7 +34,7 @@ _SHOWN_MOVES = 60
 
 @pytree
 class Looked:
-    """What the rules say of one position.
+    """What the game says about one position.
 
     Attributes:
         mask: legal actions.
@@ -42,7 +42,7 @@ class Looked:
         over: whether the match is over.
         returns: for player 0 and player 1.
         observation: what the player to move sees.
-        state_nan: whether the state holds NaN.
+        state_nan: whether the state contains NaN.
     """
 
     mask: Bool[Array, " A"]
@@ -54,13 +54,13 @@ class Looked:
 
 
 def broken_by(game: Game[Any], match: MatchRecord) -> GameContractError | None:
-    """Returns the rule that `game` breaks in a match, or in what a search saw ahead of it.
+    """Returns the rule that `game` breaks in a match, or in positions that a search saw ahead.
 
-    None means that the game keeps its contract there: the record itself is at fault.
+    None means that the game keeps its contract there, so the record is at fault.
 
     Args:
         game: the rules.
-        match: what was recorded; its moves are played as long as they are legal.
+        match: the record; its moves are played as long as they are legal.
     """
     # A damaged record may hold lists of unequal lengths.
     signs = [
@@ -74,7 +74,7 @@ def broken_by(game: Game[Any], match: MatchRecord) -> GameContractError | None:
 
 
 def looks_strange(match: MatchRecord) -> bool:
-    """Returns whether the numbers of a match are such as no sound game and network give."""
+    """Returns whether a match has numbers that no sound game and network produce."""
     return not (
         (np.abs(match.root_values) <= 1 + 1e-3).all()
         and (np.abs(match.raw_values) <= 1 + 1e-3).all()
@@ -100,7 +100,8 @@ def broken_rule(
         start_key: key data of the first position.
         actions: the moves; they are played up to the first that is not legal.
         outcomes: the chance outcome after each, -1 for none; empty without chance.
-        strange_ply: where to look ahead from, if earlier: the ply at which a search went wrong.
+        strange_ply: the ply at which a search went wrong, to look ahead from; None to look ahead
+            from the last ply.
     """
     try:
         return _Replay(game, start_key).look(
@@ -120,7 +121,7 @@ def broken_rule(
 
 
 class _Replay:
-    """Plays one match again, position by position, and looks ahead of it."""
+    """Replays one match, position by position, and looks ahead of it."""
 
     def __init__(self, game: Game[Any], start_key: tuple[int, int]) -> None:
         self._game = game
@@ -138,7 +139,7 @@ class _Replay:
     def look(
         self, actions: list[int], outcomes: list[int], strange_ply: int | None
     ) -> GameContractError | None:
-        """Returns the broken rule, None if all is well."""
+        """Returns the broken rule, None if there is none."""
         key = jax.random.wrap_key_data(jnp.asarray(self._start_key, jnp.uint32))
         position = _stacked([jax.device_get(start(self._game, key))])
         ahead: tuple[Any, int] = (position, 0)
@@ -160,7 +161,7 @@ class _Replay:
     def _ahead(
         self, position: Any, ply: int, actions: list[int], outcomes: list[int]
     ) -> GameContractError | None:
-        """Looks at the positions that follow, breadth-first, as a search does."""
+        """Returns the rule that is broken in the positions that follow, searched breadth-first."""
         level = [(_row(position, 0), actions[:ply], outcomes[:ply])]
         left = _POSITIONS_AHEAD
         while level and left > 0:
@@ -228,7 +229,7 @@ class _Replay:
     def _broken(
         self, seen: Any, actions: list[int], outcomes: list[int]
     ) -> GameContractError | None:
-        """Returns the rule that is broken in one position."""
+        """Returns the rule that is broken in one position, None if there is none."""
         returns = [float(number) for number in seen.returns]
         told = "[" + ", ".join(f"{number:g}" for number in returns) + "]"
         finite = np.isfinite(np.asarray(seen.observation, np.float64))
@@ -318,6 +319,6 @@ def _rows(tree: PyTree, rows: Sequence[int] | range) -> Any:
 
 
 def _filled(positions: Any) -> tuple[Any, int]:
-    """Returns positions filled up to the batch that is compiled, and how many there were."""
+    """Returns positions repeated to fill the compiled batch, and how many there were."""
     count = len(jax.tree.leaves(positions)[0])
     return _rows(positions, np.resize(np.arange(count), _BATCH).tolist()), count

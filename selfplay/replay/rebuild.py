@@ -1,4 +1,4 @@
-"""From moves back to positions: records are replayed under the rules, in compiled batches."""
+"""Rebuilds positions from the moves of records, by replaying them in compiled batches."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -35,12 +35,12 @@ class Replayed:
     """One match replayed over `T` plies, padded after its end.
 
     Attributes:
-        states: [T] before each ply.
-        final_state: where it ended.
-        players: who was to move.
-        legal: whether the recorded action was legal; True after the end.
-        legal_bits: all legal actions, eight to a byte as by `jnp.packbits`.
-        possible: whether the recorded chance outcome could follow it; True after the end.
+        states: [T] the state before each ply.
+        final_state: the state after the last ply.
+        players: [T] the player to move.
+        legal: [T] whether the recorded action was legal; True after the end.
+        legal_bits: [T] all legal actions, eight to a byte as `jnp.packbits` packs them.
+        possible: [T] whether the recorded chance outcome could follow; True after the end.
         over: whether the match is over at its recorded end.
         truncated: whether it ended by its length alone.
         returns: the result under the rules.
@@ -59,7 +59,7 @@ class Replayed:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Positions:
-    """The positions of some matches, one after the other.
+    """The positions of some matches, match after match.
 
     Attributes:
         states: leaves [sum of plies, ...].
@@ -71,14 +71,14 @@ class Positions:
 
 
 class Rebuilder:
-    """Replays matches; compiled once for each power of two of plies."""
+    """Replays matches. It compiles once for each power of two of plies."""
 
     def __init__(self, game: Game[Any], fingerprint: str = "") -> None:
-        """Takes the rules.
+        """Compiles nothing yet.
 
         Args:
-            game: the game.
-            fingerprint: of its rules, which every record must have; "" for any.
+            game: the rules.
+            fingerprint: of the rules, which every record must have; "" accepts any.
         """
         self.game = game
         self.fingerprint = fingerprint
@@ -95,10 +95,10 @@ class Rebuilder:
         """Returns the positions of `matches`, which must not be empty.
 
         Raises:
-            RecordError: a match is of another game, version or fingerprint, holds an illegal
+            RecordError: a match is of another game, version or fingerprint, has an illegal
                 action, a policy on illegal actions or a value out of range, does not end where
                 its record ends, or ends with another result.
-            GameContractError: the game itself breaks its contract in such a match.
+            GameContractError: the game itself breaks its contract in that match.
         """
         for match in matches:
             if (match.game, match.version) != (self.game.name, self.game.version):

@@ -1,4 +1,4 @@
-"""The replay window: the newest positions, in host memory, sampled evenly."""
+"""The replay window: the newest positions in host memory, sampled uniformly."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,12 +28,13 @@ class Samples:
         policy_actions: actions of the policy target, padded with action 0.
         policy_probabilities: their probabilities, padded with 0; not normalised.
         policy_weights: 1 where the policy is a training target, else 0.
-        next_actions: the policy target one ply later, likewise.
-        next_probabilities: likewise.
+        next_actions: actions of the policy target one ply later, padded with action 0.
+        next_probabilities: their probabilities, padded with 0; not normalised.
         next_weights: 1 where there is a next ply with a target, else 0.
-        outcomes: the match's result in [-1, 1] for the player to move.
-        outcome_weights: 1 where the outcome follows from play, 0 where a random move came after.
-        search_values: what searches said of the position, in [-1, 1], for the player to move; see
+        outcomes: result of the match in [-1, 1], for the player to move.
+        outcome_weights: 1 where the searched moves led to the result, 0 where a random move
+            followed.
+        search_values: lambda-return of the search values in [-1, 1], for the player to move; see
             `ReplayConfig.value_lambda`.
     """
 
@@ -51,15 +52,15 @@ class Samples:
 
 
 class ReplayWindow:
-    """A ring of positions. What was ingested in which order decides its content alone."""
+    """A ring buffer of positions. Its content depends only on what was taken in, in which order."""
 
     def __init__(self, game: Game[Any], config: ReplayConfig, fingerprint: str = "") -> None:
-        """Allocates memory for positions.
+        """Allocates memory for `config.max_window` positions.
 
         Args:
             game: the rules.
-            config: how many: `max_window`.
-            fingerprint: of the rules, which every match must have; "" for any.
+            config: settings of the window.
+            fingerprint: of the rules, which every match must have; "" accepts any.
         """
         self.config = config
         self._rebuild = Rebuilder(game, fingerprint)
@@ -87,13 +88,13 @@ class ReplayWindow:
         self.matches_made = 0
 
     def begin_at(self, positions_made: int, matches_made: int) -> None:
-        """Counts on from a session whose last positions will be ingested again next."""
+        """Continues the counts of an earlier session, whose last positions are taken in next."""
         self._oldest = self.positions_made = positions_made
         self.matches_made = matches_made
 
     @property
     def size(self) -> int:
-        """How many of the newest positions may be sampled now."""
+        """Number of the newest positions that may be sampled now."""
         window = self.config.window(self.positions_made)
         held = min(self.positions_made - self._oldest, window)
         if self.config.max_matches and self.matches_made > self.config.max_matches:
@@ -104,20 +105,23 @@ class ReplayWindow:
 
     @property
     def ready(self) -> bool:
-        """Whether there is enough to train on."""
+        """Whether there are enough positions to train on."""
         return self.positions_made >= self.config.first_positions
 
     def mean_age(self, update: int) -> float:
-        """Returns how many updates ago, on average, the window's positions were played."""
+        """Returns the mean age of the window's positions, in updates."""
         if self.size == 0:
             return 0.0
         return float(update - self._checkpoints[self._slots(np.arange(self.size))].mean())
 
     def ingest(self, matches: Sequence[MatchRecord]) -> int:
-        """Takes in finished matches over the oldest ones; returns the number of positions.
+        """Takes in finished matches in place of the oldest positions.
+
+        Returns:
+            The number of positions taken in.
 
         Raises:
-            RecordError: a match does not follow the rules; nothing of `matches` is taken in.
+            RecordError: a match does not follow the rules; none of `matches` is taken in.
         """
         matches = [match for match in matches if match.plies > 0]
         if not matches:
@@ -166,9 +170,9 @@ class ReplayWindow:
         return total
 
     def sample(self, batch_size: int, *, seed: int, update: int) -> Samples:
-        """Returns `batch_size` positions, evenly with replacement.
+        """Returns `batch_size` positions, drawn uniformly with replacement.
 
-        The draw depends on `seed`, `update` and the window's content alone, so a resumed run
+        The draw depends only on `seed`, `update` and the content of the window, so a resumed run
         draws what the uninterrupted one would have drawn.
         """
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
@@ -207,9 +211,10 @@ def _check_ends(matches: Sequence[MatchRecord]) -> None:
 def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.float32]:
     """Returns the lambda-return of each ply, in [-1, 1], for the player to move there.
 
-    Going back from the outcome: `(1 - lambda) * root value + lambda * what follows`, seen from the
-    other side where the other player moves next (Sutton and Barto, "Reinforcement Learning", 2018,
-    section 12.1). Nothing follows from a random move: there it is the root value alone.
+    Backwards from the outcome, each is `(1 - lambda) * root value + lambda * return of the next
+    ply`, with the sign changed where the other player moves next (Sutton and Barto, "Reinforcement
+    Learning", 2018, section 12.1). At a random move it is the root value alone, because what
+    follows says nothing about the position.
     """
     values = match.root_values.astype(np.float32)
     following = np.float32(match.returns[match.players[-1]])
@@ -223,7 +228,7 @@ def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.flo
 
 
 def _outcome_known(match: MatchRecord) -> npt.NDArray[np.bool_]:
-    """Returns for each ply whether no random move was played at it or after it."""
+    """Returns for each ply whether no move from there on was random."""
     random_after = np.cumsum(match.exploratory[::-1])[::-1]
     return np.asarray(random_after == 0)
 
@@ -231,7 +236,7 @@ def _outcome_known(match: MatchRecord) -> npt.NDArray[np.bool_]:
 def _padded_policies(
     matches: Sequence[MatchRecord], width: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Returns the policy targets of all plies as [plies, width]; the largest shares are kept."""
+    """Returns the policy targets of all plies, [plies, width]; the largest shares are kept."""
     counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
     rows = np.repeat(np.arange(len(counts)), counts)
     ends = counts.cumsum()

@@ -1,4 +1,4 @@
-"""Self-play: many matches at once, forever, inside one compiled function."""
+"""Self-play of many matches at once in one compiled function: weights in, plies out."""
 
 import dataclasses
 import functools
@@ -30,12 +30,12 @@ from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, Rollout
 
 @pytree
 class Matches:
-    """`B` matches in progress: all that self-play carries from one ply to the next.
+    """The state of `B` matches in progress, which self-play carries from ply to ply.
 
     Attributes:
-        positions: where each match stands; never over.
-        start_keys: data of the key each match was started with.
-        random_plies: how many plies at the start of each match are random.
+        positions: the current position of each match, never a final one.
+        start_keys: data of the key that each match was started with.
+        random_plies: number of random moves at the start of each match.
     """
 
     positions: Position[Any]
@@ -44,10 +44,10 @@ class Matches:
 
 
 class SelfPlayer:
-    """Plays `B` matches side by side; a match that ends makes place for a new one at once.
+    """Plays `B` matches side by side. When one ends, a new one starts in its place.
 
-    Nothing is cut off: matches run on from call to call, whatever happens to the weights in
-    between, so long and short ones are finished without bias.
+    Matches continue from call to call, also when the weights change in between. None is cut off,
+    so long and short matches are recorded without bias.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class SelfPlayer:
         *,
         mesh: Mesh | None = None,
     ) -> None:
-        """Prepares self-play; nothing is compiled before the first call.
+        """Prepares self-play. The first call compiles it.
 
         Args:
             game: the rules.
-            evaluate: rates positions for the search.
-            search_config: how to think about a move.
-            config: how many matches and plies at a time; what suits a device is that of a CPU
-                core here, see `selfplay.runtime.memory_plan` for others.
-            mesh: the devices that share the matches; by default all local ones.
+            evaluate: evaluates positions for the search.
+            search_config: settings of the search.
+            config: numbers of matches and plies per call. Where it leaves them open, they are those
+                for a CPU core; `selfplay.runtime.memory_plan` chooses them for other devices.
+            mesh: the devices that share the matches; all local ones by default.
         """
         self.game = game
         self.search_config = search_config
@@ -106,11 +106,11 @@ class SelfPlayer:
         return self.config.matches_per_device
 
     def start(self, *, key: Key[Array, ""]) -> Matches:
-        """Returns `B` matches at their first position; `key` is consumed."""
+        """Returns `B` new matches at their first position. `key` is consumed."""
         return self._start(jax.random.split(key, self.mesh.size))
 
     def traced(self, params: PyTree) -> jax.stages.Traced:
-        """Returns `play` for such params, traced but not compiled: to see what it is made of.
+        """Returns `play` traced for such weights but not compiled, for inspection.
 
         Args:
             params: weights for the evaluator, or their shapes.
@@ -126,11 +126,11 @@ class SelfPlayer:
 
         Args:
             params: weights for the evaluator.
-            matches: where the matches stand; the buffers are donated, do not use them again.
+            matches: the matches in progress. Their buffers are donated: do not use them again.
             key: consumed.
 
         Returns:
-            Where they stand now, and what was played, each leaf [T, B, ...].
+            The matches as they stand now, and the plies that were played, each leaf [T, B, ...].
         """
         return self._play(params, matches, jax.random.split(key, self.mesh.size))
 
@@ -179,7 +179,7 @@ def _play_ply(
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
-    # A game without chance draws nothing: it plays as if there were no such games.
+    # A game without chance splits fewer keys, so games of chance do not change how it plays.
     num_keys = 4 if isinstance(game, ChanceGame) else 3
     search_key, random_key, begin_key, *chance_key = jax.random.split(key, num_keys)
     positions = matches.positions
@@ -224,5 +224,5 @@ def _play_ply(
             played,
         )
 
-    # Not under vmap, so this is a true branch: plies in which no match ends cost nothing.
+    # Not under vmap, so this is a real branch: it costs nothing at plies where no match ends.
     return jax.lax.cond(after.over.any(), replace_finished, lambda played: played, played), plies
