@@ -1,4 +1,4 @@
-"""What JAX compiles in this process: how often, for how long, and what is under way now."""
+"""Counts what JAX compiles in this process: how often, for how long, and what is compiled now."""
 
 import collections
 import threading
@@ -11,7 +11,7 @@ import jax
 from selfplay.telemetry import Monitor
 
 COMPILED_ONCE = ("play_chunk", "update_weights")
-"""The large programs: one of each serves a process for as long as it runs."""
+"""The large programs: a process should compile each of them once."""
 
 _STAGES = "/jax/core/compile/"
 """What the names of the events of tracing, lowering and compiling begin with. JAX tells the
@@ -40,7 +40,7 @@ class _Totals:
         jax.monitoring.register_event_duration_secs_listener(self._hear_end)
 
     def watch(self, monitor: Monitor) -> None:
-        """Tells a monitor of everything that is compiled from now on, as long as it exists."""
+        """Reports all later compilations to a monitor, while the monitor exists."""
         self.listen()
         with self.lock:
             self.monitors.add(monitor)
@@ -70,18 +70,18 @@ _TOTALS = _Totals()
 
 
 def watch_compilations(monitor: Monitor) -> None:
-    """Tells a monitor from now on when JAX begins and ends to compile, so that it is not hung."""
+    """Reports to a monitor when JAX compiles, so that the process does not look hung."""
     _TOTALS.watch(monitor)
 
 
 class Compilations:
-    """What is compiled from now on, by function; programs taken from the cache count too."""
+    """Counts what is compiled from now on, by function; programs from the cache count too."""
 
     def __init__(self, once: Iterable[str] = COMPILED_ONCE) -> None:
         """Begins to count.
 
         Args:
-            once: functions that should be compiled but once.
+            once: functions that should be compiled only once.
         """
         _TOTALS.listen()
         with _TOTALS.lock:
@@ -91,7 +91,7 @@ class Compilations:
         self._said = dict(self._expected)
 
     def expect(self, name: str) -> None:
-        """Says that a function will be compiled once more, for a reason."""
+        """Allows one more compilation of a function, because it has a reason."""
         self._expected[name] += 1
         self._said[name] += 1
 
@@ -112,7 +112,7 @@ class Compilations:
 
     @property
     def problem(self) -> str:
-        """Which functions were compiled more often than they should, "" if none."""
+        """Which functions were compiled more often than expected, in words; "" if none."""
         counts, seconds = self.counts, self.seconds
         return "; ".join(
             f"{name} was compiled {counts[name]} times instead of {expected}, "

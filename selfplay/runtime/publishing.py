@@ -28,15 +28,15 @@ _RECENT_MATCHES = 400
 
 
 class HeartbeatWriter:
-    """Says that a process is alive, and how it is doing: to the run and to its monitor.
+    """Writes the heartbeat of a process to the run, and passes the same to its monitor.
 
-    A heartbeat that cannot be written is not worth an end: the next one may be. While JAX compiles
-    the main loop cannot speak: a thread then repeats its last words, as long as the monitor finds
-    the process healthy.
+    A heartbeat that cannot be written does not end the process: the next one may succeed. While JAX
+    compiles, the main thread writes none: another thread then repeats the last one, as long as the
+    monitor finds the process healthy.
 
     Attributes:
-        monitor: hears what heartbeats say.
-        compilations: of this process, since the heart was made.
+        monitor: gets what heartbeats say.
+        compilations: of this process, since this writer was made.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class HeartbeatWriter:
         monitor: Monitor,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Says nothing yet.
+        """Writes nothing yet.
 
         Args:
             run: gets heartbeats.
-            monitor: hears the same; it knows role and id.
-            say: is told what people should know at once.
+            monitor: gets the same; it knows role and id.
+            say: shows a message to people.
         """
         self._run = run
         self.monitor = monitor
@@ -62,9 +62,9 @@ class HeartbeatWriter:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         watch_compilations(monitor)
-        # It does not keep alive what nobody uses any more.
+        # A weak reference, so that the thread ends with the last user of this object.
         self._keeper = threading.Thread(
-            target=_keep, args=(weakref.ref(self), self._closing), name="heart", daemon=True
+            target=_keep, args=(weakref.ref(self), self._closing), name="heartbeat", daemon=True
         )
         self._keeper.start()
 
@@ -90,7 +90,7 @@ class HeartbeatWriter:
         )
 
     def repeat(self) -> None:
-        """Writes the last heartbeat again if the process compiles and has been silent for long."""
+        """Writes the last heartbeat again if the process compiles and has written none for long."""
         health = self.monitor.health
         silent = time.monotonic() - self._written_at
         if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:
@@ -108,9 +108,9 @@ class HeartbeatWriter:
                 self.monitor.event("heartbeat_failed", str(error), level="warning")
 
     def stop(self) -> None:
-        """Says that the process has ended as it should."""
+        """Removes the heartbeat: the process ends in order."""
         self._closing.set()
-        # Not longer: a store that does not answer must not hold up the end.
+        # Not longer: a store that does not answer must not delay the end.
         self._keeper.join(_LEAVING_SECONDS)
         with contextlib.suppress(StorageError):
             remove_heartbeat(self._run.store, self.monitor.role, self.monitor.id)
@@ -125,7 +125,10 @@ def _keep(heartbeat: "weakref.ref[HeartbeatWriter]", closing: threading.Event) -
 
 
 class ProgressPublisher:
-    """Tells everybody who listens to a trainer, each as often as it needs to hear."""
+    """Publishes the progress of a trainer: screen, heartbeat, monitor and event files.
+
+    Each of them has its own interval.
+    """
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ class ProgressPublisher:
 
         Args:
             run: gets event files.
-            heart: writes heartbeats.
+            heartbeat: writes heartbeats.
             reporter: the screen or log.
             resume_at: update of the checkpoint this session goes on from, if any.
         """
@@ -157,8 +160,8 @@ class ProgressPublisher:
 
         Args:
             progress: the snapshot.
-            meter: has the time.
-            suspends: whether workers are to rest now; a change is told at once.
+            meter: measures the time.
+            suspends: whether workers are to rest now; a change is written at once.
         """
         self._reporter.update(progress)
         now = meter.elapsed
@@ -176,7 +179,7 @@ class ProgressPublisher:
             self._next_point = now + _TENSORBOARD_SECONDS
 
     def close(self, progress: Progress) -> None:
-        """Writes the last point and says that this process has ended."""
+        """Writes the last point and removes the heartbeat."""
         self._reporter.update(progress)
         self._heartbeat.stop()
         with storage_errors(self._run.tensorboard_path):
@@ -187,7 +190,7 @@ class ProgressPublisher:
 
 
 class RecentMatches:
-    """What the newest matches were like."""
+    """Length and results of the newest matches."""
 
     def __init__(self) -> None:
         """Starts with none."""
