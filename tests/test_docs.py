@@ -195,7 +195,36 @@ def test_generated_parts_are_up_to_date() -> None:
     assert stale == [], "run `python docs/generate.py`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", *PAGES])
+def contributing() -> str:
+    return (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_every_path_that_contributors_are_sent_to_exists() -> None:
+    paths = re.findall(r"`([\w./]+/[\w./]*|\w+\.(?:md|toml|py))`", contributing())
+    assert len(paths) > 60
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_contributors_are_told_where_to_make_fifteen_changes() -> None:
+    _, _, table = contributing().partition("## Where do I change X?")
+    rows = re.findall(r"^\| (?!to \||---)(.*?) \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
+    assert len(rows) >= 15
+    for change, where, tests in rows:
+        assert "`" in where, change
+        assert "`tests/" in tests, change
+
+
+def test_every_package_is_on_the_map() -> None:
+    rooms = [path.parent.name for path in sorted((ROOT / "selfplay").glob("*/__init__.py"))]
+    generated = {"games", "templates"}
+    assert [
+        room
+        for room in rooms
+        if room not in generated and f"`selfplay/{room}/`" not in contributing()
+    ] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *PAGES])
 def test_links_between_files_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
