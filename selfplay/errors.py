@@ -20,6 +20,13 @@ class SelfplayError(Exception):
 
     Attributes:
         hint: why, or what to type; empty where the message says it all.
+
+    >>> import selfplay
+    >>> try:
+    ...     selfplay.make("othelo")
+    ... except selfplay.SelfplayError as error:
+    ...     print("error:", error)
+    error: there is no game 'othelo'
     """
 
     exit_code = 1

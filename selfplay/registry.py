@@ -66,6 +66,10 @@ class GameSpec:
     Attributes:
         spec: a name, "file.py:Class", "package.module:Class", "pgx:ID" or "open_spiel:NAME".
         options: constructor arguments.
+
+    >>> spec = GameSpec("othello", {"size": 6})
+    >>> spec.make().num_actions
+    37
     """
 
     spec: str
@@ -94,6 +98,9 @@ def make(spec: str, /, **options: object) -> Game[Any]:
         UnknownGameError: nothing is called that.
         ConfigError: the constructor does not take these options.
         GameContractError: the class is found, but is no playable game.
+
+    >>> make("othello", size=6).num_actions
+    37
     """
     found = _written(spec, options)
     if isinstance(found, PythonGame):
@@ -130,7 +137,11 @@ def split_file(spec: str) -> tuple[str, str] | None:
 
 
 def game_names() -> tuple[str, ...]:
-    """Returns the names that `make` knows, bundled and registered by packages, sorted."""
+    """Returns the names that `make` knows, bundled and registered by packages, sorted.
+
+    >>> "connect_four" in game_names()
+    True
+    """
     return tuple(sorted({*_BUNDLED, *_entry_points()}))
 
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from selfplay import check_game, make
-from selfplay.play import play_text
+from selfplay import check_game, make, play_text
 
 GAME = make(str(Path(__file__).with_name("my_game.py")))
 

@@ -1,8 +1,50 @@
-"""The public names: sorted, importable, documented."""
+"""The public names: sorted, importable, documented, taught, and shown by examples that run."""
+
+import ast
+import doctest
+import inspect
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
 import selfplay
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = ROOT / "docs" / "library.md"
+NAMES = [name for name in selfplay.__all__ if not name.startswith("__")]
+TAUGHT = ("docs/*.md", "docs/examples/*.py", "templates/*.py")
+SHOWN_ELSEWHERE = {
+    "ChanceGame": "docs/chance.md",
+    "CheckReport": "docs/check.md",
+    "Components": "docs/examples/library.py",
+    "ConfigError": "games/othello.py",
+    "Evaluator": "docs/library.md",
+    "Game": "docs/examples/domineering.py",
+    "Learner": "docs/library.md",
+    "MatchRecord": "docs/records.md",
+    "MatchTable": "docs/examples/library.py",
+    "Network": "docs/library.md",
+    "Prediction": "docs/library.md",
+    "PythonChanceGame": "docs/python-games.md",
+    "PythonGame": "docs/python-games.md",
+    "ReplayWindow": "docs/library.md",
+    "SearchResult": "docs/library.md",
+    "Searcher": "docs/examples/library.py",
+    "SelfPlayer": "docs/library.md",
+    "check_game": "docs/check.md",
+    "known_answers": "docs/correctness.md",
+    "open_checkpoints": "docs/run-directory.md",
+    "play_text": "templates/game_test.py",
+    "prepare": "docs/examples/library.py",
+    "read_matches": "docs/records.md",
+    "read_mistake_moves": "docs/run-directory.md",
+    "read_mistakes": "docs/run-directory.md",
+    "rerun": "docs/processes.md",
+    "train": "docs/examples/library.py",
+}
+"""Public names whose docstring has no example of its own: they need a run, or minutes."""
 
 
 def test_public_names_are_sorted_and_unique() -> None:
@@ -12,15 +54,64 @@ def test_public_names_are_sorted_and_unique() -> None:
 
 def test_public_names_are_there() -> None:
     assert [name for name in selfplay.__all__ if not hasattr(selfplay, name)] == []
+    assert set(selfplay.__all__) <= set(dir(selfplay))
 
 
-def test_public_names_are_documented() -> None:
-    undocumented = [
-        name
-        for name in selfplay.__all__
-        if not name.startswith("__") and not getattr(selfplay, name).__doc__
-    ]
-    assert undocumented == []
+def test_the_table_of_the_library_page_has_every_public_name_and_no_other() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", LIBRARY.read_text(), re.MULTILINE)
+    taught = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(taught) == sorted(NAMES)
+
+
+def python_of(page: Path) -> list[str]:
+    """Returns the Python in a page, or all of it in a program."""
+    if page.suffix == ".py":
+        return [page.read_text()]
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *sorted(page for where in TAUGHT for page in ROOT.glob(where))],
+    ids=lambda page: page.name,
+)
+def test_what_the_docs_import_is_public(page: Path) -> None:
+    private = []
+    for code in python_of(page):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("selfplay"):
+                private += [one.name for one in node.names if one.name not in NAMES]
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "selfplay":
+                private += [node.attr] if node.attr not in NAMES else []
+    assert private == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_names_are_documented_and_their_examples_run(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = getattr(selfplay, name)
+    assert value.__doc__
+    module = sys.modules[value.__module__]
+    found = doctest.DocTestFinder(recurse=inspect.isclass(value)).find(value, name, module=module)
+    examples = [test for test in found if test.examples]
+    if name in SHOWN_ELSEWHERE:
+        assert name in (ROOT / SHOWN_ELSEWHERE[name]).read_text()
+        assert not examples, "has an example now: leave it out of SHOWN_ELSEWHERE"
+    else:
+        assert examples
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for test in examples:
+        said: list[str] = []
+        runner.run(test, out=said.append)
+        assert runner.failures == 0, "".join(said)
+
+
+@pytest.mark.parametrize("module", ["grids", "bitboards"])
+def test_examples_of_tools_for_games_run(module: str) -> None:
+    name = f"selfplay.game.{module}"
+    assert doctest.testmod(sys.modules[name]).failed == 0
+    assert doctest.testmod(sys.modules[name]).attempted > 0
 
 
 @pytest.mark.parametrize("old, new", [("Parts", "Components"), ("make_parts", "make_components")])

@@ -90,6 +90,13 @@ def play_matches(
 
     Raises:
         IllegalActionError: an agent chose an action that the rules forbid.
+
+    >>> from selfplay import make, make_agent
+    >>> game = make("tic_tac_toe")
+    >>> table = play_matches(game, make_agent("solver", game), make_agent("random", game),
+    ...                      num_matches=4, opening_plies=0)
+    >>> table.losses
+    0
     """
     if num_matches is None:
         num_matches = 100 if openings is None else 2 * len(openings.openings)

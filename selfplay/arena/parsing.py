@@ -49,6 +49,10 @@ def parse_opponent(
         ConfigError: the text names no agent, or one that cannot play this game.
         RunError: the directory is no run.
         CheckpointError: the run has no such checkpoint, or belongs to another game.
+
+    >>> from selfplay import make
+    >>> parse_opponent("random", make("connect_four")).name
+    'random'
     """
     if is_engine(text):
         return EngineAgent(game, parse_engine(text), processes=processes, say=say)
@@ -69,6 +73,10 @@ def make_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SI
         ConfigError: the text names no agent, or the game has no solver.
         RunError: the directory is no run.
         CheckpointError: the run has no such checkpoint, or belongs to another game.
+
+    >>> from selfplay import make
+    >>> make_agent("mcts:200", make("connect_four")).name
+    'mcts:200'
     """
     if is_engine(text):
         raise ConfigError(

@@ -51,6 +51,10 @@ class BoardView:
         column_labels: none, or one for every column; twice as many are those above the board,
             then those below it.
         note: a line of text below the board.
+
+    >>> view = BoardView(kind="square", rows=1, columns=2, cells=["x", ""], clicks={(1,): 1})
+    >>> view.clicks[(1,)]  # a click on the second cell is action 1
+    1
     """
 
     kind: BoardKind

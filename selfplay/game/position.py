@@ -18,6 +18,12 @@ class Position(Generic[S]):
     Attributes:
         state: the game's own state.
         ply: how many actions have been played.
+
+    >>> import jax, selfplay
+    >>> game = selfplay.make("tic_tac_toe")
+    >>> position = Position(state=game.init(jax.random.key(0)), ply=jax.numpy.int32(0))
+    >>> int(game.current_player(position.state)), int(position.ply)
+    (0, 0)
     """
 
     state: PyTree

@@ -28,6 +28,11 @@ class Symmetry(Generic[S]):
         outcome_permutation: in a `ChanceGame`, likewise for outcomes; None where each outcome is
             its own image. `resolve(map_state(s), outcome_permutation[o])` must be
             `map_state(resolve(s, o))`, and both outcomes must be equally likely.
+
+    >>> from selfplay import make
+    >>> (mirror,) = make("connect_four").symmetries()
+    >>> mirror.name, mirror.permutation
+    ('mirror', (6, 5, 4, 3, 2, 1, 0))
     """
 
     name: str
@@ -43,6 +48,12 @@ class Solution:
     Attributes:
         value: the result under perfect play, in [-1, 1], for the player to move.
         actions: every action that reaches it.
+
+    >>> from selfplay import make
+    >>> game = make("tic_tac_toe")
+    >>> solution = game.solve(game.init(None))
+    >>> solution.value, len(solution.actions)  # a draw, whatever is played first
+    (0.0, 9)
     """
 
     value: float
@@ -57,6 +68,9 @@ class EngineSetup:
         gtp: the commands in order, such as "boardsize 9" and "komi 7.5"; `clear_board` is sent
             after them unless it is among them.
         uci: what stands after the word `position`: "startpos", or "fen " and the position.
+
+    >>> EngineSetup(gtp=("boardsize 9", "komi 6.5"))
+    EngineSetup(gtp=('boardsize 9', 'komi 6.5'), uci='startpos')
     """
 
     gtp: Sequence[str] = ()

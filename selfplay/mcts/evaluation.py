@@ -27,6 +27,10 @@ class Evaluation:
         policy_logits: unnormalised log-probabilities of the actions; illegal ones may have any
             finite value, the search masks them.
         value: expected result in [-1, 1], for the player to move.
+
+    >>> import jax.numpy as jnp
+    >>> Evaluation(policy_logits=jnp.zeros((2, 9)), value=jnp.zeros(2)).value.shape
+    (2,)
     """
 
     policy_logits: Float32[Array, "B A"]
@@ -50,7 +54,17 @@ class AppliesNetwork(Protocol):
 
 
 def network_evaluator(game: Game[Any], network: AppliesNetwork) -> Evaluator:
-    """Returns the evaluator that asks `network`; its params are the network's weights."""
+    """Returns the evaluator that asks `network`; its params are the network's weights.
+
+    >>> import jax, selfplay
+    >>> game = selfplay.make("tic_tac_toe")
+    >>> config = selfplay.NetworkConfig(kind="mlp", blocks=1, channels=8)
+    >>> network = selfplay.build_network(game, config)
+    >>> weights = network.init(key=jax.random.key(0))
+    >>> states = jax.vmap(game.init)(jax.random.split(jax.random.key(1), 2))
+    >>> network_evaluator(game, network)(weights, states, key=jax.random.key(2)).value.shape
+    (2,)
+    """
 
     def evaluate(params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
         del key

@@ -80,6 +80,18 @@ def search(
 
     Returns:
         Moves, improved policies and values.
+
+    >>> import jax, jax.numpy as jnp, selfplay
+    >>> game = selfplay.make("tic_tac_toe")
+    >>> def indifferent(params, states, *, key):
+    ...     batch = states.player.shape[0]
+    ...     return selfplay.Evaluation(policy_logits=jnp.zeros((batch, 9)), value=jnp.zeros(batch))
+    >>> states = jax.vmap(game.init)(jax.random.split(jax.random.key(0), 2))
+    >>> positions = selfplay.Position(state=states, ply=jnp.zeros(2, jnp.int32))
+    >>> config = selfplay.SearchConfig(num_simulations=4)
+    >>> found = search(game, indifferent, None, positions, config, key=jax.random.key(1))
+    >>> found.policy.shape, found.visits.sum(axis=1).tolist()
+    ((2, 9), [4, 4])
     """
     return _search(game, evaluate, params, positions, config, key=key)[0]
 

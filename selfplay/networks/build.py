@@ -77,6 +77,15 @@ def build_network(game: Game[Any], config: NetworkConfig, *, next_policy: bool =
 
     Raises:
         ConfigError: the kind does not fit the observation, or the user's module is unusable.
+
+    >>> import jax
+    >>> from selfplay import NetworkConfig, make
+    >>> game = make("tic_tac_toe")
+    >>> network = build_network(game, NetworkConfig(kind="mlp", blocks=1, channels=8))
+    >>> weights = network.init(key=jax.random.key(0))
+    >>> observations = game.observe(game.init(jax.random.key(1)))[None]
+    >>> network.apply(weights, observations).policy_logits.shape
+    (1, 9)
     """
     config = dataclasses.replace(config, dtype=compute_dtype(config))
     state = jax.eval_shape(game.init, jax.random.key(0))

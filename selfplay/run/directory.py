@@ -48,6 +48,14 @@ class RunDirectory:
         fingerprint: of the behaviour of its rules when the run was created.
         config: the settings in force: those stored, with this session's overrides if any.
         created: when, in ISO 8601.
+
+    >>> import tempfile, selfplay
+    >>> spec = selfplay.GameSpec("tic_tac_toe")
+    >>> config = selfplay.load_config(preset="quick", environ={})
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     run = RunDirectory.create(f"{parent}/run", spec, spec.make(), config.to_dict())
+    ...     RunDirectory.open(f"{parent}/run").make_game().name
+    'tic_tac_toe'
     """
 
     def __init__(self, place: Place | Store, document: Mapping[str, Any]) -> None:

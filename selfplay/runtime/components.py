@@ -76,6 +76,12 @@ def make_components(
         config: the settings in force.
         mesh: the devices that share the work; by default all local ones.
         learner_mesh: those that make updates, if they are others.
+
+    >>> from selfplay import load_config, make
+    >>> config = load_config(preset="quick", environ={}, overrides=["search.inference=xla"])
+    >>> components = make_components(make("tic_tac_toe"), config)
+    >>> components.network.observation_shape
+    (3, 3, 2)
     """
     mesh = mesh or local_mesh()
     network = build_network(game, config.network, next_policy=config.learner.next_policy_weight > 0)

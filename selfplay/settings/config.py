@@ -23,7 +23,12 @@ from selfplay.settings.values import convert, not_a_setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Every setting of a run, by section."""
+    """Every setting of a run, by section.
+
+    >>> config = Config.from_dict({"search": {"num_simulations": 64}})
+    >>> config.search.num_simulations, config.to_dict()["search"]["num_simulations"]
+    (64, 64)
+    """
 
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)

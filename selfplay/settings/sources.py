@@ -44,6 +44,9 @@ def load_config(
 
     Raises:
         ConfigError: as there, or a value out of range.
+
+    >>> load_config(preset="quick", environ={}, overrides=["trainer.updates=60"]).trainer.updates
+    60
     """
     return Config.from_dict(
         read_settings(preset=preset, file=file, environ=environ, overrides=overrides)

@@ -27,6 +27,9 @@ class NetworkConfig:
         dtype: of activations, in play and in updates: "float32", "bfloat16", or "auto" for
             bfloat16 on accelerators and float32 on CPU cores, which each process decides for
             itself. Weights and the last layers of policy and value are always float32.
+
+    >>> NetworkConfig(blocks=6, channels=64).blocks
+    6
     """
 
     kind: str = "auto"

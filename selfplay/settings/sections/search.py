@@ -37,6 +37,9 @@ class SearchConfig:
             evaluation each.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest here.
+
+    >>> SearchConfig(num_simulations=16).algorithm
+    'gumbel'
     """
 
     algorithm: str = "gumbel"
