@@ -82,7 +82,7 @@ def nursery(folder: Path) -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-    startup.prepare = prepare  # type: ignore[assignment]
+    startup.prepare = prepare
     fsync, full = os.fsync, folder / "full"
 
     def fsync_on_a_full_disk(descriptor: int) -> None:
@@ -107,7 +107,7 @@ def nursery(folder: Path) -> None:
         time.sleep(CHUNK_PAUSE_SECONDS)
         return finished
 
-    MatchFiles.put_encoded = confirmed_put  # type: ignore[method-assign]
+    MatchFiles.put_encoded = confirmed_put  # type: ignore
     Playing.chunk = slow_chunk  # type: ignore[method-assign]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
@@ -361,7 +361,7 @@ def check(run_path: Path, confirmed: Path) -> dict[str, Any]:
     from selfplay.training.training_log import Take, read_segment
 
     run = RunDirectory.open(run_path)
-    promises = {}
+    promises: dict[tuple[str, int], str] = {}
     for line in confirmed.read_text().splitlines():
         worker, sequence, digest = line.split()
         promises.setdefault((worker, int(sequence)), digest)

@@ -95,7 +95,7 @@ def test_a_pytree_names_its_fields_in_paths() -> None:
 
 def test_a_pytree_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        position(3).state.stones = jnp.int32(1)  # type: ignore[misc]
+        position(3).state.stones = jnp.int32(1)
 
 
 def test_annotations_are_checked_where_a_pytree_is_built() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from selfplay import registry
 from selfplay.errors import ConfigError, GameContractError, UnknownGameError
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.othello import Othello
@@ -116,9 +115,7 @@ def test_an_installed_package_adds_a_name(write: Write, monkeypatch: pytest.Monk
             importlib.metadata.EntryPoint("broken", "registered_nim:Absent", "selfplay.games"),
         ]
     )
-    monkeypatch.setattr(
-        registry.importlib.metadata, "entry_points", lambda **by: points.select(**by)
-    )
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **by: points.select(**by))
     names = game_names()
     assert list(names) == sorted(names) and {"broken", "nim", "othello"} <= {*names}
     assert make("nim", stones=3).num_actions == 2

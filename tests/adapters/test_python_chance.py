@@ -48,7 +48,8 @@ class Twin(Storm):
 @pytest.fixture(scope="module")
 def game() -> HostedChanceGame:
     made = host(PythonStorm(stones=STONES))
-    assert isinstance(made, HostedChanceGame) and isinstance(made, ChanceGame)
+    assert isinstance(made, ChanceGame)
+    assert isinstance(made, HostedChanceGame)
     return made
 
 
@@ -92,9 +93,9 @@ def lines(game: ChanceGame[Any]) -> list[Position[Any]]:
     return found
 
 
-def test_action_values_are_exact_expectations_above_exact_values(game: HostedGame) -> None:
+def test_action_values_are_exact_expectations_above_exact_values(game: HostedChanceGame) -> None:
     """True probabilities, and the signs of repeat movers and storms, to five digits."""
-    rules = game.rules
+    rules: Any = game.rules
     values = np.zeros((STONES + 1, 2, 4), np.float32)
     for stones, player, die in itertools.product(range(1, STONES + 1), (0, 1), (1, 2, 3)):
         values[stones, player, die] = max(expected(rules, (stones, die, player, 1)).values())
@@ -123,7 +124,7 @@ def test_action_values_are_exact_expectations_above_exact_values(game: HostedGam
     assert compared > 12
 
 
-def test_the_search_is_that_of_the_twin(game: HostedGame, twin: Twin) -> None:
+def test_the_search_is_that_of_the_twin(game: HostedChanceGame, twin: Twin) -> None:
     config = SearchConfig(num_simulations=24).for_matches()
     results = []
     for one in (game, twin):
@@ -154,10 +155,11 @@ def test_what_cannot_come_up_changes_nothing(game: HostedChanceGame) -> None:
             jax.tree.map(np.testing.assert_array_equal, state, same)
     # With two stones left a three does not come up.
     two = begin
-    for action, outcome in ((0, 1), (1, None)):
+    plies: tuple[tuple[int, int | None], ...] = ((0, 1), (1, None))
+    for action, drawn in plies:
         two = game.step(two, jnp.int32(action))
-        if outcome is not None:
-            two = game.resolve(two, jnp.int32(outcome))
+        if drawn is not None:
+            two = game.resolve(two, jnp.int32(drawn))
     assert game.own_state(two)[:2] == (2, 0)
     jax.tree.map(np.testing.assert_array_equal, two, game.resolve(two, jnp.int32(2)))
     assert game.own_state(game.resolve(two, jnp.int32(0)))[:2] == (2, 1)
@@ -238,7 +240,7 @@ def test_a_person_can_play_and_write_down_the_rolls(game: HostedGame) -> None:
 
 def test_no_false_alarm(game: HostedGame) -> None:
     report = check_game(game)
-    assert report.ok, [str(problem) for problem in report.problems]
+    assert report.ok, [str(fault) for fault in report.faults]
 
 
 def test_random_starts_and_solvers_are_kept() -> None:

@@ -165,7 +165,9 @@ def test_each_device_asks_for_itself(game: HostedGame) -> None:
     spread = per_device(step, mesh, in_specs=(ALONG_BATCH, ALONG_BATCH), out_specs=ALONG_BATCH)
     seen = np.asarray(jax.jit(spread)(starts, actions))
     for row, action in enumerate(actions.tolist()):
-        wanted = game.rules.observe(game.rules.apply(game.rules.initial_state(None), action))
+        wanted = game.rules.observe(
+            game.rules.apply(game.rules.initial_state(random.Random(0)), action)
+        )
         np.testing.assert_array_equal(seen[row], np.array(wanted))
 
 
@@ -201,7 +203,7 @@ def test_it_shows_itself(game: HostedGame) -> None:
 
 def test_the_last_stone_wins() -> None:
     rules = Clobber(rows=2, columns=2)
-    state = rules.initial_state(None)
+    state = rules.initial_state(random.Random(0))
     for name in ("a2b2", "a1b1", "b2b1"):
         assert not rules.is_terminal(state) and rules.returns(state) == (0, 0)
         state = rules.apply(state, rules.string_to_action(state, name))

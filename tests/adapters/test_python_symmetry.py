@@ -108,7 +108,7 @@ def nothing_left_behind() -> Iterator[None]:
 
 def test_the_laws_of_symmetries_hold(game: HostedChanceGame) -> None:
     report = check_game(game)
-    assert report.ok, [str(fault) for fault in report.problems]
+    assert report.ok, [str(fault) for fault in report.faults]
 
 
 def test_a_turned_position_is_its_image(game: HostedChanceGame) -> None:

@@ -149,6 +149,7 @@ def test_names_of_agents(game):
     assert isinstance(make_agent("random", game), RandomAgent)
     assert isinstance(make_agent("solver", game), SolverAgent)
     mcts = make_agent("mcts:50", game)
+    assert isinstance(mcts, SearchAgent)
     assert mcts.name == "mcts:50"
     assert (mcts.config.algorithm, mcts.config.num_simulations) == ("uct", 50)
 

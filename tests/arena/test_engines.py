@@ -75,6 +75,7 @@ def stub(protocol, *arguments, settings="", log=None):
 @contextlib.contextmanager
 def engine(game, text, processes=1):
     agent = parse_opponent(text, game, processes=processes)
+    assert isinstance(agent, EngineAgent)
     try:
         yield agent
     finally:
@@ -90,7 +91,7 @@ def last_legal(game):
 
 def told(log):
     """Returns what each process read, in order of their start."""
-    lines = {}
+    lines: dict[int, list[str]] = {}
     for line in log.read_text().splitlines():
         process, text = line.split(" ", 1)
         lines.setdefault(int(process), []).append(text)
@@ -271,9 +272,10 @@ def test_engines_that_keep_less_than_the_whole_protocol(game, fault):
 )
 @pytest.mark.parametrize("processes", [1, 3])
 def test_lines_that_are_no_answers_are_skipped_and_said_once(game, fault, line, processes):
-    notes = []
+    notes: list[str] = []
     text = stub("gtp", f"--fault {fault}")
     agent = parse_opponent(text, game, processes=processes, say=notes.append)
+    assert isinstance(agent, EngineAgent)
     try:
         table = play_matches(game, agent, RandomAgent(game), num_matches=10, seed=1)
     finally:
@@ -340,9 +342,11 @@ def test_a_program_that_speaks_neither_is_not_waited_for(game, monkeypatch, text
 @pytest.mark.parametrize("fault", ["no-pass", "none"])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_forced_passes_are_skipped_where_the_engine_knows_none(log, fault, processes):
-    game, notes = Passes(), []
+    game = Passes()
+    notes: list[str] = []
     text = stub("gtp", f"--fault {fault}", log=log)
     agent = parse_opponent(text, game, processes=processes, say=notes.append)
+    assert isinstance(agent, EngineAgent)
     plain = play_matches(game, first_legal(game), last_legal(game), num_matches=2, opening_plies=0)
     try:
         table = play_matches(game, agent, last_legal(game), num_matches=2, opening_plies=0)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -125,7 +126,7 @@ def test_positions_are_different_spread_over_the_plies_and_reached_by_their_move
     every = slice(None, None, 7)
     some = zip(solved.openings[every], rows(solved)[every], solved.legal[every], strict=True)
     for opening, position, legal in some:
-        there = start(GAME, jax.random.wrap_key_data(np.array(opening.start_key, np.uint32)))
+        there = start(GAME, jax.random.wrap_key_data(jnp.array(opening.start_key, jnp.uint32)))
         for action in opening.actions:
             transition = step(there, jax.numpy.int32(action))
             assert not transition.over
@@ -213,6 +214,7 @@ def test_the_raw_network_is_counted_beside_the_search(solved: SolvedPositions) -
     assert (clear.sum(1) == 1).sum() > 20
     wrong = ~solved.best[np.arange(120), likeliest]
     assert table.all.raw_mistakes == wrong.sum() > 10
+    assert table.all.raw_mistakes is not None
     assert table.all.mistakes < table.all.raw_mistakes
     assert table.all.raw_share == wrong.mean()
     document = table.to_dict()
@@ -267,8 +269,12 @@ def test_a_solver_that_is_wrong_is_named(solved: SolvedPositions) -> None:
     with pytest.raises(GameContractError, match=wrong) as found:
         solve_positions(ODD.taught(illegal), num_positions=20)
     assert found.value.hint is not None and "selfplay check" in found.value.hint
+
+    def failing(state: TicTacToeState) -> Solution | None:
+        raise ZeroDivisionError
+
     with pytest.raises(GameContractError, match="fails: ZeroDivisionError"):
-        solve_positions(ODD.taught(lambda state: 1 / 0), num_positions=20)
+        solve_positions(ODD.taught(failing), num_positions=20)
     with pytest.raises(IllegalActionError, match="agent stubborn chose action 4 after the moves"):
         measure_mistakes(ScriptedAgent("stubborn", lambda state: 4, GAME), solved)
     with pytest.raises(IllegalActionError, match="chose action -1"):

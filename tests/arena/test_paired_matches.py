@@ -1,6 +1,7 @@
 """Matches between two agents: seats, openings, results, duplicates, compilations."""
 
 import json
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -209,7 +210,7 @@ def test_a_result_that_is_a_score_is_averaged(tally, tic_tac_toe):
 
 
 def test_progress_is_told(tic_tac_toe):
-    seen = []
+    seen: list[Any] = []
     agent = RandomAgent(tic_tac_toe)
     table = play_matches(tic_tac_toe, agent, agent, num_matches=6, progress=seen.append)
     finished = [standing.finished for standing in seen]

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_a_sound_game_has_no_suspects() -> None:
         ({"value_fit": (0.01, -0.02)}, "observation: after training the predicted values"),
     ],
 )
-def test_what_does_not_fit_is_named(change: dict, suspect: str) -> None:
+def test_what_does_not_fit_is_named(change: dict[str, Any], suspect: str) -> None:
     (text,) = suspects(dataclasses.replace(SOUND, **change))
     assert text.startswith(suspect)
 
@@ -148,7 +149,9 @@ def test_what_does_not_fit_is_named(change: dict, suspect: str) -> None:
         ({"canonical": None}, None),
     ],
 )  # fmt: skip
-def test_how_results_are_best_guessed_names_the_mistake(change: dict, suspect: str | None) -> None:
+def test_how_results_are_best_guessed_names_the_mistake(
+    change: dict[str, Any], suspect: str | None
+) -> None:
     guesses = dataclasses.replace(GUESSES, **change)
     found = suspects(dataclasses.replace(SOUND, guesses=guesses))
     assert len(found) == (suspect is not None)

@@ -1,6 +1,7 @@
 """Plain-Python games: every kind of mistake in every method, under its rule, with the moves."""
 
 import fcntl
+import functools
 import json
 import subprocess
 import sys
@@ -192,4 +193,5 @@ def test_the_watch_ends_a_loop_and_nothing_else() -> None:
         for _ in range(2):
             with pytest.raises(StillRunningError):
                 watch.run(lambda: watch.run(loop))
-        assert [watch.run(lambda number=number: number) for number in range(1000)] == [*range(1000)]
+        answers = [watch.run(functools.partial(int, number)) for number in range(1000)]
+        assert answers == [*range(1000)]

@@ -20,10 +20,10 @@ def _look_alikes(game: Game[Any]) -> list[Fault]:
 
 
 def _state(game: Game[Any], fault: Fault) -> Any:
-    state = game.init(jax.random.wrap_key_data(np.array(fault.start_key, np.uint32)))
+    state = game.init(jax.random.wrap_key_data(jnp.array(fault.start_key, jnp.uint32)))
     for action in fault.moves:
         assert game.legal_action_mask(state)[action]
-        state = game.step(state, np.int32(action))
+        state = game.step(state, jnp.int32(action))
     return state
 
 
@@ -37,7 +37,7 @@ def test_a_rule_that_is_not_shown_gets_a_warning_with_both_positions() -> None:
     states = [_state(game, one) for one in (warning, warning.other)]
     views = [np.asarray(game.observe(state)) for state in states]
     masks = [np.asarray(game.legal_action_mask(state)) for state in states]
-    assert np.array_equal(*views) and not np.array_equal(*masks)
+    assert np.array_equal(views[0], views[1]) and not np.array_equal(masks[0], masks[1])
     text = warning.to_text()
     assert text.startswith("warning: two positions look the same")
     assert text.count("  moves: ") == 2

@@ -39,7 +39,12 @@ def invoke() -> Invoke:
 def trained(invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a run of tic_tac_toe with two checkpoints; not to be changed."""
     path = tmp_path_factory.mktemp("cli") / "tiny"
-    checkpoints = ("--set", "trainer.checkpoint_updates=4", "--set", "evaluation.first_seconds=0.1")
+    checkpoints: tuple[str, ...] = (
+        "--set",
+        "trainer.checkpoint_updates=4",
+        "--set",
+        "evaluation.first_seconds=0.1",
+    )
     # Else the first evaluation would wait until its compilation is a tenth of the time.
     checkpoints += ("--set", "evaluation.share=1")
     result = invoke("train", "tic_tac_toe", *TINY, *checkpoints, "--updates", 8, "--run", path)

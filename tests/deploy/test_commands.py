@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -91,7 +92,8 @@ def test_the_web_board_in_kubernetes(
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
     # The names by which other pods reach the Service are let through.
     name, space = service["metadata"]["name"], service["metadata"]["namespace"]
-    assert {name, f"{name}.{space}.svc.cluster.local"} <= set(values["allow_host"])  # type: ignore[arg-type]
+    allowed: Any = values["allow_host"]
+    assert {name, f"{name}.{space}.svc.cluster.local"} <= set(allowed)
 
 
 @pytest.mark.parametrize("role", (*ROLES, "tensorboard"))

@@ -80,7 +80,15 @@ def test_nothing_is_lost_and_nobody_leaves(start: Start, tmp_path: Path) -> None
     # It waits, as a worker does.
     trainer.wait_until(lambda: "cannot be reached or refuses" in trainer.said)
     trainer.wait_until(lambda: "; tries again" in trainer.said)
-    server = (binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path))
+    server: tuple[str, ...] = (
+        binary,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(tmp_path),
+    )
     server = (*server, "--appendonly", "yes")
     redis = start("redis", *server)
     cache = tmp_path / "cache"

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import time
+from typing import Any
 
 FILES = (
     "/proc/self/cgroup",
@@ -61,12 +62,12 @@ def redirect_files(root: str) -> None:
 def block_modules(names: frozenset[str]) -> None:
     """Lets no such module be found."""
     finder = importlib.machinery.PathFinder
-    truth = finder.find_spec.__func__
+    truth: Any = vars(finder)["find_spec"].__func__
 
     def find_spec(cls, fullname, path=None, target=None):
         return None if fullname in names else truth(cls, fullname, path, target)
 
-    finder.find_spec = classmethod(find_spec)
+    setattr(finder, "find_spec", classmethod(find_spec))  # noqa: B010
 
 
 def make_clock_jump() -> None:

@@ -1,5 +1,7 @@
 """Rotations and reflections of boards as symmetries of a game."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,11 +9,12 @@ import pytest
 from selfplay.game import GridTurn, grid_symmetries
 
 
-def images(rows, columns, other_actions=0):
+def images(rows: int, columns: int, other_actions: int = 0) -> dict[str, Any]:
+    def map_state(state: Any, turn: GridTurn) -> Any:
+        return turn.rows(state)
+
     board = [[(row, column) for column in range(columns)] for row in range(rows)]
-    symmetries = grid_symmetries(
-        rows, columns, lambda state, turn: turn.rows(state), other_actions=other_actions
-    )
+    symmetries = grid_symmetries(rows, columns, map_state, other_actions=other_actions)
     return {symmetry.name: (symmetry, symmetry.map_state(board)) for symmetry in symmetries}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ class Reference:
     A piece is ("rock", 0), ("grass", value), (player, "flag") or (player, value).
     """
 
-    def __init__(self, game: Flagz, cells: dict[Cell, tuple[object, object]]) -> None:
+    def __init__(self, game: Flagz, cells: dict[Cell, tuple[Any, Any]]) -> None:
         self.game = game
         self.cells = cells
         self.board = [(r, c) for r in range(game.rows) for c in range(game.columns - r % 2)]
@@ -92,9 +93,9 @@ class Reference:
                     caught = True
 
 
-def read(game: Flagz, state: FlagzState) -> dict[Cell, tuple[object, object]]:
+def read(game: Flagz, state: FlagzState) -> dict[Cell, tuple[Any, Any]]:
     """Returns the pieces of a position, through what `board` shows of it."""
-    pieces: dict[Cell, tuple[object, object]] = {}
+    pieces: dict[Cell, tuple[Any, Any]] = {}
     for index, text in enumerate(game.board(state).cells[: game.num_cells]):
         kind, _, value = text.partition(" ")
         if kind == "rock":

@@ -111,7 +111,8 @@ def test_observation_shows_own_and_opponents_pieces_apart(
 ) -> None:
     for ply in plies if game.name in PIECES else []:
         own, opponent = (
-            ply.observation[..., np.atleast_1d(planes)].sum(axis=-1) for planes in PIECES[game.name]
+            ply.observation[..., np.atleast_1d(np.array(planes))].sum(axis=-1)
+            for planes in PIECES[game.name]
         )
         assert ((own == 0) | (opponent == 0)).all()
         assert (own <= 1).all() and (opponent <= 1).all()

@@ -11,6 +11,7 @@ from selfplay.games.othello import Othello, OthelloState
 from tests.games.matches import breadth_first, play_randomly
 
 DIRECTIONS = [(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if (r, c) != (0, 0)]
+Cell = tuple[int, int]
 Board = dict[tuple[int, int], int]
 
 
@@ -29,7 +30,9 @@ def play(game: Othello, text: str) -> OthelloState:
     return state
 
 
-def reference_flips(board: Board, size: int, cell: tuple[int, int], player: int) -> list[tuple]:
+def reference_flips(
+    board: Board, size: int, cell: tuple[int, int], player: int
+) -> list[tuple[int, int]]:
     """Returns the discs that a disc on `cell` turns, walking cell by cell."""
     flips = []
     for down, right in DIRECTIONS:
@@ -43,7 +46,7 @@ def reference_flips(board: Board, size: int, cell: tuple[int, int], player: int)
     return flips
 
 
-def reference_moves(board: Board, size: int, player: int) -> dict[tuple[int, int], list[tuple]]:
+def reference_moves(board: Board, size: int, player: int) -> dict[Cell, list[Cell]]:
     cells = [(row, column) for row in range(size) for column in range(size)]
     flips = {c: reference_flips(board, size, c, player) for c in cells if c not in board}
     return {cell: turned for cell, turned in flips.items() if turned}

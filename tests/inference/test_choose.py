@@ -1,5 +1,6 @@
 """Which way of computing the network is taken, and what is said when it cannot be."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def test_a_damaged_memory_costs_a_measurement(cache: Path, content: str) -> None
 
 
 def test_without_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert chosen(LARGE) == "xla"
     with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed") as caught:
         chosen(LARGE, "onnx")

@@ -33,7 +33,7 @@ def weights(seed: int) -> Weights:
 def find(inference: Inference, searcher: Searcher, seed: int) -> np.ndarray:
     """Returns the improved policies that these weights lead to."""
     params = inference.load(weights(seed))
-    return searcher(params, POSITIONS, key=jax.random.key(1)).policy
+    return np.asarray(searcher(params, POSITIONS, key=jax.random.key(1)).policy)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """The ONNX graphs: the same function as the flax modules, in float32 and nearly so in int8."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import onnx
@@ -12,7 +14,7 @@ from selfplay.inference.model import Answer, Model, make_session
 from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import boards, host, lively_weights, network_for
 
-SMALL = {"blocks": 2, "channels": 8}
+SMALL: dict[str, Any] = {"blocks": 2, "channels": 8}
 CONFIGS = {
     "pooling": NetworkConfig(**SMALL),
     "plain": NetworkConfig(**SMALL, global_pooling=False),

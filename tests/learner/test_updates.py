@@ -167,7 +167,8 @@ def test_on_a_gpu_updates_compute_in_bfloat16_in_place_and_without_the_host(
     sample = data_set("connect_four").sample(16, seed=0, update=0)
     samples = jax.tree.map(lambda leaf: np.stack([leaf] * MOST), sample)
     arguments = (jnp.zeros(MOST), jnp.int32(2), jax.random.key_data(jax.random.key(0)))
-    traced = learner._updates.trace(state, samples, *arguments)
+    updates: Any = learner._updates
+    traced = updates.trace(state, samples, *arguments)
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     assert set(re.findall(r"stablehlo.convolution.*-> tensor<[\dx]*x(\w+)>", text)) == {"bf16"}
     assert all(leaf.dtype == jnp.float32 for leaf in state.weights.values())

@@ -24,7 +24,7 @@ from tests.mcts.helpers import compiled, opinion, opinionated_evaluator, random_
 
 ALGORITHMS = ("gumbel", "puct", "uct")
 # Results lie near each other, and all actions look alike: see `coins_problems`.
-GENTLE = {"rescale_values": False, "value_scale": 0.02}
+GENTLE: dict[str, Any] = {"rescale_values": False, "value_scale": 0.02}
 
 
 class Solved:
@@ -189,8 +189,9 @@ def test_without_chance_it_is_the_search_of_mctx(algorithm: str) -> None:
     positions = random_positions(inner, 16, seed=2)
     config = SearchConfig(algorithm=algorithm, num_simulations=24).for_matches()
     results: list[SearchResult] = []
-    Dull.__abstractmethods__ = frozenset()
-    for game in (inner, Dull(inner)):
+    dull: Any = Dull
+    dull.__abstractmethods__ = frozenset()
+    for game in (inner, dull(inner)):
         params = opinion(game, spread=1.0)
         search = compiled(game, opinionated_evaluator(game), config)
         results.append(search(params, positions, 3))

@@ -344,7 +344,7 @@ def test_mirrored_positions_have_mirrored_statistics(
     """Not only the root: an inner node that prefers low indices sees threats there earlier."""
     (mirror,) = board.symmetries()
     position = replay(board, (4, 0, 4, 0, 3, 0))  # the opponent threatens to win in column 0
-    image = Position(state=mirror.map_state(position.state), ply=position.ply)
+    image: Position[Any] = Position(state=mirror.map_state(position.state), ply=position.ply)
     half = ROWS // 2
     # Each image is searched beside the same noise rows, so a bias cannot hide in chance.
     both = joined(copies(position, half), copies(image, half))

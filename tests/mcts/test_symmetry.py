@@ -84,7 +84,9 @@ def test_a_random_image_is_one_of_all_and_its_policy_is_turned_back(game: Game[A
 def test_a_search_asks_as_it_is_told(game: Game[Any]) -> None:
     positions = random_positions(game, 8)
     turn = game.symmetries()[0].map_state
-    mirrored = jax.vmap(lambda one: Position(state=turn(one.state), ply=one.ply))(positions)
+    mirrored: Position[Any] = jax.vmap(lambda one: Position(state=turn(one.state), ply=one.ply))(
+        positions
+    )
     for symmetry, alike in (("none", False), ("average", True)):
         config = SearchConfig(num_simulations=4, symmetry=symmetry).for_matches()
         searcher = Searcher(game, lopsided(game), config, batch_size=8)

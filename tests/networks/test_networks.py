@@ -1,5 +1,6 @@
 """Networks: shapes, options, heads, weights by name, precision, and a user's own modules."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,10 @@ def test_every_option_predicts_the_right_shapes_from_its_own_weights(
 
 @pytest.mark.parametrize("option", ["squeeze_excitation", "global_pooling"])
 def test_an_option_changes_what_is_computed(game: Game[Any], option: str) -> None:
+    base = NetworkConfig(blocks=1, channels=8)
+    options: list[dict[str, Any]] = [{option: on} for on in (False, True)]
     counts = [
-        build_network(game, NetworkConfig(blocks=1, channels=8, **{option: on})).num_weights()
-        for on in (False, True)
+        build_network(game, dataclasses.replace(base, **chosen)).num_weights() for chosen in options
     ]
     assert counts[1] > counts[0]
 

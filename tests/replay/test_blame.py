@@ -148,7 +148,8 @@ def test_numbers_that_no_sound_game_gives_are_noticed(change: dict[str, float]) 
     ((name, value),) = change.items()
     values = np.array(getattr(record, name))
     values[1] = value
-    assert looks_strange(dataclasses.replace(record, **{name: values}))
+    changed: dict[str, Any] = {name: values}
+    assert looks_strange(dataclasses.replace(record, **changed))
 
 
 def test_matches_of_agents_end_with_what_the_game_did() -> None:

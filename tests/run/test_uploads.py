@@ -1,5 +1,6 @@
 """Matches on their way to the store: kept, repeated, renumbered; memory stays bounded."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,12 +67,7 @@ def start(store: FlakyStore) -> Iterator[Callable[..., UploadQueue]]:
 def match(sequence: int, worker: str = "w", value: int = 0) -> MatchRecord:
     record = make_record(value, players=[0, 1], actions=[4, 0], policies=[([4], [1.0])] * 2)
     record_id = f"{worker}-{sequence:08d}-0000"
-    return type(record)(
-        **{
-            name: record_id if name == "match_id" else getattr(record, name)
-            for name in record.__slots__
-        }
-    )
+    return dataclasses.replace(record, match_id=record_id)
 
 
 def ids(store: FlakyStore) -> list[str]:

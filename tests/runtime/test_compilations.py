@@ -1,6 +1,7 @@
 """What is compiled again is noticed, named and told: in the log, in heartbeats, by the doctor."""
 
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -123,7 +124,7 @@ def test_heartbeats_go_on_while_a_program_is_compiled(
     # A loop that is silent without compiling stays silent.
     time.sleep(0.5)
     assert [beat.time for beat in read_heartbeats(run.store)] == [first.time]
-    during = []
+    during: list[Any] = []
 
     @jax.jit
     def slow(x: jax.Array) -> jax.Array:

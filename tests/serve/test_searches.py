@@ -4,6 +4,7 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def results(futures: Sequence["concurrent.futures.Future[object]"]) -> list[object]:
+def results(futures: Sequence["concurrent.futures.Future[Any]"]) -> list[Any]:
     return [future.result(timeout=PATIENCE_SECONDS) for future in futures]
 
 

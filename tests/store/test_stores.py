@@ -1,5 +1,6 @@
 """What every store promises, over a directory, buckets of two kinds and Redis."""
 
+import importlib
 import random
 import threading
 import time
@@ -10,7 +11,6 @@ import pytest
 
 from selfplay.errors import ConfigError, MissingExtraError, StorageError
 from selfplay.store import Store, open_store
-from selfplay.store import store as store_module
 from selfplay.store.place import is_remote, location
 
 
@@ -213,7 +213,7 @@ def test_a_missing_extra_is_named(
         assert name == module
         raise ImportError(name)
 
-    monkeypatch.setattr(store_module.importlib, "import_module", refuse)
+    monkeypatch.setattr(importlib, "import_module", refuse)
     with pytest.raises(MissingExtraError, match=f"needs the Python package {module}") as caught:
         open_store(url)
     assert caught.value.hint == f'pip install "selfplay-jax[{extra}]"'

@@ -235,7 +235,7 @@ def get_or_none(port: int) -> int | None:
         return None
 
 
-def eventually(condition, seconds: float = 120.0) -> bool:  # type: ignore[no-untyped-def]
+def eventually(condition, seconds: float = 120.0) -> bool:
     waiting = threading.Event()
     for _ in range(int(seconds / 0.05)):
         if condition():

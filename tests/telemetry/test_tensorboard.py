@@ -27,9 +27,9 @@ def test_every_number_has_its_documented_name(tmp_path: Path) -> None:
     assert scalars["rate/matches_per_second"][0].step == 1200
     # A result belongs to the update that played, not to the one at which it became known.
     strength = scalars["strength/mcts:100"][0]
-    assert (strength.step, strength.value) == (1100, pytest.approx(0.844))
+    assert strength.step == 1100 and strength.value == pytest.approx(0.844)
     mistakes = scalars["mistakes/14-27"][0]
-    assert (mistakes.step, mistakes.value) == (1100, pytest.approx(0.053))
+    assert mistakes.step == 1100 and mistakes.value == pytest.approx(0.053)
     assert scalars["mistakes_raw/all"][0].value == pytest.approx(0.062)
 
 

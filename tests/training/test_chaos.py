@@ -4,6 +4,7 @@ from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_many_faults_change_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_counted_and_printed(tmp_path: Path) -> None:
-    chaos = SimpleNamespace(tried=Counter(), survived=Counter(), slowest_end=1.0)
+    chaos: Any = SimpleNamespace(tried=Counter(), survived=Counter(), slowest_end=1.0)
     counts = {name: 11 + index for index, name in enumerate(FAULTS)}
     others = ("matches", "files", "confirmed_files", "damaged_files", "damaged_files_left",
               "evaluations", "update")  # fmt: skip

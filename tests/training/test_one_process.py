@@ -312,7 +312,7 @@ def test_evaluations_are_spread_over_the_time_however_short_they_are() -> None:
     clock = Clock()
     config = EvaluationConfig(first_seconds=20.0, interval_seconds=20.0, share=0.1)
     schedule = EvaluationSchedule(config, Meter(clock=clock))
-    begun = []
+    begun: list[float] = []
     while clock.now < 600:
         # The first one compiles, and is expected to: the others could have made up for it.
         if schedule.due(elapsed=clock.now, expected=0.5 if begun else 30.0):

@@ -45,6 +45,7 @@ def test_a_new_session_finds_everything_as_it_was(new_run: MakeRun) -> None:
     # The window has forgotten matches by now, and others are in progress.
     assert trainer.cursor.positions > trainer.config.replay.max_window
     assert len(trainer.cursor.window) < trainer.cursor.sequence
+    assert trainer.source.playing is not None
     assert len(trainer.source.playing.collector.state()["checkpoints"]) > 0
     again = Trainer(run, components, Listener())
     assert_same(everything(again), everything(trainer))

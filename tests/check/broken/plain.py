@@ -85,7 +85,9 @@ class Take(selfplay.PythonChanceGame[State]):
         return int(text[-1]) - 1
 
     def board(self, state: State) -> selfplay.BoardView | None:
-        clicks = {(action,): action for action in range(min(2, state[0]))}
+        clicks: dict[tuple[int, ...], int] = {
+            (action,): action for action in range(min(2, state[0]))
+        }
         return selfplay.BoardView(kind="square", rows=1, columns=7, cells=[""] * 7, clicks=clicks)
 
 
