@@ -26,7 +26,7 @@ class SelfplayError(Exception):
     ...     selfplay.make("othelo")
     ... except selfplay.SelfplayError as error:
     ...     print("error:", error)
-    error: there is no game 'othelo'
+    error: 'othelo' is not a game
     """
 
     exit_code = 1

@@ -49,9 +49,10 @@ class Solution:
         value: the result under perfect play, in [-1, 1], for the player to move.
         actions: every action that reaches it.
 
+    >>> import jax
     >>> from selfplay import make
     >>> game = make("tic_tac_toe")
-    >>> solution = game.solve(game.init(None))
+    >>> solution = game.solve(game.init(jax.random.key(0)))
     >>> solution.value, len(solution.actions)  # a draw, whatever is played first
     (0.0, 9)
     """

@@ -86,8 +86,9 @@ def search(
     >>> def indifferent(params, states, *, key):
     ...     batch = states.player.shape[0]
     ...     return selfplay.Evaluation(policy_logits=jnp.zeros((batch, 9)), value=jnp.zeros(batch))
-    >>> states = jax.vmap(game.init)(jax.random.split(jax.random.key(0), 2))
-    >>> positions = selfplay.Position(state=states, ply=jnp.zeros(2, jnp.int32))
+    >>> def begin(key):
+    ...     return selfplay.Position(state=game.init(key), ply=jnp.int32(0))
+    >>> positions = jax.vmap(begin)(jax.random.split(jax.random.key(0), 2))
     >>> config = selfplay.SearchConfig(num_simulations=4)
     >>> found = search(game, indifferent, None, positions, config, key=jax.random.key(1))
     >>> found.policy.shape, found.visits.sum(axis=1).tolist()

@@ -53,7 +53,7 @@ class RunDirectory:
     >>> spec = selfplay.GameSpec("tic_tac_toe")
     >>> config = selfplay.load_config(preset="quick", environ={})
     >>> with tempfile.TemporaryDirectory() as parent:
-    ...     run = RunDirectory.create(f"{parent}/run", spec, spec.make(), config.to_dict())
+    ...     run = RunDirectory.create(f"{parent}/run", spec, spec.make(), config)
     ...     RunDirectory.open(f"{parent}/run").make_game().name
     'tic_tac_toe'
     """
