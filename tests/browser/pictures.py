@@ -117,7 +117,8 @@ def main(run: str, names: list[str]) -> None:
     startup.prepare()
     OUTPUT.mkdir(exist_ok=True)
     found = shutil.which("chromium") or shutil.which("google-chrome")
-    with contextlib.closing(serve(GAMES, [run], simulations=512)) as sites:
+    sites: Any = serve(GAMES, [run], simulations=512)
+    with contextlib.closing(sites):
         site = next(sites)
         with sync_playwright() as tools:
             browser = tools.chromium.launch(executable_path=found, args=["--no-sandbox"])

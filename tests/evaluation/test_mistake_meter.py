@@ -82,7 +82,7 @@ def test_the_loop_measures_in_every_evaluation(tmp_path: Path) -> None:
         assert len(moves) == record["mistakes"]
     # It is on the screen, in the files for TensorBoard, and in the status.
     newest = records[-1]
-    rates = listener.progress[-1].mistakes
+    rates = listener.progress[-1].metrics["mistakes"]
     assert [rate.plies for rate in rates] == ["all", "0-2", "3-5", "6-8"]
     assert (rates[0].share, rates[0].update) == (newest["share"], newest["update"])
     assert trainer.strength.mistakes.newest is not None
@@ -143,7 +143,7 @@ def test_a_game_without_a_solver_is_unchanged(
     train_all(run, components, listener)
     assert read_evaluations(run.path)
     assert read_mistakes(run.path) == []
-    assert listener.progress[-1].mistakes == ()
+    assert listener.progress[-1].metrics["mistakes"] == ()
     assert run_status(run.path)["mistakes"] is None
     assert not any(name.startswith("mistakes") for name in read_scalars(run.tensorboard_path))
     assert listener.messages == []

@@ -46,7 +46,7 @@ def test_the_replay_ratio_is_reached_and_never_exceeded(new_run: MakeRun) -> Non
             assert progress.update * BATCH <= ratio * progress.positions
         # At the end, updates wait for nothing but positions: at most one chunk too many.
         assert trainer.update == 40
-        assert trainer.progress().reuse == pytest.approx(ratio, rel=0.15)
+        assert trainer.progress().metrics["reuse"] == pytest.approx(ratio, rel=0.15)
 
 
 def test_training_waits_for_the_first_positions(new_run: MakeRun) -> None:
