@@ -157,6 +157,7 @@ class Library:
         kind = type(rules)
         return {
             "game": id,
+            "name": rules.name,
             "title": id.replace("_", " ").capitalize(),
             "num_actions": rules.num_actions,
             "max_plies": rules.max_plies,

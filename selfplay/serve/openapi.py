@@ -117,6 +117,7 @@ _SCHEMAS: dict[str, _Schema] = {
     "Played": _object(analysis=_maybe(_ref("Analysis")), position=_ref("Position"), resigned=_FLAG),
     "Game": _object(
         game=_TEXT,
+        name=_TEXT,
         title=_TEXT,
         num_actions=_WHOLE,
         max_plies=_WHOLE,

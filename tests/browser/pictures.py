@@ -8,15 +8,19 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from playwright.sync_api import sync_playwright
 
 from selfplay import startup
 from selfplay.registry import GameSpec
-from tests.browser.serving import serve
+
+if TYPE_CHECKING:
+    from tests.browser.serving import serve
+else:
+    from serving import serve
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "pictures"
 GAMES = {
@@ -32,7 +36,7 @@ GAMES = {
 def settled(page: Any) -> None:
     """Waits until a person is to move."""
     page.wait_for_function(
-        "() => ['yours', 'over'].includes(document.querySelector('.status').dataset.state)"
+        "() => ['yours', 'over'].includes(document.querySelector('.status')?.dataset.state)"
     )
 
 
@@ -70,6 +74,10 @@ def matches(page: Any, site: str) -> None:
 def match(page: Any, site: str) -> None:
     """One of them in the middle."""
     matches(page, site)
+    page.get_by_label("Kind").select_option("selfplay")
+    page.wait_for_function(
+        "() => !document.querySelector('tbody a').textContent.startsWith('evaluation')"
+    )
     page.locator("tbody a").first.click()
     page.wait_for_selector(".board-svg")
     for _ in range(9):
@@ -94,8 +102,8 @@ def board(game: str, plies: int) -> Callable[[Any, str], None]:
                 cells = page.locator(".cell.open")
                 if cells.count():
                     cells.nth(ply * 5 % cells.count()).click()
-                else:
-                    page.locator(".move-button").first.click()
+                elif page.locator(".move-button:enabled").count():
+                    page.locator(".move-button:enabled").first.click()
                 page.wait_for_timeout(150)
 
     return show
@@ -126,7 +134,7 @@ def main(run: str, names: list[str]) -> None:
                 show, theme, (width, height) = PAGES[name]
                 context = browser.new_context(
                     viewport={"width": width, "height": height},
-                    color_scheme=theme,
+                    color_scheme="dark" if theme == "dark" else "light",
                     reduced_motion="reduce",
                 )
                 context.set_default_timeout(180_000)

@@ -22,8 +22,8 @@ SLOW: dict[str, GameSpec] = {
     "backgammon": GameSpec("backgammon"),
     "clobber": GameSpec("clobber", {"rows": 3, "columns": 4}),
     "dots_and_boxes": GameSpec("dots_and_boxes", {"rows": 2, "columns": 2}),
-    "generals": GameSpec("generals", {"height": 5, "width": 5, "max_plies": 60}),
-    "go": GameSpec("go", {"size": 5, "max_plies": 60}),
+    "generals": GameSpec("generals", {"height": 5, "width": 5, "max_turns": 30}),
+    "go": GameSpec("go", {"size": 5}),
     "hex": GameSpec("hex", {"size": 4}),
     "kalah": GameSpec("kalah"),
     "nine_mens_morris": GameSpec("nine_mens_morris"),
@@ -214,6 +214,12 @@ def test_analysis_deepens_branches_and_draws_its_tree(page: Any, site: str, axe:
     page.wait_for_selector(".tree svg", timeout=60_000)
     page.wait_for_selector(".share", timeout=60_000)
     assert page.locator(".agent").count() == 2
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.agent button')][0].textContent === 'Search'"
+    )
+    page.locator(".moves-table tbody tr").first.hover()
+    # The second move of the expected line, where it is seen on the board.
+    page.wait_for_function("() => document.querySelectorAll('.overlay .step').length >= 2")
     assert axe(page) == []
 
 

@@ -5,10 +5,10 @@ import {Board, describe, remarks} from "./board.js";
 import {valueGraph} from "./charts.js";
 import {button, field, h, put, select} from "./dom.js";
 import {MatchTree, valuesOf} from "./match.js";
-import {MODES, ValueBar, drawLine, drawOverlay, drawTree, findMistakes, movesTable}
+import {MODES, ValueBar, drawOverlay, drawTree, findMistakes, movesTable}
   from "./overlays.js";
-import {agentsOf, asMove, gameOf, gameSelect, loadPosition, moveInput, moveList, panel, seatRows,
-  stepKeys, stepper} from "./parts.js";
+import {LineShower, agentsOf, asMove, gameOf, gameSelect, loadPosition, moveInput, moveList, panel,
+  seatRows, stepKeys, stepper} from "./parts.js";
 import {playerTitle} from "./pieces.js";
 import {recall, store} from "./play.js";
 
@@ -16,7 +16,7 @@ const FIRST_SIMULATIONS = 16;
 
 export async function analysisPage(holder, {about, rest, tell}) {
   const game = gameOf(about, rest[0]);
-  const agents = (await agentsOf(game.game)).filter(({analyses}) => analyses);
+  const agents = (await agentsOf(game)).filter(({analyses}) => analyses);
   const page = new AnalysisPage(holder, game, agents, tell, about);
   await page.begin();
   return () => page.leave();
@@ -28,6 +28,7 @@ class AnalysisPage {
     this.mode = "policy";
     this.treeDepth = 0;
     this.board = new Board({onPlay: (action) => this.move(action)});
+    this.shower = new LineShower(this.board);
     this.bar = new ValueBar();
     this.columns = [];
     this.build();
@@ -155,7 +156,8 @@ class AnalysisPage {
 
   drawOverlay(move = null) {
     const node = this.tree.current;
-    if (move) drawLine(this.board, move.line.length ? move.line : [move]);
+    this.shower.stop();
+    if (move) this.shower.show(this.tree.line(node), move.line.length ? move.line : [move]);
     else drawOverlay(this.board, node.analysis, this.mode);
     const values = valuesOf([node]);
     this.bar.show(values[0], node.doc.view);

@@ -105,7 +105,7 @@ function take(node, doc) {
 }
 
 /** Returns a match document, to be saved. */
-export function toDocument(tree, {players, resigned = null}) {
+export function toDocument(tree, {players, resigned = null, name = null}) {
   const nodes = tree.path(tree.tip);
   const moved = nodes.slice(1);
   const end = tree.tip.doc;
@@ -115,7 +115,7 @@ export function toDocument(tree, {players, resigned = null}) {
   return {
     format: "selfplay-match",
     version: 1,
-    game: tree.game,
+    game: name ?? tree.game,
     fingerprint: null,
     start: tree.start,
     moves: moved.map(({action}) => action),

@@ -49,8 +49,8 @@ class List {
     put(holder, h("h1", null, "Matches"),
       about.runs.length > 1 && h("div", {class: "fields"}, field("Run", runs)),
       h("details", {open: matchMedia("(min-width: 700px)").matches}, h("summary", null, "Filter"),
-      h("div", {class: "fields filters"}, field("Kind", select([["", "all"], ["selfplay", "self-play"],
-          ["evaluation", "evaluation"]], "", (value) => this.filter("kind", value))),
+      h("div", {class: "fields filters"}, field("Kind", select([["", "all"],
+          ["selfplay", "self-play"], ["evaluation", "evaluation"]], "", (value) => this.filter("kind", value))),
         field("Result", select([["", "all"], ["first", "first player won"],
           ["second", "second player won"], ["draw", "draw"]], "",
         (value) => this.filter("result", value))),
@@ -134,7 +134,7 @@ class Viewer {
     this.match = match;
     this.document = await get(path("runs", this.run.run, "matches", match));
     const {document} = this;
-    this.tree = new MatchTree(document.game ?? this.run.game, document.start, loadPosition);
+    this.tree = new MatchTree(this.run.game ?? document.game, document.start, loadPosition);
     this.tree.addLine(document.moves, document.outcomes, document.names ?? []);
     this.way = this.tree.path(this.tree.tip);
     this.way.forEach((node, at) => {
@@ -227,7 +227,7 @@ class Viewer {
     put(this.list, moveList(this.way, node, (target) => this.goTo(target.ply),
       {mistakes: this.mistakes}));
     this.bar.show(this.values[node.ply] ?? null, doc.view);
-    put(this.graph, this.values.some((value) => value !== null) && valueGraph({
+    put(this.graph, this.values.filter((value) => value !== null).length > 1 && valueGraph({
       values: this.values, ply: node.ply, mistakes: this.mistakes,
       titles: [playerTitle(doc.view, 0)], onGoTo: (ply) => this.goTo(ply)}));
     const seen = this.document.plies?.[node.ply];

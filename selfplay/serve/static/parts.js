@@ -3,20 +3,20 @@
 import {get, path, post} from "./api.js";
 import {button, h, s, select} from "./dom.js";
 import {colourOf, disc, mark, swatch} from "./pieces.js";
-import {seats} from "./overlays.js";
+import {drawLine, seats} from "./overlays.js";
 
 /** Asks for a position document. */
 export function loadPosition(line) {
   return post("position", line);
 }
 
-/** Returns the agents of a game, asked for once. */
-export async function agentsOf(game) {
-  agentsOf.known ??= new Map();
-  if (!agentsOf.known.has(game)) {
-    agentsOf.known.set(game, get(path("games", game, "agents")));
-  }
-  return agentsOf.known.get(game);
+/** Returns the agents of a game, the default one first. */
+export async function agentsOf({game, default_agent: first}) {
+  const agents = await get(path("games", game, "agents"));
+  const listed = agents.find(({agent}) => agent === first);
+  if (listed) return [listed, ...agents.filter((one) => one !== listed)];
+  // A run by its name plays with whatever checkpoint is its newest.
+  return first ? [{agent: first, title: `${first}, newest`, analyses: true}, ...agents] : agents;
 }
 
 /** The game that a page is about: from its address, else the default. */
@@ -105,6 +105,41 @@ export function asMove(text, doc) {
   if (number) return Number(number[1]);
   const named = doc?.legal.find(({name}) => name.toLowerCase() === text.toLowerCase());
   return named ? named.action : text;
+}
+
+/** Draws expected lines over a board: where later moves are seen only their positions can say. */
+export class LineShower {
+  constructor(board) {
+    this.board = board;
+    this.turn = 0;
+  }
+
+  stop() {
+    this.turn += 1;
+  }
+
+  /** Shows `steps`, a variation of an analysis of the position at the end of `line`. */
+  async show(line, steps) {
+    const turn = (this.turn += 1);
+    drawLine(this.board, steps);
+    // Whoever only passes over a row asks nothing.
+    await new Promise((resolve) => { setTimeout(resolve, 120); });
+    for (let last = 1; last < steps.length; last += 1) {
+      if (turn !== this.turn) return;
+      if (!steps[last].cells) {
+        const way = steps.slice(0, last + 1);
+        try {
+          const doc = await loadPosition({...line,
+            moves: [...line.moves, ...way.map(({action}) => action)],
+            outcomes: [...line.outcomes, ...way.map(({outcome}) => outcome ?? -1)]});
+          steps[last].cells = doc.last?.cells ?? [];
+        } catch {
+          return;
+        }
+      }
+      if (turn === this.turn) drawLine(this.board, steps.slice(0, last + 1));
+    }
+  }
 }
 
 /** Offers a document as a file. */

@@ -5,16 +5,16 @@ import {Board, describe, remarks} from "./board.js";
 import {valueGraph} from "./charts.js";
 import {button, field, h, put, select} from "./dom.js";
 import {MatchTree, fromDocument, toDocument, valuesOf} from "./match.js";
-import {MODES, ValueBar, drawLine, drawOverlay, findMistakes, movesTable} from "./overlays.js";
-import {agentsOf, asMove, gameOf, gameSelect, loadPosition, moveInput, moveList, openFile, panel,
-  saveFile, seatRows} from "./parts.js";
+import {MODES, ValueBar, drawOverlay, findMistakes, movesTable} from "./overlays.js";
+import {LineShower, agentsOf, asMove, gameOf, gameSelect, loadPosition, moveInput, moveList,
+  openFile, panel, saveFile, seatRows} from "./parts.js";
 import {playerTitle} from "./pieces.js";
 
 const PERSON = "person";
 
 export async function playPage(holder, {about, rest, tell}) {
   const game = gameOf(about, rest[0]);
-  const agents = await agentsOf(game.game);
+  const agents = await agentsOf(game);
   const page = new PlayPage(holder, game, agents, tell, about);
   await page.begin();
   return () => page.stop();
@@ -35,6 +35,7 @@ class PlayPage {
     this.resigned = null;
     this.hint = null;
     this.board = new Board({onPlay: (action) => this.personMoves(action)});
+    this.shower = new LineShower(this.board);
     this.bar = new ValueBar();
     this.build();
   }
@@ -118,7 +119,7 @@ class PlayPage {
 
   document() {
     const players = this.who.map((who) => (who === PERSON ? "a person" : who));
-    return toDocument(this.tree, {players, resigned: this.resigned});
+    return toDocument(this.tree, {players, resigned: this.resigned, name: this.game.name});
   }
 
   remember() {
@@ -157,6 +158,10 @@ class PlayPage {
     this.stop();
     await this.doing(async () => {
       const saved = fromDocument(text);
+      const name = this.game.name ?? this.game.game;
+      if (saved.game !== name) {
+        throw new Error(`This is a match of ${saved.game}, but the game here is ${name}.`);
+      }
       const tree = new MatchTree(this.game.game, saved.start ?? {seed: 0}, loadPosition);
       tree.addLine(saved.moves, saved.outcomes, saved.names);
       await tree.goTo(tree.tip);
@@ -384,8 +389,12 @@ class PlayPage {
     put(this.thoughts, h("p", {class: "quiet-text"}, caption, shown.analysis.simulations
       ? `, after ${shown.analysis.simulations} simulations` : ""),
     movesTable(shown.analysis, shown.doc, {limit: 6, onHover: (move) => {
-      if (move && shown === own) drawLine(this.board, move.line.length ? move.line : [move]);
-      else draw();
+      this.shower.stop();
+      if (move && shown === own) {
+        this.shower.show(this.tree.line(node), move.line.length ? move.line : [move]);
+      } else {
+        draw();
+      }
     }}));
   }
 

@@ -9,7 +9,7 @@ const CHARTS = [
   ["Loss", (name) => name === "loss/total"],
   ["Policy loss", (name) => name === "loss/policy"],
   ["Value loss", (name) => name === "loss/value"],
-  ["Times each position is used", (name) => name === "reuse"],
+  ["Times each position is used", (name) => name === "replay_ratio" || name === "reuse"],
   ["Matches a second", (name) => name === "matches_per_second"],
   ["Simulations a second", (name) => name === "simulations_per_second"],
   ["Age of the data, seconds", (name) => name === "data_age_seconds"],
@@ -134,7 +134,8 @@ class TrainingPage {
   drawCards() {
     put(this.cards, this.runs.map(({run, title}) => {
       const state = this.states.get(run);
-      return state && panel(title, facts(state), problems(state), processes(state));
+      return state && panel(title, facts(state),
+        problems([...state.problems ?? [], ...this.data.get(run)?.problems ?? []]), processes(state));
     }));
   }
 }
@@ -164,8 +165,7 @@ function facts(state) {
     [h("dt", null, name), h("dd", null, value)]));
 }
 
-function problems(state) {
-  const texts = state.problems ?? [];
+function problems(texts) {
   if (!texts.length) return h("p", {class: "fine"}, "✓ All is well.");
   return h("ul", {class: "problems"}, texts.map((text) => h("li", null, text)));
 }
