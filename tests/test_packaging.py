@@ -87,6 +87,9 @@ OPTIONAL = {
 }
 """Modules that are imported only where their extra is wanted, and what they then need."""
 
+OPTIONAL_FOLDERS = {"selfplay/serve": {"starlette", "uvicorn"}}
+"""Likewise for packages."""
+
 
 def test_optional_modules_are_left_out_where_they_are_not_wanted() -> None:
     modules = [path.removesuffix(".py").replace("/", ".") for path in OPTIONAL]
@@ -97,7 +100,10 @@ def test_optional_modules_are_left_out_where_they_are_not_wanted() -> None:
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
     )
     assert "selfplay.training.trainer" in found.stdout.split()
-    assert not {*modules, *OPTIONAL.values()} & set(found.stdout.split())
+    folders = [folder.replace("/", ".") for folder in OPTIONAL_FOLDERS]
+    needed = {name for names in OPTIONAL_FOLDERS.values() for name in names}
+    left_out = {*modules, *folders, *OPTIONAL.values(), *needed}
+    assert not left_out & set(found.stdout.split())
 
 
 @pytest.mark.parametrize("folder", ["games", "selfplay"])
@@ -117,6 +123,7 @@ def test_what_is_imported_at_once_is_a_runtime_dependency(folder: str) -> None:
         if name not in {"selfplay", *sys.stdlib_module_names}
         if not declared & providers.get(name, set())
         if OPTIONAL.get(str(path.relative_to(ROOT))) != name
+        if name not in OPTIONAL_FOLDERS.get(str(path.parent.relative_to(ROOT)), set())
     }
     assert undeclared == set()
 
