@@ -22,9 +22,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from selfplay import startup
-from selfplay.check.canary import canary
-from selfplay.check.evidence import gather
-from selfplay.check.suspects import suspects
+from selfplay.check.learning.evidence import gather
+from selfplay.check.learning.suspicions import suspicions
+from selfplay.check.learning.trial import run_trial
 from selfplay.game import ChanceGame, Game
 from selfplay.registry import GameSpec, make
 
@@ -135,7 +135,7 @@ def main(names: list[str], faults: list[str], updates: int, random: bool, to: Pa
                 found = _random(spec)
             else:
                 directory = to / f"{name}-{fault}" if to else None
-                found = canary(spec, updates=updates, directory=directory).to_dict()
+                found = run_trial(spec, updates=updates, directory=directory).to_dict()
             row = {
                 "game": name,
                 "fault": fault,
@@ -165,7 +165,7 @@ def _random(spec: GameSpec) -> dict[str, Any]:
     """Returns what is suspect after random matches alone."""
     game = spec.make()
     evidence = gather(game, [])
-    found = suspects(evidence)
+    found = suspicions(evidence)
     return {
         "verdict": "suspect" if found else "nothing suspect",
         "suspects": found,

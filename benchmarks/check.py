@@ -4,7 +4,7 @@
 
 Each game named is checked as `selfplay check` does, with and without compiled programs in the
 cache, and then with so many random matches for false alarms; every game of the corpus in
-tests/check/broken is checked once. "all" stands for every bundled game; without arguments it is
+tests/check/planted is checked once. "all" stands for every bundled game; without arguments it is
 tic_tac_toe and 100 matches. Prints one JSON object.
 """
 
@@ -23,7 +23,7 @@ import jax
 from selfplay.check.conformance import examine
 from selfplay.registry import game_names, make
 
-CORPUS = Path(__file__).parents[1] / "tests" / "check" / "broken" / "games.py"
+CORPUS = Path(__file__).parents[1] / "tests" / "check" / "planted" / "games.py"
 
 
 def main(names: list[str], matches: int) -> None:

@@ -1,4 +1,4 @@
-"""Writes what the pages repeat from elsewhere: settings, metrics, columns of records, examples.
+"""Writes what the pages repeat from elsewhere: settings, metrics, columns, laws, examples.
 
 Run `python docs/generate.py` after one of them has changed; a test compares them.
 """
@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from selfplay.check.laws.table import laws_table
 from selfplay.records.reference import columns_table
 from selfplay.settings.presets import PRESETS
 from selfplay.settings.reference import settings_table
@@ -16,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
 TABLE = re.compile(
-    r"(<!-- (?:metrics|columns), written by docs/generate.py -->\n\n).*?(\n<!-- end -->)", re.DOTALL
+    r"(<!-- (?:metrics|columns|laws), written by docs/generate.py -->\n\n).*?(\n<!-- end -->)",
+    re.DOTALL,
 )
 EXAMPLE = re.compile(
     r"(<!-- example: (?P<path>\S+) -->\n```python\n).*?(```\n<!-- end -->)", re.DOTALL
@@ -31,6 +33,7 @@ def pages() -> dict[Path, str]:
         configuration: configuration.read_text().partition(MARK)[0] + _settings(),
         **_with_table("monitoring", reference()),
         **_with_table("records", columns_table()),
+        **_with_table("check", laws_table()),
         **{page: EXAMPLE.sub(_example, page.read_text()) for page in with_examples},
     }
 

@@ -80,7 +80,7 @@ def wrong_evidence(piece: str) -> str:
 
 def _parameters(path: str) -> str:
     """Returns where the parameters of a file's tests may come from: it, and the planted games."""
-    corpus = (ROOT / "tests" / "check" / "broken" / "games.py").read_text()
+    corpus = (ROOT / "tests" / "check" / "planted" / "games.py").read_text()
     return (ROOT / path).read_text() + corpus
 
 

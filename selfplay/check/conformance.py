@@ -1,6 +1,6 @@
 """Does a game keep the contract? Everything that can be found out by playing it at random."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,17 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.adapters import HostedGame, PythonGame, failures, host
-from selfplay.check.exchange import Turn, find_turn
-from selfplay.check.explore import Explorer
-from selfplay.check.faults import CheckReport, Fault
-from selfplay.check.host import host_findings
-from selfplay.check.judge import Judge
-from selfplay.check.measures import measure, warnings_of
-from selfplay.check.plain_report import fault_of, plain_report
-from selfplay.check.static import METHODS, static_faults, usable_symmetries
-from selfplay.check.views import look_alikes
+from selfplay.check.faults import FaultFinder, rules_faults
+from selfplay.check.laws.compiled import compiled_laws
+from selfplay.check.laws.shape import CONTRACT
+from selfplay.check.laws.symmetry import usable_symmetries
+from selfplay.check.laws.table import LAWS
+from selfplay.check.laws.traces import METHODS
+from selfplay.check.measures import measure
+from selfplay.check.plain.report import fault_of, plain_report
+from selfplay.check.play.exchange import Turn, find_turn
+from selfplay.check.play.exploration import Exploration
+from selfplay.check.play.explorer import Explorer
+from selfplay.check.play.look_alikes import look_alikes
+from selfplay.check.report import CheckReport, Fault
 from selfplay.configuration import check_range
-from selfplay.contract import brief, fingerprint
+from selfplay.contract import brief
 from selfplay.errors import GameContractError, SelfplayError
 from selfplay.game import ChanceGame, Game
 
@@ -97,25 +101,25 @@ def _examine_plain(
 ) -> CheckReport:
     """Returns what Python alone shows of a game, and if that is sound what compiled play shows."""
     rules = game if isinstance(game, PythonGame) else game.rules
-    name = _name(rules)
     plain = plain_report(rules, _start_keys(matches, seed), seed=seed, say=say)
-    faults, found = list(plain.faults), plain.measures
+    faults = list(plain.faults)
     if not faults:
         try:
             hosted = game if isinstance(game, HostedGame) else host(rules)
             report = _examine_compiled(hosted, matches, seed, measures, say)
-            warnings = (*plain.warnings, *report.warnings)
             return CheckReport(
-                game=name,
+                game=_name(rules),
                 faults=report.faults,
-                warnings=warnings,
-                measures={**report.measures, **found} if report.measures else {},
+                warnings=(*plain.warnings, *report.warnings),
+                measures={**report.measures, **plain.measures} if report.measures else {},
             )
         except GameContractError as error:
             faults = [fault_of(rules, None, error, (0, 0))]
         finally:
             failures.take()
-    return CheckReport(game=name, faults=tuple(faults), warnings=plain.warnings, measures={})
+    return CheckReport(
+        game=_name(rules), faults=tuple(faults), warnings=plain.warnings, measures={}
+    )
 
 
 def _name(game: Game[Any] | PythonGame[Any]) -> str:
@@ -130,35 +134,13 @@ def _examine_compiled(
     say: Callable[[str], None],
 ) -> CheckReport:
     """Returns what compiled play shows of a game."""
-    name = _name(game)
-    faults = static_faults(game)
-    if any(fault.rule in ("contract", "randomness") for fault in faults):
-        return CheckReport(game=name, faults=tuple(faults), warnings=(), measures={})
-    symmetries, broken = usable_symmetries(game)
-    faults += broken
+    faults, stops = rules_faults(game)
+    if stops:
+        return CheckReport(game=_name(game), faults=tuple(faults), warnings=(), measures={})
     say("compiling the rules")
     singles = {method: jax.jit(getattr(game, method)) for method in METHODS}
     try:
-        # The compiled state of a plain-Python game only names a position: no number of it can be
-        # changed. `plain_report` has exchanged the players in the user's own states.
-        turn = Turn(why_none="the state is kept in Python")
-        if not isinstance(game, HostedGame):
-            turn = find_turn(game, _survey(game, singles, seed))
-        explorer = Explorer(
-            game,
-            symmetries=[symmetry for _, symmetry in symmetries],
-            turn=turn,
-            batch_size=_BATCH,
-        )
-        starts = _start_keys(matches, seed)
-        explorer.choose_exchange(turn.exchanges, starts, seed=seed)
-        say("trying all first moves")
-        for start in starts[:1]:
-            explorer.breadth_first(start, max_moves=_BREADTH_FIRST_MOVES)
-        say(f"playing {matches} random matches")
-        played = explorer.random_matches(
-            starts, seed=seed, max_plies=min(game.max_plies, _MOST_PLIES), keep=_KEPT_MATCHES
-        )
+        exploration = _explored(game, singles, matches, seed, say)
     except Exception as error:
         # JAX reports what a plain-Python game did wrong as an error of its own.
         cause = failures.take() or error
@@ -167,34 +149,73 @@ def _examine_compiled(
         if isinstance(cause, jax.errors.JaxRuntimeError | MemoryError):
             raise
         text = str(cause) if isinstance(cause, SelfplayError) else brief(error)
-        faults.append(Fault(rule="contract", message=f"the rules fail in play: {text}"))
-        return CheckReport(game=name, faults=tuple(faults), warnings=(), measures={})
-    judge = Judge(
-        game,
-        explorer,
-        played,
-        [symmetry for _, symmetry in symmetries],
-        turn.why_none,
-        singles["step"],
-    )
-    faults += judge.faults()
+        faults.append(CONTRACT.fault(f"the rules fail in play: {text}"))
+        return CheckReport(game=_name(game), faults=tuple(faults), warnings=(), measures={})
+    finder = FaultFinder(exploration)
+    found = list(finder.of_play())
     say("comparing text, boards and single calls")
-    faults += [judge.shown(finding) for finding in host_findings(game, singles, played)]
+    found += finder.of_sample(singles)
+    sound = not faults and all(one.is_warning for one in found)
     if measures:
         say("measuring")
-    found = measure(game, singles, played, explorer, full=measures and not faults)
-    found["twin"] = judge.twin()
-    found["never_legal"] = judge.never_legal()
-    say("looking for positions that look the same")
-    pairs = [] if faults else look_alikes(game, seed=seed, seconds=_LOOK_SECONDS)
-    faults += judge.unlike_seats(pairs)
-    if "fingerprint" in found and found["fingerprint"] != fingerprint(game):
-        faults.append(Fault(rule="fingerprint", message="two fingerprints in a row differ"))
+    measured = measure(game, singles, exploration, full=measures and sound)
+    measured["never_legal"] = finder.never_legal()
+    if sound:
+        say("looking for positions that look the same")
+        pairs = look_alikes(game, seed=seed, seconds=_LOOK_SECONDS)
+        found += finder.of_look_alikes(pairs)
+    sound = sound and all(one.is_warning for one in found)
+    # Of a plain-Python game `plain_report` has read thousands of matches.
+    if sound and exploration.unproven and not isinstance(game, HostedGame):
+        say("guessing the results of thousands of random matches")
+        found += finder.of_guesses()
+    measured["twin"] = exploration.twin()
+    found += finder.of_measures(measured)
     return CheckReport(
-        game=name,
-        faults=tuple(_one_per_rule(faults)),
-        warnings=tuple(judge.warnings(pairs) + warnings_of(found, played)),
-        measures=found,
+        game=_name(game),
+        faults=tuple(_one_per_rule([*faults, *(one for one in found if not one.is_warning)])),
+        warnings=tuple(one for one in found if one.is_warning),
+        measures=measured,
+    )
+
+
+def _explored(
+    game: Game[Any],
+    singles: Mapping[str, Callable[..., Any]],
+    matches: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> Exploration:
+    """Plays breadth-first and at random, and returns what that has shown."""
+    # The compiled state of a plain-Python game only names a position: no number of it can be
+    # changed. `plain_report` has exchanged the players in the user's own states.
+    turn = Turn(why_none="the state is kept in Python")
+    if not isinstance(game, HostedGame):
+        turn = find_turn(game, _survey(game, singles, seed))
+    symmetries = usable_symmetries(game)
+    explorer = Explorer(
+        game,
+        laws=compiled_laws(LAWS.values()),
+        symmetries=symmetries,
+        turn=turn,
+        batch_size=_BATCH,
+    )
+    starts = _start_keys(matches, seed)
+    explorer.choose_exchange(turn.exchanges, starts, seed=seed)
+    say("trying all first moves")
+    explorer.breadth_first(starts[0], max_moves=_BREADTH_FIRST_MOVES)
+    say(f"playing {matches} random matches")
+    played = explorer.random_matches(
+        starts, seed=seed, max_plies=min(game.max_plies, _MOST_PLIES), keep=_KEPT_MATCHES
+    )
+    return Exploration(
+        game=game,
+        explorer=explorer,
+        played=played,
+        symmetries=symmetries,
+        why_no_twin=turn.why_none,
+        step=singles["step"],
+        seed=seed,
     )
 
 
@@ -203,7 +224,7 @@ def _start_keys(count: int, seed: int) -> list[tuple[int, int]]:
     return [(int(one), int(other)) for one, other in np.asarray(keys)]
 
 
-def _survey(game: Game[Any], singles: Any, seed: int) -> list[Any]:
+def _survey(game: Game[Any], singles: Mapping[str, Callable[..., Any]], seed: int) -> list[Any]:
     """Returns the states of the first plies of a few random matches, on the host."""
     draw = np.random.default_rng(seed)
     states = []

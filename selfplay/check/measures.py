@@ -1,4 +1,4 @@
-"""What a game is like: sizes, speed, length of matches; and what of that will hurt training."""
+"""Measures of a game: sizes, speed, lengths and results of random matches."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.check.explore import Explorer
-from selfplay.check.faults import Fault
-from selfplay.check.lines import RandomMatches
-from selfplay.check.static import constant_bytes
+from selfplay.check.laws.traces import constant_bytes
+from selfplay.check.play.exploration import Exploration
 from selfplay.contract import fingerprint
 from selfplay.game import ChanceGame, Game, is_over, random_ply, start
 from selfplay.settings.sections import SearchConfig
@@ -20,9 +18,6 @@ from selfplay.settings.sections.rollout import CPU_MATCHES
 _SPEED_BATCH = 256
 _SPEED_PLIES = 16
 _SPEED_ROUNDS = 5
-_LARGE_STATE = 4096
-_LARGE_CONSTANTS = 4 * 2**20
-_SLOW_COMPILE_SECONDS = 20.0
 # What mctx keeps of every action of every node: an index, a visit count, a prior logit, a value,
 # a reward and a discount, 4 bytes each.
 _BYTES_PER_EDGE = 24
@@ -31,8 +26,7 @@ _BYTES_PER_EDGE = 24
 def measure(
     game: Game[Any],
     singles: Mapping[str, Callable[..., Any]],
-    played: RandomMatches,
-    explorer: Explorer,
+    exploration: Exploration,
     *,
     full: bool,
 ) -> dict[str, Any]:
@@ -41,10 +35,10 @@ def measure(
     Args:
         game: the rules.
         singles: methods of one state.
-        played: random matches.
-        explorer: knows how much was tried.
+        exploration: what playing it has shown.
         full: whether to measure compilation and speed too.
     """
+    played = exploration.played
     state = jax.eval_shape(game.init, jax.random.key(0))
     observation = jax.eval_shape(game.observe, state)
     lengths = np.array([len(line.actions) for line in played.lines] or [0])
@@ -67,7 +61,7 @@ def measure(
         "max_plies": game.max_plies,
         "symmetries": len(list(game.symmetries())),
         "matches": len(played.lines),
-        "positions": len(played.players) + explorer.positions,
+        "positions": len(played.players) + exploration.explorer.positions,
         "distinct_starts": len(played.starts),
         "legal_actions": _distribution(legal),
         "match_plies": _distribution(lengths),
@@ -88,69 +82,6 @@ def measure(
         measures["plies_per_second"] = _plies_per_second(game)
         measures["speed_batch"] = _SPEED_BATCH
     return measures
-
-
-def warnings_of(found: Mapping[str, Any], played: RandomMatches) -> list[Fault]:
-    """Returns what is allowed, but will hurt training or is seldom meant."""
-    texts: dict[str, str] = {}
-    matches = found["matches"]
-    if found["state_bytes"] > _LARGE_STATE:
-        texts["state-size"] = (
-            f"a state is {found['state_bytes']:,} bytes, and one is stored in every node of every "
-            "search tree: leave out what can be computed"
-        )
-    if found["constant_bytes"] > _LARGE_CONSTANTS:
-        texts["constants"] = (
-            f"the methods hold {found['constant_bytes']:,} bytes of constants, which are compiled "
-            "into every program: compute them, or make the tables smaller"
-        )
-    if found["unfinished_share"] > 0:
-        texts["long-matches"] = (
-            f"{_percent(found['unfinished_share'])} of the random matches went on after the plies "
-            "that were tried: max_plies is high, and first matches of an untrained agent are "
-            "about as long"
-        )
-    if found["truncated_share"] > 0.5:
-        texts["cut-matches"] = (
-            f"{_percent(found['truncated_share'])} of the random matches were ended by max_plies: "
-            "an untrained agent learns little from those"
-        )
-    if found["drawn_share"] > 0.9 and matches >= 16:
-        texts["drawn-matches"] = (
-            f"{_percent(found['drawn_share'])} of the random matches were drawn: at first there is "
-            "hardly a result to learn from"
-        )
-    if matches >= 16:
-        texts |= _lopsided(played)
-    if sum(found.get("compile_seconds", {}).values()) > _SLOW_COMPILE_SECONDS:
-        texts["slow-compilation"] = (
-            f"compiling the rules took {sum(found['compile_seconds'].values()):.0f} s, several "
-            "times over in a training: if nothing else kept the machine busy, write loops as "
-            "lax.fori_loop or array operations"
-        )
-    return [Fault(rule=rule, message=text) for rule, text in texts.items()]
-
-
-def _lopsided(played: RandomMatches) -> dict[str, str]:
-    """Returns what is odd about who wins."""
-    signs = np.sign([first for first, _ in played.returns])
-    movers = np.array(played.last_movers)
-    decided = signs != 0
-    texts: dict[str, str] = {}
-    for player in range(2):
-        if decided.sum() >= 16 and (signs[decided] == (1 if player == 1 else -1)).all():
-            texts["one-never-wins"] = (
-                f"player {player} won none of {decided.sum()} decided random matches: the game is "
-                "lopsided, or returns has the wrong sign for one player"
-            )
-    ends = [np.mean(signs[decided & (movers == p)] == (1 if p == 0 else -1)) for p in range(2)
-            if (decided & (movers == p)).sum() >= 8]  # fmt: skip
-    if len(ends) == 2 and max(ends) == 0:
-        texts["last-mover-loses"] = (
-            "whoever makes the last move always loses: right if that is the aim of the game, "
-            "else returns has the wrong sign"
-        )
-    return texts
 
 
 def _compile_seconds(
@@ -212,7 +143,3 @@ def _distribution(values: np.ndarray) -> dict[str, float]:
         "p95": float(high),
         "most": int(values.max()),
     }
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -23,7 +23,7 @@ from selfplay.arena import (
 )
 from selfplay.arena.batches import take
 from selfplay.arena.openings import fingerprint_row
-from selfplay.check.brute_force import BruteForce
+from selfplay.check.solved.brute_force import BruteForce
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
 from selfplay.game import ChanceGame, Game, Position, Solution, advance, start
 from selfplay.games.connect_four import ConnectFour

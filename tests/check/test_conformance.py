@@ -8,37 +8,38 @@ import pytest
 
 from selfplay.check import conformance
 from selfplay.check.conformance import check_game, examine
-from selfplay.check.faults import RULES
+from selfplay.check.laws.table import LAWS
 from selfplay.errors import ConfigError, GameContractError
 from selfplay.game import Game, Position, advance, legal_actions, start
 from selfplay.registry import game_names, make
-from tests.check.broken.games import (
+from tests.check.planted.games import (
     BROKEN,
     SOUND,
     Broken,
     GoalsAreNotShown,
-    Plain,
     Walk,
     WinsOfPlayerOneGoToPlayerZero,
 )
-from tests.check.broken.learning import Counted
+from tests.check.planted.learning import (
+    NothingIsShown,
+    PlayerZeroFirst,
+    WinsOfPlayerOneAreLost,
+)
+from tests.check.planted.warned import WithSeat
 
 MATCHES = 16
 
 
-def test_the_corpus_is_large_and_names_every_rule() -> None:
+def test_the_corpus_is_large_and_names_laws() -> None:
     assert len(BROKEN) >= 25
     assert len({one.game for one in BROKEN}) == len(BROKEN)
-    rules = {one.rule for one in BROKEN}
-    # "against" takes two games; what would change a fingerprint is found earlier, as randomness.
-    assert set(RULES) - rules == {"against", "fingerprint"}
-    assert rules <= set(RULES)
+    assert {one.rule for one in BROKEN} <= set(LAWS)
 
 
 @pytest.mark.parametrize("one", BROKEN, ids=lambda one: one.game.__name__)
 def test_a_planted_mistake_is_found(one: Broken) -> None:
     game = one.game(**one.options)
-    report = examine(game, matches=MATCHES, measures=False)
+    report = examine(game, matches=MATCHES, measures=one.measures)
     texts = [fault.to_text() for fault in report.faults]
     assert [fault.rule for fault in report.faults] == [one.rule], texts
     (fault,) = report.faults
@@ -95,25 +96,29 @@ def test_the_moves_are_shown_with_boards_and_advice() -> None:
     assert "  change: returns must be [result of player 0, result of player 1]" in text
 
 
-def test_what_random_moves_cannot_prove_is_a_warning() -> None:
-    class Lopsided(Counted):
-        def returns(self, state: Any) -> Any:
-            return jnp.where(state.winner < 0, 0.0, jnp.array([1.0, -1.0]))
-
-    report = check_game(Lopsided(), matches=32)
-    assert len(report.warnings) == 1
-    assert report.warnings[0].rule == "one-never-wins"
-    assert "player 1 won none of" in report.warnings[0].message
+@pytest.mark.parametrize(
+    ("game", "law"),
+    [
+        (WinsOfPlayerOneAreLost(), "value-sign"),
+        (PlayerZeroFirst(), "observation-side"),
+        (NothingIsShown(), "observation"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_twin_proves_is_judged_by_thousands_of_random_matches(
+    game: Game[Any], law: str
+) -> None:
+    report = examine(game, matches=MATCHES, measures=False)
+    assert [fault.rule for fault in report.faults] == [law]
+    assert report.faults[0].moves
+    assert report.measures["twin"]["read_matches"] > 1000
 
 
 def test_an_extra_plane_for_the_seat_is_no_fault() -> None:
-    class WithSeat(Plain):
-        def observe(self, state: Any) -> Any:
-            seat = jnp.broadcast_to(state.player, (3, 3, 1)).astype(jnp.float32)
-            return jnp.concatenate([super().observe(state), seat], axis=-1)
-
     report = check_game(WithSeat(), matches=MATCHES)
-    assert report.ok
+    assert report.ok and not report.warnings
+    twin = report.measures["twin"]
+    assert (twin["alike"], twin["unproven"], twin["read_matches"]) == (MATCHES, [], 0)
 
 
 def test_measures() -> None:

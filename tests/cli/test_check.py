@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.check import canary as canary_module
-from selfplay.check.canary import CanaryResult
+from selfplay.check.learning import trial
+from selfplay.check.learning.result import TrialResult
 from tests.cli.conftest import TINY, Invoke
 
-CORPUS = Path(__file__).parents[1] / "check" / "broken"
+CORPUS = Path(__file__).parents[1] / "check" / "planted"
 GAMES = f"{CORPUS / 'games.py'}"
 HIDDEN = f"{CORPUS.parent / 'wild' / 'hidden.py'}:Kuhn"
 COUNTED = f"{CORPUS / 'learning.py'}:Counted"
@@ -168,11 +168,11 @@ def test_two_games_that_differ(invoke: Invoke) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["learned", "not learned"])
-def test_learn_reports_the_canary(
+def test_learn_reports_the_trial(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch, verdict: str
 ) -> None:
-    def fake(spec: object, **settings: object) -> CanaryResult:
-        return CanaryResult(
+    def fake(spec: object, **settings: object) -> TrialResult:
+        return TrialResult(
             verdict=verdict,
             scores=(),
             suspects=("value sign: suspicious",) if verdict != "learned" else (),
@@ -183,7 +183,7 @@ def test_learn_reports_the_canary(
             evidence={},
         )
 
-    monkeypatch.setattr(canary_module, "canary", fake)
+    monkeypatch.setattr(trial, "run_trial", fake)
     command = ("check", f"{GAMES}:Walk", "--matches", 16, "--learn")
     result = invoke(*command)
     assert result.exit_code == (0 if verdict == "learned" else 1)

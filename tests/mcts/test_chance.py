@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import Array, Bool, Float32, Int32
 from scipy import stats
 
-from selfplay.check.toys import Coins, CoinsState
+from selfplay.check.solved.small_games import Coins, CoinsState
 from selfplay.game import ChanceGame, Position, is_over
 from selfplay.mcts import (
     Evaluation,

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import pytest
 
 from selfplay.check import BruteForce, ProblemSet, known_answers
-from selfplay.check.known_answers import (
+from selfplay.check.solved.known_answers import (
     ALGORITHMS,
     all_problem_sets,
     coins_problems,
     double_move_problems,
     replay,
 )
-from selfplay.check.toys import Coins, Subtraction
+from selfplay.check.solved.small_games import Coins, Subtraction
 from selfplay.errors import SelfplayError
 from selfplay.game import Game, Position, Transition, advance
 from selfplay.mcts import Evaluation, Evaluator, uniform_evaluator

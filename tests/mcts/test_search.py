@@ -12,8 +12,8 @@ from scipy import stats
 
 from selfplay.arena.searcher import Searcher
 from selfplay.check import BruteForce
-from selfplay.check.known_answers import replay
-from selfplay.check.toys import Coins, Subtraction
+from selfplay.check.solved.known_answers import replay
+from selfplay.check.solved.small_games import Coins, Subtraction
 from selfplay.errors import ConfigError
 from selfplay.game import Game, Position, advance, is_over
 from selfplay.mcts import (

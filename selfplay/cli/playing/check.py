@@ -10,7 +10,7 @@ from selfplay.cli.options import GameName, GameOptions, Json, Seed
 from selfplay.cli.output import facts, say, say_json, size
 
 if TYPE_CHECKING:
-    from selfplay.check.faults import CheckReport
+    from selfplay.check.report import CheckReport
 
 EXAMPLES = (
     "selfplay check connect_four",
@@ -124,10 +124,10 @@ def _check(
         if not quiet:
             say("\nnot trained: first mend what is wrong")
         return False
-    from selfplay.check.canary import canary
+    from selfplay.check.learning.trial import run_trial
     from selfplay.cli.targets import game_spec
 
-    result = canary(
+    result = run_trial(
         game_spec(game_name, option), minutes=minutes, seed=seed, say=lambda t: say(t, err=True)
     )
     document["learn"] = result.to_dict()
@@ -141,7 +141,8 @@ def _check(
 def _examined(game_name: str, option: list[str] | None, matches: int, seed: int) -> "CheckReport":
     """Returns the report, also of a game that is so broken that it cannot be made."""
     from selfplay.check.conformance import examine
-    from selfplay.check.faults import CheckReport, Fault
+    from selfplay.check.laws.table import LAWS
+    from selfplay.check.report import CheckReport
     from selfplay.cli.targets import written_game
     from selfplay.errors import GameContractError
 
@@ -149,7 +150,7 @@ def _examined(game_name: str, option: list[str] | None, matches: int, seed: int)
         game = written_game(game_name, option)
     except GameContractError as error:
         hint = f" ({error.hint})" if error.hint else ""
-        fault = Fault(rule=error.rule or "contract", message=f"{error}{hint}")
+        fault = LAWS[error.rule or "contract"].fault(f"{error}{hint}")
         return CheckReport(game=game_name, faults=(fault,), warnings=(), measures={})
     return examine(game, matches=matches, seed=seed, say=lambda text: say(text, err=True))
 
@@ -164,7 +165,7 @@ def _compare(
     observations: bool,
     as_json: bool,
 ) -> None:
-    from selfplay.check.compare import compare
+    from selfplay.check.comparison.compare import compare
     from selfplay.cli.targets import make_game
 
     result = compare(
@@ -298,4 +299,6 @@ def _twin(found: Mapping[str, Any]) -> str:
             text += f": {found['why']}"
     if found["unproven"]:
         text += f"; unproven: {', '.join(found['unproven'])}"
+        if found["read_matches"]:
+            text += f", judged by {found['read_matches']:,} random matches instead"
     return text

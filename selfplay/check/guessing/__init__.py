@@ -1,0 +1,1 @@
+"""Guesses results from observations in random matches, under several readings of a game."""

@@ -1,0 +1,1 @@
+"""The laws that a game must keep, and the functions that test them."""

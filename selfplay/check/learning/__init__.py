@@ -1,0 +1,1 @@
+"""Trains a small agent to see whether a game can be learnt."""

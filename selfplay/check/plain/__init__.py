@@ -1,0 +1,1 @@
+"""Checks plain-Python games on the host, before anything is compiled."""

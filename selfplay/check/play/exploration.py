@@ -1,0 +1,125 @@
+"""What playing a game at random has shown, for the laws that judge it as a whole."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from selfplay.check.guessing.guesses import Guesses, guesses
+from selfplay.check.play.explorer import Explorer
+from selfplay.check.play.sequence import MoveSequence, RandomMatches
+from selfplay.game import ChanceGame, Game, Symmetry
+
+DECIDED = 1e-6
+"""A result further from 0 than this is a win of somebody."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exploration:
+    """A game, and what playing it at random has shown.
+
+    Attributes:
+        game: the rules.
+        explorer: what it has found breadth-first and at random.
+        played: the random matches.
+        symmetries: those that could be tried.
+        why_no_twin: why no twins could be played; empty if they were.
+        step: `step` of one state, compiled.
+        seed: of the random matches.
+    """
+
+    game: Game[Any]
+    explorer: Explorer
+    played: RandomMatches
+    symmetries: tuple[Symmetry[Any], ...]
+    why_no_twin: str
+    step: Callable[..., Any]
+    seed: int
+
+    @property
+    def found(self) -> dict[str, MoveSequence]:
+        """Returns the shortest moves seen that break each law, by "law:part"."""
+        return self.explorer.found
+
+    @property
+    def has_twin(self) -> bool:
+        """Returns whether twins were played."""
+        return self.explorer.exchange is not None
+
+    @functools.cached_property
+    def shows_player(self) -> bool:
+        """Returns whether a number of the observation tells player 0 from player 1."""
+        seen: list[np.ndarray] = []
+        for player in range(2):
+            rows = [
+                np.asarray(one.before_facts.observation).reshape(-1)
+                for one in self.played.kept
+                if int(one.before_facts.player) == player
+            ]
+            if not rows:
+                return False
+            seen.append(np.stack(rows))
+        constant = [(rows == rows[0]).all(axis=0) for rows in seen]
+        return bool((constant[0] & constant[1] & (seen[0][0] != seen[1][0])).any())
+
+    @functools.cached_property
+    def guesses(self) -> Guesses | None:
+        """Returns how well results are guessed in random matches, which takes some seconds."""
+        return guesses(self.game, seed=self.seed)
+
+    @functools.cached_property
+    def unproven(self) -> tuple[str, ...]:
+        """Returns the names of the laws that no twin has proven."""
+        played = self.played
+        names = []
+        if not any(
+            behaves and abs(returns[0]) > DECIDED
+            for behaves, returns in zip(played.behaves, played.returns, strict=True)
+        ):
+            names.append("value-sign")
+        if not any(played.shows):
+            names += ["seats", "observation-side"]
+        return tuple(names)
+
+    def twin(self) -> dict[str, Any]:
+        """Returns the measure "twin": how far the twins went, and what they leave unproven."""
+        exchange = self.explorer.exchange
+        why = self.why_no_twin
+        if exchange is not None and self.unproven:
+            why = (
+                "the first position is not the same to both players"
+                if "seats:rules" in self.found
+                else "no decided match looked the same to both players to its end"
+            )
+        guesses = self.__dict__.get("guesses")  # only if they were asked for
+        return {
+            "exchange": exchange.name if exchange else None,
+            "matches": len(self.played.shows),
+            "alike": sum(self.played.shows),
+            "unproven": list(self.unproven),
+            "why": why if self.unproven else "",
+            "read_matches": guesses.matches if guesses is not None else 0,
+        }
+
+    def states(self, line: MoveSequence) -> list[Any]:
+        """Returns the states along some moves, the first position first."""
+        game = self.game
+        state = game.init(jax.random.wrap_key_data(jnp.array(line.start, jnp.uint32)))
+        states = [state]
+        for action, outcome in zip(line.actions, line.outcomes, strict=True):
+            state = self.step(state, jnp.int32(action))
+            if outcome >= 0 and isinstance(game, ChanceGame):
+                state = game.resolve(state, jnp.int32(outcome))
+            states.append(state)
+        return states
+
+    def leads_to_the_same(self, line: MoveSequence, other: int) -> bool:
+        """Returns whether another action instead of the last move leads to the same state."""
+        states = self.states(line)
+        after = self.step(states[-2], jnp.int32(other))
+        pairs = zip(jax.tree.leaves(states[-1]), jax.tree.leaves(after), strict=True)
+        return all(np.array_equal(one, two) for one, two in pairs)

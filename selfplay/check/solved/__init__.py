@@ -1,0 +1,1 @@
+"""Positions with known values, and searches that must find them."""
