@@ -1,4 +1,4 @@
-"""Does a game keep the contract? Everything that can be found out by playing it at random."""
+"""Checks a game against every law, by looking at its methods and by playing it at random."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -39,17 +39,17 @@ _LOOK_SECONDS = 2.0
 def check_game(
     game: Game[Any] | PythonGame[Any], *, matches: int = 64, seed: int = 0, measures: bool = False
 ) -> CheckReport:
-    """Checks that `game` keeps the contract; for tests of your own game.
+    """Checks that `game` keeps the contract, for tests of your own game.
 
         def test_my_game():
             selfplay.check_game(MyGame())
 
     Returns:
-        What was found out: `warnings`, and `measures` if asked for.
+        The report, with `warnings`, and with `measures` of compilation and speed if asked for.
 
     Raises:
-        GameContractError: something is wrong; the message holds every fault with the moves that
-            show it.
+        GameContractError: a law is broken; the message holds every fault with the moves that show
+            it.
 
     Args:
         game: the rules.
@@ -76,14 +76,14 @@ def examine(
     measures: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> CheckReport:
-    """Returns what is wrong with `game`, what will hurt training, and what it is like.
+    """Returns the faults of `game`, warnings, and measures.
 
     Args:
-        game: the rules; need not even be playable.
+        game: the rules, however broken.
         matches: how many random matches are played, at least 8.
         seed: of the random moves and first positions.
         measures: whether to measure compilation and speed.
-        say: is told what is going on.
+        say: called with a line of text at each stage.
     """
     check_range("matches", matches, low=_FEWEST_MATCHES)
     check_range("seed", seed, low=0)
@@ -99,7 +99,7 @@ def _examine_plain(
     measures: bool,
     say: Callable[[str], None],
 ) -> CheckReport:
-    """Returns what Python alone shows of a game, and if that is sound what compiled play shows."""
+    """Returns what the check on the host finds; if that is no fault, what compiled play finds."""
     rules = game if isinstance(game, PythonGame) else game.rules
     plain = plain_report(rules, _start_keys(matches, seed), seed=seed, say=say)
     faults = list(plain.faults)
@@ -133,7 +133,7 @@ def _examine_compiled(
     measures: bool,
     say: Callable[[str], None],
 ) -> CheckReport:
-    """Returns what compiled play shows of a game."""
+    """Returns what compiled play finds."""
     faults, stops = rules_faults(game)
     if stops:
         return CheckReport(game=_name(game), faults=tuple(faults), warnings=(), measures={})
@@ -213,7 +213,7 @@ def _explored(
         explorer=explorer,
         played=played,
         symmetries=symmetries,
-        why_no_twin=turn.why_none,
+        turn=turn,
         step=singles["step"],
         seed=seed,
     )

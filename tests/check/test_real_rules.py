@@ -39,6 +39,7 @@ MISTAKES: list[tuple[type[Game[Any]], str]] = [
     (boards.Connect6OfPlayerZero, "observation-side"),
     (boards.Connect6ForTheMover, "value-sign"),
     (boards.QuixoTakesAnyCube, "illegal-move"),
+    (boards.SwapResultsOfColours, "value-sign"),
     (boards.PentagoCountsForPlayerZero, "value-sign"),
     (boards.MorrisForgetsToClear, "illegal-move"),
     (boards.MorrisOfPlayerZero, "observation-side"),
@@ -58,10 +59,13 @@ MISTAKES: list[tuple[type[Game[Any]], str]] = [
     (numbers.WaitingTwice, "illegal-move"),
     (pieces.TablutHidesTheMover, "seats"),
     (pieces.OnitamaCardsOfPlayerZero, "seats"),
+    # Dealt cards give the players different moves: no twin looks the same.
+    (pieces.OnitamaForTheMover, "value-sign"),
     (pieces.SantoriniByWorkers, "value-sign"),
     (pieces.QuoridorForgetsOnePath, "seats"),
 ]
 FAST = {
+    boards.SwapResultsOfColours,
     boards.Connect6,
     boards.MuTorereLostByPlayerOne,
     numbers.CantStopLeavesOutFullColumns,

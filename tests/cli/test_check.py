@@ -11,39 +11,39 @@ from tests.cli.conftest import TINY, Invoke
 
 CORPUS = Path(__file__).parents[1] / "check" / "planted"
 GAMES = f"{CORPUS / 'games.py'}"
-HIDDEN = f"{CORPUS.parent / 'wild' / 'hidden.py'}:Kuhn"
+HIDDEN = f"{CORPUS.parent / 'real_rules' / 'hidden.py'}:Kuhn"
 COUNTED = f"{CORPUS / 'learning.py'}:Counted"
 
 EARLY = """
 import selfplay
 
 class Early(selfplay.PythonGame):
-    name, num_actions, max_plies = "early", 10, 6
+    name, num_actions, max_plies = "early", 3, 3
 
     def initial_state(self, rng):
         return 0, 0
 
     def apply(self, state, action):
         number, ply = state
-        if state == (77, 2):
-            # Two plies deep one position of a hundred fails.
+        if state == (22, 2):
+            # Two plies deep one position of nine fails.
             raise KeyError("piece")
         return number * 10 + action, ply + 1
 
     def legal_actions(self, state):
-        return list(range(10))
+        return list(range(3))
 
     def current_player(self, state):
         return state[1] % 2
 
     def is_terminal(self, state):
-        return state[1] >= 6
+        return state[1] >= 3
 
     def returns(self, state):
-        return (0, 0) if state[1] < 6 else (1, -1) if state[0] % 2 else (-1, 1)
+        return (0, 0) if state[1] < 3 else (1, -1) if state[0] % 2 else (-1, 1)
 
     def observe(self, state):
-        return [state[0] / 1e6, state[1] / 6]
+        return [state[0] / 1e6, state[1] / 3]
 """
 
 
@@ -87,7 +87,7 @@ def test_a_fault_of_a_plain_python_game_for_scripts(invoke: Invoke, tmp_path: Pa
     document = json.loads(result.stdout)
     assert (document["game"], document["ok"]) == ("early", False)
     (problem,) = document["problems"]
-    assert (problem["rule"], problem["moves"]) == ("exception", [7, 7])
+    assert (problem["rule"], problem["moves"]) == ("exception", [2, 2])
     assert "KeyError: 'piece' (early.py, line 14)" in problem["message"]
 
 

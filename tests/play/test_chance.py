@@ -2,7 +2,9 @@
 
 import io
 import re
+from typing import Any
 
+import jax.numpy as jnp
 import pytest
 
 from selfplay.arena import RandomAgent
@@ -56,6 +58,17 @@ def test_tokens_say_what_was_rolled() -> None:
 def test_what_cannot_be_rolled_is_refused(text: str, message: str) -> None:
     with pytest.raises(IllegalActionError, match=message):
         play_text(GAME, text)
+
+
+def test_a_hint_says_that_no_chance_follows_instead_of_listing_nothing() -> None:
+    class NothingToRoll(Storm):
+        def chance_probabilities(self, state: Any) -> Any:
+            # As plain-Python games answer where no chance follows.
+            return jnp.where(self.is_chance(state), super().chance_probabilities(state), 0.0)
+
+    with pytest.raises(IllegalActionError) as caught:
+        play_text(NothingToRoll(stones=9), "2 roll:seven")
+    assert caught.value.hint == "no chance follows this move"
 
 
 def test_an_analysis_says_what_was_rolled() -> None:

@@ -1,4 +1,4 @@
-"""Are two games the same? Random matches through both, compared at every ply."""
+"""Plays the same random matches in two games and compares them at every ply."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same matches in two games: where they first differ, and with how few moves."""
+"""Plays the same moves in two games, and finds the fewest after which they differ."""
 
 from typing import Any
 

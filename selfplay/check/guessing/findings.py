@@ -1,4 +1,4 @@
-"""What the guesses of results say is wrong with a game: whose result, whose side, nothing shown."""
+"""What the guesses of results show to be wrong with a game, as texts."""
 
 from selfplay.check.guessing.guesses import Guesses
 

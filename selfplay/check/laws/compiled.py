@@ -1,4 +1,4 @@
-"""The tests of all laws that run in compiled code, as the functions that an `Explorer` calls."""
+"""Combines the tests of all laws that run in compiled code for an `Explorer`."""
 
 from collections.abc import Iterable
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.adapters import PythonGame
-from selfplay.check.laws.arrays import TOLERANCE
 from selfplay.check.laws.law import AnyGame, Finding, Law, Sample, SampleTest
+from selfplay.check.laws.values import TOLERANCE
 from selfplay.check.play.sequence import MoveSequence
 from selfplay.check.solved.brute_force import BruteForce
 from selfplay.contract import brief

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from selfplay.check.laws.arrays import TOLERANCE, shortened
 from selfplay.check.laws.law import (
     Finding,
     InPython,
@@ -18,6 +17,7 @@ from selfplay.check.laws.law import (
     Sample,
     SampleTest,
 )
+from selfplay.check.laws.values import TOLERANCE, shortened
 from selfplay.check.play.arrays import has_nan
 from selfplay.check.play.ply import Ply
 from selfplay.contract import brief

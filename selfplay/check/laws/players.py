@@ -62,6 +62,22 @@ def _results_proven(part: str, exploration: Exploration) -> bool:
     )
 
 
+def _later_results(exploration: Exploration) -> Iterator[Finding]:
+    """Yields a result that is wrong although no twin from the first position shows it."""
+    later = exploration.later_twins if "value-sign" in exploration.unproven else None
+    if later is not None and later.wrong:
+        line, plies = min(later.wrong, key=lambda pair: len(pair[0].actions))
+        returns = numbers(exploration.game.returns(exploration.states(line)[-1]))
+        yield Finding(
+            f"returns is {returns} at the end of this match; if the other player had been to move "
+            f"after {plies} {'move' if plies == 1 else 'moves'} ({later.exchange.name}), the same "
+            "moves would have looked the same to the player to move at every ply, but the result "
+            "is not the other way round",
+            line,
+            at_position=False,
+        )
+
+
 def _mover_alone(exploration: Exploration) -> bool:
     """Returns whether the twin begins in a position that differs in nothing but the mover.
 
@@ -93,6 +109,7 @@ VALUE_SIGN = Law(
             },
             proven=_results_proven,
         ),
+        MatchesTest(find=_later_results),
         GuessesTest(find=findings.wrong_or_one_sided_result),
     ),
 )

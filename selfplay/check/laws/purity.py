@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.check.laws.arrays import equal, shortened
 from selfplay.check.laws.law import (
     Finding,
     InPython,
@@ -19,6 +18,7 @@ from selfplay.check.laws.law import (
     SampleTest,
 )
 from selfplay.check.laws.traces import METHODS, constants, trace
+from selfplay.check.laws.values import equal, shortened
 from selfplay.check.play.sequence import RandomMatches
 from selfplay.contract import brief, fingerprint
 from selfplay.game import ChanceGame, Game

@@ -1,4 +1,4 @@
-"""What the matches of a short training say about the game they were played in."""
+"""Numbers about the matches of a short training."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Evidence:
 
     @property
     def foretells(self) -> bool:
-        """Returns whether the values of the network say beforehand who will win."""
+        """Returns whether the network's values predict who wins."""
         first, second = self.value_fit
         return first is not None and second is not None and (first + second) / 2 > self.doubt
 

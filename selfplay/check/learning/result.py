@@ -23,7 +23,7 @@ class Amount:
 
     @property
     def enough(self) -> bool:
-        """Returns whether it is so much that to have learnt nothing says something."""
+        """Returns whether it is so much that a sound game would have been learnt."""
         return all(
             getattr(self, field.name) >= getattr(ENOUGH, field.name)
             for field in dataclasses.fields(self)
@@ -31,8 +31,8 @@ class Amount:
 
 
 ENOUGH = Amount(updates=300, matches=500, positions=16_000)
-"""So much a network must have seen before "not learned" is said of a game: a sound game had learned
-nothing after 251 matches of 300 updates."""
+"""The least amount after which "not learned" is a verdict: in a sound game nothing had been learnt
+after 300 updates and 251 matches."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class TrialResult:
 
     @property
     def failed(self) -> bool:
-        """Returns whether there is something to mend; too little play is no fault of a game."""
+        """Returns whether something is wrong with the game; too little play is not."""
         return bool(self.suspects) or self.verdict == "not learned"
 
     def to_dict(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def run_trial(
     directory: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> TrialResult:
-    """Trains a small agent and returns what that shows.
+    """Trains a small agent, plays matches with it, and returns what both show.
 
     Args:
         spec: the game.
@@ -64,7 +64,7 @@ def run_trial(
         opponents: who plays against the agent with search. The network alone plays random.
         settings: over those chosen for the size of the game.
         directory: of the run; by default one that is removed afterwards.
-        say: is told what is going on.
+        say: called with a line of text at each stage.
     """
     check_range("minutes", minutes, above=0)
     if directory is None:
@@ -135,13 +135,13 @@ def small_settings(game: Game[Any]) -> dict[str, dict[str, Any]]:
 
 
 class _Listener:
-    """A reporter that keeps the latest numbers, says them now and then, and ends the training."""
+    """A reporter that keeps the latest progress, prints it now and then, and ends the training."""
 
     def __init__(self, say: Callable[[str], None], seconds: float | None) -> None:
-        """Prepares to listen.
+        """Takes where to report to and when to stop.
 
         Args:
-            say: is told every ten seconds.
+            say: called with a line of text every ten seconds.
             seconds: of training from the first update on; None to leave the end to the plan.
         """
         self.last: Progress | None = None
@@ -152,11 +152,11 @@ class _Listener:
         self._said = 0.0
 
     def watch(self, trainer: Trainer) -> None:
-        """Takes the loop to stop."""
+        """Takes the trainer that is to be stopped."""
         self._stop = trainer.stop
 
     def update(self, progress: Progress) -> None:
-        """Keeps the numbers; stops the loop when it is time."""
+        """Keeps the progress; stops the trainer when the time is over."""
         self.last = progress
         elapsed = progress.elapsed_seconds
         if not progress.update:
@@ -174,7 +174,7 @@ class _Listener:
             )
 
     def message(self, text: str) -> None:
-        """Says what the loop has to say."""
+        """Passes a message of the trainer on."""
         self._say(text)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How to hand a state of a plain-Python game to the other player."""
+"""Finds a way to hand a state of a plain-Python game to the other player."""
 
 import contextlib
 import copy
@@ -28,7 +28,7 @@ class Exchange(NamedTuple):
     given: bool
 
 
-class Seat(NamedTuple):
+class PlayerToMove(NamedTuple):
     """A state in which somebody is to move.
 
     Attributes:
@@ -42,7 +42,7 @@ class Seat(NamedTuple):
     action: int
 
 
-def find_exchange(rules: PythonGame[Any], seats: Sequence[Seat]) -> Exchange | None:
+def find_exchange(rules: PythonGame[Any], seats: Sequence[PlayerToMove]) -> Exchange | None:
     """Returns how to exchange the players, None if nobody knows.
 
     If the author does not say, a part of the state is looked for that always says who is to move
@@ -81,7 +81,9 @@ def find_exchange(rules: PythonGame[Any], seats: Sequence[Seat]) -> Exchange | N
     return None
 
 
-def _exchanges(rules: PythonGame[Any], seats: Sequence[Seat], turn: Callable[[Any], Any]) -> bool:
+def _exchanges(
+    rules: PythonGame[Any], seats: Sequence[PlayerToMove], turn: Callable[[Any], Any]
+) -> bool:
     """Returns whether the other player is to move in the image, and after a move in it."""
     try:
         for seat in seats:

@@ -1,4 +1,4 @@
-"""Looks for broken rules in a plain-Python game, on the host: breadth-first, then at random.
+"""Plays a plain-Python game on the host, breadth-first and at random, and keeps what it breaks.
 
 Nothing is compiled, so that every exception, wrong answer, changed state and call that does not
 return is seen where it happens, with the moves that lead there.

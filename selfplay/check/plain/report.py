@@ -1,4 +1,4 @@
-"""What `selfplay check` says of a plain-Python game before anything is compiled."""
+"""Checks a plain-Python game on the host and returns its faults, warnings and measures."""
 
 import contextlib
 import copy
@@ -40,7 +40,7 @@ class PlainReport:
 
     Attributes:
         faults: broken rules.
-        warnings: what is doubtful.
+        warnings: what is allowed, but seldom meant.
         measures: "exchange": how the players were exchanged, in words; "read_matches": random
             matches whose results were guessed from what was seen.
     """
@@ -64,7 +64,7 @@ def plain_report(
         rules: the user's game.
         starts: key data of first positions, one for each random match that is looked at closely.
         seed: decides the moves.
-        say: is told what goes on.
+        say: called with a line of text at each stage.
         cpu_seconds: of computing after which a call counts as one that never returns.
     """
     with TimeLimit(cpu_seconds=cpu_seconds) as limit:

@@ -1,4 +1,4 @@
-"""Whose result, and whose side, in a plain-Python game: its players exchanged, its matches read."""
+"""Tests whose result is returned and whose side is observed in a plain-Python game."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from selfplay.adapters.tree import HostTree, Moves
 from selfplay.check.faults import guesses_findings
 from selfplay.check.guessing.guesses import fit_guesses
-from selfplay.check.plain.exchange import Exchange, Seat, find_exchange
+from selfplay.check.plain.exchange import Exchange, PlayerToMove, find_exchange
 from selfplay.check.plain.random_play import PlainRules, Readings
 from selfplay.check.plain.time_limit import StillRunningError, TimeLimit
 from selfplay.check.plain.timed_tree import Noting, entries, moves_of, shortest
-from selfplay.check.plain.twin import Twins, Walk, require_image
+from selfplay.check.plain.twin import TwinResult, Twins, require_image
 from selfplay.errors import GameContractError
 
 _TWINS = 96
@@ -19,12 +19,12 @@ _SEATS = 200
 
 
 class Sides:
-    """Looks for results and observations that are those of the wrong player.
+    """Looks for results and observations that belong to the wrong player.
 
     Attributes:
-        warnings: what is doubtful.
+        warnings: what is allowed, but seldom meant.
         measures: "exchange": how the players were exchanged, in words; "read_matches": random
-            matches whose results were guessed from what was seen.
+            matches whose results were guessed from observations.
     """
 
     def __init__(self, plain: PlainRules, limit: TimeLimit) -> None:
@@ -126,16 +126,16 @@ class Sides:
         """Plays twins; returns whether they behaved, so that they say something."""
         twins = Twins(tree, exchange, self._limit)
         short = sorted(readings.matches, key=lambda moves: len(moves[1]))[: _TWINS // 3]
-        walks = [twins.walk(moves) for moves in [*readings.matches[: 2 * _TWINS // 3], *short]]
-        if not all(walk.behaves for walk in walks):
+        results = [twins.play(moves) for moves in [*readings.matches[: 2 * _TWINS // 3], *short]]
+        if not all(result.behaves for result in results):
             return False
         self.measures["exchange"] = (
-            f"{len(walks)} matches played again with {exchange.name} exchanged at the start"
+            f"{len(results)} matches played again with {exchange.name} exchanged at the start"
         )
-        wrong = [walk for walk in walks if walk.opposite is False]
-        sides = [walk for walk in walks if walk.side is not None]
+        wrong = [result for result in results if result.opposite is False]
+        sides = [result for result in results if result.side is not None]
         if wrong:
-            line = _shortest_walk(tree, twins, wrong, "opposite")
+            line = _shortest(tree, twins, wrong, "opposite")
             text = _wrong_result(tree, twins, exchange, line)
             if "value-sign" in suspect:
                 with Noting(self.errors):
@@ -151,7 +151,7 @@ class Sides:
                     )
                 self.warnings += found.values()
         elif sides and not named:
-            line = _shortest_walk(tree, twins, sides, "side")
+            line = _shortest(tree, twins, sides, "side")
             with Noting(self.errors):
                 tree.refuse(
                     line,
@@ -164,7 +164,7 @@ class Sides:
 
 
 def _wrong_result(tree: HostTree, twins: Twins, exchange: Exchange, line: Moves) -> str:
-    mine, other = twins.walk(line).results
+    mine, other = twins.play(line).results
     return (
         f"returns is [{mine:g}, {-mine:g}] at the end of this match; if the other player had "
         f"begun ({exchange.name} changed), the same moves would have been legal and have led to "
@@ -172,19 +172,19 @@ def _wrong_result(tree: HostTree, twins: Twins, exchange: Exchange, line: Moves)
     )
 
 
-def _shortest_walk(tree: HostTree, twins: Twins, walks: Sequence[Walk], what: str) -> Moves:
+def _shortest(tree: HostTree, twins: Twins, results: Sequence[TwinResult], what: str) -> Moves:
     """Returns the fewest moves found that show a wrong result or a wrong side."""
 
     def breaks(moves: Moves) -> Moves | None:
-        walk = twins.walk(moves)
-        if not walk.behaves:
+        result = twins.play(moves)
+        if not result.behaves:
             return None
         if what == "side":
-            return walk.side
-        ended = walk.opposite is False and tree.node(walk.moves).terminal
-        return walk.moves if ended else None
+            return result.side
+        ended = result.opposite is False and tree.node(result.moves).terminal
+        return result.moves if ended else None
 
-    lines = [walk.side if walk.side and what == "side" else walk.moves for walk in walks]
+    lines = [result.side if result.side and what == "side" else result.moves for result in results]
     return shortest(tree, min(lines, key=lambda moves: len(moves[1])), breaks)
 
 
@@ -198,15 +198,15 @@ def _example(readings: Readings) -> Moves:
     return min(decided or readings.matches, key=lambda moves: len(moves[1]))
 
 
-def _seats(tree: HostTree, matches: Sequence[Moves]) -> list[Seat]:
+def _seats(tree: HostTree, matches: Sequence[Moves]) -> list[PlayerToMove]:
     """Returns positions of some matches in which somebody is to move."""
-    seats: list[Seat] = []
+    seats: list[PlayerToMove] = []
     for line in matches[:32]:
         before: Moves = (line[0], b"")
         for entry in tree.listed(line):
             node = tree.node(before)
             if node.chance is None:
-                seats.append(Seat(node.state, node.player, entry))
+                seats.append(PlayerToMove(node.state, node.player, entry))
             before = tree.extend(before, entry)
             if len(seats) >= _SEATS:
                 return seats

@@ -46,12 +46,12 @@ class TimeLimit:
         self._thread = threading.Thread(target=self._look, name="time limit", daemon=True)
 
     def __enter__(self) -> "TimeLimit":
-        """Begins to watch."""
+        """Starts the thread that ends calls."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Watches no more."""
+        """Ends the thread."""
         self._leave.set()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Positions of a plain-Python game while it is checked: what they break, and by how few moves."""
+"""Positions of a plain-Python game with a time limit for every call, and the errors found."""
 
 import random
 import time
@@ -20,7 +20,7 @@ _SHORTENING_TRIES = 2000
 
 
 class TimedTree(HostTree):
-    """Positions of a game whose methods may also not return.
+    """Positions of a game; a call that takes too long breaks the law "hangs".
 
     Attributes:
         limit: ends calls that take too long.

@@ -89,7 +89,7 @@ def _image(tree: HostTree, exchange: Exchange, moves: Moves, state: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Walk:
+class TwinResult:
     """One match and its twin, in which the other player begins.
 
     Attributes:
@@ -116,7 +116,7 @@ class Twins:
         self._exchange = exchange
         self._limit = limit
 
-    def walk(self, moves: Moves) -> Walk:
+    def play(self, moves: Moves) -> TwinResult:
         """Plays a match and its twin by the same moves, as far as they are legal."""
         tree, rules = self._tree, self._tree.rules
         before: Moves = (moves[0], b"")
@@ -127,12 +127,12 @@ class Twins:
                 node = tree.node(before)
                 over = self._limit.run(functools.partial(_ask, rules.is_terminal, twin, read=bool))
                 if over != node.terminal:
-                    return _walk(before, behaves=False)
+                    return _result(before, behaves=False)
                 if node.terminal or entry is None:
                     break
                 if node.chance is None:
                     if not self._like(before, twin):
-                        return _walk(before, behaves=False)
+                        return _result(before, behaves=False)
                     if side is None and not self._looks(before, twin):
                         side = before
                     if entry not in _legal(tree, before):
@@ -147,9 +147,9 @@ class Twins:
             mine = tree.node(before).result
             other = self._limit.run(lambda: answers.result(rules.returns(twin)))
         except (Exception, StillRunningError):
-            return _walk(before, behaves=False)
+            return _result(before, behaves=False)
         opposite = None if mine == other == 0 else abs(mine + other) < _TOLERANCE
-        return _walk(before, behaves=True, side=side, opposite=opposite, results=(mine, other))
+        return _result(before, behaves=True, side=side, opposite=opposite, results=(mine, other))
 
     def _like(self, moves: Moves, twin: Any) -> bool:
         rules, node = self._tree.rules, self._tree.node(moves)
@@ -163,15 +163,15 @@ class Twins:
         return _alike(told, self._tree.observation(moves))
 
 
-def _walk(
+def _result(
     moves: Moves,
     *,
     behaves: bool,
     side: Moves | None = None,
     opposite: bool | None = None,
     results: tuple[float, float] = (0.0, 0.0),
-) -> Walk:
-    return Walk(moves=moves, behaves=behaves, side=side, opposite=opposite, results=results)
+) -> TwinResult:
+    return TwinResult(moves=moves, behaves=behaves, side=side, opposite=opposite, results=results)
 
 
 def _ask(method: Callable[..., Any], state: Any, *, read: Callable[[Any], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""How to hand a position to the other player: changes of the state, and how far each is trusted.
+"""Finds changes of a state that hand the turn to the other player, and how far each is trusted.
 
 The twin of a match (`selfplay.check.play.ply`) starts from the first position with the other
 player to move. The rules may never reach such a state: where the mover follows from a count of

@@ -10,9 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.check.guessing.guesses import Guesses, guesses
+from selfplay.check.play.exchange import Turn
 from selfplay.check.play.explorer import Explorer
+from selfplay.check.play.later_twins import LaterTwins, later_twins
 from selfplay.check.play.sequence import MoveSequence, RandomMatches
 from selfplay.game import ChanceGame, Game, Symmetry
+
+_MOST_EXCHANGES = 3
+_FEWEST_LATER = 8
+_LONGEST_MATCH = 400
 
 DECIDED = 1e-6
 """A result further from 0 than this is a win of somebody."""
@@ -27,7 +33,7 @@ class Exploration:
         explorer: what it has found breadth-first and at random.
         played: the random matches.
         symmetries: those that could be tried.
-        why_no_twin: why no twins could be played; empty if they were.
+        turn: how a position is handed to the other player.
         step: `step` of one state, compiled.
         seed: of the random matches.
     """
@@ -36,7 +42,7 @@ class Exploration:
     explorer: Explorer
     played: RandomMatches
     symmetries: tuple[Symmetry[Any], ...]
-    why_no_twin: str
+    turn: Turn
     step: Callable[..., Any]
     seed: int
 
@@ -81,21 +87,36 @@ class Exploration:
             for behaves, returns in zip(played.behaves, played.returns, strict=True)
         ):
             names.append("value-sign")
+        if names and self.later_twins is not None and not self.later_twins.wrong:
+            names = []
         if not any(played.shows):
             names += ["seats", "observation-side"]
         return tuple(names)
 
+    @functools.cached_property
+    def later_twins(self) -> LaterTwins | None:
+        """Returns twins that begin in the middle of matches, None where they show nothing."""
+        starts = [line.start for line in self.played.lines]
+        for exchange in self.turn.exchanges[:_MOST_EXCHANGES]:
+            found = later_twins(
+                self.explorer, exchange, starts, seed=self.seed, max_plies=_LONGEST_MATCH
+            )
+            if not found.differ and (found.wrong or found.agree >= _FEWEST_LATER):
+                return found
+        return None
+
     def twin(self) -> dict[str, Any]:
         """Returns the measure "twin": how far the twins went, and what they leave unproven."""
         exchange = self.explorer.exchange
-        why = self.why_no_twin
+        why = self.turn.why_none
         if exchange is not None and self.unproven:
             why = (
                 "the first position is not the same to both players"
                 if "seats:rules" in self.found
                 else "no decided match looked the same to both players to its end"
             )
-        guesses = self.__dict__.get("guesses")  # only if they were asked for
+        # Only if they were asked for.
+        guesses, later = self.__dict__.get("guesses"), self.__dict__.get("later_twins")
         return {
             "exchange": exchange.name if exchange else None,
             "matches": len(self.played.shows),
@@ -103,6 +124,7 @@ class Exploration:
             "unproven": list(self.unproven),
             "why": why if self.unproven else "",
             "read_matches": guesses.matches if guesses is not None else 0,
+            "later": later.agree if later is not None else 0,
         }
 
     def states(self, line: MoveSequence) -> list[Any]:

@@ -253,7 +253,14 @@ class Explorer:
         states = jax.device_get(self._init(jax.random.wrap_key_data(jnp.asarray(data))))
         exchange = exchange or self.exchange
         twins = states if exchange is None else exchange.apply(states)
-        return jax.device_get(self._begin(states, twins, exchange is not None))
+        plies = np.zeros(self.batch_size, np.int32)
+        return jax.device_get(self._begin(states, twins, plies, exchange is not None))
+
+    def handed_over(self, match: Any, exchange: Exchange) -> Any:
+        """Returns matches as they stand, each with a twin that begins here."""
+        states = match.position.state
+        pairs, _, _ = self._begin(states, exchange.apply(states), match.position.ply, True)
+        return jax.device_get(pairs)
 
     def play(
         self,

@@ -1,4 +1,4 @@
-"""Positions that look the same to the player to move, but are not the same.
+"""Finds positions that look the same to the player to move, but are not the same.
 
 Many random matches are played side by side, and what the player to move sees at each ply is
 remembered by its hash. Two positions with equal observations must allow the same actions, and the

@@ -1,4 +1,4 @@
-"""What moves do in a game: which were ever legal, and which only handed the turn over.
+"""Records what moves do: which were ever legal, and which only handed the turn over.
 
 A move may leave the board as it was: a pass, or a row pushed along that is full of the mover's own
 pieces. It is a fault where the rules ignore it: where every other time the same move puts

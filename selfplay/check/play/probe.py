@@ -81,18 +81,19 @@ def begin(
     seats: Bool[Array, "..."],
     state: PyTree,
     twin: PyTree,
+    ply: Int32[Array, ""],
     has_twin: Bool[Array, ""],
 ) -> tuple[PairedMatch, PositionFacts, dict[str, Array]]:
-    """Returns a match and its twin at the start, the facts, and the laws broken there."""
-    facts = position_facts(game, state, jnp.int32(0))
-    other = position_facts(game, twin, jnp.int32(0))
+    """Returns a match and its twin where the twin begins, the facts, and the laws broken there."""
+    facts = position_facts(game, state, ply)
+    other = position_facts(game, twin, ply)
     turned = (other.player == 1 - facts.player) & has_twin
     looks = turned & close(facts.observation, other.observation)
     shows = turned & close_but(seats, facts.observation, other.observation)
     same_mask = (facts.mask == other.mask).all()
     keeps = turned & same_mask & (facts.terminal == other.terminal)
     match = PairedMatch(
-        position=Position(state=state, ply=jnp.int32(0)),
+        position=Position(state=state, ply=ply),
         twin=twin,
         looks=looks & same_mask,
         shows=shows & same_mask,
@@ -226,7 +227,7 @@ def batched_init(game: Game[Any]) -> Callable[..., Any]:
 
 def batched_begin(game: Game[Any], laws: PlyLaws, seats: Bool[Array, "..."]) -> Callable[..., Any]:
     """Returns `begin` compiled for a batch of matches."""
-    return jax.jit(jax.vmap(functools.partial(begin, game, laws, seats), in_axes=(0, 0, None)))
+    return jax.jit(jax.vmap(functools.partial(begin, game, laws, seats), in_axes=(0, 0, 0, None)))
 
 
 def batched_probe(

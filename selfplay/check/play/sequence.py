@@ -1,4 +1,4 @@
-"""Moves from a first position, and what random matches were like."""
+"""Moves from a first position, and records of random matches."""
 
 import dataclasses
 from typing import Any
@@ -41,7 +41,7 @@ class MoveSequence:
 
 @dataclasses.dataclass
 class RandomMatches:
-    """What random matches were like, one entry per match.
+    """Records of random matches, one entry per match.
 
     Attributes:
         lines: the moves.

@@ -31,7 +31,7 @@ PLANTED = {
     *(rule for _, _, rule in WRONG),
     *(OF_KINDS[kind] for kind in KINDS),
 }
-"""Names of the laws for which a mistake is planted; each list has a test that finds its mistakes."""
+"""Laws for which a mistake is planted; every list above has a test that finds its mistakes."""
 
 
 @pytest.mark.parametrize("name", LAWS)

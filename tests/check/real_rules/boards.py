@@ -225,6 +225,14 @@ class SwapEndsNothing(SwapRule):
         return self.winner(state) >= 0
 
 
+class SwapResultsOfColours(SwapRule):
+    """Mistake: results are those of the colours, whoever has taken them over."""
+
+    def returns(self, state: Seats) -> Any:
+        winner = self.winner(state)
+        return signed(jnp.where(winner < 0, -1, winner ^ state.swapped.astype(jnp.int32)))
+
+
 _PLACES = jnp.arange(16, dtype=jnp.uint16)
 
 

@@ -182,6 +182,13 @@ class Onitama(Game[Temple]):
         return jnp.concatenate([pieces.reshape(-1), cards]).astype(jnp.float32)
 
 
+class OnitamaForTheMover(Onitama):
+    """Mistake: entry 0 of the results is for whoever is to move."""
+
+    def returns(self, state: Temple) -> Any:
+        return jnp.where(self.is_terminal(state), jnp.array([-1.0, 1.0]), 0.0)
+
+
 class OnitamaCardsOfPlayerZero(Onitama):
     """Mistake: the board is turned for player 1, but the cards of player 0 come first."""
 
