@@ -75,7 +75,7 @@ def _planted() -> dict[str, dict[str, object]]:
     found = {}
     for one in _corpus().BROKEN:
         begin = time.perf_counter()
-        report = examine(one.game(**one.options), matches=16, measures=False)
+        report = examine(one.game(**one.options), matches=16, measures=one.measures)
         rules = [fault.rule for fault in report.faults]
         shortest = one.moves is None or [len(fault.moves) for fault in report.faults] == [one.moves]
         found[one.game.__name__] = {

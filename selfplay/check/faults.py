@@ -20,8 +20,8 @@ from selfplay.check.laws.law import (
     SampleTest,
     StartTest,
 )
-from selfplay.check.laws.players import numbers
 from selfplay.check.laws.table import LAWS
+from selfplay.check.laws.values import numbers_text
 from selfplay.check.play.exploration import Exploration
 from selfplay.check.play.look_alikes import LookAlike
 from selfplay.check.play.sequence import KeptPly, MoveSequence
@@ -163,7 +163,7 @@ class FaultFinder:
             exchange, index = exploration.explorer.exchange, key.partition("/")[2]
             message = message.format(
                 player=int(self._game.current_player(state)),
-                returns=numbers(self._game.returns(state)),
+                returns=numbers_text(self._game.returns(state)),
                 mover=int(self._game.current_player(before)),
                 exchange=exchange.name if exchange else "",
                 symmetry=repr(exploration.symmetries[int(index)].name) if index else "",

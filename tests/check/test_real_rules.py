@@ -10,7 +10,6 @@ import pytest
 
 from selfplay.check.conformance import examine
 from selfplay.game import Game
-from selfplay.games.nine_mens_morris import NineMensMorris
 from tests.check.real_rules import boards, hidden, numbers, pieces
 
 SOUND: list[type[Game[Any]]] = [
@@ -98,9 +97,3 @@ def test_a_piece_that_is_not_shown_gets_a_warning() -> None:
     report = examine(boards.QuartoHidesTheHand(), matches=32, measures=False)
     assert report.ok
     assert "look-alike" in {warning.rule for warning in report.warnings}
-
-
-def test_the_lowest_bit_of_a_board_is_no_counter() -> None:
-    """A stone on the first point makes the number that holds the board one higher."""
-    report = examine(NineMensMorris(), matches=32, measures=False)
-    assert report.ok, [fault.to_text() for fault in report.faults]

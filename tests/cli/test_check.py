@@ -12,6 +12,7 @@ from tests.cli.conftest import TINY, Invoke
 CORPUS = Path(__file__).parents[1] / "check" / "planted"
 GAMES = f"{CORPUS / 'games.py'}"
 HIDDEN = f"{CORPUS.parent / 'real_rules' / 'hidden.py'}:Kuhn"
+WARNED = f"{CORPUS / 'warned.py'}"
 COUNTED = f"{CORPUS / 'learning.py'}:Counted"
 
 EARLY = """
@@ -139,10 +140,16 @@ def test_warnings_have_the_shape_of_problems_and_do_not_fail_the_check(invoke: I
     document = json.loads(result.stdout)
     assert document["ok"] and document["problems"] == []
     warning = next(one for one in document["warnings"] if one["rule"] == "look-alike")
-    assert warning["moves"] and warning["other"]["moves"] and warning["law"] and warning["change"]
-    text = invoke("check", HIDDEN, "--matches", 16).stdout
-    assert "\nwarning: two positions look the same to the player to move" in text
-    assert "kuhn: nothing wrong was found" in text
+    assert warning["moves"] and warning["other"]["moves"] and warning["law"]
+    assert "the same move leads to another end or result" in warning["message"]
+    assert "an agent knows in every search what a player could not know" in warning["change"]
+
+
+def test_warnings_for_people(invoke: Invoke) -> None:
+    result = invoke("check", f"{WARNED}:LastStepLoses", "--matches", 16)
+    assert result.exit_code == 0, result.stderr
+    assert "\nwarning: whoever makes the last move always loses\n  rule: " in result.stdout
+    assert result.stdout.endswith("walk: nothing wrong was found\n")
 
 
 def test_a_typing_mistake_is_a_usage_error(invoke: Invoke) -> None:

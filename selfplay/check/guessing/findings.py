@@ -21,6 +21,10 @@ def _canonical(guesses: Guesses) -> bool:
     found = guesses.canonical
     if found is None or (found < guesses.player_zero and not guesses.named):
         return False
+    # Where the observation shows the roles, one of them may win nearly always. Whose turn it is at
+    # the end then says more than the position, whatever the results mean.
+    if guesses.named and min(guesses.wins) < _LEAST_SHARE * sum(guesses.wins):
+        return False
     return _far_better(found, guesses.usual, guesses.canonical_t)
 
 

@@ -41,6 +41,8 @@ class Guesses:
             would decide every match alike.
         canonical_t: by how many standard errors that is better than `usual`.
         ended: how many decided matches ended where player 0, or player 1, would be to move.
+        tells_mover: whether nothing that was observed was ever observed by both players: then the
+            observation as a whole says who is to move, if only by a count.
     """
 
     matches: int
@@ -54,6 +56,7 @@ class Guesses:
     canonical: float | None
     canonical_t: float
     ended: tuple[int, int] = (0, 0)
+    tells_mover: bool = False
 
     @property
     def usual(self) -> float:
@@ -108,6 +111,16 @@ def fit_guesses(sample: PositionSample) -> Guesses | None:
             int(((ends != 0) & (last_players == 0)).sum()),
             int(((ends != 0) & (last_players == 1)).sum()),
         ),
+        tells_mover=_tells_mover(rows, sample.players),
+    )
+
+
+def _tells_mover(observations: np.ndarray, players: np.ndarray) -> bool:
+    """Returns whether no observation was seen by both players."""
+    first: dict[bytes, int] = {}
+    return all(
+        first.setdefault(row.tobytes(), player) == player
+        for row, player in zip(observations, players.tolist(), strict=True)
     )
 
 

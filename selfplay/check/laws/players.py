@@ -1,34 +1,34 @@
-"""Laws of the two players: whose result it is, whose side is shown, and that both are equal.
+"""Laws of the two players: whose result it is, and that the rules treat both alike.
 
 Most are tested on the twin of each match (`selfplay.check.play.ply`): the same moves, but the other
 player begins.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from selfplay.check.guessing import findings
 from selfplay.check.laws.law import (
     Finding,
     GuessesTest,
-    InPython,
     Law,
     LookAlikeTest,
     MatchesTest,
     PlyTest,
     StartTest,
 )
+from selfplay.check.laws.values import numbers_text
+from selfplay.check.laws.views import OTHER_BEGINS, look_alike
 from selfplay.check.play.arrays import close
 from selfplay.check.play.exploration import DECIDED, Exploration
 from selfplay.check.play.look_alikes import LookAlike
 from selfplay.check.play.ply import Ply, Start
+from selfplay.check.play.shorten import shortened
 
-_OTHER_BEGINS = "if the other player had begun ({exchange}), the same moves would "
-_EXCHANGED = _OTHER_BEGINS + "have looked the same to the player to move at every ply, "
+_OFTEN = 0.1
+_EXCHANGED = OTHER_BEGINS + "have looked the same to the player to move at every ply, "
 
 
 def _results(ply: Ply) -> dict[str, Array]:
@@ -48,6 +48,27 @@ def _results(ply: Ply) -> dict[str, Array]:
 
 
 def _results_proven(part: str, exploration: Exploration) -> bool:
+    return _results_differ(part, exploration) and not _roles_differ(exploration)
+
+
+def _roles_differ(exploration: Exploration) -> bool:
+    """Returns whether the players have different goals, and the observation shows who is to move.
+
+    Nothing of that shows in one match. So both players must win often in thousands of random
+    matches, results must not look like those of whoever is to move at the end, and nothing may
+    ever be observed by both players.
+    """
+    guesses = exploration.guesses
+    return (
+        guesses is not None
+        and guesses.tells_mover
+        and min(guesses.wins) >= _OFTEN * sum(guesses.wins)
+        and not findings.wrong_result(guesses)
+    )
+
+
+def _results_differ(part: str, exploration: Exploration) -> bool:
+    """Returns whether results that are not opposite are a fault if both players are equal."""
     found = set(exploration.found)
     if part == "opposite":
         # Where the players are not treated alike, results need not be opposite either.
@@ -58,16 +79,19 @@ def _results_proven(part: str, exploration: Exploration) -> bool:
         exploration.has_twin
         and not {"value-sign:turned", "seats:rules"} & found
         and not exploration.shows_player
-        and not ("value-sign:opposite" in found and _results_proven("opposite", exploration))
+        and not ("value-sign:opposite" in found and _results_differ("opposite", exploration))
     )
 
 
 def _later_results(exploration: Exploration) -> Iterator[Finding]:
     """Yields a result that is wrong although no twin from the first position shows it."""
-    later = exploration.later_twins if "value-sign" in exploration.unproven else None
-    if later is not None and later.wrong:
+    unlike = {"seats:end", "seats:player", "seats:mask"} & set(exploration.found)
+    if unlike or "value-sign" not in exploration.unproven:
+        return
+    later = exploration.later_twins
+    if later is not None and later.wrong and not _roles_differ(exploration):
         line, plies = min(later.wrong, key=lambda pair: len(pair[0].actions))
-        returns = numbers(exploration.game.returns(exploration.states(line)[-1]))
+        returns = numbers_text(exploration.game.returns(exploration.states(line)[-1]))
         yield Finding(
             f"returns is {returns} at the end of this match; if the other player had been to move "
             f"after {plies} {'move' if plies == 1 else 'moves'} ({later.exchange.name}), the same "
@@ -103,7 +127,7 @@ VALUE_SIGN = Law(
                 + _EXCHANGED
                 + "but the result is not the other way round",
                 "kept": "returns is {returns} after a move of player {mover}; "
-                + _OTHER_BEGINS
+                + OTHER_BEGINS
                 + "have been just as legal to the end, but the result is the same, here and in "
                 "every decided match, and not the other way round",
             },
@@ -147,7 +171,7 @@ def _look_alikes_of_both(exploration: Exploration, pairs: Sequence[LookAlike]) -
     If something else were hidden, positions of the same player would differ too.
     """
     if pairs and all(pair.across for pair in pairs):
-        found = _told(exploration, pairs[0])
+        found = look_alike(exploration, pairs[0])
         yield found._replace(
             message=f"{found.message}; player 0 is to move in one of them, player 1 in the other"
         )
@@ -174,129 +198,24 @@ SEATS = Law(
 )
 
 
-def _side(ply: Ply) -> dict[str, Array]:
-    before = ply.twin.before
-    return {
-        "side": ply.played & before.shows & before.behaves & ply.twin.all_same & ~ply.twin.shown
-    }
+def _unequal_players(exploration: Exploration) -> Iterator[Finding]:
+    for part in ("opposite", "kept"):
+        key = f"value-sign:{part}"
+        if key not in exploration.found or not _results_differ(part, exploration):
+            continue
+        if _roles_differ(exploration):
+            line = shortened(exploration.explorer, key)
+            returns = numbers_text(exploration.game.returns(exploration.states(line)[-1]))
+            exchange = exploration.explorer.exchange
+            yield Finding(
+                f"returns is {returns} at the end of this match; if the other player had begun "
+                f"({exchange.name if exchange else ''}), the same moves would have been legal, "
+                "but the result would not have been the opposite",
+                line,
+                at_position=False,
+            )
+        return
 
-
-def _differs_by_side(exploration: Exploration) -> bool:
-    """Returns whether the two views differ although the rules treat both players alike."""
-    return (
-        exploration.has_twin
-        and "observation-side:side" in exploration.found
-        and "seats:differ" not in exploration.found
-        and all(exploration.played.behaves)
-    )
-
-
-def _side_proven(part: str, exploration: Exploration) -> bool:
-    return _differs_by_side(exploration) and not exploration.shows_player
-
-
-OBSERVATION_SIDE = Law(
-    name="observation-side",
-    statement="observe shows the position from the side of the player to move",
-    advice="put the mover's pieces first: jnp.where(player == 0, board0, board1), then the "
-    "opponent's; do not show player 0 first",
-    tests=(
-        PlyTest(
-            find=_side,
-            messages={
-                "side": _OTHER_BEGINS
-                + "have been just as legal and led to the opposite result, but the player to move "
-                "would now see something else: not the position from the mover's side"
-            },
-            proven=_side_proven,
-        ),
-        GuessesTest(find=findings.wrong_side),
-    ),
-    in_python=InPython(
-        statement="observe shows the position from the side of the player to move",
-        advice="put the mover's pieces first, then the opponent's; do not show player 0 first",
-    ),
-)
-
-OBSERVATION = Law(
-    name="observation",
-    statement="observe shows the state",
-    advice="observe must depend on the state",
-    tests=(GuessesTest(find=findings.nothing_shown),),
-)
-
-
-_LOOK_ALIKE = {
-    "legal": "two positions look the same to the player to move, but other actions are legal",
-    "result": (
-        "two positions look the same to the player to move, and the same move leads to another "
-        "end or result"
-    ),
-    "next": (
-        "two positions look the same to the player to move, but after the same move other actions "
-        "are legal"
-    ),
-}
-
-
-def _told(exploration: Exploration, pair: LookAlike) -> Finding:
-    game = exploration.game
-    states = [exploration.states(line)[-1] for line in pair.lines]
-    message = _LOOK_ALIKE[pair.kind]
-    if pair.kind == "result":
-        results = [
-            numbers(game.returns(state)) if game.is_terminal(state) else "none" for state in states
-        ]
-        message += f" ({results[0]} and {results[1]})"
-    else:
-        masks = [np.asarray(game.legal_action_mask(state)) for state in states]
-        apart = np.flatnonzero(masks[0] != masks[1])
-        if apart.size:
-            action = int(apart[0])
-            where = "first" if masks[0][action] else "second"
-            message += f": action {action} is legal in the {where} alone"
-    return Finding(message, pair.lines[0], at_position=pair.kind == "legal", other=pair.lines[1])
-
-
-def numbers(values: Any) -> str:
-    """Returns an array of numbers as text."""
-    return "[" + ", ".join(f"{float(value):g}" for value in np.asarray(values)) + "]"
-
-
-def _look_alikes_of_one(exploration: Exploration, pairs: Sequence[LookAlike]) -> Iterator[Finding]:
-    for pair in pairs:
-        if not pair.across:
-            yield _told(exploration, pair)
-
-
-LOOK_ALIKE = Law(
-    name="look-alike",
-    statement="a position is all that the player to move sees",
-    advice="show in observe what the rules look at (a board or piece that the last move forces, a "
-    "count of passes, who moves next). If it is hidden from the player on purpose, set "
-    "hidden_information = True: the search sees all of the state, so an agent knows in every "
-    "search what a player could not know, and train and arena say so",
-    tests=(LookAlikeTest(find=_look_alikes_of_one),),
-    is_warning=True,
-)
-
-
-def _two_views(exploration: Exploration) -> Iterator[Finding]:
-    if _differs_by_side(exploration) and exploration.shows_player:
-        yield Finding(
-            "the observation shows the same position differently to player 0 and player 1, though "
-            "the rules treat both alike",
-            None,
-        )
-
-
-TWO_VIEWS = Law(
-    name="two-views",
-    statement="where the rules treat both players alike, both see a position in the same way",
-    advice="show it from the side of the player to move: it is learnt in half the time",
-    tests=(MatchesTest(find=_two_views),),
-    is_warning=True,
-)
 
 UNEQUAL_PLAYERS = Law(
     name="unequal-players",
@@ -304,15 +223,8 @@ UNEQUAL_PLAYERS = Law(
     "treat the two apart",
     advice="nothing if they do; but show in observe who is to move. Otherwise returns has the "
     "wrong sign for one player",
+    tests=(MatchesTest(find=_unequal_players),),
     is_warning=True,
 )
 
-LAWS = (
-    VALUE_SIGN,
-    SEATS,
-    OBSERVATION_SIDE,
-    OBSERVATION,
-    LOOK_ALIKE,
-    TWO_VIEWS,
-    UNEQUAL_PLAYERS,
-)
+LAWS = (VALUE_SIGN, SEATS, UNEQUAL_PLAYERS)

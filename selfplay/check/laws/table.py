@@ -11,6 +11,7 @@ from selfplay.check.laws import (
     symmetry,
     training,
     turns,
+    views,
 )
 from selfplay.check.laws.law import Law
 
@@ -19,6 +20,7 @@ _MODULES = (
     turns,
     numbers,
     players,
+    views,
     symmetry,
     purity,
     host,

@@ -28,3 +28,8 @@ def shortened(value: Any) -> str:
     """Returns a tree of arrays as text of at most 80 characters."""
     text = " ".join(str(jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), value)).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def numbers_text(values: Any) -> str:
+    """Returns an array of numbers as text."""
+    return "[" + ", ".join(f"{float(value):g}" for value in np.asarray(values)) + "]"

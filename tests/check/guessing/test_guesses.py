@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from selfplay.check.guessing.findings import wrong_result
 from selfplay.check.guessing.guesses import Guesses, fit_guesses, guesses
 from selfplay.check.guessing.sample import PositionSample
 from tests.check.planted.learning import Counted, NothingIsShown, PlayerZeroFirst
@@ -94,3 +95,14 @@ def test_a_sound_game_and_its_mistakes() -> None:
     assert blind.blind and not sound.blind
     assert sound.matches == 4096 and min(sound.wins) > 1000
     assert sound == guesses(Counted())
+
+
+def test_lopsided_roles_that_are_shown_are_no_fault() -> None:
+    """Numbers of Hare and Hounds: who is to move at the end says more than the position."""
+    found = judged(made_up(np.random.default_rng(0)))
+    hare = dataclasses.replace(
+        found, wins=(64, 4009), mover=0.07, player_zero=0.03, canonical=0.17, canonical_t=4.5
+    )
+    assert wrong_result(dataclasses.replace(hare, named=True)) == ""
+    assert "whoever is to move at the end" in wrong_result(hare)
+    assert wrong_result(dataclasses.replace(hare, named=True, wins=(2000, 2073)))

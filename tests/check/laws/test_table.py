@@ -10,6 +10,7 @@ from selfplay.check.conformance import examine
 from selfplay.check.laws.table import LAWS, laws_table
 from tests.check.plain.plain import KINDS, WRONG
 from tests.check.planted.games import BROKEN, PAIRS, Pair
+from tests.check.planted.learning import UNPROVEN
 from tests.check.planted.warned import WARNED, Warned
 from tests.check.test_real_rules import MISTAKES
 
@@ -26,6 +27,7 @@ OF_KINDS = {
 PLANTED = {
     *(one.rule for one in BROKEN),
     *(rule for _, rule in MISTAKES),
+    *(law for _, law in UNPROVEN),
     *(one.law for one in PAIRS),
     *(one.warning for one in WARNED),
     *(rule for _, _, rule in WRONG),

@@ -1,4 +1,4 @@
-"""Games whose mistake shows only when somebody tries to learn them.
+"""Games whose mistake shows only in thousands of random matches, or when they are learnt.
 
 Who is to move follows from the number of marks, so no field of the state hands the turn to the
 other player, and the rules alone prove nothing.
@@ -82,3 +82,11 @@ class NothingIsShown(Counted):
 
     def observe(self, state: Board) -> Any:
         return jnp.ones((3, 3, 1))
+
+
+UNPROVEN: list[tuple[Game[Any], str]] = [
+    (WinsOfPlayerOneAreLost(), "value-sign"),
+    (PlayerZeroFirst(), "observation-side"),
+    (NothingIsShown(), "observation"),
+]
+"""Mistakes that no twin shows, and the laws that thousands of random matches show to be broken."""

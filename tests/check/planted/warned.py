@@ -44,7 +44,7 @@ class LargeTable(Walk):
 
 
 class Circle(Walk):
-    """Never over; whoever stands further on leads."""
+    """Never over; on an odd field the player to move leads."""
 
     max_plies = 2000
 
@@ -55,7 +55,8 @@ class Circle(Walk):
         return state["at"] < 0
 
     def returns(self, state: Any) -> Any:
-        return jnp.where(jnp.arange(2) == state["player"], -0.5, 0.5)
+        lead = jnp.where(state["at"] % 2 == 1, 0.5, -0.5)
+        return jnp.where(jnp.arange(2) == state["player"], lead, -lead)
 
 
 class NobodyWins(Walk):

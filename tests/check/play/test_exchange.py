@@ -7,6 +7,7 @@ import pytest
 from jaxtyping import Array
 
 from selfplay.check.conformance import examine
+from selfplay.check.play.exchange import find_turn
 from selfplay.game import Game, pytree
 from tests.check.planted.games import Plain, WinsOfPlayerOneGoToPlayerZero
 from tests.check.planted.learning import Counted
@@ -169,6 +170,40 @@ def test_a_state_in_one_number_is_handed_over_by_one_bit() -> None:
     assert report.ok, [fault.to_text() for fault in report.faults]
     assert report.measures["twin"]["exchange"] == "bit 18 of state['all'] changed"
     assert report.measures["twin"]["alike"] == 16
+
+
+def test_the_lowest_bit_of_a_board_is_no_counter() -> None:
+    """A mark on the first cell makes the number that holds the board one higher."""
+
+    class Bits(MoverFromPly):
+        def init(self, key: Any) -> Any:
+            return {"marks": jnp.zeros(2, jnp.int32), "ply": jnp.int32(0)}
+
+        def step(self, state: Any, action: Any) -> Any:
+            marks = state["marks"].at[self.current_player(state)].add(1 << action)
+            return {"marks": marks, "ply": state["ply"] + 1}
+
+        def current_player(self, state: Any) -> Any:
+            return state["ply"] % 2
+
+        def legal_action_mask(self, state: Any) -> Any:
+            return ((state["marks"].sum() >> jnp.arange(9)) & 1) == 0
+
+        def is_terminal(self, state: Any) -> Any:
+            return state["ply"] >= 9
+
+        def returns(self, state: Any) -> Any:
+            return jnp.zeros(2)
+
+        def observe(self, state: Any) -> Any:
+            return self.legal_action_mask(state).astype(jnp.float32)
+
+    game = Bits()
+    states = [game.init(None)]
+    for action in (3, 0, 8, 5, 1):
+        states.append(game.step(states[-1], action))
+    # The leaves of a state are "marks" and "ply".
+    assert find_turn(game, states).counters == ((1, 0),)
 
 
 def test_the_exchange_is_named_in_the_message() -> None:
