@@ -12,15 +12,13 @@ from selfplay.check.laws.traces import constant_bytes
 from selfplay.check.play.exploration import Exploration
 from selfplay.contract import fingerprint
 from selfplay.game import ChanceGame, Game, is_over, random_ply, start
+from selfplay.runtime.memory_plan import tree_bytes
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CPU_MATCHES
 
 _SPEED_BATCH = 256
 _SPEED_PLIES = 16
 _SPEED_ROUNDS = 5
-# What mctx keeps of every action of every node: an index, a visit count, a prior logit, a value,
-# a reward and a discount, 4 bytes each.
-_BYTES_PER_EDGE = 24
 
 
 def measure(
@@ -49,7 +47,8 @@ def measure(
     terminal = np.array(played.terminal or [False])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     simulations, batch = SearchConfig().num_simulations, CPU_MATCHES
-    tree_bytes = (simulations + 1) * batch * (_BYTES_PER_EDGE * game.num_actions + state_bytes)
+    outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
+    trees = batch * tree_bytes(game.num_actions, simulations, state_bytes, outcomes)
     first_again = played.first_again
     measures: dict[str, Any] = {
         "state_bytes": state_bytes,
@@ -57,7 +56,7 @@ def measure(
         "observation_bytes": int(observation.size * observation.dtype.itemsize),
         "constant_bytes": constant_bytes(game),
         "num_actions": game.num_actions,
-        "num_outcomes": game.num_outcomes if isinstance(game, ChanceGame) else 0,
+        "num_outcomes": outcomes,
         "max_plies": game.max_plies,
         "symmetries": len(list(game.symmetries())),
         "matches": len(played.lines),
@@ -72,7 +71,7 @@ def measure(
         "moves_again_share": played.again[0] / played.again[1] if played.again[1] else 0.0,
         "moves_again_first": list(first_again.actions) if first_again else [],
         "only_mover": played.players[0] if len(set(played.players)) == 1 else None,
-        "tree_bytes_per_device": tree_bytes,
+        "tree_bytes_per_device": trees,
         "tree_batch": batch,
         "tree_simulations": simulations,
     }

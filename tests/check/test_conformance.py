@@ -12,6 +12,7 @@ from selfplay.check.laws.table import LAWS
 from selfplay.errors import ConfigError, GameContractError
 from selfplay.game import Game, Position, advance, legal_actions, start
 from selfplay.registry import game_names, make
+from selfplay.runtime.memory_plan import tree_bytes
 from tests.check.planted.games import (
     BROKEN,
     SOUND,
@@ -118,7 +119,7 @@ def test_measures() -> None:
     assert found["match_plies"]["least"] >= 5
     assert found["match_plies"]["most"] <= 9
     assert found["legal_actions"]["mean"] == 2
-    assert found["tree_bytes_per_device"] == 33 * 64 * (24 * 2 + 8)
+    assert found["tree_bytes_per_device"] == 64 * tree_bytes(2, 32, 8)
     assert found["plies_per_second"] > 0
     assert set(found["compile_seconds"]) > {"step", "init", "observe"}
     assert report.to_dict()["measures"] == found

@@ -106,7 +106,13 @@ class Exploration:
         return None
 
     def twin(self) -> dict[str, Any]:
-        """Returns the measure "twin": how far the twins went, and what they leave unproven."""
+        """Returns the measure "twin": how far the twins went, and what they leave unproven.
+
+        Its keys: "exchange", what twins were made by; "matches", how many had one; "alike", how
+            many twins looked the same to the end; "unproven", names of laws; "why", for people;
+            "later", decided matches with twins that began later and had the opposite result;
+            "read_matches", random matches whose results were guessed instead.
+        """
         exchange = self.explorer.exchange
         why = self.turn.why_none
         if exchange is not None and self.unproven:

@@ -297,6 +297,8 @@ def _twin(found: Mapping[str, Any]) -> str:
         )
         if found["why"]:
             text += f": {found['why']}"
+        if found["later"]:
+            text += f"; {found['later']:,} twins that began later had the opposite result"
     if found["unproven"]:
         text += f"; unproven: {', '.join(found['unproven'])}"
         if found["read_matches"]:
