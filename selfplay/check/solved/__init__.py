@@ -1,1 +1,4 @@
-"""Positions with known values, and searches that must find them."""
+"""Positions with known values, and whether searches find them.
+
+In: search variants and an evaluator. Out: an answer to every problem, right or wrong.
+"""

@@ -123,6 +123,43 @@ class SecondWinsTies(Noughts):
         )  # fmt: skip
 
 
+class HiddenCards(selfplay.PythonGame[tuple[int, int, tuple[int, ...]]]):
+    """Sound: bet or not, call or not, on cards of which each player sees one."""
+
+    name = "hidden_cards"
+    num_actions = 2
+    max_plies = 2
+
+    def initial_state(self, rng: random.Random) -> Any:
+        first, second = rng.sample(range(3), 2)
+        return first, second, ()
+
+    def apply(self, state: Any, action: int) -> Any:
+        return state[0], state[1], (*state[2], action)
+
+    def legal_actions(self, state: Any) -> list[int]:
+        return [0, 1]
+
+    def current_player(self, state: Any) -> int:
+        return len(state[2]) % 2
+
+    def is_terminal(self, state: Any) -> bool:
+        return len(state[2]) == 2
+
+    def returns(self, state: Any) -> tuple[float, float]:
+        if not self.is_terminal(state):
+            return 0, 0
+        if state[2] == (1, 1):
+            return (1, -1) if state[0] > state[1] else (-1, 1)
+        return (0.5, -0.5) if state[2][0] else (-0.5, 0.5)
+
+    def observe(self, state: Any) -> list[float]:
+        if self.is_terminal(state):
+            raise LookupError("nobody is to move: observe is never asked here")
+        card = state[len(state[2])]
+        return [card == 0, card == 1, card == 2, len(state[2]), sum(state[2])]
+
+
 class Kept(Take):
     left = 7
 

@@ -12,6 +12,7 @@ from typing import Any
 import noughts
 import plain
 
+from selfplay.check import conformance
 from selfplay.check.plain import random_play, report, sides
 
 
@@ -66,6 +67,8 @@ def main() -> None:
     report._READ_MATCHES = report._FEWEST_READ = 16
     sides._IMAGES = 16
     random_play._BREADTH_FIRST_MOVES = 48
+    hidden = conformance.examine(noughts.HiddenCards(), matches=8, measures=False)
+    told["HiddenCards"] = [fault.to_dict() for fault in (*hidden.faults, *hidden.warnings)]
     told |= {name: found(game, seconds) for name, game, seconds in cases()}
     json.dump(told, sys.stdout)
 

@@ -183,6 +183,14 @@ def test_sound_games_are_found_sound(matrix: Matrix, name: str) -> None:
     assert len(matrix[f"warnings/{name}"]) == (name == "SecondWinsTies")
 
 
+def test_a_hidden_card_gets_a_warning_with_both_positions(matrix: Matrix) -> None:
+    warning = single(matrix, "HiddenCards")
+    assert warning["rule"] == "look-alike"
+    assert "the same move leads to another end or result" in warning["message"]
+    assert warning["moves"] == warning["other"]["moves"]
+    assert warning["before"] != warning["other"]["before"]
+
+
 def test_the_time_limit_ends_a_loop_and_nothing_else() -> None:
     def loop() -> None:
         while True:
