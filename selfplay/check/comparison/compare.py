@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from selfplay.check.comparison.side_by_side import BATCH, SideBySide
-from selfplay.check.laws.comparison import AGAINST
+from selfplay.check.laws.tested_elsewhere import AGAINST
 from selfplay.check.play.sequence import MoveSequence
 from selfplay.check.report import Fault
 from selfplay.configuration import check_range

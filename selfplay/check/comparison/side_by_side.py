@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from selfplay.check.laws.comparison import AGAINST
+from selfplay.check.laws.tested_elsewhere import AGAINST
 from selfplay.check.play.probe import position_facts
 from selfplay.check.play.sequence import MoveSequence
 from selfplay.check.report import Fault

@@ -1,14 +1,13 @@
 """All laws, in the order in which they are documented."""
 
 from selfplay.check.laws import (
-    comparison,
     host,
     numbers,
     players,
     purity,
-    python,
     shape,
     symmetry,
+    tested_elsewhere,
     training,
     turns,
     views,
@@ -24,8 +23,7 @@ _MODULES = (
     symmetry,
     purity,
     host,
-    comparison,
-    python,
+    tested_elsewhere,
     training,
 )
 

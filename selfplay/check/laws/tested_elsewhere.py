@@ -1,6 +1,16 @@
-"""Laws that only plain-Python games can break; `selfplay.adapters` tests them at every call."""
+"""Laws that are tested outside this package.
+
+`selfplay.adapters` tests those of plain-Python games at every call of a method, and
+`selfplay.check.comparison` that of two games which must be the same.
+"""
 
 from selfplay.check.laws.law import Law
+
+AGAINST = Law(
+    name="against",
+    statement="both games agree at every ply on players, legal actions, ends and results",
+    advice="one of the two; the moves lead to the first difference",
+)
 
 EXCEPTION = Law(
     name="exception",
@@ -31,4 +41,4 @@ LEGAL_ACTIONS = Law(
     only_python=True,
 )
 
-LAWS = (EXCEPTION, HANGS, MUTATION, LEGAL_ACTIONS)
+LAWS = (AGAINST, EXCEPTION, HANGS, MUTATION, LEGAL_ACTIONS)
