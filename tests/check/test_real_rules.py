@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from selfplay.check import conformance
 from selfplay.check.conformance import examine
 from selfplay.game import Game
 from tests.check.real_rules import boards, hidden, numbers, pieces
@@ -87,7 +88,11 @@ def test_a_sound_game_is_found_sound(game: type[Game[Any]]) -> None:
 
 
 @pytest.mark.parametrize(("game", "rule"), [_marked(game, rule) for game, rule in MISTAKES])
-def test_a_mistake_is_found(game: type[Game[Any]], rule: str) -> None:
+def test_a_mistake_is_found(
+    game: type[Game[Any]], rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a busy machine does not get to is found by the next test, under another name.
+    monkeypatch.setattr(conformance, "_LOOK_SECONDS", 60.0)
     report = examine(game(), matches=32, measures=False)
     assert [fault.rule for fault in report.faults] == [rule]
 
