@@ -128,7 +128,7 @@ def test_two_devices_ask_side_by_side() -> None:
 PROCESS = """
 import collections, json, sys, time
 import jax, jax.numpy as jnp, numpy as np
-from selfplay.inference.evaluator import OnnxInference
+from selfplay.inference.onnx_inference import OnnxInference
 from selfplay.host_call import call_host, enrol
 from selfplay.networks import build_network
 from selfplay.settings.sections import NetworkConfig

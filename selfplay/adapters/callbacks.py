@@ -16,14 +16,14 @@ logging.getLogger("jax._src.callback").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], SelfplayError))
 )
 
-Answer = Callable[..., Sequence[np.ndarray]]
-"""Arrays [B, ...] in, arrays [B, ...] out."""
+HostFunction = Callable[..., Sequence[np.ndarray]]
+"""Takes arrays [B, ...] and returns arrays [B, ...]."""
 
 
 class HostQuestion:
     """A function on the host that compiled programs call, once for all that `jax.vmap` puts in."""
 
-    def __init__(self, function: Answer, outputs: Sequence[jax.ShapeDtypeStruct]) -> None:
+    def __init__(self, function: HostFunction, outputs: Sequence[jax.ShapeDtypeStruct]) -> None:
         """Makes it known to programs, for as long as this object lives.
 
         Args:

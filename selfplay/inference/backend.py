@@ -1,18 +1,45 @@
-"""What asks the network for the search, whatever computes it; and XLA, which needs nothing else."""
+"""What computes the network for the search: the contract of a backend.
 
+A `Backend` is a way to compute the network, an entry of `selfplay.settings.choices.BACKENDS`. An
+`Inference` is one network computed that way. What they need and can do is said in their `Traits`;
+no other package asks for the name of a backend.
+"""
+
+import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Array, Float32, Key, PyTree
 
 from selfplay.game import Game
-from selfplay.mcts import Evaluation, network_evaluator
+from selfplay.mcts import Evaluation
 from selfplay.networks import Network, Weights
+from selfplay.settings.sections import NetworkConfig
 
 Ranges = Float32[np.ndarray, "ranges 2"]
 """Lowest and highest value of what goes into each convolution, and of each channel of what comes
 out, in the order of the graph."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What a backend needs and can do.
+
+    Attributes:
+        calibrates: it computes in integers once `Inference.calibrate` has measured ranges on
+            positions of self-play; before that, and where nobody calibrates, in float32.
+        remembers: it computes a position once for as long as the weights are the same, so long
+            chunks cost less than short ones.
+        calls_host: compiled programs call a function of this process while they run. Params may
+            be released only after the programs that use them have ended.
+    """
+
+    calibrates: bool = False
+    remembers: bool = False
+    calls_host: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,15 +80,17 @@ class Counts(NamedTuple):
 
 @runtime_checkable
 class Inference(Protocol):
-    """A network that a search can ask, whatever computes it.
+    """A network that a search can evaluate positions with, whatever computes it.
 
     Attributes:
-        kind: "xla", "onnx" or "onnx-int8".
-        ranges: what was measured by `calibrate`, to be kept and set again on resuming; None
-            before that and for kinds that need none.
+        kind: the name of its backend, for people.
+        traits: what it needs and can do.
+        ranges: what `calibrate` has measured, to be kept and set again on resuming; None before
+            that and where `traits.calibrates` is false.
     """
 
     kind: str
+    traits: Traits
     ranges: Ranges | None
 
     def evaluate(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
@@ -71,39 +100,58 @@ class Inference(Protocol):
         """Returns params with which `evaluate` uses these weights."""
 
     def release(self, params: PyTree) -> None:
-        """Gives back what `load` holds for these params."""
+        """Frees what `load` holds for these params."""
 
     def calibrate(self, params: PyTree) -> Agreement | None:
-        """Measures ranges on the positions these params have seen; None if none are needed."""
+        """Measures ranges on positions evaluated with these params; None if nothing was measured.
+
+        The ranges are used from the next `load` on.
+        """
 
     def counts(self, params: PyTree) -> Counts:
-        """Returns how much work these params have made since `load`."""
+        """Returns how many positions were evaluated with these params since `load`."""
 
 
-class XlaInference:
-    """The network as part of the compiled search."""
+class Obstacle(NamedTuple):
+    """Why a backend cannot be used for a network on this machine, and what to do instead.
 
-    kind = "xla"
+    Attributes:
+        reason: completes the sentence "search.inference is 'onnx', but ...".
+        hint: what to type.
+    """
 
-    def __init__(self, game: Game[Any], network: Network) -> None:
-        """Takes the parts."""
-        self._evaluate = network_evaluator(game, network)
-        self.ranges: Ranges | None = None
+    reason: str
+    hint: str
 
-    def evaluate(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
-        """Returns the evaluation of `B` states."""
-        return self._evaluate(params, states, key=key)
 
-    def load(self, weights: Weights) -> PyTree:
-        """Returns the weights: the compiled search takes them as they are."""
-        return weights
+class Backend(abc.ABC):
+    """A way to compute the network.
 
-    def release(self, params: PyTree) -> None:
-        """Holds nothing."""
+    Attributes:
+        traits: of the inferences it makes.
+    """
 
-    def calibrate(self, params: PyTree) -> None:
-        """Needs nothing."""
+    traits: Traits
 
-    def counts(self, params: PyTree) -> Counts:
-        """Counts nothing."""
-        return Counts(asked=0, computed=0)
+    @abc.abstractmethod
+    def obstacle(self, config: NetworkConfig) -> Obstacle | None:
+        """Returns why it cannot compute this network on this machine, None if it can."""
+
+    @abc.abstractmethod
+    def make(self, game: Game[Any], network: Network, config: NetworkConfig) -> Inference:
+        """Returns the network as the search will use it; called only without an `obstacle`."""
+
+    @abc.abstractmethod
+    def trial(
+        self,
+        network: Network,
+        config: NetworkConfig,
+        weights: dict[str, npt.NDArray[np.float32]],
+        observations: Float32[np.ndarray, "B ..."],
+    ) -> Callable[[], object]:
+        """Returns a call that computes `B` observations once on one core, to measure its speed."""
+
+    @property
+    def version(self) -> str:
+        """Names the software that its speed depends on; "" if that is JAX alone."""
+        return ""

@@ -1,67 +1,92 @@
-"""Which way of computing the network is used: as asked, or the fastest on this machine."""
+"""Which backend computes a network on this machine: the one asked for, or the fastest."""
 
-import functools
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from selfplay.configuration import check_choice
 from selfplay.errors import ConfigError
 from selfplay.game import Game
-from selfplay.inference.backend import Inference, XlaInference
+from selfplay.inference.backend import Backend, Inference
 from selfplay.networks import Network
+from selfplay.settings.choices import BACKENDS, implementation
 from selfplay.settings.sections import NetworkConfig
 from selfplay.startup import cache_directory
+
+_DEFAULT = "xla"
+"""The backend that works on every machine, for every network."""
 
 _MEASURED_BATCH = 64
 _MEASURE_SECONDS = 0.2
 _SMALL_MULTIPLICATIONS = 1_000_000
-"""A network with fewer a position is left to XLA: there is little to gain."""
+"""A network with fewer a position is left to the default: there is little to gain."""
 
 _CLEAR_GAIN = 1.15
-"""How much faster another way must be to be chosen over XLA."""
+"""How much faster than the default another backend must be to be chosen over it."""
 
 
 def make_inference(
-    game: Game[Any], network: Network, config: NetworkConfig, kind: str = "auto"
+    game: Game[Any],
+    network: Network,
+    config: NetworkConfig,
+    kind: str = "auto",
+    *,
+    calibrates: bool = True,
 ) -> Inference:
-    """Returns the network as the search will ask it.
+    """Returns the network as the search will use it.
 
-    "auto" is XLA on an accelerator, for a module of the user's, for a network so small that there
-    is nothing to gain, and where ONNX Runtime is not installed; else the fastest of a measurement
-    on this machine, which takes about a second and is remembered in the user's cache directory.
+    "auto" is the fastest backend of a measurement on this machine, which takes about a second and
+    is remembered in the user's cache directory. It is XLA where no other can be used (on an
+    accelerator, for a module of the user's, without ONNX Runtime), and for a network so small that
+    there is nothing to gain.
 
     Args:
         game: the rules.
         network: what `config` describes.
         config: the shape of the network.
-        kind: "auto", "xla", "onnx" or "onnx-int8".
+        kind: a value of `search.inference`.
+        calibrates: whether the caller calls `Inference.calibrate`; else "auto" leaves out the
+            backends that need it.
 
     Raises:
-        ConfigError: ONNX Runtime is asked for but not installed, or cannot run this network here.
+        ConfigError: the backend asked for cannot be used for this network on this machine.
     """
-    obstacle = _obstacle(config)
+    check_choice("search.inference", kind, ("auto", *BACKENDS))
     if kind == "auto":
-        large = multiplications(network) >= _SMALL_MULTIPLICATIONS
-        kind = _fastest(network, config) if large and not obstacle else "xla"
-    elif kind != "xla" and obstacle:
-        raise ConfigError(f"search.inference is {kind!r}, but {obstacle[0]}", hint=obstacle[1])
-    if kind == "xla":
-        return XlaInference(game, network)
-    # Not at the top: ONNX Runtime is an extra.
-    from selfplay.inference.evaluator import OnnxInference
+        kind = _fastest(network, config, calibrates=calibrates)
+    backend = _backend(kind)
+    obstacle = backend.obstacle(config)
+    if obstacle is not None:
+        raise ConfigError(
+            f"search.inference is {kind!r}, but {obstacle.reason}", hint=obstacle.hint
+        )
+    return backend.make(game, network, config)
 
-    return OnnxInference(game, network, config, int8=kind == "onnx-int8")
+
+def usable_here(kind: str, config: NetworkConfig) -> tuple[str, str]:
+    """Returns `kind` and "" if it can be used on this machine, else "auto" and the reason.
+
+    For what a run says of `search.inference`, which was chosen for another machine, perhaps.
+    """
+    obstacle = None if kind == "auto" else _backend(kind).obstacle(config)
+    return (kind, "") if obstacle is None else ("auto", obstacle.reason)
+
+
+def instead_of(named: str, reason: str) -> str:
+    """Returns what to say where a run names a backend that cannot be used for that reason."""
+    return (
+        f"the run has search.inference = {named}, but here {reason}: "
+        "the fastest backend of this machine is used instead"
+    )
 
 
 def multiplications(network: Network) -> int:
@@ -71,69 +96,65 @@ def multiplications(network: Network) -> int:
     return sum(leaf.size * (cells if leaf.ndim == 4 else 1) for leaf in weights.values())
 
 
-def _obstacle(config: NetworkConfig) -> tuple[str, str] | None:
-    """Returns why ONNX Runtime cannot be used, and what to do; None if it can."""
-    if config.module:
-        return (
-            f"network.module {config.module} is a module of your own, which only XLA can run",
-            "use search.inference=xla or auto",
-        )
-    if jax.default_backend() != "cpu":
-        return (
-            f"the network runs on {jax.default_backend()}, where XLA is the way",
-            "use search.inference=xla or auto, or set JAX_PLATFORMS=cpu",
-        )
-    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
-        return (
-            "ONNX Runtime is not installed",
-            'pip install "selfplay-jax[onnx]", or use search.inference=xla or auto',
-        )
-    return None
+def _backend(kind: str) -> Backend:
+    found = implementation(BACKENDS, kind)
+    if not isinstance(found, Backend):
+        raise TypeError(f"{kind} in BACKENDS is no Backend, but {found!r}")
+    return found
 
 
-def _fastest(network: Network, config: NetworkConfig) -> str:
-    """Returns the kind that is fastest here; measures once for each network and machine."""
+def _usable(config: NetworkConfig) -> dict[str, Backend]:
+    """Returns the backends that can compute this network on this machine, by name."""
+    backends = {name: _backend(name) for name in BACKENDS}
+    return {name: one for name, one in backends.items() if one.obstacle(config) is None}
+
+
+def _fastest(network: Network, config: NetworkConfig, *, calibrates: bool) -> str:
+    """Returns the fastest backend here; measures once for each network and machine."""
+    usable = _usable(config)
+    small = multiplications(network) < _SMALL_MULTIPLICATIONS
+    if small or len(usable) == 1:
+        return _DEFAULT
     file = cache_directory() / "inference.json"
-    name = _machine_and_network(network, config)
+    name = _machine_and_network(network, config, usable)
     known = _read(file)
-    if known.get(name, {}).get("kind") not in ("xla", "onnx", "onnx-int8"):
-        rates = measure(network, config)
-        best = max(rates, key=lambda kind: rates[kind])
-        kind = best if rates[best] > _CLEAR_GAIN * rates["xla"] else "xla"
-        known[name] = {"kind": kind, "positions_per_second": rates}
+    if not _are_rates(known.get(name), usable):
+        known[name] = measure(network, config)
         _write(file, known)
-    return str(known[name]["kind"])
+    rates: dict[str, float] = known[name]
+    allowed = [one for one in usable if calibrates or not usable[one].traits.calibrates]
+    best = max(allowed, key=lambda one: rates[one])
+    return best if rates[best] > _CLEAR_GAIN * rates[_DEFAULT] else _DEFAULT
 
 
 def measure(network: Network, config: NetworkConfig) -> dict[str, float]:
-    """Returns positions per second and core of each kind, for fresh weights."""
-    from selfplay.inference.evaluator import measure_ranges, serialise
-    from selfplay.inference.graph import INPUT
-    from selfplay.inference.model import make_session
-
+    """Returns the speed of each usable backend with fresh weights, in positions/s of one core."""
     weights = network.init(key=jax.random.key(0))
     host = {name: np.asarray(leaf) for name, leaf in weights.items()}
     shape = (_MEASURED_BATCH, *network.observation_shape)
     observations = np.random.default_rng(0).random(shape, np.float32)
-    device = jax.local_devices()[0]
-    apply = jax.jit(lambda weights, observations: network.apply(weights, observations).value)
-    placed = jax.device_put((weights, observations), device)
-    calls: dict[str, Callable[[], Any]] = {"xla": lambda: jax.block_until_ready(apply(*placed))}
-    ranges = measure_ranges(network, config, host, observations)
-    for kind, given in (("onnx", None), ("onnx-int8", ranges)):
-        session = make_session(serialise(network, config, host, given))
-        calls[kind] = functools.partial(session.run, None, {INPUT: observations})
+    calls = {
+        name: backend.trial(network, config, host, observations)
+        for name, backend in _usable(config).items()
+    }
     rates = dict.fromkeys(calls, 0.0)
     for call in calls.values():
         call()
     # In turns, so that whatever else the machine does meets them alike.
     for _ in range(3):
-        for kind, call in calls.items():
-            rates[kind] = max(rates[kind], _MEASURED_BATCH * _calls_per_second(call))
-    return {kind: round(rate, 1) for kind, rate in rates.items()}
+        for name, call in calls.items():
+            rates[name] = max(rates[name], _MEASURED_BATCH * _calls_per_second(call))
+    return {name: round(rate, 1) for name, rate in rates.items()}
 
 
-def _calls_per_second(call: Callable[[], Any]) -> float:
+def _are_rates(known: object, names: Collection[str]) -> bool:
+    """Returns whether something remembered has a speed for each of these backends."""
+    return isinstance(known, dict) and all(
+        isinstance(known.get(name), int | float) for name in names
+    )
+
+
+def _calls_per_second(call: Callable[[], object]) -> float:
     # By this process's own CPU time: whatever else the machine does then hardly matters, and what
     # is remembered is not the accident of a busy second.
     begin = time.process_time()
@@ -144,10 +165,12 @@ def _calls_per_second(call: Callable[[], Any]) -> float:
     return count / max(passed, 1e-6)
 
 
-def _machine_and_network(network: Network, config: NetworkConfig) -> str:
+def _machine_and_network(
+    network: Network, config: NetworkConfig, backends: dict[str, Backend]
+) -> str:
     """Returns a name for all that the speeds depend on."""
     parts = [platform.node(), platform.machine(), _processor(), jax.__version__, repr(config)]
-    parts += [repr(network.observation_shape), importlib.metadata.version("onnxruntime")]
+    parts += [repr(network.observation_shape), *(one.version for one in backends.values())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

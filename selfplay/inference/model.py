@@ -19,7 +19,7 @@ _HASH_SEED = 20_260_101
 """Of the multipliers; any will do."""
 
 
-class Answer(NamedTuple):
+class Outputs(NamedTuple):
     """What a network says of `B` observations.
 
     Attributes:
@@ -88,7 +88,7 @@ class Model:
         observations: Float32[np.ndarray, "B ..."],
         wanted: Bool[np.ndarray, " B"],
         legal: Bool[np.ndarray, "B A"],
-    ) -> Answer:
+    ) -> Outputs:
         """Returns the answers of the wanted rows, zeros for the others.
 
         Args:
@@ -115,9 +115,9 @@ class Model:
                 self._sample(observations, legal, rows[new], keys[new, 0])
         self.asked += len(rows)
         self.computed += len(first)
-        answer = np.zeros((len(observations), found.shape[1]), np.float32)
-        answer[rows] = found
-        return Answer(answer[:, : self._actions], answer[:, self._actions :])
+        outputs = np.zeros((len(observations), found.shape[1]), np.float32)
+        outputs[rows] = found
+        return Outputs(outputs[:, : self._actions], outputs[:, self._actions :])
 
     def _compute(
         self, observations: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]

@@ -9,22 +9,20 @@ import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
-from selfplay.game import ChanceGame, Game, Position, advance, is_over, pytree
+from selfplay.game import ChanceGame, Game, Position, advance, pytree
+from selfplay.mcts.algorithm import SearchAlgorithm
 from selfplay.mcts.chance import chance_tree_search
 from selfplay.mcts.evaluation import Evaluation, Evaluator
+from selfplay.mcts.leaves import evaluate_leaves
 from selfplay.mcts.selection import (
     SearchNoise,
-    add_dirichlet_noise,
     best_with_tie_break,
-    completed_value,
-    improved_policy_scores,
     mask_logits,
-    puct_scores,
     sampling_probabilities,
-    uct_scores,
 )
 from selfplay.mcts.symmetry import symmetric_evaluator
 from selfplay.mcts.tree import SearchTree, bare_tree, describe_tree
+from selfplay.settings.choices import ALGORITHMS, implementation
 from selfplay.settings.sections.search import SearchConfig
 
 
@@ -64,11 +62,8 @@ def search(
     """Searches `B` positions at once with the true rules as the model.
 
     Where chance follows a move, the search takes expectations with the true probabilities; see
-    `selfplay.mcts.chance`.
-
-    "gumbel" is Gumbel AlphaZero (Danihelka et al., "Policy improvement by planning with Gumbel",
-    2022, https://openreview.net/forum?id=bERaNdoegnO), "puct" AlphaZero (Silver et al., 2018),
-    "uct" plain UCT (Kocsis and Szepesvari, 2006).
+    `selfplay.mcts.chance`. `config.algorithm` names the algorithm: see `selfplay.mcts.gumbel` and
+    `selfplay.mcts.most_visited` for the papers.
 
     Args:
         game: the rules; static under `jax.jit`.
@@ -181,52 +176,43 @@ def _tree_result(
     noise_key: Key[Array, ""],
     search_key: Key[Array, ""],
 ) -> tuple[SearchResult, mctx.Tree]:
-    gumbel_key, tie_key, dirichlet_key = jax.random.split(noise_key, 3)
+    """Returns the result of the simulations that the algorithm of `config` makes, and the tree."""
+    algorithm = _algorithm(config)
+    gumbel_key, tie_key, root_key = jax.random.split(noise_key, 3)
     tie_break = jax.random.uniform(tie_key, logits.shape)
-    root_logits = logits
-    if config.algorithm == "puct" and config.dirichlet_fraction > 0:
-        root_logits = add_dirichlet_noise(
-            logits, legal, alpha=config.dirichlet_alpha, fraction=config.dirichlet_fraction,
-            key=dirichlet_key,
-        )  # fmt: skip
-    root = mctx.RootFnOutput(prior_logits=root_logits, value=raw_value, embedding=positions)
+    noise = SearchNoise(
+        root_gumbel=algorithm.root_gumbel(logits, tie_break, config, key=gumbel_key),
+        tie_break=tie_break,
+    )
     tree_search: Callable[..., mctx.Tree] = (
         functools.partial(chance_tree_search, game, evaluate)
         if isinstance(game, ChanceGame)
         else functools.partial(mctx.search, recurrent_fn=_make_recurrent_fn(game, evaluate))
     )
-    arguments = dict(
-        root=root,
+    tree = tree_search(
+        params,
+        search_key,
+        root=mctx.RootFnOutput(
+            prior_logits=algorithm.root_logits(logits, legal, config, key=root_key),
+            value=raw_value,
+            embedding=positions,
+        ),
+        root_action_selection_fn=algorithm.select_at_root(config),
+        interior_action_selection_fn=algorithm.select_below_root(config),
         num_simulations=config.num_simulations,
         max_depth=config.max_depth or config.num_simulations,
         # mctx masks what is illegal; selfplay masks what is legal. This is the one flip.
         invalid_actions=~legal,
+        extra_data=noise,
     )
-    if config.algorithm == "gumbel":
-        gumbel = config.gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape)
-        # Without Gumbel noise equal logits would always favour the lowest index. Larger than the
-        # rounding of Q values that are as large as `value_scale` makes them.
-        noise = SearchNoise(root_gumbel=gumbel + 1e-4 * tie_break, tie_break=tie_break)
-        actions, policy, tree = _gumbel(
-            tree_search, params, search_key, noise, arguments, config, legal
-        )
-    else:
-        noise = SearchNoise(root_gumbel=jnp.zeros_like(logits), tie_break=tie_break)
-        scores = puct_scores if config.algorithm == "puct" else uct_scores
-        actions, policy, tree = _most_visited(
-            tree_search, params, search_key, noise, arguments, config, scores
-        )
+    decision = algorithm.decide(tree, noise, legal, config)
     visits = tree.children_visits[:, 0].astype(jnp.int32)
     qvalues = jnp.where(visits > 0, tree.qvalues(jnp.zeros(visits.shape[0], jnp.int32)), 0.0)
     prior = jax.nn.softmax(logits)
-    value = (
-        jax.vmap(completed_value)(policy, prior, qvalues, visits, raw_value)
-        if config.algorithm == "gumbel"
-        else tree.node_values[:, 0]
-    )
+    value = algorithm.value(tree, decision.policy, prior, qvalues, raw_value)
     result = SearchResult(
-        actions=actions,
-        policy=policy,
+        actions=decision.actions,
+        policy=decision.policy,
         visits=visits,
         qvalues=qvalues,
         value=jnp.clip(value, -1.0, 1.0),
@@ -236,89 +222,11 @@ def _tree_result(
     return result, tree
 
 
-def _gumbel(
-    tree_search: Callable[..., mctx.Tree],
-    params: PyTree,
-    key: Key[Array, ""],
-    noise: SearchNoise,
-    arguments: dict[str, Any],
-    config: SearchConfig,
-    legal: Bool[Array, "B A"],
-) -> tuple[Array, Array, mctx.Tree]:
-    """Sequential Halving at the root, completed Q values below.
-
-    `mctx.gumbel_muzero_policy` draws its noise itself; the parts are put together here so that
-    the noise can break ties when its scale is 0.
-    """
-    qtransform = functools.partial(
-        mctx.qtransform_completed_by_mix_value,
-        value_scale=config.value_scale,
-        maxvisit_init=config.maxvisit_init,
-        rescale_values=config.rescale_values,
-    )
-
-    def select(key: Array, tree: mctx.Tree, node: Array, depth: Array) -> Array:
-        del key, depth
-        scores = improved_policy_scores(tree, node, qtransform)
-        return best_with_tie_break(scores, tree.extra_data.tie_break)
-
-    tree = tree_search(
-        params,
-        key,
-        root_action_selection_fn=functools.partial(
-            mctx.gumbel_muzero_root_action_selection,
-            num_simulations=config.num_simulations,
-            max_num_considered_actions=config.max_considered_actions,
-            qtransform=qtransform,
-        ),
-        interior_action_selection_fn=select,
-        extra_data=noise,
-        **arguments,
-    )
-    visits = tree.children_visits[:, 0]
-    completed = jax.vmap(qtransform, in_axes=(0, None))(tree, 0)
-    logits = tree.children_prior_logits[:, 0]
-    # The move is the best of the most visited actions, by Gumbel + logit + Q.
-    finalist = legal & (visits == visits.max(axis=-1, keepdims=True))
-    scores = jnp.where(finalist, noise.root_gumbel + logits + completed, -jnp.inf)
-    return (
-        jnp.argmax(scores, axis=-1).astype(jnp.int32),
-        jax.nn.softmax(mask_logits(logits + completed, legal)),
-        tree,
-    )
-
-
-def _most_visited(
-    tree_search: Callable[..., mctx.Tree],
-    params: PyTree,
-    key: Key[Array, ""],
-    noise: SearchNoise,
-    arguments: dict[str, Any],
-    config: SearchConfig,
-    scores: Callable[..., Array],
-) -> tuple[Array, Array, mctx.Tree]:
-    """The same selection at every node; the most visited root action is played.
-
-    Ties are broken by noise drawn once per search. `mctx.muzero_action_selection` draws at every
-    step of every walk, which more than doubles the cost of a search.
-    """
-
-    def select(key: Array, tree: mctx.Tree, node: Array, depth: Array | None = None) -> Array:
-        del key, depth
-        return best_with_tie_break(scores(tree, node, config), tree.extra_data.tie_break)
-
-    tree = tree_search(
-        params,
-        key,
-        root_action_selection_fn=select,
-        interior_action_selection_fn=select,
-        extra_data=noise,
-        **arguments,
-    )
-    visits = tree.children_visits[:, 0]
-    policy = visits / visits.sum(axis=-1, keepdims=True)
-    actions = jax.vmap(best_with_tie_break)(policy, noise.tie_break)
-    return actions, policy.astype(jnp.float32), tree
+def _algorithm(config: SearchConfig) -> SearchAlgorithm:
+    found = implementation(ALGORITHMS, config.algorithm)
+    if not isinstance(found, SearchAlgorithm):
+        raise TypeError(f"{config.algorithm} in ALGORITHMS is no SearchAlgorithm, but {found!r}")
+    return found
 
 
 def _make_recurrent_fn(game: Game[Any], evaluate: Evaluator) -> Callable[..., Any]:
@@ -327,18 +235,14 @@ def _make_recurrent_fn(game: Game[Any], evaluate: Evaluator) -> Callable[..., An
     def recurrent_fn(
         params: PyTree, key: Key[Array, ""], actions: Array, positions: Position[Any]
     ) -> tuple[mctx.RecurrentFnOutput, Position[Any]]:
-        transition = jax.vmap(functools.partial(advance, game))(positions, actions)
-        after = transition.position
-        evaluation = evaluate(params, after.state, key=key)
-        over = jax.vmap(functools.partial(is_over, game))(after)
-        legal = jax.vmap(game.legal_action_mask)(after.state) & ~over[:, None]
+        transitions = jax.vmap(functools.partial(advance, game))(positions, actions)
+        leaves = evaluate_leaves(game, evaluate, params, transitions, key=key)
         output = mctx.RecurrentFnOutput(
-            reward=transition.reward,
-            discount=transition.discount,
-            # Interior nodes are not masked by mctx; an ended match is worth 0 from here on.
-            prior_logits=mask_logits(evaluation.policy_logits.astype(jnp.float32), legal),
-            value=jnp.where(over, 0.0, evaluation.value),
+            reward=transitions.reward,
+            discount=transitions.discount,
+            prior_logits=leaves.prior_logits,
+            value=leaves.value,
         )
-        return output, after
+        return output, transitions.position
 
     return recurrent_fn

@@ -6,7 +6,7 @@ import mctx
 from jaxtyping import Array, Float32, Int32
 
 from selfplay.game import pytree
-from selfplay.mcts.chance import Arrivals
+from selfplay.mcts.chance_tree import Arrivals
 
 
 @pytree

@@ -14,8 +14,8 @@ from selfplay.runtime.components import make_components
 from selfplay.runtime.memory_plan import choose_matches, plan_memory
 from selfplay.runtime.playing import Chunks
 from selfplay.settings import Config
+from selfplay.settings.choices import BACKENDS
 
-INFERENCES = ("xla", "onnx", "onnx-int8")
 MATCHES_PER_DEVICE = (16, 32, 64, 128, 256)
 ACCELERATOR_MATCHES = (128, 256, 512, 1024, 2048, 4096)
 _ROUNDS = 3
@@ -45,13 +45,13 @@ def tune(
     """
     on_cpu = jax.default_backend() == "cpu"
     counts = MATCHES_PER_DEVICE if on_cpu else ACCELERATOR_MATCHES
-    share = seconds / (_ROUNDS * (len(INFERENCES) + len(counts)))
+    share = seconds / (_ROUNDS * (len(BACKENDS) + len(counts)))
     network = build_network(game, config.network, next_policy=config.learner.next_policy_weight > 0)
     usual = choose_matches(
         game, network, config.updated({"rollout": {"matches_per_device": 0}})
     ).count
     tried: list[dict[str, Any]] = []
-    kinds = _compare(game, config, [(kind, usual) for kind in INFERENCES], share, say)
+    kinds = _compare(game, config, [(kind, usual) for kind in BACKENDS], share, say)
     tried += kinds
     kind = _fastest(kinds)["inference"]
     others = [(kind, count) for count in counts if count != usual]

@@ -68,6 +68,7 @@ def make_components(
     *,
     mesh: Mesh | None = None,
     learner_mesh: Mesh | None = None,
+    calibrates: bool = True,
 ) -> Components:
     """Returns the components for `game` under `config`; compiles nothing yet.
 
@@ -76,6 +77,8 @@ def make_components(
         config: the settings in force.
         mesh: the devices that share the work; by default all local ones.
         learner_mesh: those that make updates, if they are others.
+        calibrates: whether integer networks get calibrated, as `Playing` does; else
+            `search.inference` "auto" leaves out those.
 
     >>> from selfplay import load_config, make
     >>> config = load_config(preset="quick", environ={}, overrides=["search.inference=xla"])
@@ -85,10 +88,12 @@ def make_components(
     """
     mesh = mesh or local_mesh()
     network = build_network(game, config.network, next_policy=config.learner.next_policy_weight > 0)
-    inference = make_inference(game, network, config.network, config.search.inference)
+    inference = make_inference(
+        game, network, config.network, config.search.inference, calibrates=calibrates
+    )
     count = choose_matches(game, network, config).count
     chosen = config.updated({"rollout": {"matches_per_device": count}})
-    plies = choose_plies(game, network, chosen, inference.kind)
+    plies = choose_plies(game, network, chosen, remembers=inference.traits.remembers)
     rollout = dataclasses.replace(chosen.rollout, plies_per_chunk=plies)
     player = SelfPlayer(game, inference.evaluate, config.search, rollout, mesh=mesh)
     return Components(

@@ -205,25 +205,27 @@ def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchCh
     )
 
 
-def choose_plies(game: Game[Any], network: Network, config: Config, kind: str) -> int:
+def choose_plies(
+    game: Game[Any], network: Network, config: Config, *, remembers: bool = False
+) -> int:
     """Returns how many plies a chunk plays: as set, or what suits what computes the network.
 
-    ONNX Runtime computes no position twice with the same weights, and what a search asks for the
-    next one asks again: a chunk of 32 plies computes about a fifth less than four of 8, and loads
-    new weights once. It is so long only where it is over soon, for new weights come with the
-    next: if the network is what takes the time, and a small one.
+    Where positions are remembered, a network computes none twice with the same weights, and most
+    positions of a search come up again in the next: a chunk of 32 plies computes about a fifth
+    less than four of 8, and loads new weights once. But new weights wait for the end of a chunk.
+    It is so long only where it ends soon: if the network takes most of the time and is small.
 
     Args:
         game: the rules.
         network: what `config` describes.
         config: the settings, with the number of matches that was chosen.
-        kind: "xla", "onnx" or "onnx-int8".
+        remembers: whether positions are remembered, see `selfplay.inference.Traits`.
     """
     rollout = config.rollout
     if rollout.plies_per_chunk:
         return rollout.plies_per_chunk
     node = _tree_bytes(game, config) // (config.search.num_simulations + 1)
-    if kind == "xla" or node > _SMALL_NODE or isinstance(game, HostedGame):
+    if not remembers or node > _SMALL_NODE or isinstance(game, HostedGame):
         return CHUNK_PLIES
     ply = rollout.matches_per_device * config.search.num_simulations * multiplications(network)
     fitting = max(1, int(_CHUNK_MULTIPLICATIONS / max(ply, 1)))

@@ -102,7 +102,7 @@ class Chunks:
     def unload(self) -> None:
         """Gives the loaded weights back: the next chunk loads some, whatever their version."""
         if self._loaded is not None:
-            if self.components.inference.kind != "xla":
+            if self.components.inference.traits.calls_host:
                 # What is being played may still ask for them.
                 self.wait()
             self._counts = self.counts
@@ -164,7 +164,7 @@ class Playing(Chunks):
         self._say = say
         self._start_key = start_key
         self.collector = MatchCollector(provenance, components.player.num_matches)
-        self._calibrate_at = 0 if components.inference.kind == "onnx-int8" else _NEVER
+        self._calibrate_at = 0 if components.inference.traits.calibrates else _NEVER
         self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
 
@@ -289,7 +289,8 @@ class Playing(Chunks):
             self.matches = player.start(key=fresh)
             return f"checkpoint {update} holds no matches in progress: new ones begin"
         stored = checkpoints.load(update, "self_play")
-        if len(stored.get("ranges", ())):
+        # Of an integer network; this machine may have another one.
+        if len(stored.get("ranges", ())) and self.components.inference.traits.calibrates:
             self.components.inference.ranges = stored["ranges"]
             self._calibrate_at = int(stored["calibrate_at"])
         before, now = int(stored["num_matches"]), player.num_matches

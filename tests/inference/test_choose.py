@@ -1,15 +1,30 @@
 """Which way of computing the network is taken, and what is said when it cannot be."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from selfplay.errors import ConfigError
-from selfplay.inference import choose, make_inference
+from selfplay.game import Game
+from selfplay.inference import (
+    Backend,
+    Inference,
+    Obstacle,
+    Traits,
+    XlaInference,
+    choose,
+    make_inference,
+    onnx_backend,
+)
+from selfplay.networks import Network
 from selfplay.registry import make
-from selfplay.settings.sections import NetworkConfig
+from selfplay.runtime.components import make_components
+from selfplay.settings import Config
+from selfplay.settings.choices import BACKENDS, implementation
+from selfplay.settings.sections import NetworkConfig, SearchConfig
 from tests.inference.networks import network_for
 
 GAME = make("connect_four")
@@ -36,9 +51,7 @@ def test_what_is_asked_for_is_taken(kind: str) -> None:
 
 def test_auto_measures_once_and_remembers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(LARGE) == "onnx-int8"
-    assert list(json.loads(cache.read_text()).values()) == [
-        {"kind": "onnx-int8", "positions_per_second": RATES}
-    ]
+    assert list(json.loads(cache.read_text()).values()) == [RATES]
 
     def again(*_: object) -> dict[str, float]:
         raise AssertionError
@@ -65,7 +78,7 @@ def test_auto_leaves_small_networks_to_xla(cache: Path) -> None:
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": {"kind": "magic"}}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": {"xla": "fast"}}'])
 def test_a_damaged_memory_costs_a_measurement(cache: Path, content: str) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text(content)
@@ -74,7 +87,7 @@ def test_a_damaged_memory_costs_a_measurement(cache: Path, content: str) -> None
 
 
 def test_without_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_backend.importlib.util, "find_spec", lambda name: None)
     assert chosen(LARGE) == "xla"
     with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed") as caught:
         chosen(LARGE, "onnx")
@@ -102,3 +115,66 @@ def test_the_measurement_gives_a_rate_for_each_kind(monkeypatch: pytest.MonkeyPa
     rates = choose.measure(network_for(config), config)
     assert set(rates) == {"xla", "onnx", "onnx-int8"}
     assert all(rate > 0 for rate in rates.values())
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_each_entry_is_a_backend(name: str) -> None:
+    backend = implementation(BACKENDS, name)
+    assert isinstance(backend, Backend)
+    inference = make_inference(GAME, network_for(LARGE), LARGE, name)
+    assert (inference.kind, inference.traits) == (name, backend.traits)
+
+
+class MadeUp(XlaInference):
+    """XLA by another name, which says that it remembers positions."""
+
+    kind = "made-up"
+    traits = Traits(remembers=True)
+
+
+class MadeUpBackend(Backend):
+    """A backend that cannot compute modules of the user's."""
+
+    traits = MadeUp.traits
+
+    def obstacle(self, config: NetworkConfig) -> Obstacle | None:
+        return Obstacle("that is a module", "use another") if config.module else None
+
+    def make(self, game: Game[Any], network: Network, config: NetworkConfig) -> Inference:
+        return MadeUp(game, network)
+
+    def trial(self, *_: object) -> Callable[[], object]:
+        return lambda: None
+
+
+def test_an_entry_is_all_that_another_backend_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"must be one of: auto, xla, onnx, onnx-int8$"):
+        SearchConfig(inference="made-up")
+    monkeypatch.setitem(BACKENDS, "made-up", MadeUpBackend())
+    components = make_components(GAME, Config.from_dict({"search": {"inference": "made-up"}}))
+    assert components.inference.kind == "made-up"
+    # Because it remembers positions.
+    assert components.player.config.plies_per_chunk == 32
+    monkeypatch.setattr(choose, "measure", lambda *_: {**RATES, "made-up": 500.0})
+    assert chosen(LARGE) == "made-up"
+    own = NetworkConfig(module="net.py:Own")
+    assert choose.usable_here("made-up", own) == ("auto", "that is a module")
+    with pytest.raises(ConfigError, match="'made-up', but that is a module"):
+        make_inference(GAME, network_for(LARGE), own, "made-up")
+
+
+def test_who_does_not_calibrate_gets_no_integers() -> None:
+    network = network_for(LARGE)
+    assert make_inference(GAME, network, LARGE, "auto", calibrates=False).kind == "onnx"
+    # Asked for, they compute in float32.
+    assert make_inference(GAME, network, LARGE, "onnx-int8", calibrates=False).kind == "onnx-int8"
+
+
+def test_what_a_run_names_is_used_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("auto", "xla", "onnx", "onnx-int8"):
+        assert choose.usable_here(kind, LARGE) == (kind, "")
+    monkeypatch.setattr(onnx_backend.jax, "default_backend", lambda: "gpu")
+    reason = "the network runs on gpu, where XLA is the way"
+    assert choose.usable_here("onnx", LARGE) == ("auto", reason)
+    assert choose.usable_here("xla", LARGE) == ("xla", "")
+    assert chosen(LARGE) == "xla"

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from selfplay.inference.backend import Ranges
-from selfplay.inference.evaluator import agreement, measure_ranges, serialise
 from selfplay.inference.graph import INPUT, Graph, int8_kernel, uint8_scale, uint8_scales
-from selfplay.inference.model import Answer, Model, make_session
+from selfplay.inference.model import Model, Outputs, make_session
+from selfplay.inference.onnx_inference import agreement, measure_ranges, serialise
 from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import boards, host, lively_weights, network_for
 
@@ -160,8 +160,8 @@ def test_kernels_have_a_scale_for_each_output_channel() -> None:
 
 
 def test_agreement_measures_policy_and_value() -> None:
-    even = Answer(np.zeros((2, 2), np.float32), np.zeros((2, 3), np.float32))
-    tilted = Answer(
+    even = Outputs(np.zeros((2, 2), np.float32), np.zeros((2, 3), np.float32))
+    tilted = Outputs(
         np.array([[0, np.log(3)], [0, 0]], np.float32),
         np.array([[50, 0, 0], [0, 0, 0]], np.float32),
     )
@@ -175,8 +175,8 @@ def test_agreement_measures_policy_and_value() -> None:
 
 def test_agreement_is_about_legal_actions_alone() -> None:
     value = np.zeros((2, 1), np.float32)
-    exact = Answer(np.array([[0, 0, 9], [5, 1, 2]], np.float32), value)
-    rounded = Answer(np.array([[0, 0, -9], [-5, 1, 2]], np.float32), value)
+    exact = Outputs(np.array([[0, 0, 9], [5, 1, 2]], np.float32), value)
+    rounded = Outputs(np.array([[0, 0, -9], [-5, 1, 2]], np.float32), value)
     legal = np.array([[True, True, False], [False, True, True]])
     found = agreement(exact, rounded, legal)
     assert found.policy_divergence == pytest.approx(0.0, abs=1e-6)
@@ -185,7 +185,7 @@ def test_agreement_is_about_legal_actions_alone() -> None:
     assert everywhere.policy_divergence > 1
     assert everywhere.same_move == 0.0
     # What is legal counts as before.
-    tilted = Answer(np.array([[0, np.log(3), 0], [0, 0, 0]], np.float32), value)
-    even = Answer(np.zeros((2, 3), np.float32), value)
+    tilted = Outputs(np.array([[0, np.log(3), 0], [0, 0, 0]], np.float32), value)
+    even = Outputs(np.zeros((2, 3), np.float32), value)
     half = 0.5 * 0.5 * np.log(4 / 3)
     assert agreement(even, tilted, legal).policy_divergence == pytest.approx(half, abs=1e-5)

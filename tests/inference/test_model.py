@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from selfplay.inference import model as module
-from selfplay.inference.evaluator import serialise
-from selfplay.inference.model import Answer, Model, fingerprints
+from selfplay.inference.model import Model, Outputs, fingerprints
+from selfplay.inference.onnx_inference import serialise
 from selfplay.settings.sections import NetworkConfig
 from tests.inference.networks import boards, host, lively_weights, network_for
 
@@ -16,7 +16,7 @@ NETWORK = network_for(CONFIG)
 BYTES = serialise(NETWORK, CONFIG, host(lively_weights(NETWORK)), None)
 
 
-def ask(model: Model, observations: np.ndarray, wanted: np.ndarray | None = None) -> Answer:
+def ask(model: Model, observations: np.ndarray, wanted: np.ndarray | None = None) -> Outputs:
     """Asks for all rows or the wanted ones; in all of them every action is legal."""
     count = len(observations)
     every = np.ones(count, np.bool_)

@@ -17,7 +17,7 @@ from selfplay.mcts import (
     random_playout_evaluator,
     uniform_evaluator,
 )
-from selfplay.mcts.chance import _expectation, _next_outcome
+from selfplay.mcts.chance import _next_outcome
 from selfplay.settings.sections import SearchConfig
 from tests.dice import Expectimax, Storm, StormState
 from tests.mcts.helpers import compiled, opinion, opinionated_evaluator, random_positions, stacked
@@ -248,7 +248,7 @@ def test_an_expectation_is_a_sample_at_first_and_exact_in_the_end() -> None:
     values = jnp.array([1.0, -1.0, 0.5])
 
     def expectation(*visits: int) -> float:
-        return float(_expectation(probabilities, jnp.array(visits, jnp.int32), values))
+        return float(expectation(probabilities, jnp.array(visits, jnp.int32), values))
 
     assert expectation(0, 1, 0) == pytest.approx(-1.0)
     assert expectation(1, 1, 0) == pytest.approx(0.5 - 0.3 + 0.2 * (1 - 1) / 2)

@@ -25,7 +25,7 @@ def components() -> Components:
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfplay.inference.evaluator.FEWEST_SAMPLES", 20)
+    monkeypatch.setattr("selfplay.inference.onnx_inference.FEWEST_SAMPLES", 20)
 
 
 def session(path: Path, components: Components, updates: int) -> tuple[RunDirectory, Trainer]:

@@ -119,22 +119,22 @@ def test_a_cpu_plays_as_many_matches_as_ever() -> None:
     assert str(set_by_hand).endswith(f" ({set_by_hand.choice})")
 
 
-def plies(settings: Any, kind: str = "onnx-int8", game: Any = GAME) -> int:
+def plies(settings: Any, *, remembers: bool = True, game: Any = GAME) -> int:
     config = Config().updated({"rollout": {"matches_per_device": 64}}).updated(settings)
-    return choose_plies(game, build_network(game, config.network), config, kind)
+    return choose_plies(game, build_network(game, config.network), config, remembers=remembers)
 
 
 def test_chunks_are_long_where_nothing_is_computed_twice_and_soon_over() -> None:
     assert plies({}) == 32
-    assert plies({}, "xla") == 8
+    assert plies({}, remembers=False) == 8
     assert plies({"search": {"num_simulations": 64}}) == 16
     assert plies({"network": {"channels": 128}}) == 8
     assert plies({"search": {"num_simulations": 2}}) == 32
     # Rules and tree take the time in these.
     assert plies({}, game=make("othello")) == 8
     assert plies({}, game=make("clobber", rows=2, columns=2)) == 8
-    for kind in ("xla", "onnx"):
-        assert plies({"rollout": {"plies_per_chunk": 3}}, kind) == 3
+    for remembers in (False, True):
+        assert plies({"rollout": {"plies_per_chunk": 3}}, remembers=remembers) == 3
 
 
 class Card:

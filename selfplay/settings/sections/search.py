@@ -3,6 +3,7 @@
 import dataclasses
 
 from selfplay.configuration import check_choice, check_range
+from selfplay.settings.choices import ALGORITHMS, BACKENDS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,9 @@ class SearchConfig:
             random symmetry of the game; "average", the mean over all of them, at the cost of one
             evaluation each.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
-            cores, from inside the compiled search), or "auto" for the fastest here.
+            cores, from inside the compiled search), or "auto" for the fastest on the machine.
+            Every process may choose its own; where the choice of the run cannot be used, a
+            process that asks for nothing else uses "auto" and says so.
 
     >>> SearchConfig(num_simulations=16).algorithm
     'gumbel'
@@ -62,9 +65,9 @@ class SearchConfig:
     inference: str = "auto"
 
     def __post_init__(self) -> None:
-        check_choice("search.algorithm", self.algorithm, ("gumbel", "puct", "uct"))
+        check_choice("search.algorithm", self.algorithm, tuple(ALGORITHMS))
         check_choice("search.symmetry", self.symmetry, ("none", "random", "average"))
-        check_choice("search.inference", self.inference, ("auto", "xla", "onnx", "onnx-int8"))
+        check_choice("search.inference", self.inference, ("auto", *BACKENDS))
         if self.num_simulations != 0:
             check_range(
                 "search.num_simulations",

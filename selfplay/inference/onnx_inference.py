@@ -14,7 +14,8 @@ from selfplay.game import Game
 from selfplay.host_call import call_host, enrol
 from selfplay.inference.backend import Agreement, Counts, Ranges
 from selfplay.inference.graph import INPUT
-from selfplay.inference.model import Answer, Model, make_session
+from selfplay.inference.model import Model, Outputs, make_session
+from selfplay.inference.onnx_backend import FLOAT32, INT8
 from selfplay.inference.towers import POLICY, VALUE, build_graph
 from selfplay.mcts import Evaluation
 from selfplay.networks import Network, Weights, expected_result
@@ -46,6 +47,7 @@ class OnnxInference:
             int8: whether to compute the convolutions in integers.
         """
         self.kind = "onnx-int8" if int8 else "onnx"
+        self.traits = (INT8 if int8 else FLOAT32).traits
         self.ranges: Ranges | None = None
         self._fitting: Ranges | None = None
         self._game = game
@@ -72,11 +74,11 @@ class OnnxInference:
         wanted = ~jax.vmap(self._game.is_terminal)(states)
         legal = jax.vmap(self._game.legal_action_mask)(states)
         batch = observations.shape[0]
-        answer = (
+        outputs = (
             jax.ShapeDtypeStruct((batch, self._game.num_actions), jnp.float32),
             jax.ShapeDtypeStruct((batch, self._outcomes), jnp.float32),
         )
-        policy_logits, value_logits = call_host(params, answer, observations, wanted, legal)
+        policy_logits, value_logits = call_host(params, outputs, observations, wanted, legal)
         return Evaluation(policy_logits=policy_logits, value=expected_result(value_logits))
 
     def load(self, weights: Weights) -> Int32[Array, ""]:
@@ -103,7 +105,7 @@ class OnnxInference:
         They hold from the next `load` on. Returns None if nothing was measured: no int8, or too
         few positions.
         """
-        if self.kind != "onnx-int8":
+        if not self.traits.calibrates:
             return None
         samples = self._models[int(params)].samples()
         if samples is None or len(samples.legal) < FEWEST_SAMPLES:
@@ -157,15 +159,16 @@ def measure_ranges(
     return np.concatenate(ranges).astype(np.float32)
 
 
-def agreement(exact: Answer, rounded: Answer, legal: Bool[np.ndarray, "B A"]) -> Agreement:
+def agreement(exact: Outputs, rounded: Outputs, legal: Bool[np.ndarray, "B A"]) -> Agreement:
     """Returns how close `rounded` is to `exact`, as far as legal actions go."""
     # A finite floor, not -inf: zero times infinity is no number.
     floor = np.finfo(np.float32).min / 2
     log_p, log_q = (
-        _log_softmax(np.where(legal, answer.policy_logits, floor)) for answer in (exact, rounded)
+        _log_softmax(np.where(legal, outputs.policy_logits, floor)) for outputs in (exact, rounded)
     )
     values = [
-        np.asarray(expected_result(jnp.asarray(answer.value_logits))) for answer in (exact, rounded)
+        np.asarray(expected_result(jnp.asarray(outputs.value_logits)))
+        for outputs in (exact, rounded)
     ]
     return Agreement(
         policy_divergence=float((np.exp(log_p) * (log_p - log_q)).sum(axis=-1).mean()),

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from selfplay.arena.searcher import Searcher
 from selfplay.errors import ConfigError
 from selfplay.inference import Inference, XlaInference
-from selfplay.inference.evaluator import OnnxInference, measure_ranges
+from selfplay.inference.onnx_inference import OnnxInference, measure_ranges
 from selfplay.networks import Weights
 from selfplay.registry import make
 from selfplay.settings.sections import NetworkConfig, SearchConfig
@@ -74,7 +74,7 @@ def test_new_weights_go_live_without_compiling(compilations: Compilations) -> No
 def test_int8_begins_as_float_and_goes_live_after_a_calibration(
     compilations: Compilations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selfplay.inference.evaluator.FEWEST_SAMPLES", 20)
+    monkeypatch.setattr("selfplay.inference.onnx_inference.FEWEST_SAMPLES", 20)
     inference, searcher = searcher_of("onnx-int8")
     params = inference.load(weights(0))
     assert inference.calibrate(params) is None
@@ -98,13 +98,13 @@ def test_int8_begins_as_float_and_goes_live_after_a_calibration(
 
 
 def test_int8_that_agrees_badly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfplay.inference.evaluator.FEWEST_SAMPLES", 20)
+    monkeypatch.setattr("selfplay.inference.onnx_inference.FEWEST_SAMPLES", 20)
     inference, searcher = searcher_of("onnx-int8")
     params = inference.load(weights(0))
     searcher(params, POSITIONS, key=jax.random.key(1))
     # As if all that goes into the convolutions and comes out of them were nearly nothing.
     monkeypatch.setattr(
-        "selfplay.inference.evaluator.measure_ranges",
+        "selfplay.inference.onnx_inference.measure_ranges",
         lambda *measured: 1e-3 * measure_ranges(*measured),
     )
     found = inference.calibrate(params)

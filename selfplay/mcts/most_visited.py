@@ -1,0 +1,116 @@
+"""Search with the same rule at every node, after which the most visited root action is played.
+
+PUCT is the search of AlphaZero (Silver et al., "A general reinforcement learning algorithm that
+masters chess, shogi, and Go through self-play", 2018), UCT the classic one (Kocsis and Szepesvari,
+"Bandit based Monte-Carlo planning", 2006).
+"""
+
+import abc
+
+import jax
+import jax.numpy as jnp
+import mctx
+from jaxtyping import Array, Bool, Float, Float32, Key
+
+from selfplay.mcts.algorithm import (
+    Decision,
+    SearchAlgorithm,
+    SelectAtRoot,
+    SelectBelowRoot,
+)
+from selfplay.mcts.selection import (
+    SearchNoise,
+    add_dirichlet_noise,
+    best_with_tie_break,
+    puct_scores,
+    uct_scores,
+)
+from selfplay.settings.sections.search import SearchConfig
+
+
+class MostVisited(SearchAlgorithm):
+    """Selects the action with the highest score; plays, and learns from, the visits of the root.
+
+    Ties are broken by noise drawn once per search. `mctx.muzero_action_selection` draws at every
+    step of every walk, which more than doubles the cost of a search.
+    """
+
+    @abc.abstractmethod
+    def scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
+        """Returns the score of each action of a node of one tree, lowest where it is illegal."""
+
+    def select_at_root(self, config: SearchConfig) -> SelectAtRoot:
+        def select(key: Array, tree: mctx.Tree, node: Array) -> Array:
+            del key
+            return best_with_tie_break(self.scores(tree, node, config), tree.extra_data.tie_break)
+
+        return select
+
+    def select_below_root(self, config: SearchConfig) -> SelectBelowRoot:
+        select_at_root = self.select_at_root(config)
+
+        def select(key: Array, tree: mctx.Tree, node: Array, depth: Array) -> Array:
+            del depth
+            return select_at_root(key, tree, node)
+
+        return select
+
+    def decide(
+        self,
+        tree: mctx.Tree,
+        noise: SearchNoise,
+        legal: Bool[Array, "B A"],
+        config: SearchConfig,
+    ) -> Decision:
+        visits = tree.children_visits[:, 0]
+        policy = visits / visits.sum(axis=-1, keepdims=True)
+        return Decision(
+            actions=jax.vmap(best_with_tie_break)(policy, noise.tie_break),
+            policy=policy.astype(jnp.float32),
+        )
+
+    def value(
+        self,
+        tree: mctx.Tree,
+        policy: Float32[Array, "B A"],
+        prior: Float32[Array, "B A"],
+        qvalues: Float32[Array, "B A"],
+        raw_value: Float32[Array, " B"],
+    ) -> Float32[Array, " B"]:
+        return tree.node_values[:, 0]
+
+
+class _Puct(MostVisited):
+    """PUCT, with Dirichlet noise in the root prior."""
+
+    def root_logits(
+        self,
+        logits: Float32[Array, "B A"],
+        legal: Bool[Array, "B A"],
+        config: SearchConfig,
+        *,
+        key: Key[Array, ""],
+    ) -> Float32[Array, "B A"]:
+        if config.dirichlet_fraction == 0:
+            return logits
+        return add_dirichlet_noise(
+            logits,
+            legal,
+            alpha=config.dirichlet_alpha,
+            fraction=config.dirichlet_fraction,
+            key=key,
+        )
+
+    def scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
+        return puct_scores(tree, node, config)
+
+
+class _Uct(MostVisited):
+    """UCB1 at every node."""
+
+    def scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
+        return uct_scores(tree, node, config)
+
+
+PUCT = _Puct()
+UCT = _Uct()
