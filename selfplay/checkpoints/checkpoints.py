@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxtyping import PyTree
 
@@ -22,6 +22,8 @@ from selfplay.store.place import typed
 from selfplay.store.store import Listener
 
 FOLDER = "checkpoints"
+
+T = TypeVar("T")
 
 
 class Checkpoints(abc.ABC):
@@ -138,10 +140,24 @@ class Checkpoints(abc.ABC):
 
         Unlike `latest` and `load` it can run while another process writes and prunes.
         """
+        return self.read_latest(lambda update: (update, self.load(update, item, target)))
+
+    def read_latest(self, read: Callable[[int], T]) -> T | None:
+        """Returns `read` of the newest update, or None before the first checkpoint.
+
+        It can run while another process writes and prunes: if the checkpoint is removed or
+        replaced while it is read, the newest one by then is read.
+
+        Args:
+            read: takes an update and reads from this object.
+
+        Raises:
+            CheckpointError: from `read`, of a checkpoint that is still there as it was.
+        """
         while (update := self.latest()) is not None:
             before = self._manifest(update)
             try:
-                return update, self.load(update, item, target)
+                return read(update)
             except CheckpointError:
                 # Not damaged, if it was replaced or pruned while it was read.
                 if update in self.updates() and self._manifest(update) == before:
@@ -266,18 +282,18 @@ class Checkpoints(abc.ABC):
     def _listen(self) -> Listener:
         """Returns a listener that wakes up when there is a new checkpoint."""
 
-    def _checked(self, update: int, read: Callable[[], Any]) -> Any:
+    def _checked(self, update: int, read: Callable[[], T]) -> T:
         """Returns `read()`; its errors name the checkpoints that could be used instead."""
-        others = [other for other in self.updates() if other != update]
-        listed = ", ".join(map(str, others[-10:]))
-        hint = f"use {typed(f'{self.url}@UPDATE')}; other complete checkpoints are: {listed}"
-        if not self._is_there(update):
-            raise CheckpointError(
-                f"{self.url} has no checkpoint {update}",
-                hint=hint if others else "it has none at all yet",
-            )
         try:
             return read()
         except CheckpointError as error:
+            others = [other for other in self.updates() if other != update]
+            listed = ", ".join(map(str, others[-10:]))
+            hint = f"use {typed(f'{self.url}@UPDATE')}; other complete checkpoints are: {listed}"
+            if not self._is_there(update):
+                raise CheckpointError(
+                    f"{self.url} has no checkpoint {update}",
+                    hint=hint if others else "it has none at all yet",
+                ) from None
             fallback = hint if others else "there is no other checkpoint in this run"
             raise CheckpointError(str(error), hint=error.hint or fallback) from error.__cause__

@@ -301,6 +301,29 @@ def test_loading_the_newest_survives_pruning(
     assert latest[0] == 2
 
 
+def test_reading_a_checkpoint_lists_no_others(
+    checkpoints: DirectoryCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save(1, small(1))
+    listed: list[Path] = []
+    real = DirectoryCheckpoints.updates
+
+    def counted(self: DirectoryCheckpoints) -> list[int]:
+        listed.append(self.path)
+        return real(self)
+
+    monkeypatch.setattr(DirectoryCheckpoints, "updates", counted)
+    checkpoints.load(1, "weights")
+    checkpoints.metadata(1)
+    checkpoints.digest(1)
+    assert listed == []
+    # Once, for the hint of an error.
+    with pytest.raises(CheckpointError, match="has no checkpoint 2") as caught:
+        checkpoints.metadata(2)
+    assert "complete checkpoints are: 1" in caught.value.hint
+    assert len(listed) == 1
+
+
 def test_wrong_game(checkpoints: DirectoryCheckpoints) -> None:
     checkpoints.save(12, small())
     checkpoints.check_game(12, game="connect_four", fingerprint="ab")
