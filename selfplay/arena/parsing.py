@@ -18,7 +18,7 @@ from selfplay.arena.engines import EngineAgent, is_engine, parse_engine
 from selfplay.arena.stored import load_network
 from selfplay.errors import ConfigError
 from selfplay.game import Game
-from selfplay.inference import make_inference
+from selfplay.inference import instead_of, make_inference, usable_here
 from selfplay.run import split_checkpoint_name, split_simulations
 from selfplay.store import is_remote
 
@@ -31,6 +31,7 @@ def parse_opponent(
     *,
     batch_size: int = DEFAULT_BATCH_SIZE,
     processes: int = 1,
+    inference: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Agent:
     """Returns the agent that `text` names, which may be an engine: a program that is started.
@@ -43,7 +44,8 @@ def parse_opponent(
         game: the rules.
         batch_size: positions searched at once.
         processes: of an engine, side by side.
-        say: is told what is overlooked in what an engine says.
+        inference: see `load_run_agent`.
+        say: is told what is overlooked in what an engine says, and see `load_run_agent`.
 
     Raises:
         ConfigError: the text names no agent, or one that cannot play this game.
@@ -56,10 +58,17 @@ def parse_opponent(
     """
     if is_engine(text):
         return EngineAgent(game, parse_engine(text), processes=processes, say=say)
-    return make_agent(text, game, batch_size=batch_size)
+    return make_agent(text, game, batch_size=batch_size, inference=inference, say=say)
 
 
-def make_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Analyst:
+def make_agent(
+    text: str,
+    game: Game[Any],
+    *,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    inference: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Analyst:
     """Returns the agent that `text` names.
 
     Args:
@@ -68,6 +77,8 @@ def make_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SI
             `load_run_agent`.
         game: the rules.
         batch_size: positions searched at once; for one match 1 will do.
+        inference: what computes the network of a run, see `load_run_agent`.
+        say: likewise.
 
     Raises:
         ConfigError: the text names no agent, or the game has no solver.
@@ -98,11 +109,16 @@ def make_agent(text: str, game: Game[Any], *, batch_size: int = DEFAULT_BATCH_SI
     run, _ = split_checkpoint_name(split_simulations(text)[0])
     if not is_remote(run) and not os.path.exists(run):
         raise ConfigError(f"agent is {text!r}, but there is no such agent or run", hint=_FORMS)
-    return load_run_agent(text, game=game, batch_size=batch_size)
+    return load_run_agent(text, game=game, batch_size=batch_size, inference=inference, say=say)
 
 
 def load_run_agent(
-    text: str, *, game: Game[Any] | None = None, batch_size: int = DEFAULT_BATCH_SIZE
+    text: str,
+    *,
+    game: Game[Any] | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    inference: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> SearchAgent:
     """Returns the agent of a checkpoint: the search of its run with its weights, without noise.
 
@@ -112,23 +128,30 @@ def load_run_agent(
         game: the rules it must belong to; by default the run's own game, which the agent has as
             its attribute `game`.
         batch_size: positions searched at once.
+        inference: what computes the network, a value of `search.inference`. By default what the
+            run names, or the fastest where this machine cannot use that. Integers need a
+            calibration, which an agent does not make: there the network computes in float32.
+        say: is told if the run names a backend that this machine cannot use.
 
     Raises:
         RunError: the directory is no run.
         CheckpointError: there is no such checkpoint, it is damaged, or of another game.
+        ConfigError: the network cannot be computed here by what was asked for.
     """
     name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
     game, config = stored.game, stored.config
-    # What was calibrated in training is not at hand: int8 would compute in float32.
-    kind = config.search.inference.replace("auto", "xla")
-    inference = make_inference(game, stored.network, config.network, kind)
+    if inference is None:
+        inference, problem = usable_here(stored.inference, config.network)
+        if problem:
+            say(instead_of(stored.inference, problem))
+    computed = make_inference(game, stored.network, config.network, inference, calibrates=False)
     search = config.search.for_matches(simulations)
     return SearchAgent(
         f"{stored.url}@{stored.update}:{search.num_simulations}",
         game,
-        inference.evaluate,
-        inference.load(stored.weights),
+        computed.evaluate,
+        computed.load(stored.weights),
         search,
         batch_size=batch_size,
     )

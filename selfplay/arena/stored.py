@@ -21,6 +21,7 @@ class StoredNetwork(NamedTuple):
         update: which checkpoint.
         game: the rules.
         config: the settings in force when it was written.
+        inference: what the run names to compute the network, a value of `search.inference`.
         network: their network, without auxiliary heads.
         weights: of that network.
     """
@@ -29,6 +30,7 @@ class StoredNetwork(NamedTuple):
     update: int
     game: Game[Any]
     config: Config
+    inference: str
     network: Network
     weights: Weights
 
@@ -55,7 +57,9 @@ def load_network(name: str, *, game: Game[Any] | None = None) -> StoredNetwork:
     config = run.config if settings is None else Config.from_dict(settings)
     network = build_network(game, config.network)
     weights = load_weights(checkpoints, update, network)
-    return StoredNetwork(run.url, update, game, config, network, weights)
+    return StoredNetwork(
+        run.url, update, game, config, run.config.search.inference, network, weights
+    )
 
 
 def load_weights(checkpoints: Checkpoints, update: int, network: Network) -> Weights:

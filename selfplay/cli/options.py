@@ -99,6 +99,18 @@ Simulations = Annotated[
     ),
 ]
 
+Inference = Annotated[
+    str | None,
+    typer.Option(
+        "--inference",
+        metavar="BACKEND",
+        help="What computes the network of a run here: auto, xla, onnx or onnx-int8. By default "
+        "what the run names, or auto where this machine cannot use that.",
+        envvar="SELFPLAY_SEARCH__INFERENCE",
+        show_default=False,
+    ),
+]
+
 
 def overrides(settings: Sequence[str] | None, asked: Mapping[str, int | float | None]) -> list[str]:
     """Returns what `--set` and other options say of settings, as SECTION.KEY=VALUE.

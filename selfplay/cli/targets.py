@@ -127,25 +127,43 @@ def _meant_as_run(text: str) -> Iterator[None]:
         raise
 
 
-def run_agent(text: str, game: Game[Any], *, simulations: int | None, batch_size: int) -> Analyst:
+def run_agent(
+    text: str,
+    game: Game[Any],
+    *,
+    simulations: int | None,
+    batch_size: int,
+    inference: str | None = None,
+) -> Analyst:
     """Returns the agent "RUN[@UPDATE][:simulations]"; `simulations` overrules the text."""
     if simulations is not None:
         text = f"{split_simulations(text)[0]}:{simulations}"
-    return make_agent(text, game, batch_size=batch_size)
+    return make_agent(text, game, batch_size=batch_size, inference=inference, say=_note)
 
 
 def opponent_agent(
-    text: str, game: Game[Any], *, simulations: int | None, batch_size: int
+    text: str,
+    game: Game[Any],
+    *,
+    simulations: int | None,
+    batch_size: int,
+    inference: str | None = None,
 ) -> Agent:
     """Returns any agent, an engine too; `simulations` overrules the text of a run."""
     if not is_engine(text):
-        return run_agent(text, game, simulations=simulations, batch_size=batch_size)
+        return run_agent(
+            text, game, simulations=simulations, batch_size=batch_size, inference=inference
+        )
     if simulations is not None:
         raise ConfigError(
             f"--simulations is {simulations}, but {text} searches as it likes",
             hint="how hard an engine thinks is said in its own text; see docs/engines.md",
         )
-    return parse_opponent(text, game, say=lambda text: say(f"note: {text}", err=True))
+    return parse_opponent(text, game, say=_note)
+
+
+def _note(text: str) -> None:
+    say(f"note: {text}", err=True)
 
 
 def unknown_game(*agents: str) -> SelfplayError:

@@ -1,15 +1,18 @@
 """Makes a checkpoint again from the records of its run, which proves that they are complete."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from selfplay.errors import RunError
+from selfplay.game import Game
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory
-from selfplay.runtime.components import make_components
+from selfplay.runtime.components import Components, make_components
+from selfplay.runtime.process_config import process_config
 from selfplay.settings import Config
 from selfplay.training.cursor import Cursor
 from selfplay.training.learning import Learning
@@ -56,7 +59,7 @@ def rerun(
     rules = run.make_game(game)
     settings, _ = read_segment(run, first)
     config = Config.from_dict(settings)
-    learning = Learning(run, make_components(rules, config, learner_mesh=mesh))
+    learning = Learning(run, _components(rules, config, mesh))
     if start is None and run.weights_origin is not None:
         # Not those of the seed: checkpoint 0 has them, and is always kept.
         start = 0
@@ -67,7 +70,7 @@ def rerun(
         of_segment, events = read_segment(run, segment)
         if (changed := Config.from_dict(of_segment)) != config:
             config = changed
-            learning.change_components(make_components(rules, config, learner_mesh=mesh))
+            learning.change_components(_components(rules, config, mesh))
         for event in events:
             if isinstance(event, Take):
                 learning.take_in(*event, run.matches.get(*event))
@@ -99,6 +102,12 @@ def largest_difference(learning: Learning, update: int) -> float:
         float(np.max(np.abs(np.asarray(one, float) - np.asarray(other, float)), initial=0.0))
         for one, other in pairs
     )
+
+
+def _components(game: Game[Any], config: Config, mesh: Mesh | None) -> Components:
+    """Returns what learns under these settings; nothing is played here."""
+    here = process_config(config, {}, named=config.search.inference)
+    return make_components(game, here, learner_mesh=mesh)
 
 
 def _segments_before(run: RunDirectory, start: int | None, update: int) -> int:

@@ -84,8 +84,11 @@ KEYS: dict[str, dict[str, Any]] = {
 """Section to key to annotated type."""
 
 
-WORKER_KEYS = ("matches_per_device", "plies_per_chunk")
-"""Settings of `rollout` that each worker may choose for its machine."""
+MACHINE_KEYS: dict[str, tuple[str, ...]] = {
+    "search": ("inference",),
+    "rollout": ("matches_per_device", "plies_per_chunk"),
+}
+"""Settings, by section, that each process may choose for its machine, whatever the run says."""
 
 
 def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -120,11 +123,15 @@ def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def settings_hash(config: Config) -> str:
     """Returns 12 hex digits that name the settings matches are made with: search and rollout.
 
-    What each machine may choose, such as the number of matches at once, is not among them.
+    What each machine may choose, `MACHINE_KEYS`, is not among them.
     """
-    settings = config.to_dict()
-    rollout = {key: value for key, value in settings["rollout"].items() if key not in WORKER_KEYS}
-    # Each machine also chooses what computes the network.
-    search = {key: value for key, value in settings["search"].items() if key != "inference"}
-    made_with = json.dumps({"search": search, "rollout": rollout}, sort_keys=True)
-    return hashlib.sha256(made_with.encode()).hexdigest()[:12]
+    made_with = {
+        section: {
+            key: value
+            for key, value in dataclasses.asdict(getattr(config, section)).items()
+            if key not in MACHINE_KEYS[section]
+        }
+        for section in ("search", "rollout")
+    }
+    text = json.dumps(made_with, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

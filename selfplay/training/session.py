@@ -14,6 +14,7 @@ from selfplay.run import RunDirectory, is_run
 from selfplay.runtime.components import Components, make_components
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.memory_plan import plan_memory
+from selfplay.runtime.process_config import process_config
 from selfplay.settings import Config
 from selfplay.store.place import Place
 from selfplay.telemetry import words
@@ -32,12 +33,14 @@ class Session:
         components: what plays and learns.
         update: of the newest checkpoint; None if there is none.
         elapsed_seconds: of training so far.
+        notes: what people should know before training starts.
     """
 
     run: RunDirectory
     components: Components
     update: int | None
     elapsed_seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def fulfilled(self) -> str:
@@ -105,7 +108,11 @@ def open_session(
     elif Lifetime(max_seconds=_PATIENCE_SECONDS).wait_for(lambda: is_run(place) or None) is None:
         raise RunError(f"{place} is not made by the first process of the trainer")
     run = RunDirectory.open_or_create(place, spec, game, settings)
-    components = _components(game, run.config)
+    notes: list[str] = []
+    named = run.config.search.inference
+    components = _components(
+        game, process_config(run.config, settings, named=named, say=notes.append)
+    )
     update = run.checkpoints.latest()
     if update is None and ProcessGroup().leads:
         # Also after a kill between writing run.toml and its first checkpoint.
@@ -117,7 +124,13 @@ def open_session(
     seconds = 0.0
     if update is not None:
         seconds = float(run.checkpoints.metadata(update)["cursor"]["elapsed_seconds"])
-    return Session(run=run, components=components, update=update, elapsed_seconds=seconds)
+    return Session(
+        run=run,
+        components=components,
+        update=update,
+        elapsed_seconds=seconds,
+        notes=tuple(notes),
+    )
 
 
 def _check_history(game: Game[Any], settings: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,11 +1,12 @@
 """An evaluator: rates the checkpoints of a run as they come, while it is trained elsewhere."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jax.sharding import Mesh
 
-from selfplay.errors import CheckpointError, ConfigError, StorageError
+from selfplay.errors import CheckpointError, ConfigError, RunError, StorageError
 from selfplay.evaluation.strength import StrengthMeter
 from selfplay.game import Game
 from selfplay.networks import Weights
@@ -15,8 +16,9 @@ from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components, make_components
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.meter import Meter
+from selfplay.runtime.process_config import process_config
 from selfplay.runtime.publishing import HeartbeatWriter
-from selfplay.settings import Config
+from selfplay.settings import Config, EvaluationConfig, SearchConfig
 from selfplay.telemetry import Strength, words
 from selfplay.telemetry.metrics import heartbeat_values
 from selfplay.workers.joining import Listeners, silent, wait_for_checkpoint, wait_for_run
@@ -48,6 +50,7 @@ class EvaluatorProcess:
         id: str,
         lifetime: Lifetime,
         listeners: Listeners,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Looks at what was rated before.
 
@@ -57,6 +60,7 @@ class EvaluatorProcess:
             id: its name, which no other evaluator of the run has.
             lifetime: ends it.
             listeners: show messages and serve its metrics.
+            settings: those that this process chooses, over the ones in force in the run.
 
         Raises:
             ConfigError: an opponent in the settings is no agent.
@@ -65,6 +69,7 @@ class EvaluatorProcess:
         self.id = id
         self.rated: list[int] = []
         self._components = components
+        self._settings = settings or {}
         self._lifetime = lifetime
         self._say = listeners.say
         self._monitor = listeners.monitor
@@ -111,6 +116,7 @@ class EvaluatorProcess:
             return None
 
     def _rate(self, published: Published) -> None:
+        self._adopt(published.config)
         earlier = self._earlier(published.update)
         self._last = published.update
         for opponent in (*self._strength.opponents, *earlier):
@@ -129,6 +135,24 @@ class EvaluatorProcess:
             self._say_mistakes(result.update)
             self._say(f"checkpoint {result.update:,}: {words.score(result)} against {opponent}")
         self.rated.append(published.update)
+
+    def _adopt(self, config: Config) -> None:
+        """Takes over settings that a trainer has changed since the last checkpoint.
+
+        Where they cannot be used here, such as an opponent that this machine does not have, the
+        earlier ones stay in force.
+        """
+        config = _config(self.run, config, self._settings)
+        if _of_evaluation(config) == _of_evaluation(self._components.config):
+            return
+        try:
+            components = _components(self._components.game, config)
+            strength = StrengthMeter(components, self.run, say=self._say)
+        except (CheckpointError, ConfigError, RunError, StorageError) as error:
+            self._say(f"the trainer has changed its settings, which cannot be used here: {error}")
+            return
+        self._say("the trainer has changed its settings: compiling")
+        self._components, self._strength = components, strength
 
     def _play(self, weights: Weights, update: int, opponent: str) -> Strength | None:
         cursor = self.run.checkpoints.metadata(update)["cursor"]
@@ -203,7 +227,7 @@ class EvaluatorOptions:
     Attributes:
         id: its name; None for the name of the host and the first free number.
         game: where the game of the run is now; None for where the run has it.
-        settings: of the section "evaluation", over those of the run.
+        settings: of the section "evaluation" and `search.inference`, over those of the run.
     """
 
     id: str | None = None
@@ -226,36 +250,64 @@ def evaluate(
         The evaluator, None if it ended before there was anything to rate.
 
     Raises:
-        ConfigError: a setting is out of range, or of another section.
+        ConfigError: a setting is out of range, or not one that an evaluator chooses.
         RunError: the id is taken, or the game has changed.
     """
     listeners = listeners or silent("evaluator")
-    foreign = [section for section in options.settings if section != "evaluation"]
+    foreign = [
+        f"{section}.{key}"
+        for section, values in options.settings.items()
+        for key in values
+        if section != "evaluation" and (section, key) != ("search", "inference")
+    ]
     if foreign:
         raise ConfigError(
-            f"settings of {foreign[0]} are dictated by the run",
-            hint="an evaluator chooses those of the section evaluation",
+            f"{foreign[0]} is dictated by the run",
+            hint="an evaluator chooses search.inference and the section evaluation",
         )
     run = wait_for_run(place, lifetime, listeners)
     if run is None:
         return None
     with claimed_id(run, "evaluator", options.id, lifetime=lifetime) as id:
         listeners.monitor.id = id
-        config = run.config.updated(options.settings)
+        config = _config(run, run.config, options.settings, listeners.say)
         game = run.make_game(options.game)
         components = _components(game, config)
         first = wait_for_checkpoint(run, components.network, lifetime, listeners)
         if first is None:
             return None
         lifetime.heard()
-        components = _components(game, first.config.updated(options.settings))
+        components = _components(game, _config(run, first.config, options.settings))
         listeners.say(f"evaluator {id} rates the checkpoints of {run.url}")
-        evaluator = EvaluatorProcess(run, components, id=id, lifetime=lifetime, listeners=listeners)
+        evaluator = EvaluatorProcess(
+            run,
+            components,
+            id=id,
+            lifetime=lifetime,
+            listeners=listeners,
+            settings=options.settings,
+        )
         evaluator.work(first)
         return evaluator
+
+
+def _config(
+    run: RunDirectory,
+    config: Config,
+    settings: Mapping[str, Mapping[str, Any]],
+    say: Callable[[str], None] = lambda text: None,
+) -> Config:
+    """Returns the settings of an evaluator where `config` is in force in the run."""
+    named = run.config.search.inference
+    return process_config(config.updated(settings), settings, named=named, say=say)
+
+
+def _of_evaluation(config: Config) -> tuple[SearchConfig, EvaluationConfig]:
+    """Returns the settings that decide how checkpoints are rated."""
+    return config.search, config.evaluation
 
 
 def _components(game: Game[Any], config: Config) -> Components:
     mesh = local_mesh()
     one = Mesh(mesh.devices[:1], mesh.axis_names)
-    return make_components(game, config, learner_mesh=one)
+    return make_components(game, config, learner_mesh=one, calibrates=False)

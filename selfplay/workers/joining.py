@@ -9,8 +9,9 @@ from selfplay.errors import ConfigError, StorageError
 from selfplay.networks import Network
 from selfplay.run import RunDirectory, is_run, remove_heartbeat, write_heartbeat
 from selfplay.runtime.lifetime import Lifetime
+from selfplay.runtime.process_config import process_config
 from selfplay.settings import Config
-from selfplay.settings.config import WORKER_KEYS
+from selfplay.settings.config import MACHINE_KEYS
 from selfplay.settings.renames import with_current_names
 from selfplay.store.place import typed
 from selfplay.telemetry import Monitor
@@ -33,6 +34,11 @@ class Listeners:
 
     say: Say
     monitor: Monitor
+
+
+_MACHINE_SETTINGS = ", ".join(
+    f"{section}.{key}" for section, keys in MACHINE_KEYS.items() for key in keys
+)
 
 
 def silent(role: str) -> Listeners:
@@ -113,8 +119,9 @@ def wait_for_checkpoint(
 
     def look() -> Published | None:
         try:
-            found = run.checkpoints.load_latest("weights")
-            return None if found is None else load_published(run, found[0], network)
+            return run.checkpoints.read_latest(
+                lambda update: load_published(run, update, network)
+            )
         except StorageError:
             return None
 
@@ -135,30 +142,39 @@ def wait_for_checkpoint(
     return published
 
 
-def worker_config(config: Config, asked: Mapping[str, Mapping[str, Any]], run: str) -> Config:
-    """Returns the run's settings with what a worker may choose for its machine.
+def worker_config(
+    run: RunDirectory,
+    config: Config,
+    asked: Mapping[str, Mapping[str, Any]],
+    say: Say = lambda text: None,
+) -> Config:
+    """Returns the settings of a worker: those of the run, with what is chosen for its machine.
 
     Args:
-        config: of the run.
-        asked: settings by section and key.
-        run: what to call it.
+        run: the run.
+        config: in force in the run.
+        asked: settings asked of the worker, by section and key.
+        say: shows a line, if the run names a backend that this machine cannot use.
 
     Raises:
         ConfigError: a setting that the run dictates is another there.
     """
     asked = with_current_names(asked)
+    own = {
+        section: {key: value for key, value in asked[section].items() if key in keys}
+        for section, keys in MACHINE_KEYS.items()
+        if section in asked
+    }
     dictated = config.to_dict()
     wanted = config.updated(asked).to_dict()
     for section, values in asked.items():
         for key in values:
-            own = section == "rollout" and key in WORKER_KEYS
-            if not own and wanted[section][key] != dictated[section][key]:
+            if key not in own.get(section, ()) and wanted[section][key] != dictated[section][key]:
                 raise ConfigError(
-                    f"{section}.{key} is {dictated[section][key]!r} in {run}, but "
+                    f"{section}.{key} is {dictated[section][key]!r} in {run.url}, but "
                     f"{wanted[section][key]!r} was asked for",
-                    hint="the trainer dictates the settings; a worker chooses "
-                    + " and ".join(f"rollout.{key}" for key in WORKER_KEYS)
-                    + " for its machine",
+                    hint=f"the trainer dictates the settings; for its machine a worker chooses "
+                    f"{_MACHINE_SETTINGS}",
                 )
-    own_keys = {k: v for k, v in asked.get("rollout", {}).items() if k in WORKER_KEYS}
-    return config.updated({"rollout": own_keys})
+    named = run.config.search.inference
+    return process_config(config.updated(own), asked, named=named, say=say)

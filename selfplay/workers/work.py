@@ -43,7 +43,7 @@ def work(
     if run is None:
         return None
     # What is wrong with the settings is said at once.
-    config = worker_config(run.config, options.settings, run.url)
+    config = worker_config(run, run.config, options.settings, listeners.say)
     with claimed_id(run, "worker", options.id, lifetime=lifetime) as id:
         listeners.monitor.id = id
         components = worker_components(run.make_game(options.game), config)
@@ -53,7 +53,7 @@ def work(
             return None
         lifetime.heard()
         # Those in force may be others than those the run was created with.
-        config = worker_config(first.config, options.settings, run.url)
+        config = worker_config(run, first.config, options.settings)
         components = worker_components(components.game, config, like=components)
         plan = plan_worker_memory(components)
         plan.check()

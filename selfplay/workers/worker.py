@@ -18,7 +18,6 @@ from selfplay.runtime.meter import Meter
 from selfplay.runtime.playing import Playing
 from selfplay.runtime.publishing import HeartbeatWriter, RecentMatches
 from selfplay.settings import Config, settings_hash
-from selfplay.settings.config import WORKER_KEYS
 from selfplay.telemetry import words
 from selfplay.telemetry.metrics import heartbeat_values, line_parts
 from selfplay.workers.joining import Listeners
@@ -202,8 +201,14 @@ class Worker:
         self._monitor.event("checkpoint", f"plays with checkpoint {newest.update}")
         if changed:
             self._say("the trainer has changed the settings of the search: compiling")
-            own = dataclasses.asdict(self.components.player.config)
-            kept = {"rollout": {key: own[key] for key in WORKER_KEYS}}
+            own = self.components.player.config
+            kept = {
+                "search": {"inference": self.components.config.search.inference},
+                "rollout": {
+                    "matches_per_device": own.matches_per_device,
+                    "plies_per_chunk": own.plies_per_chunk,
+                },
+            }
             self._change_components(newest.config.updated(kept))
 
     def _change_components(self, config: Config) -> None:

@@ -1,16 +1,21 @@
 """The evaluator: every new checkpoint meets the opponents and an earlier self; nobody waits."""
 
+import dataclasses
 import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from selfplay.errors import ConfigError
 from selfplay.run import RunDirectory, read_evaluations, read_heartbeats
+from selfplay.runtime.components import make_components
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.workers.evaluator import EvaluatorOptions, EvaluatorProcess, evaluate
+from selfplay.workers.joining import silent
+from selfplay.workers.trainer_watch import load_published
 from tests.training.runs import make_run, tiny_components, train_all
 
 SETTINGS = {
@@ -106,5 +111,59 @@ def test_it_ends_after_so_many_matches_and_can_be_stopped_in_the_middle(
 
 def test_settings_of_the_run_are_not_its_own(template: Path) -> None:
     options = EvaluatorOptions(settings={"search": {"num_simulations": 9}})
-    with pytest.raises(ConfigError, match="settings of search are dictated by the run"):
+    with pytest.raises(ConfigError, match=r"search\.num_simulations is dictated by the run"):
         evaluate(str(template), options, Lifetime())
+
+
+def test_it_takes_over_settings_that_the_trainer_has_changed(
+    template: Path, tmp_path: Path
+) -> None:
+    run = RunDirectory.open(shutil.copytree(template, tmp_path / "run"))
+    config = run.config.updated(
+        {"evaluation": {"opponents": ("random",), "matches": 4, "mistake_positions": 20}}
+    )
+    components = make_components(run.make_game(), config)
+    said: list[str] = []
+    listeners = dataclasses.replace(silent("evaluator"), say=said.append)
+    settings = {"search": {"inference": "onnx"}}
+
+    def rate(update: int, changed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rates a checkpoint of a trainer that was started again with other settings."""
+        published = load_published(run, update, components.network)
+        published = dataclasses.replace(published, config=config.updated(changed))
+        evaluator = EvaluatorProcess(
+            run,
+            components,
+            id="e",
+            lifetime=Lifetime(max_matches=4),
+            listeners=listeners,
+            settings=settings,
+        )
+        evaluator.work(published)
+        assert evaluator.rated == [update]
+        return [row for row in read_evaluations(run.store) if row["update"] == update]
+
+    for update, simulations in ((4, 2), (8, 6)):
+        (row,) = rate(update, {"search": {"num_simulations": simulations}})
+        assert (row["simulations"], row["opponent"]) == (simulations, "random")
+    assert said.count("the trainer has changed its settings: compiling") == 2
+
+
+def test_it_keeps_its_settings_where_those_of_the_trainer_cannot_be_used(
+    template: Path, tmp_path: Path
+) -> None:
+    run = RunDirectory.open(shutil.copytree(template, tmp_path / "run"))
+    config = run.config.updated(
+        {"evaluation": {"opponents": ("random",), "matches": 4, "mistake_positions": 20}}
+    )
+    components = make_components(run.make_game(), config)
+    said: list[str] = []
+    listeners = dataclasses.replace(silent("evaluator"), say=said.append)
+    published = load_published(run, 8, components.network)
+    absent = config.updated({"evaluation": {"opponents": ("runs/elsewhere",)}})
+    evaluator = EvaluatorProcess(
+        run, components, id="e", lifetime=Lifetime(max_matches=4), listeners=listeners
+    )
+    evaluator.work(dataclasses.replace(published, config=absent))
+    assert [row["opponent"] for row in read_evaluations(run.store)] == ["random"]
+    assert said[0].startswith("the trainer has changed its settings, which cannot be used here: ")

@@ -1,5 +1,6 @@
 """Workers: the same matches again, newest weights in the middle of a match, rest, refusal."""
 
+import dataclasses
 import re
 import shutil
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from selfplay.checkpoints import Checkpoints
 from selfplay.errors import ConfigError, RunError, StorageError
 from selfplay.records import read_matches
 from selfplay.replay import Rebuilder
@@ -17,6 +19,7 @@ from selfplay.reports.health import diagnose
 from selfplay.reports.status import run_status
 from selfplay.run import MatchFiles, RunDirectory, UnsentMatches, read_heartbeats, write_heartbeat
 from selfplay.runtime.lifetime import Lifetime
+from selfplay.settings import settings_hash
 from selfplay.training.trainer import Trainer
 from selfplay.training.worker_matches import WorkerMatches
 from selfplay.workers import worker as worker_module
@@ -187,6 +190,19 @@ def test_it_waits_for_the_run_and_its_first_checkpoint(
     wait_until(lambda: bool(files(path)))
 
 
+def test_the_first_weights_are_loaded_once(run_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[int, str]] = []
+    real = Checkpoints.load
+
+    def counted(self: Checkpoints, update: int, item: str, target: Any = None) -> Any:
+        loaded.append((update, item))
+        return real(self, update, item, target)
+
+    monkeypatch.setattr(Checkpoints, "load", counted)
+    play(run_path, Lifetime(max_matches=4))
+    assert loaded == [(0, "weights")]
+
+
 def test_without_anybody_it_leaves_after_a_while(tmp_path: Path) -> None:
     lifetime = Lifetime(idle_exit_seconds=0.3)
     assert work(str(tmp_path / "none"), WorkerOptions(jitter_seconds=0.0), lifetime) is None
@@ -213,7 +229,7 @@ def test_the_run_dictates_the_settings(
 ) -> None:
     with pytest.raises(ConfigError, match=refused) as caught:
         play(run_path, Lifetime(), settings=settings)
-    assert "a worker chooses rollout.matches_per_device" in caught.value.hint
+    assert "a worker chooses search.inference, rollout.matches_per_device" in caught.value.hint
     assert files(run_path) == {}
 
 
@@ -227,6 +243,40 @@ def test_its_own_batch_and_equal_settings_are_accepted(run_path: Path) -> None:
     theirs = read_matches(next(run_path.glob("matches/v/[0-9]*")))[0].settings_hash
     assert ours == theirs
     assert other.components.player.num_matches == 8
+
+
+def test_it_chooses_what_computes_the_network(run_path: Path) -> None:
+    settings = {"search": {"inference": "onnx"}}
+    worker = play(run_path, Lifetime(max_matches=4), id="w", settings=settings)
+    assert worker.components.inference.kind == "onnx"
+    ours = read_matches(next(run_path.glob("matches/w/[0-9]*")))[0].settings_hash
+    assert ours == settings_hash(RunDirectory.open(run_path).config)
+    with pytest.raises(ConfigError, match="inference is 'magic', but must be one of: auto"):
+        play(run_path, Lifetime(), settings={"search": {"inference": "magic"}})
+
+
+def test_a_run_that_names_another_backend_can_be_joined(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = run_path / "run.toml"
+    text = file.read_text()
+    assert 'inference = "auto"' in text
+    file.write_text(text.replace('inference = "auto"', 'inference = "onnx"'))
+    assert play(run_path, Lifetime(max_matches=4)).components.inference.kind == "onnx"
+    # As on a machine without ONNX Runtime.
+    monkeypatch.setattr("selfplay.inference.onnx_backend.importlib.util.find_spec", lambda _: None)
+    said: list[str] = []
+    listeners = dataclasses.replace(silent("worker"), say=said.append)
+    options = WorkerOptions(jitter_seconds=0.0)
+    worker = work(str(run_path), options, Lifetime(max_matches=4), listeners)
+    assert worker is not None
+    assert worker.components.inference.kind == "xla"
+    assert [text for text in said if "inference" in text] == [
+        "the run has search.inference = onnx, but here ONNX Runtime is not installed: the fastest "
+        "backend of this machine is used instead"
+    ]
+    with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed"):
+        play(run_path, Lifetime(), settings={"search": {"inference": "onnx"}})
 
 
 def test_more_matches_than_memory_holds_are_refused_before_anything_is_compiled(

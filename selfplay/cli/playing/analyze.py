@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from selfplay.cli.live_line import LiveLine
-from selfplay.cli.options import GameOptions, Json, Seed, Simulations
+from selfplay.cli.options import GameOptions, Inference, Json, Seed, Simulations
 from selfplay.cli.output import say, say_json, table
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
@@ -52,6 +52,7 @@ def analyze(
         ),
     ] = None,
     simulations: Simulations = None,
+    inference: Inference = None,
     tree: Annotated[
         int,
         typer.Option(
@@ -107,7 +108,9 @@ def analyze(
     startup.prepare()
     game = game_of([agent_name], game_name, option)
     batch_size = 1 if positions is None else 64
-    agent = run_agent(agent_name, game, simulations=simulations, batch_size=batch_size)
+    agent = run_agent(
+        agent_name, game, simulations=simulations, batch_size=batch_size, inference=inference
+    )
 
     if isinstance(agent, SearchAgent):
         agent = agent.resized(batch_size=batch_size, keep_trees=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfplay.cli.live_line import LiveLine
-from selfplay.cli.options import GameOptions, Json, Seed
+from selfplay.cli.options import GameOptions, Inference, Json, Seed
 from selfplay.cli.output import facts, say, say_json
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def arena(
             help="Processes of each gtp: or uci: program that think side by side.",
         ),
     ] = 1,
+    inference: Inference = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +111,14 @@ def arena(
     batch_size = max(1, min(DEFAULT_BATCH_SIZE, num_matches // 2))
     with LiveLine("getting ready") as line:
         agents = [
-            parse_opponent(text, game, batch_size=batch_size, processes=engines, say=line.note)
+            parse_opponent(
+                text,
+                game,
+                batch_size=batch_size,
+                processes=engines,
+                inference=inference,
+                say=line.note,
+            )
             for text in (first, second)
         ]
         result = play_matches(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from selfplay.cli.live_line import LiveLine
-from selfplay.cli.options import GameOptions, Json, MovedGame, Seed, Simulations
+from selfplay.cli.options import GameOptions, Inference, Json, MovedGame, Seed, Simulations
 from selfplay.cli.output import say, say_json
 from selfplay.errors import ConfigError
 
@@ -47,6 +47,7 @@ def play(
         ),
     ] = None,
     simulations: Simulations = None,
+    inference: Inference = None,
     moved: MovedGame = None,
     option: GameOptions = None,
     seed: Seed = 0,
@@ -105,7 +106,9 @@ def play(
     if opponent is None and found is None:
         opponent = f"mcts:{_SIMULATIONS_WITHOUT_RUN if simulations is None else simulations}"
         simulations = None
-    agent = opponent_agent(opponent or target, game, simulations=simulations, batch_size=1)
+    agent = opponent_agent(
+        opponent or target, game, simulations=simulations, batch_size=1, inference=inference
+    )
     match = LiveMatch(game, seed=seed)
     thoughts: Sequence[dict[str, Any] | None] = ()
     if resume is not None:

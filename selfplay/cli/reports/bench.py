@@ -58,22 +58,28 @@ def bench(
     from selfplay.configuration import check_range
     from selfplay.reports.bench import bench as measure
     from selfplay.run import RunDirectory
-    from selfplay.settings import load_config, read_settings
+    from selfplay.runtime.process_config import process_config
+    from selfplay.settings import Config, read_settings
 
     check_range("--seconds", seconds, above=0)
     checkpoints = None
-    loaded = load_config(preset=preset, file=config, overrides=settings or ())
+    asked = read_settings(preset=preset, file=config, overrides=settings or ())
+    loaded = Config.from_dict(asked)
     if run is not None:
         opened = RunDirectory.open(run)
         checkpoints = opened.checkpoints
-        loaded = opened.config.updated(
-            read_settings(preset=preset, file=config, overrides=settings or ())
-        )
-    asked = None if batches is None else _numbers(batches)
+        loaded = opened.config.updated(asked)
+    batch_sizes = None if batches is None else _numbers(batches)
     startup.prepare(cpu_devices=devices, device_memory=startup.ALONE_MEMORY)
     game = make_game(game_name, option)
-    if asked is not None:
-        _by_batch(game, loaded, asked, checkpoints, seconds, as_json)
+    loaded = process_config(
+        loaded,
+        asked,
+        named=loaded.search.inference,
+        say=lambda text: say(f"note: {text}", err=True),
+    )
+    if batch_sizes is not None:
+        _by_batch(game, loaded, batch_sizes, checkpoints, seconds, as_json)
         return
     result = measure(
         game, loaded, checkpoints=checkpoints, seconds=seconds,

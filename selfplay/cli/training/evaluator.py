@@ -22,7 +22,8 @@ def evaluator(
 
     Every new checkpoint, or the newest where they come faster, meets each of evaluation.opponents
     and the checkpoint rated before it. If the game has a solver, mistakes are counted by ply.
-    Training does not wait. Ctrl-C or SIGTERM ends it.
+    Training does not wait. An evaluator chooses search.inference and the section evaluation. Ctrl-C
+    or SIGTERM ends it.
     """
     from selfplay import startup
 

@@ -152,6 +152,8 @@ def run_training(
         told = dict([*opening, ("settings", "; ".join(in_force))])
         listed = [("" if index else "settings", text) for index, text in enumerate(in_force)]
         tell("opening", facts([*opening, *listed]), session.beginning, **told)
+        for note in session.notes:
+            tell("message", note, note)
         if hidden := search_sees_more(game):
             tell("message", hidden, hidden)
         compiling = "compiling, which takes a while the first time"

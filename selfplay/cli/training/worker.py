@@ -15,6 +15,7 @@ EXAMPLES = (
     "selfplay worker --run runs/connect_four --max-seconds 3600 --idle-exit 600",
     "selfplay worker --run runs/mine --game games/mine.py",
     "selfplay worker --run s3://bucket/run --set rollout.matches_per_device=256",
+    "selfplay worker --run runs/connect_four --set search.inference=xla",
 )
 
 
@@ -47,8 +48,9 @@ def worker(
     """Play matches for a run.
 
     It waits for the run and its first checkpoint, plays with the newest one, and stores every
-    match that ends. The run dictates the settings; a worker chooses rollout.matches_per_device
-    and rollout.plies_per_chunk for its machine. Ctrl-C or SIGTERM ends it within ten seconds.
+    match that ends. The run dictates the settings; a worker chooses search.inference,
+    rollout.matches_per_device and rollout.plies_per_chunk for its machine. Ctrl-C or SIGTERM ends
+    it within ten seconds.
     """
     from selfplay import startup
     from selfplay.configuration import check_range
