@@ -23,7 +23,7 @@ from selfplay.settings.sections import SearchConfig
 DEFAULT_BATCH_SIZE = 32
 PLAIN_MCTS = SearchConfig(algorithm="uct", puct_constant=1.4)
 RESIGN = -1
-"""What a `Follower` may answer instead of an action: it gives the match up."""
+"""What a `HistoryAgent` may answer instead of an action: it gives the match up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Analyst(Agent, Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Line:
+class MoveHistory:
     """How a match came to where it stands.
 
     Attributes:
@@ -85,17 +85,17 @@ class Line:
 
 
 @runtime_checkable
-class Follower(Agent, Protocol):
+class HistoryAgent(Agent, Protocol):
     """An agent that must be told the moves, such as a program that knows nothing of our states."""
 
     def follow(
-        self, positions: Position[Any], lines: Sequence[Line], *, key: Key[Array, ""]
+        self, positions: Position[Any], histories: Sequence[MoveHistory], *, key: Key[Array, ""]
     ) -> Int32[np.ndarray, " n"]:
         """Returns a legal action or `RESIGN` for each of `n >= 1` positions; consumes `key`.
 
         Args:
             positions: none over.
-            lines: how each of them came about.
+            histories: how each of them came about.
             key: consumed.
         """
 

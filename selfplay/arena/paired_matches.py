@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
-from selfplay.arena.agents import RESIGN, Agent, Follower, Line
+from selfplay.arena.agents import RESIGN, Agent, HistoryAgent, MoveHistory
 from selfplay.arena.batches import row_on_device, take
 from selfplay.arena.openings import (
     Opening,
@@ -123,7 +123,7 @@ def play_matches(
         game,
         [openings.openings[index] for index in chosen for _ in range(2)],
         seed,
-        follow=isinstance(agent_a, Follower) or isinstance(agent_b, Follower),
+        follow=isinstance(agent_a, HistoryAgent) or isinstance(agent_b, HistoryAgent),
     )
     # Row i belongs to pair i // 2; agent_a is player i % 2 in it.
     seats = np.arange(num_matches) % 2
@@ -191,10 +191,10 @@ class _Board:
         self._look(_begin(game, key_data))
         self.starts = [fingerprint_row(self._positions, row) for row in range(len(openings))]
         # For agents that must be told the moves; without one none is put into words.
-        self._lines: list[Line] = []
+        self._histories: list[MoveHistory] = []
         if follow:
-            self._lines = [
-                Line(first=row_on_device(self._positions, row), moves=())
+            self._histories = [
+                MoveHistory(first=row_on_device(self._positions, row), moves=())
                 for row in range(len(openings))
             ]
         self._follow_openings()
@@ -211,9 +211,9 @@ class _Board:
         if not rows.size:
             return
         positions = take(self._positions, rows)
-        if isinstance(agent, Follower):
-            lines = [self._lines[row] for row in rows.tolist()]
-            actions = np.asarray(agent.follow(positions, lines, key=key))
+        if isinstance(agent, HistoryAgent):
+            histories = [self._histories[row] for row in rows.tolist()]
+            actions = np.asarray(agent.follow(positions, histories, key=key))
         else:
             actions = np.asarray(agent.select(positions, key=key))
         if actions.shape != rows.shape or not np.issubdtype(actions.dtype, np.integer):
@@ -222,7 +222,7 @@ class _Board:
                 f"{actions.shape}, but must return one integer each"
             )
         for row, action in zip(rows.tolist(), actions.tolist(), strict=True):
-            if action == RESIGN and isinstance(agent, Follower):
+            if action == RESIGN and isinstance(agent, HistoryAgent):
                 self._resign(row)
             else:
                 self._choose(row, action, f"agent {agent.name}")
@@ -230,7 +230,7 @@ class _Board:
     def play(self) -> None:
         """Plays the chosen moves in all matches that are not over."""
         playing = np.flatnonzero(~self.over).tolist()
-        if self._lines:
+        if self._histories:
             self._put_into_words(playing)
         key = jax.random.fold_in(self._chance_key, self._ply)
         seen, drawn = _advance(self._game, self._positions, self._actions, self._given(), key)
@@ -253,13 +253,13 @@ class _Board:
 
     def _put_into_words(self, rows: Sequence[int]) -> None:
         for row in rows:
-            line, state = self._lines[row], row_on_device(self._positions, row).state
+            history, state = self._histories[row], row_on_device(self._positions, row).state
             text = self._game.action_to_string(state, int(self._actions[row]))
-            moves = (*line.moves, (int(self.movers[row]), text))
-            forced = line.forced
+            moves = (*history.moves, (int(self.movers[row]), text))
+            forced = history.forced
             if self._legal[row].sum() == 1:
-                forced |= {len(line.moves)}
-            self._lines[row] = dataclasses.replace(line, moves=moves, forced=forced)
+                forced |= {len(history.moves)}
+            self._histories[row] = dataclasses.replace(line, moves=moves, forced=forced)
 
     def _resign(self, row: int) -> None:
         loser = int(self.movers[row])

@@ -1,4 +1,4 @@
-"""A network with its weights as one file that others can compute: ONNX or StableHLO."""
+"""Exports a network with its weights to one file, ONNX or StableHLO, for other programs."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ def to_onnx(
         network: what `config` describes.
         config: the shape of the network; not one with a module of the user's.
         weights: of the network.
-        facts: stored beside, as the model's metadata.
+        facts: stored as metadata of the model.
     """
     # Not at the top: ONNX is an extra.
     from selfplay.inference.towers import POLICY, RESULT, add_result, build_graph
@@ -42,10 +42,10 @@ def to_onnx(
 
 
 def to_stablehlo(network: Network, weights: Weights) -> bytes:
-    """Returns what `jax.export.deserialize` reads: a function of observations, on `PLATFORMS`.
+    """Returns a function of observations that `jax.export.deserialize` reads, for `PLATFORMS`.
 
-    It takes observations [B, ...], float32, for any `B`, and returns policy logits [B, A] and
-    values [B] as in `to_onnx`.
+    The function takes observations [B, ...], float32, for any `B`, and returns policy logits
+    [B, A] and values [B] as in `to_onnx`.
     """
 
     def predict(observations: Float32[Array, "B ..."]) -> tuple[Array, Array]:

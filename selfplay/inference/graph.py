@@ -63,7 +63,7 @@ class Graph:
         return name
 
     def linear(self, features: str, name: str) -> str:
-        """Adds a dense layer over [batch, features]."""
+        """Adds a dense layer: [batch, features] to [batch, units]."""
         kernel, bias = (
             self.constant(f"{name}/{part}", self.weights[f"{name}/{part}"])
             for part in ("kernel", "bias")
@@ -131,7 +131,7 @@ class Graph:
         return result
 
     def needed(self, name: str, operator: str, *inputs: str) -> None:
-        """Says what is used of the result of convolution `name`: its range is measured on that."""
+        """Names what the network uses of the result of convolution `name`, to measure its range."""
         if self._ranges is None:
             self.add(operator, *inputs, name=f"{name}/output")
 
@@ -143,7 +143,7 @@ class Graph:
         return self._ranges[self._ranges_used - count : self._ranges_used]
 
     def _rounded(self, tensor: str, name: str, scale: np.float32, zero: np.uint8) -> str:
-        """Adds the way to uint8 and back."""
+        """Adds a pair of nodes that quantises to uint8 and dequantises."""
         parameters = [
             self.constant(f"{name}/scale", np.asarray(scale)),
             self.constant(f"{name}/zero", np.asarray(zero)),
@@ -211,7 +211,7 @@ def uint8_scale(low: np.float32, high: np.float32) -> tuple[np.float32, np.uint8
 def uint8_scales(
     low: Float32[np.ndarray, " channels"], high: Float32[np.ndarray, " channels"]
 ) -> tuple[Float32[np.ndarray, " channels"], np.uint8]:
-    """Returns a scale for each channel and the zero point for all with the least squared error."""
+    """Returns a scale for each channel, and the common zero point of least squared error."""
     zeros = np.arange(256, dtype=np.float32)[:, None]
     below, above = np.maximum(-low, 0), np.maximum(high, 0)
     # What cannot be reached from a zero point at the end is infinitely far.

@@ -1,4 +1,4 @@
-"""One set of weights behind ONNX Runtime, with a memory of what it has answered."""
+"""One set of weights in ONNX Runtime, with a cache of the positions that it has computed."""
 
 import threading
 from typing import NamedTuple
@@ -13,18 +13,18 @@ from selfplay.inference.graph import INPUT
 _MEMORY_BYTES = 32 * 2**20
 _MOST_SAMPLES = 2048
 _FEWEST_ROWS = 2
-"""A single row takes another path through the matrix kernels, with other roundings."""
+"""A single row takes another path through the matrix kernels, which rounds differently."""
 
 _HASH_SEED = 20_260_101
-"""Of the multipliers; any will do."""
+"""Of the multipliers; its value does not matter."""
 
 
 class Outputs(NamedTuple):
-    """What a network says of `B` observations.
+    """The outputs of a network for `B` observations.
 
     Attributes:
-        policy_logits: of all actions.
-        value_logits: of win, draw and loss, or one number before its tanh.
+        policy_logits: of all actions, legal or not.
+        value_logits: of win, draw and loss for the player to move; or one number before its tanh.
     """
 
     policy_logits: Float32[np.ndarray, "B A"]
@@ -32,7 +32,7 @@ class Outputs(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Some of the positions that were asked for."""
+    """Some of the positions that were evaluated: what was observed, and the legal actions."""
 
     observations: Float32[np.ndarray, "n ..."]
     legal: Bool[np.ndarray, "n A"]
@@ -41,7 +41,7 @@ class Samples(NamedTuple):
 def make_session(model: bytes) -> onnxruntime.InferenceSession:
     """Returns a session that computes on the calling thread alone.
 
-    Several threads may call it at once: each host device brings its own.
+    Several threads may call it at once: each host device has its own.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -52,19 +52,19 @@ def make_session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 class Model:
-    """Answers for batches of observations; what has been computed lately is not computed again.
+    """Evaluates batches of observations; positions that it remembers are not computed again.
 
-    Searches ask for the same positions again and again: the next move's search walks the tree of
-    the last, matches share their openings, moves transpose. An answer does not depend on what
-    else is in the batch, so what is remembered is what would be computed, bit for bit, and
-    whatever the order in which threads ask, the answers are the same.
+    Searches evaluate the same positions again and again: the search of the next move goes through
+    the tree of the last one, matches share openings, moves transpose. Outputs do not depend on
+    what else is in the batch. What is remembered is, bit for bit, what would be computed, and the
+    order in which threads call changes nothing.
 
-    The memory is a table in which each position has one place, the low bits of its fingerprint;
-    whoever comes later takes it.
+    The cache is direct-mapped: the low bits of a position's fingerprint are its place, and a later
+    position replaces an earlier one.
 
     Attributes:
-        asked: rows that were asked for.
-        computed: rows that had to be computed.
+        asked: rows that were to be evaluated.
+        computed: rows that were not in the cache.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -89,12 +89,12 @@ class Model:
         wanted: Bool[np.ndarray, " B"],
         legal: Bool[np.ndarray, "B A"],
     ) -> Outputs:
-        """Returns the answers of the wanted rows, zeros for the others.
+        """Returns the outputs of the wanted rows, zeros for the others.
 
         Args:
-            observations: what the network sees.
-            wanted: which rows to answer.
-            legal: the legal actions; kept with samples, they change no answer.
+            observations: of the player to move.
+            wanted: which rows to evaluate.
+            legal: the legal actions. They are kept with samples and change no output.
         """
         rows = np.flatnonzero(wanted)
         keys = fingerprints(observations)[rows]
@@ -122,7 +122,7 @@ class Model:
     def _compute(
         self, observations: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        """Returns the answers of some rows, policy and value logits side by side."""
+        """Returns the outputs of some rows, policy and value logits side by side."""
         filled = np.resize(rows, max(len(rows), _FEWEST_ROWS))
         outputs = self._session.run(None, {INPUT: observations[filled]})
         return np.concatenate(outputs, axis=1)[: len(rows)]
@@ -134,9 +134,9 @@ class Model:
         rows: npt.NDArray[np.intp],
         numbers: npt.NDArray[np.uint64],
     ) -> None:
-        """Keeps some positions; by content: what is kept does not depend on the order."""
+        """Keeps some positions, chosen by their fingerprints and not by the order of calls."""
         for index in np.flatnonzero(numbers <= np.uint64(self._sampled_to)):
-            # Copies: the caller's buffers will hold other positions soon.
+            # Copies, because the caller uses its buffers again.
             row = rows[index]
             self._samples[int(numbers[index])] = observations[row].copy(), legal[row].copy()
         while len(self._samples) > _MOST_SAMPLES:
@@ -145,21 +145,21 @@ class Model:
                 del self._samples[number]
 
     def samples(self) -> Samples | None:
-        """Returns some of the positions asked for, None before the first."""
+        """Returns some of the positions that were evaluated, None before the first."""
         with self._lock:
             chosen = [self._samples[number] for number in sorted(self._samples)]
         return Samples(*map(np.stack, zip(*chosen, strict=True))) if chosen else None
 
 
 def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> UInt64[np.ndarray, "B 2"]:
-    """Returns two numbers for each observation, never zeros; equal ones have equal numbers.
+    """Returns two numbers for each observation, the second not 0; equal ones have equal numbers.
 
     Two sums of the observation's words times fixed odd numbers, modulo 2**64: for two different
     observations to agree in both is less likely than 2**-80, in the first less than 2**-40.
     """
     words = np.ascontiguousarray(observations.reshape(len(observations), -1)).view(np.uint32)
     sums: UInt64[np.ndarray, "B 2"] = words.astype(np.uint64) @ _multipliers(words.shape[1])
-    # The low bits of the sums know less of the high bits of the words: mix them.
+    # The low bits of the sums depend little on the high bits of the words: mix them.
     sums ^= sums >> np.uint64(29)
     sums *= np.uint64(0x9E3779B97F4A7C15)
     sums ^= sums >> np.uint64(32)
@@ -169,7 +169,7 @@ def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> UInt64[np.ndarra
 
 
 def _multipliers(count: int) -> UInt64[np.ndarray, "count 2"]:
-    """Returns the same odd numbers at every call."""
+    """Returns random odd numbers, the same at every call."""
     if count not in _TABLES:
         generator = np.random.default_rng(_HASH_SEED)
         _TABLES[count] = generator.integers(0, 2**63, (count, 2), np.uint64) * np.uint64(

@@ -1,4 +1,4 @@
-"""The network outside XLA, inside the same compiled search: ONNX Runtime on the host."""
+"""The network in ONNX Runtime on the host, called from inside the compiled search."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,28 +22,28 @@ from selfplay.networks import Network, Weights, expected_result
 from selfplay.settings.sections import NetworkConfig
 
 FEWEST_SAMPLES = 64
-"""Positions to calibrate on; before so many have been seen the network stays in float32."""
+"""Positions that a calibration needs; until there are so many the network stays in float32."""
 
 
 HostWeights = Mapping[str, npt.NDArray[np.float32]]
 
 
 class OnnxInference:
-    """The network in ONNX Runtime, one thread a device, in float32 or int8.
+    """The network in ONNX Runtime, in float32 or int8, with one thread for each device.
 
-    In int8 the network computes in float32 until ranges have been measured, and again where the
-    integers agree badly; neither recompiles anything.
+    With int8 it computes in float32 until ranges have been measured, and again while the integer
+    network agrees badly with the float one. Neither change compiles anything.
     """
 
     def __init__(
         self, game: Game[Any], network: Network, config: NetworkConfig, *, int8: bool
     ) -> None:
-        """Prepares; nothing is built before `load`.
+        """Prepares. Graphs are built by `load`.
 
         Args:
             game: the rules.
             network: gives the shape of observations.
-            config: its shape; a built-in network.
+            config: of a built-in network.
             int8: whether to compute the convolutions in integers.
         """
         self.kind = "onnx-int8" if int8 else "onnx"
@@ -58,7 +58,7 @@ class OnnxInference:
         self._outcomes = 3 if config.value_head == "wdl" else 1
 
     def evaluate(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
-        """Returns the evaluation of `B` states; ended matches get zeros, at no cost.
+        """Returns the evaluation of `B` states: zeros, not computed, where the match is over.
 
         Raises:
             ConfigError: `params` are weights instead of what `load` returns for them.
@@ -82,12 +82,12 @@ class OnnxInference:
         return Evaluation(policy_logits=policy_logits, value=expected_result(value_logits))
 
     def load(self, weights: Weights) -> Int32[Array, ""]:
-        """Returns the number under which compiled programs find these weights."""
+        """Returns the number by which compiled programs name these weights."""
         host = {name: np.asarray(leaf) for name, leaf in weights.items()}
         if self.ranges is not None and self.ranges is not self._fitting:
             graph = build_graph(self._config, self._network.observation_shape, host)
             if len(self.ranges) != sum(graph.quantised.values()):
-                # Of a checkpoint that another version of selfplay wrote: measured anew.
+                # From a checkpoint of another version of selfplay: they will be measured again.
                 self.ranges = None
             self._fitting = self.ranges
         model = self._model(host, self.ranges)
@@ -96,14 +96,14 @@ class OnnxInference:
         return jnp.int32(number)
 
     def release(self, params: PyTree) -> None:
-        """Forgets the weights of that number."""
+        """Frees the weights that have this number."""
         del self._models[int(params)], self._weights[int(params)]
 
     def calibrate(self, params: PyTree) -> Agreement | None:
-        """Measures ranges on half of the positions these params have seen, agreement on the rest.
+        """Measures ranges on half of the sampled positions, and the agreement on the other half.
 
-        They hold from the next `load` on. Returns None if nothing was measured: no int8, or too
-        few positions.
+        The ranges are used from the next `load` on, if the agreement is good. Returns None if
+        nothing was measured: without int8, or with fewer than `FEWEST_SAMPLES` positions.
         """
         if not self.traits.calibrates:
             return None
@@ -124,7 +124,7 @@ class OnnxInference:
         return found
 
     def counts(self, params: PyTree) -> Counts:
-        """Returns the positions asked for and computed since `load`."""
+        """Returns how many positions were asked for and computed since `load`."""
         model = self._models[int(params)]
         return Counts(asked=model.asked, computed=model.computed)
 
@@ -135,7 +135,7 @@ class OnnxInference:
 def serialise(
     network: Network, config: NetworkConfig, weights: HostWeights, ranges: Ranges | None
 ) -> bytes:
-    """Returns the model with policy and value logits, in int8 if there are ranges."""
+    """Returns the ONNX model with the outputs `POLICY` and `VALUE`, in int8 if there are ranges."""
     graph = build_graph(config, network.observation_shape, weights, ranges)
     return graph.serialise(network.observation_shape, [POLICY, VALUE])
 
@@ -146,7 +146,7 @@ def measure_ranges(
     weights: HostWeights,
     observations: npt.NDArray[np.float32],
 ) -> Ranges:
-    """Returns the range of every tensor that int8 rounds, over these observations."""
+    """Returns the ranges, over these observations, of every tensor that int8 rounds."""
     graph = build_graph(config, network.observation_shape, weights)
     if not graph.quantised:
         return np.zeros((0, 2), np.float32)
@@ -160,7 +160,7 @@ def measure_ranges(
 
 
 def agreement(exact: Outputs, rounded: Outputs, legal: Bool[np.ndarray, "B A"]) -> Agreement:
-    """Returns how close `rounded` is to `exact`, as far as legal actions go."""
+    """Returns how close `rounded` is to `exact`, over the legal actions."""
     # A finite floor, not -inf: zero times infinity is no number.
     floor = np.finfo(np.float32).min / 2
     log_p, log_q = (

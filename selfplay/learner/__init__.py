@@ -1,4 +1,4 @@
-"""Learner: samples in, better weights out. Pure."""
+"""Learner: updates of the weights from samples of matches. Pure."""
 
 from selfplay.learner.learner import Learner as Learner
 from selfplay.learner.learner import TrainState as TrainState

@@ -1,4 +1,4 @@
-"""The learner: samples in, better weights out, in one compiled update."""
+"""The learner: makes updates of the weights from samples, in one compiled function."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,10 +22,10 @@ class TrainState:
     """Everything that an update changes.
 
     Attributes:
-        weights: what the gradient moves.
-        average: exponential moving average of the weights; these play.
-        optimizer: the optimiser's own state.
-        update: how many updates were made.
+        weights: to which the gradient is applied.
+        average: exponential moving average of the weights, with which matches are played.
+        optimizer: state of the optimiser.
+        update: number of updates made.
     """
 
     weights: Weights
@@ -35,19 +35,19 @@ class TrainState:
 
 
 Metrics = dict[str, Float32[Array, "..."]]
-"""Loss parts by name, "gradient_norm", and "finite": 1 if all of it and the new weights are."""
+"""Loss parts by name, "gradient_norm", and "finite": 1 if these and all new weights are finite."""
 
 _ALONG_BATCHES = PartitionSpec(None, *ALONG_BATCH)
 
 _MOST_UPDATES = 16
-"""In one call of the device: what starting it costs is little by then."""
+"""In one call of the device: with so many, the cost of starting a call is small."""
 
 _SAMPLES_BYTES = 64e6
-"""Of the samples for the calls that wait; those of one more call are on the device."""
+"""Of the samples of calls that wait; those of one more call are on the device."""
 
 
 class Learner:
-    """Makes updates; holds settings and compiled functions, never weights."""
+    """Makes updates. It holds settings and compiled functions, no weights."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class Learner:
 
         Args:
             game: the rules.
-            network: what to train.
-            config: how.
-            mesh: devices that share each batch, any number of them; by default all local ones.
+            network: to be trained.
+            config: loss, optimiser and batch size.
+            mesh: any number of devices, which share each batch; by default all local ones.
         """
         self.network = network
         self.config = config
@@ -149,11 +149,11 @@ class Learner:
     def most_updates(self, samples: Any) -> int:
         """Returns how many updates `updates` is to make in one call, by the size of a batch.
 
-        One on CPU cores: there XLA brings the convolutions of a backward pass into the form it has
-        fast code for only where they are not in a loop, and starting a call costs little.
+        It is one on CPU cores. There XLA has fast code for the convolutions of a backward pass
+        only outside loops, and starting a call costs little.
 
         Args:
-            samples: one batch of them.
+            samples: one batch.
         """
         return 1 if self.mesh.devices.flat[0].platform == "cpu" else _fitting(samples)
 
@@ -161,7 +161,7 @@ class Learner:
         """Returns how many calls of `updates` may wait for the device beside the last one.
 
         Args:
-            samples: one batch of them.
+            samples: one batch.
         """
         return max(1, _fitting(samples) // self.most_updates(samples))
 
@@ -176,8 +176,8 @@ class Learner:
     ) -> tuple[TrainState, Metrics]:
         """Makes several updates in one call of the device, and returns before they are made.
 
-        How many are made in a call changes nothing: two calls of one make, bit for bit, what one
-        call of two makes. One program does it for every `count`.
+        The result does not depend on how updates are grouped: two calls of one give, bit for bit,
+        the result of one call of two. One program serves every `count`.
 
         Args:
             state: donated, do not use it again.
@@ -202,7 +202,7 @@ class Learner:
     def _padded(self, samples: Any) -> Any:
         """Returns `samples` with batches that devices and micro-batches can share evenly.
 
-        What is added are copies of the first samples, which count nothing: see `_update`.
+        It adds copies of the first samples, with weight 0: see `_update`.
         """
         parts = self.mesh.size * self.config.micro_batches
         missing = -self.config.batch_size % parts
@@ -301,9 +301,9 @@ def _update(
 ) -> tuple[TrainState, Metrics]:
     """One update on one device's part of the batch; gradients are averaged over the devices.
 
-    What an update is does not depend on the number of devices, but for rounding: each sample draws
-    its symmetry by its index in the whole batch, and indices from `batch_size` on, which only fill
-    up the last parts, have the weight 0.
+    The result does not depend on the number of devices, except for rounding: each sample draws its
+    symmetry by its index in the whole batch, and indices from `batch_size` on, which only fill the
+    last parts, have weight 0.
     """
     part = samples.outcomes.shape[0]
     whole = part * jax.lax.axis_size(AXIS)
@@ -330,7 +330,7 @@ def _update(
     gradient, parts = apart(jax.lax.pmean(pieces, AXIS))
     step, optimizer_state = optimizer.update(gradient, state.optimizer, state.weights)
     weights = jax.tree.map(lambda weight, change: weight + rate * change, state.weights, step)
-    # Early weights are poor: the average forgets them quickly at first.
+    # Early weights are poor, so the average has a short memory at first.
     made = state.update.astype(jnp.float32)
     decay = jnp.minimum(config.ema_decay, (1 + made) / (10 + made))
     average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, weights)

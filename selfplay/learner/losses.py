@@ -16,21 +16,21 @@ _FLOOR = -1e9
 
 @pytree
 class Targets:
-    """What the network should say of `B` positions, after a random symmetry.
+    """What the network is to predict for `B` positions, each under a random symmetry.
 
     Attributes:
-        observations: what the player to move sees.
-        legal: True where legal.
-        policy: each row sums to 1, or to 0 where there is no target.
-        policy_weights: 1 or 0.
-        next_policy: the policy one ply later, likewise.
-        next_weights: 1 or 0.
-        outcomes: result in [-1, 1] for the player to move.
+        observations: of the player to move.
+        legal: True where an action is legal.
+        policy: the policy of the search; each row sums to 1, or to 0 where there is no target.
+        policy_weights: 1 where there is a policy target, else 0.
+        next_policy: the policy of the search one ply later, likewise.
+        next_weights: 1 where there is one, else 0.
+        outcomes: results of the matches, in [-1, 1], for the player to move.
         outcome_weights: 1 where the outcome counts, else 0.
-        search_values: what searches said, in [-1, 1], for the player to move.
-        auxiliary: the game's own targets in [-1, 1].
-        counts: how much each position counts in the means over the batch, at least 0; 1 for each
-            is the plain mean.
+        search_values: values of the searches, in [-1, 1], for the player to move.
+        auxiliary: targets that the game declares, in [-1, 1].
+        counts: weight of each position in the means over the batch, at least 0; with 1 for each
+            it is the plain mean.
     """
 
     observations: Float32[Array, "B ..."]
@@ -58,10 +58,11 @@ def make_targets(
 
     Args:
         game: the rules.
-        config: which symmetries and smoothing.
+        config: says whether to use symmetries, label smoothing and history dropout.
         samples: `selfplay.replay.Samples` of `B` positions.
-        counts: how much each position counts, see `Targets`.
-        keys: one for each position, consumed: what is drawn for it depends on nothing else.
+        counts: weight of each position, see `Targets`.
+        keys: one for each position; consumed. What is drawn for a position depends on its key
+            alone.
     """
     symmetry_keys, dropout_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     legal = jax.vmap(game.legal_action_mask)(samples.states)
@@ -127,10 +128,18 @@ def make_targets(
 def losses(
     config: LearnerConfig, prediction: Prediction, targets: Targets
 ) -> dict[str, Float32[Array, ""]]:
-    """Returns every part of the loss, each a mean over the batch, and their weighted sum "total".
+    """Returns the parts of the loss, each a mean over the batch, and their weighted sum "total".
 
-    In the means each position counts as much as `targets.counts` says. "policy" is a cross-entropy
-    over the legal actions, "policy_entropy" the least it could be.
+    As in Silver et al., "Mastering the game of Go without human knowledge", 2017, equation 1, with
+    weight decay left to the optimiser. "policy" is the cross-entropy over the legal actions and
+    "policy_entropy" its lower bound, the entropy of the targets. "next_policy" is the auxiliary
+    policy target of Wu, "Accelerating self-play learning in Go", 2019, section 3.4. All are at
+    least 0.
+
+    Args:
+        config: form of the value loss, and the weights of the parts.
+        prediction: of the network.
+        targets: `targets.counts` weighs the positions in the means.
     """
 
     def mean(each: Float32[Array, "B ..."]) -> Float32[Array, ""]:
@@ -161,10 +170,10 @@ def _value_loss(
 ) -> Float32[Array, " B"]:
     """Returns the value loss of each position.
 
-    The outcome and the search's value are both targets. As cross-entropy, the outcome trains
-    win, draw and loss; the search knows only the expected result, so its part is the
-    cross-entropy of the expected score (1 + value) / 2, which leaves the share of draws to the
-    outcomes.
+    The outcome and the value of the search are both targets, with the shares `outcome_share` and
+    its rest. With cross-entropy the outcome trains the probabilities of win, draw and loss. The
+    search gives the expected result alone, so its part is the cross-entropy of the expected score
+    (1 + value) / 2: how likely a draw is, the network learns from outcomes.
     """
     share = config.outcome_share * targets.outcome_weights
     if config.value_loss != "cross_entropy":

@@ -1,10 +1,10 @@
 """Tree search where chance follows moves: decision nodes, chance nodes, the true probabilities.
 
-`mctx.search` knows one kind of node and adds one in each simulation. Chance nodes built out of
-those, as in `mctx.stochastic_muzero_policy`, spend half of the evaluations on afterstates, for
-which a network would need a head of its own, and all begin with the same outcome. Here a
-simulation goes through the chance node at once and always ends in a position, so that one
-simulation is one evaluation of the network, as in games without chance. See docs/chance.md.
+`mctx.search` has one kind of node and adds one in each simulation. Chance nodes made of these, as
+in `mctx.stochastic_muzero_policy`, spend half of the evaluations on afterstates, for which a
+network would need another head, and all start with the same outcome. Here a simulation passes
+through the chance node and always ends in a position. One simulation is one evaluation of the
+network, as in games without chance. See docs/chance.md.
 """
 
 import functools
@@ -52,7 +52,7 @@ def chance_tree_search(
     invalid_actions: Bool[Array, "B A"],
     extra_data: Any,
 ) -> mctx.Tree:
-    """Returns the tree of `B` searches; stands in for `mctx.search` in games of chance.
+    """Returns the tree of `B` searches: what `mctx.search` does, for games of chance.
 
     Its `extra_data` are the `Arrivals` of its nodes.
 
@@ -63,7 +63,7 @@ def chance_tree_search(
 
     Args:
         game: the rules.
-        evaluate: rates positions; never asked about an afterstate.
+        evaluate: evaluates positions, never afterstates.
         params: handed to `evaluate`.
         rng_key: consumed.
         root: prior logits, values and positions of the roots, an `mctx.RootFnOutput`.

@@ -1,7 +1,7 @@
-"""What stands behind a search: something that rates positions.
+"""Evaluators: what a search asks for the policy and the value of positions.
 
 An evaluator is any callable with the signature of `Evaluator`. The search knows nothing else of
-the network, so one that does not run in XLA (through a host callback) fits in the same place.
+the network, so a network that runs outside XLA, through a host callback, can take its place.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -21,11 +21,11 @@ from selfplay.game import (
 
 @pytree
 class Evaluation:
-    """What is thought of `B` positions before any search.
+    """Policy and value of `B` positions, without a search.
 
     Attributes:
-        policy_logits: unnormalised log-probabilities of the actions; illegal ones may have any
-            finite value, the search masks them.
+        policy_logits: unnormalised log-probabilities of the actions. Illegal actions may have any
+            finite value: the search masks them.
         value: expected result in [-1, 1], for the player to move.
 
     >>> import jax.numpy as jnp
@@ -39,22 +39,28 @@ class Evaluation:
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Rates a batch of game states, none of which need be non-terminal."""
+    """Evaluates a batch of game states. Terminal states may be among them; nobody reads theirs."""
 
     def __call__(self, params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
-        """Returns the evaluation of `B` states; `key` is consumed."""
+        """Returns the evaluation of `B` states.
+
+        Args:
+            params: whatever the evaluator needs, such as weights.
+            states: of the game, leaves [B, ...].
+            key: consumed.
+        """
 
 
 @runtime_checkable
 class AppliesNetwork(Protocol):
-    """The part of `selfplay.networks.Network` that an evaluator needs."""
+    """The part of `selfplay.networks.Network` that `network_evaluator` needs."""
 
     def apply(self, weights: PyTree, observations: Array) -> Any:
         """Returns an object with `policy_logits` [B, A] and `value` [B]."""
 
 
 def network_evaluator(game: Game[Any], network: AppliesNetwork) -> Evaluator:
-    """Returns the evaluator that asks `network`; its params are the network's weights.
+    """Returns the evaluator that applies `network`; its params are the network's weights.
 
     >>> import jax, selfplay
     >>> game = selfplay.make("tic_tac_toe")
@@ -75,7 +81,7 @@ def network_evaluator(game: Game[Any], network: AppliesNetwork) -> Evaluator:
 
 
 def uniform_evaluator(game: Game[Any]) -> Evaluator:
-    """Returns the evaluator that knows nothing: every action alike, every value 0."""
+    """Returns the evaluator without knowledge: equal logits for all actions, value 0."""
 
     def evaluate(params: PyTree, states: PyTree, *, key: Key[Array, ""]) -> Evaluation:
         del params, key
@@ -89,10 +95,12 @@ def uniform_evaluator(game: Game[Any]) -> Evaluator:
 
 
 def random_playout_evaluator(game: Game[Any]) -> Evaluator:
-    """Returns the evaluator of plain Monte Carlo tree search: one random match to the end.
+    """Returns the evaluator of plain Monte Carlo tree search: one random playout per position.
 
-    Every action is rated alike; the value is the result of one match of uniformly random legal
-    moves, for the player to move. A playout is cut at `max_plies` plies and scored there.
+    All actions have equal logits. The value is the result, in [-1, 1] for the player to move, of
+    one match of uniformly random legal moves, which is the default policy of Browne et al., "A
+    survey of Monte Carlo tree search methods", 2012, section 3.1. A playout that reaches
+    `max_plies` plies ends there and is scored by `returns`.
     """
 
     def play_out(state: PyTree, key: Key[Array, ""]) -> Float32[Array, ""]:

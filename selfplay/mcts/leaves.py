@@ -37,7 +37,7 @@ def evaluate_leaves(
 
     Args:
         game: the rules.
-        evaluate: rates positions.
+        evaluate: evaluates positions.
         params: handed to `evaluate`.
         transitions: of the last move of each simulation.
         key: consumed.

@@ -67,9 +67,9 @@ def search(
 
     Args:
         game: the rules; static under `jax.jit`.
-        evaluate: rates positions, for the player to move.
+        evaluate: evaluates positions, with values for the player to move.
         params: handed to `evaluate`.
-        positions: `B` positions, none of them over (the result of such a row means nothing).
+        positions: `B` positions, none of them over: the result of such a row has no meaning.
         config: how hard to search; static.
         key: consumed. The result depends on nothing else.
 
@@ -149,7 +149,7 @@ def _search(
 def _raw_result(
     logits: Float32[Array, "B A"], evaluation: Evaluation, noise_key: Key[Array, ""]
 ) -> SearchResult:
-    """Returns the evaluator's own opinion as a result without simulations."""
+    """Returns the evaluator's own policy and value, as the result of no simulations."""
     policy = jax.nn.softmax(logits)
     tie_break = jax.random.uniform(noise_key, logits.shape)
     return SearchResult(

@@ -1,6 +1,7 @@
-"""How a search walks: action selection inside the tree, root noise, and the choice of the move.
+"""Formulas of the search: scores of actions, root noise, and the choice of the move.
 
-Everything here works on one tree (`mctx.search` adds the batch axis) unless it says otherwise.
+Functions of a tree take one tree: `mctx.search` adds the batch axis. Values and Q values are in
+[-1, 1], for the player to move at the node.
 """
 
 from collections.abc import Callable
@@ -30,10 +31,10 @@ class SearchNoise:
 
 
 def mask_logits(logits: Float32[Array, "B A"], legal: Bool[Array, "B A"]) -> Float32[Array, "B A"]:
-    """Returns logits whose softmax is 0 on illegal actions; they are shifted to a maximum of 0.
+    """Returns logits whose softmax is 0 on illegal actions, shifted to a maximum of 0.
 
-    A finite floor, not -inf: a terminal row has no legal action, and a softmax over -inf alone
-    is NaN.
+    Illegal actions get a finite floor, not -inf: a terminal row has no legal action, and a softmax
+    over -inf alone is NaN.
     """
     highest = jnp.max(jnp.where(legal, logits, _FLOOR), axis=-1, keepdims=True)
     return jnp.where(legal, jnp.maximum(logits - highest, _FLOOR / 2), _FLOOR)
@@ -49,10 +50,11 @@ def add_dirichlet_noise(
 ) -> Float32[Array, "B A"]:
     """Returns root logits mixed with Dirichlet noise over the legal actions alone.
 
-    `mctx.muzero_policy` draws the noise over all actions and masks afterwards, which dilutes it:
-    with few legal actions next to nothing is left. Here the concentration `alpha` is spread
-    evenly over the legal actions (as in KataGo; Silver et al., "Mastering chess and shogi by
-    self-play", 2017, scale it by the number of legal moves too).
+    `mctx.muzero_policy` draws the noise over all actions and masks it afterwards: with few legal
+    actions, almost none of the noise is left. Here the total concentration `alpha` is divided
+    evenly among the legal actions of each position, as in KataGo. Silver et al., "Mastering chess
+    and shogi by self-play with a general reinforcement learning algorithm", 2017, choose one
+    concentration for each game, in inverse proportion to its typical number of legal moves.
 
     Args:
         logits: masked by `mask_logits`.
@@ -76,8 +78,9 @@ def puct_scores(
 
     Silver et al., "A general reinforcement learning algorithm that masters chess, shogi and Go
     through self-play", 2018, supplement, "Search". An unvisited action counts as the node's
-    value less `fpu_reduction` times the root of the prior mass visited so far (Wu, 2019,
-    section 2).
+    value less `fpu_reduction` times the square root of the prior mass visited so far (Wu,
+    "Accelerating self-play learning in Go", 2019, section 2). The node's own evaluation counts
+    as a visit, so that the prior decides between actions that are all unvisited.
     """
     visits = tree.children_visits[node]
     logits = tree.children_prior_logits[node]
@@ -94,8 +97,8 @@ def puct_scores(
 def uct_scores(tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig) -> Float[Array, " A"]:
     """Returns the UCB1 score of each action of one node, far below any other where illegal.
 
-    Kocsis and Szepesvari, "Bandit based Monte-Carlo planning", 2006, section 2. Unvisited
-    actions come first.
+    Kocsis and Szepesvari, "Bandit based Monte-Carlo planning", 2006, section 2. Unvisited actions
+    score higher than visited ones.
     """
     visits = tree.children_visits[node]
     total = jnp.maximum(visits.sum(), 1)
@@ -109,9 +112,10 @@ def improved_policy_scores(
 ) -> Float[Array, " A"]:
     """Returns Gumbel's score of each action of one inner node, far below any other where illegal.
 
-    Visits follow the improved policy as closely as whole numbers can: Danihelka et al., 2022,
-    section 5. As `mctx.gumbel_muzero_interior_action_selection`, which however takes the first of
-    the actions that score alike: an untrained network would prefer low indices everywhere.
+    The visit counts follow the improved policy as closely as whole numbers can: Danihelka et al.,
+    "Policy improvement by planning with Gumbel", 2022, section 5. This is the score of
+    `mctx.gumbel_muzero_interior_action_selection`, which however selects the first of several
+    equal actions, so that an untrained network would prefer low indices everywhere.
     """
     visits = tree.children_visits[node]
     logits = tree.children_prior_logits[node]
@@ -124,9 +128,9 @@ def _legal_first(
 ) -> Float[Array, " A"]:
     """Returns the scores, with those of illegal actions below all others.
 
-    In an ended match nothing is legal. The least visited action comes first there, so that a
-    search that often comes by spreads out; the same one each time would dig a chain as deep as
-    there are visits, and every later walk of the whole batch would wait for it.
+    In an ended match no action is legal. There the least visited action scores highest, so that
+    repeated visits spread over the children. If it were always the same action, each visit would
+    add a node to one chain, and the whole batch would wait for walks down that chain.
     """
     return jnp.where(logits > 0.75 * _FLOOR, scores, -1e6 - visits)
 
@@ -146,11 +150,18 @@ def completed_value(
     visits: Int32[Array, " A"],
     raw_value: Float32[Array, ""],
 ) -> Float32[Array, ""]:
-    """Returns the value of a position under the improved policy.
+    """Returns the value of a position under the improved policy, for the player to move.
 
-    Unvisited actions take the mixed value of Danihelka et al., "Policy improvement by planning
-    with Gumbel", 2022, appendix D. The plain mean over visits would be too low: Sequential
-    Halving visits bad actions as often as good ones at first.
+    Unvisited actions count with the mixed value of Danihelka et al., "Policy improvement by
+    planning with Gumbel", 2022, appendix D. The mean over all visits would be too low, because
+    Sequential Halving visits bad actions as often as good ones at first.
+
+    Args:
+        policy: the improved policy; sums to 1.
+        prior: the evaluator's own policy over the legal actions.
+        qvalues: in [-1, 1]; those of unvisited actions are ignored.
+        visits: of each action.
+        raw_value: the evaluator's own value, in [-1, 1].
     """
     visited = visits > 0
     weight = jnp.where(visited, jnp.maximum(prior, 1e-30), 0.0)

@@ -1,4 +1,4 @@
-"""Asking the evaluator about images of a position under the game's symmetries."""
+"""Evaluation of positions under the game's symmetries."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from selfplay.mcts.selection import mask_logits
 
 
 def symmetric_evaluator(game: Game[Any], evaluate: Evaluator, symmetry: str) -> Evaluator:
-    """Returns an evaluator that sees positions turned by symmetries of the game.
+    """Returns an evaluator that applies `evaluate` to images of positions under symmetries.
 
-    A trained network rates a position and its image a little differently. Silver et al.,
-    "Mastering the game of Go without human knowledge", 2017, Methods, "Search algorithm", ask it
-    about a random image at every leaf.
+    A trained network evaluates a position and its image a little differently. Silver et al.,
+    "Mastering the game of Go without human knowledge", 2017, Methods, "Search algorithm", evaluate
+    a random image of every leaf.
 
     Args:
         game: the rules, which declare the symmetries; with none, `evaluate` is returned.
-        evaluate: rates positions.
+        evaluate: evaluates positions.
         symmetry: "none" for `evaluate` as it is; "random" for one image of each position, drawn
             evenly; "average" for the mean value and the mean policy over all of them, which
             costs as many evaluations as there are images.

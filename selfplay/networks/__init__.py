@@ -1,4 +1,4 @@
-"""Networks: observations in, policy, value and auxiliary predictions out. Pure."""
+"""Networks: from observations to policy, value and auxiliary predictions. Pure."""
 
 from selfplay.networks.build import NEXT_POLICY as NEXT_POLICY
 from selfplay.networks.build import Network as Network

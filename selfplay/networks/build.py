@@ -1,4 +1,4 @@
-"""From a game and settings to a network: pure functions over a tree of weights."""
+"""Builds the network of a game: pure functions of its weights."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -23,12 +23,12 @@ Weights = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network as two pure functions; holds no weights.
+    """A network as pure functions; it holds no weights.
 
     Attributes:
-        observation_shape: of one observation.
+        observation_shape: of one observation, without the batch axis.
         auxiliary_shapes: shape of each auxiliary prediction, without the batch axis.
-        make_module: builds the flax module; given `nnx.Rngs`.
+        make_module: takes `nnx.Rngs` and returns the flax module.
     """
 
     observation_shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class Network:
         return prediction
 
     def call_module(self, weights: Weights, observations: Array) -> Any:
-        """Returns whatever the module returns: a `Prediction`, unless a user's is faulty."""
+        """Returns what the module returns: a `Prediction`, unless a user's module is faulty."""
         graphdef, state = nnx.split(nnx.eval_shape(lambda: self.make_module(nnx.Rngs(0))))
         filled = [
             (path, variable.replace(weights[_name(path)]))
@@ -117,7 +117,7 @@ def build_network(game: Game[Any], config: NetworkConfig, *, next_policy: bool =
 
 
 def compute_dtype(config: NetworkConfig) -> str:
-    """Returns what activations are computed in, in this process: "float32" or "bfloat16"."""
+    """Returns the type of activations in this process: "float32" or "bfloat16"."""
     if config.dtype != "auto":
         return config.dtype
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
@@ -144,7 +144,7 @@ def _module_class(config: NetworkConfig, rank: int) -> Callable[..., nnx.Module]
 
 
 def _check_user_module(name: str, network: Network, num_actions: int) -> None:
-    """Raises `ConfigError` if the module holds odd variables or predicts odd shapes."""
+    """Raises `ConfigError` unless it holds parameters alone and predicts the right shapes."""
     module = nnx.eval_shape(lambda: network.make_module(nnx.Rngs(0)))
     others = nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.Param)))
     if others:

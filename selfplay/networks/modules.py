@@ -17,15 +17,16 @@ _VALUE_UNITS = 64
 
 @pytree
 class Prediction:
-    """What a network says of `B` positions, each seen by the player to move.
+    """The output of a network for `B` positions, from the side of the player to move.
 
     Attributes:
         policy_logits: unnormalised log-probabilities of all actions, not masked.
         value: expected result in [-1, 1].
         value_logits: of win, draw, loss [B, 3]; with a scalar value head, `value` before its
             tanh [B, 1].
-        auxiliary: for each target the game declares, its prediction in [-1, 1]; and under
-            "next_policy", if built, the logits [B, A] of the policy one ply later.
+        auxiliary: the prediction, in [-1, 1], of each target that the game declares; if that head
+            was built, under "next_policy" the logits [B, A] of the policy one ply later (Wu,
+            "Accelerating self-play learning in Go", 2019, section 3.4).
     """
 
     policy_logits: Float32[Array, "B A"]
@@ -35,11 +36,13 @@ class Prediction:
 
 
 class ResidualBlock(nnx.Module):
-    """Adds what two (or, as a bottleneck, four) convolutions make of the input to it.
+    """Adds the output of two convolutions (four as a bottleneck) to its input.
 
-    He et al., "Identity mappings in deep residual networks", 2016: activation first. The last
-    convolution starts at zero, so a deep tower without normalisation starts as the identity
-    (Zhang et al., "Fixup initialization", 2019, section 3).
+    Activations come before convolutions (He et al., "Identity mappings in deep residual networks",
+    2016). The last convolution starts at zero, so that a deep tower without normalisation starts
+    as the identity (Zhang et al., "Fixup initialization", 2019, section 3). Global pooling is that
+    of Wu, "Accelerating self-play learning in Go", 2019, section 3.3; squeeze and excitation that
+    of Hu et al., "Squeeze-and-excitation networks", 2018, section 3.
     """
 
     def __init__(self, config: NetworkConfig, *, rngs: nnx.Rngs) -> None:
@@ -63,7 +66,7 @@ class ResidualBlock(nnx.Module):
         self.excite = _linear(squeezed, channels, rngs=rngs) if config.squeeze_excitation else None
 
     def __call__(self, board: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        """Returns the board's features after this block."""
+        """Returns the features of the board after this block."""
         branch = board if self.norm is None else self.norm(board).astype(board.dtype)
         for index, convolution in enumerate(self.convolutions):
             branch = convolution(nnx.relu(branch))
@@ -199,7 +202,8 @@ class Heads(nnx.Module):
         self.value_hidden = _linear(value_features, _VALUE_UNITS, rngs=rngs)
         outcomes = 3 if config.value_head == "wdl" else 1
         self.value = _linear(_VALUE_UNITS, outcomes, rngs=rngs, zero=True)
-        # The reply's policy depends on the board as the policy does; the rest on the outcome.
+        # The policy one ply later depends on the same features as the policy; other targets depend
+        # on the outcome, as the value does.
         self.extra = nnx.Dict(
             {
                 name: _linear(
@@ -217,7 +221,13 @@ class Heads(nnx.Module):
         value_features: Float32[Array, "B G"],
         maps: Mapping[str, Float32[Array, "B ..."]],
     ) -> Prediction:
-        """Returns the prediction; `maps` are auxiliary predictions made elsewhere."""
+        """Returns the prediction.
+
+        Args:
+            policy_features: from which the policy follows.
+            value_features: from which the value and other targets follow.
+            maps: auxiliary predictions with the shape of the board, which go into the result.
+        """
         hidden = nnx.relu(self.value_hidden(value_features))
         value_logits = self.value(hidden)
         auxiliary = dict(maps)
@@ -235,7 +245,12 @@ class Heads(nnx.Module):
 
 
 def expected_result(value_logits: Float32[Array, "B outcomes"]) -> Float32[Array, " B"]:
-    """Returns win probability less loss probability, or tanh of a scalar, in [-1, 1]."""
+    """Returns the expected result in [-1, 1], for the player for whom the logits are.
+
+    Args:
+        value_logits: of win, draw and loss: then it is the probability of a win less that of a
+            loss; or one number: then its tanh.
+    """
     if value_logits.shape[-1] == 1:
         return jnp.tanh(value_logits[:, 0])
     chances = jax.nn.softmax(value_logits, axis=-1)
@@ -243,7 +258,7 @@ def expected_result(value_logits: Float32[Array, "B outcomes"]) -> Float32[Array
 
 
 def pool(board: Float[Array, "B H W C"]) -> Float[Array, "B C2"]:
-    """Returns mean and maximum of each channel over the board."""
+    """Returns the mean, then the maximum of each channel over the board: 2 C numbers."""
     return jnp.concatenate([board.mean(axis=(1, 2)), board.max(axis=(1, 2))], axis=-1)
 
 

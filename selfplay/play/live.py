@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
-from selfplay.arena.agents import Line
+from selfplay.arena.agents import MoveHistory
 from selfplay.arena.view import View, view
 from selfplay.errors import IllegalActionError
 from selfplay.game import (
@@ -115,10 +115,10 @@ class LiveMatch:
         return float(first), float(second)
 
     @property
-    def line(self) -> Line:
+    def history(self) -> MoveHistory:
         """Returns the moves so far as the game writes them, for agents that must be told."""
         moves = list(zip(self._views, self.actions, strict=False))
-        return Line(
+        return MoveHistory(
             first=self._views[0].position,
             moves=tuple(
                 (int(seen.mover), self.game.action_to_string(seen.position.state, action))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from selfplay.arena.agents import RESIGN, Agent, Analysis, Analyst, Follower, analyse_one
+from selfplay.arena.agents import RESIGN, Agent, Analysis, Analyst, HistoryAgent, analyse_one
 from selfplay.arena.batches import stack
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
@@ -242,8 +242,8 @@ class _Table:
         """Returns the choice of an agent that gives no reasons."""
         positions, key = stack([self._match.position]), self._ply_key()
         with self._thinking():
-            if isinstance(self._agent, Follower):
-                return int(self._agent.follow(positions, [self._match.line], key=key)[0])
+            if isinstance(self._agent, HistoryAgent):
+                return int(self._agent.follow(positions, [self._match.history], key=key)[0])
             return int(self._agent.select(positions, key=key)[0])
 
     def _hint(self) -> None:

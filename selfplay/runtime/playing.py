@@ -1,4 +1,4 @@
-"""The playing half of a run: matches in progress, chunk after chunk."""
+"""Self-play of a process: its matches in progress, played in chunks of plies."""
 
 import contextlib
 import operator
@@ -25,11 +25,11 @@ _NEVER = sys.maxsize
 
 
 class Chunks:
-    """Chunk after chunk of the same matches, with weights that may change in between.
+    """Plays the same matches in chunks of plies, with weights that may change between chunks.
 
     Attributes:
-        parts: what plays.
-        matches: where the matches stand.
+        components: what plays.
+        matches: the positions of the matches, and what else they carry along.
         iteration: chunks played.
         trace: is told before every chunk, where somebody wants to see what takes the time.
     """
@@ -40,7 +40,7 @@ class Chunks:
         """Starts all matches at their first position.
 
         Args:
-            parts: made from a game and a config.
+            components: made from a game and a config.
             start_key: decides how the first matches start; consumed.
             play_key: decides the rest; consumed.
         """
@@ -154,7 +154,7 @@ class Playing(Chunks):
         """Starts all matches at their first position.
 
         Args:
-            parts: made from the run's game and config.
+            components: made from the run's game and config.
             provenance: what the records say of their origin.
             start_key: decides how the first matches start; consumed.
             play_key: decides the rest; consumed.
@@ -235,7 +235,7 @@ class Playing(Chunks):
         """Goes on with the same matches under other settings of search or chunk.
 
         Args:
-            parts: of the same game, with as many matches at once.
+            components: of the same game, with as many matches at once.
             provenance: what records say from now on.
         """
         self.unload()

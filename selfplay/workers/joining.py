@@ -119,9 +119,7 @@ def wait_for_checkpoint(
 
     def look() -> Published | None:
         try:
-            return run.checkpoints.read_latest(
-                lambda update: load_published(run, update, network)
-            )
+            return run.checkpoints.read_latest(lambda update: load_published(run, update, network))
         except StorageError:
             return None
 

@@ -19,8 +19,8 @@ from selfplay.adapters import host
 from selfplay.arena import (
     Agent,
     EngineAgent,
-    Follower,
-    Line,
+    HistoryAgent,
+    MoveHistory,
     Opening,
     OpeningSet,
     RandomAgent,
@@ -457,7 +457,7 @@ def test_whatever_an_engine_has_started_ends_with_it(game, log, tmp_path):
 def first_move(agent, game, key=0):
     """Returns what the agent does at the start of a match."""
     position = start(game, jax.random.key(key))
-    line = Line(first=position, moves=())
+    line = MoveHistory(first=position, moves=())
     return int(agent.follow(stack([position]), [line], key=KEY)[0])
 
 
@@ -644,8 +644,8 @@ def test_settings_start_no_program(game):
 
 def test_engines_are_agents_that_must_be_told(game):
     agent = parse_opponent(stub("gtp"), game)
-    assert isinstance(agent, Agent) and isinstance(agent, Follower)
-    assert not isinstance(RandomAgent(game), Follower)
+    assert isinstance(agent, Agent) and isinstance(agent, HistoryAgent)
+    assert not isinstance(RandomAgent(game), HistoryAgent)
     with pytest.raises(ConfigError, match="can only be asked during a match"):
         agent.select(stack([start(game, KEY)]), key=KEY)
 

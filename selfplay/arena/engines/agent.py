@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Int32, Key
 
-from selfplay.arena.agents import RESIGN, Line
+from selfplay.arena.agents import RESIGN, MoveHistory
 from selfplay.arena.batches import row_on_device
 from selfplay.arena.engines.process import EngineProcess, Question
 from selfplay.arena.engines.setups import Setups
@@ -81,7 +81,7 @@ class EngineAgent:
         )
 
     def follow(
-        self, positions: Position[Any], lines: Sequence[Line], *, key: Key[Array, ""]
+        self, positions: Position[Any], histories: Sequence[MoveHistory], *, key: Key[Array, ""]
     ) -> Int32[np.ndarray, " n"]:
         """Returns the engine's move, or `RESIGN`, for each of `n` positions.
 
@@ -92,8 +92,10 @@ class EngineAgent:
         """
         del key  # What an engine leaves to chance is its own affair.
         try:
-            asked = [self._question(positions, row, line) for row, line in enumerate(lines)]
-            actions = np.array([self._forced_pass(positions, row) for row in range(len(lines))])
+            asked = [
+                self._question(positions, row, history) for row, history in enumerate(histories)
+            ]
+            actions = np.array([self._forced_pass(positions, row) for row in range(len(histories))])
             # Programs that know no pass are not asked for one; the others are told of it.
             shares = self._shares(asked, np.flatnonzero(actions == _ASK).tolist())
             answers = dict(pair for share in self._think(asked, shares) for pair in share)
@@ -114,8 +116,8 @@ class EngineAgent:
         for process in self._processes:
             process.close()
 
-    def _question(self, positions: Position[Any], row: int, line: Line) -> Question:
-        for _, text in line.moves:
+    def _question(self, positions: Position[Any], row: int, history: MoveHistory) -> Question:
+        for _, text in history.moves:
             if not text or re.search(r"\s", text):
                 raise ConfigError(
                     f"{self._game.name} writes a move as {text!r}, which no engine can read",
@@ -123,9 +125,9 @@ class EngineAgent:
                 )
         player = int(self._game.current_player(row_on_device(positions, row).state))
         return Question(
-            setup=self._setups.of(line.first),
-            moves=line.moves,
-            forced=frozenset(ply for ply in line.forced if _is_pass(line.moves[ply][1])),
+            setup=self._setups.of(history.first),
+            moves=history.moves,
+            forced=frozenset(ply for ply in history.forced if _is_pass(history.moves[ply][1])),
             player=player,
         )
 
