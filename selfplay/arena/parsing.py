@@ -141,11 +141,12 @@ def load_run_agent(
     name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
     game, config = stored.game, stored.config
+    problem = ""
     if inference is None:
         inference, problem = usable_here(stored.inference, config.network)
-        if problem:
-            say(instead_of(stored.inference, problem))
     computed = make_inference(game, stored.network, config.network, inference, calibrates=False)
+    if problem:
+        say(f"{instead_of(stored.inference, problem)}, which is {computed.kind}")
     search = config.search.for_matches(simulations)
     return SearchAgent(
         f"{stored.url}@{stored.update}:{search.num_simulations}",

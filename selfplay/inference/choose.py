@@ -83,10 +83,7 @@ def usable_here(kind: str, config: NetworkConfig) -> tuple[str, str]:
 
 def instead_of(named: str, reason: str) -> str:
     """Returns what to say where a run names a backend that cannot be used for that reason."""
-    return (
-        f"the run has search.inference = {named}, but here {reason}: "
-        "the fastest backend of this machine is used instead"
-    )
+    return f"the run has search.inference = {named}, but here {reason}: auto takes its place"
 
 
 def multiplications(network: Network) -> int:

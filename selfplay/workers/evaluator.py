@@ -278,7 +278,10 @@ def evaluate(
             return None
         lifetime.heard()
         components = _components(game, _config(run, first.config, options.settings))
-        listeners.say(f"evaluator {id} rates the checkpoints of {run.url}")
+        listeners.say(
+            f"evaluator {id} rates the checkpoints of {run.url}, their network in "
+            f"{components.inference.kind}"
+        )
         evaluator = EvaluatorProcess(
             run,
             components,

@@ -59,7 +59,10 @@ def work(
         plan.check()
         if not options.dry_run:
             _store_unsent(run, lifetime, listeners)
-        listeners.say(f"worker {id} plays for {run.url} with checkpoint {first.update}, {plan}")
+        listeners.say(
+            f"worker {id} plays for {run.url} with checkpoint {first.update}, its network in "
+            f"{components.inference.kind}, {plan}"
+        )
         worker = Worker(
             run,
             components,

@@ -1,6 +1,7 @@
 """Agents: what they choose, what they say, and how they are named."""
 
 import dataclasses
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.mcts import Evaluation
 from selfplay.networks import build_network
 from selfplay.play import play_text
-from selfplay.registry import GameSpec
+from selfplay.registry import GameSpec, make
 from selfplay.run import RunDirectory
 from selfplay.settings import Config
 from selfplay.settings.sections import NetworkConfig, SearchConfig
@@ -194,6 +195,31 @@ def test_a_run_is_an_agent(game, run):
 def test_a_run_brings_its_own_game(run):
     agent = load_run_agent(f"{run}@0:4")
     assert agent.game.name == "tic_tac_toe" and agent.config.gumbel_scale == 0
+
+
+def test_what_computes_the_network_of_a_run(run, tmp_path, monkeypatch):
+    board = positions(make("tic_tac_toe"), "", "4")
+
+    def value(agent):
+        return [analysis.raw_value for analysis in agent.analyse(board, key=KEY)]
+
+    said = []
+    usual = load_run_agent(f"{run}:0", batch_size=2)
+    onnx = load_run_agent(f"{run}:0", batch_size=2, inference="onnx", say=said.append)
+    assert value(onnx) == pytest.approx(value(usual), abs=1e-5)
+    # A run that names it, on a machine without ONNX Runtime.
+    named = shutil.copytree(run, tmp_path / "named")
+    text = (named / "run.toml").read_text()
+    (named / "run.toml").write_text(text.replace('inference = "auto"', 'inference = "onnx"'))
+    monkeypatch.setattr("selfplay.inference.onnx_backend.importlib.util.find_spec", lambda _: None)
+    assert said == []
+    assert value(load_run_agent(f"{named}:0", batch_size=2, say=said.append)) == value(usual)
+    assert said == [
+        "the run has search.inference = onnx, but here ONNX Runtime is not installed: auto takes "
+        "its place, which is xla"
+    ]
+    with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed"):
+        load_run_agent(f"{named}:0", inference="onnx")
 
 
 def test_runs_that_cannot_play(game, run, tmp_path):

@@ -119,6 +119,8 @@ def test_measures() -> None:
     assert found["match_plies"]["least"] >= 5
     assert found["match_plies"]["most"] <= 9
     assert found["legal_actions"]["mean"] == 2
+    # As the memory planner has it: 20 bytes of a node, 24 of an action, the state and its ply.
+    assert found["tree_bytes_per_device"] == 33 * 64 * (20 + 24 * 2 + 8 + 4)
     assert found["tree_bytes_per_device"] == 64 * tree_bytes(2, 32, 8)
     assert found["plies_per_second"] > 0
     assert set(found["compile_seconds"]) > {"step", "init", "observe"}

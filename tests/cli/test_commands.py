@@ -310,6 +310,20 @@ def test_analyze_one_position(invoke: Invoke, trained: Path) -> None:
     assert f"plays {document['action_name']} (action {document['action']})" in text
 
 
+def test_analyze_is_told_what_computes_the_network(invoke: Invoke, trained: Path) -> None:
+    arguments = ("analyze", trained, "--simulations", 0, "--json")
+    document = json.loads(invoke(*arguments, "--inference", "onnx").stdout)
+    assert document["value"] is not None
+    # The variable that chooses it for trainers and workers counts here, too.
+    for options, variables in (
+        (("--inference", "magic"), {}),
+        ((), {"SELFPLAY_SEARCH__INFERENCE": "magic"}),
+    ):
+        result = invoke(*arguments, *options, env=variables)
+        assert result.exit_code == 2
+        assert "error: search.inference is 'magic', but must be one of: auto, xla" in result.stderr
+
+
 def test_analyze_a_file_of_positions(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
     file = tmp_path / "positions.txt"
     file.write_text("4 0\n\nb2\n")

@@ -272,9 +272,10 @@ def test_a_run_that_names_another_backend_can_be_joined(
     assert worker is not None
     assert worker.components.inference.kind == "xla"
     assert [text for text in said if "inference" in text] == [
-        "the run has search.inference = onnx, but here ONNX Runtime is not installed: the fastest "
-        "backend of this machine is used instead"
+        "the run has search.inference = onnx, but here ONNX Runtime is not installed: auto takes "
+        "its place"
     ]
+    assert any("with checkpoint 0, its network in xla" in text for text in said)
     with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed"):
         play(run_path, Lifetime(), settings={"search": {"inference": "onnx"}})
 
