@@ -1,4 +1,4 @@
-"""The tree of a search with chance: what it stores, and how new values are brought up in it."""
+"""The tree of a search with chance nodes: its arrays, and the backup of new values."""
 
 from typing import Any
 
@@ -32,16 +32,16 @@ class ChanceNodes:
 
 @pytree
 class Arrivals:
-    """What is known of each decision node besides its `mctx.Tree`; `M` is N + 1.
+    """How each decision node was reached, beside what `mctx.Tree` stores of it; `M` is N + 1.
 
     Attributes:
-        outcomes: the outcome that led to it.
-        rewards: reward on the way to it, for the player who moved.
-        discounts: what turns its value into one for the player who moved.
+        outcomes: the chance outcome that led to it.
+        rewards: of the transition to it, in [-1, 1], for the player who moved.
+        discounts: factor in {-1, 0, 1} that turns its value into one for the player who moved.
         over: whether the match has ended there.
-        certain: whether no chance lay on the way; `outcomes` is 0 then.
-        offsets: where its actions begin in the sequence of outcomes. One for all actions of a
-            node: they are compared under the same dice.
+        certain: whether no chance was involved; `outcomes` is 0 then.
+        offsets: where its actions begin in the sequence of outcomes; the same for all actions of a
+            node, so that they are compared under equal dice.
     """
 
     outcomes: Int32[Array, "B M"]
@@ -54,13 +54,13 @@ class Arrivals:
 
 @pytree
 class ChanceTree:
-    """All that changes from one simulation to the next.
+    """The trees of `B` searches: everything that a simulation changes.
 
     Attributes:
-        tree: decision nodes; `children_index` holds chance nodes, and `children_values` the
-            expectation over the outcomes, for the player who moves.
+        tree: decision nodes, an `mctx.Tree`; its `children_index` holds chance nodes, and its
+            `children_values` the expectation over the outcomes, for the player who moves.
         chance: chance nodes; node `i` was made in simulation `i`.
-        arrivals: more of the decision nodes.
+        arrivals: how the decision nodes were reached.
     """
 
     tree: PyTree
@@ -76,7 +76,7 @@ def empty_tree(
     extra_data: Any,
     key: Key[Array, ""],
 ) -> ChanceTree:
-    """Returns `B` searches that know nothing but their roots."""
+    """Returns `B` trees that hold their roots alone."""
     batch, actions = root.prior_logits.shape
     nodes = (batch, num_simulations + 1)
     edges = (*nodes, actions)
@@ -126,7 +126,7 @@ def empty_tree(
 
 
 def back_up(found: ChanceTree, leaves: Int32[Array, " B"]) -> ChanceTree:
-    """Brings new values up to the roots.
+    """Backs up new values from the leaves to the roots.
 
     A decision node is worth the mean of its own evaluation and of its actions by their visits,
     as in any other tree; an action is worth the expectation over its outcomes.
@@ -208,11 +208,11 @@ def back_up(found: ChanceTree, leaves: Int32[Array, " B"]) -> ChanceTree:
 def expectation(
     probabilities: Float32[Array, " C"], visits: Int32[Array, " C"], values: Float32[Array, " C"]
 ) -> Float32[Array, ""]:
-    """Returns the value of a chance node, at least one outcome of which has been visited.
+    """Returns the value of a chance node of which at least one outcome has been visited.
 
-    Visited outcomes count with their probability; what is left to the others is spread over the
-    visits. After one visit that is a fair sample, once every outcome has come up the exact
-    expectation of what is thought of them.
+    Visited outcomes count with their probability; the probability of the others is divided among
+    the visits. After one visit this is an unbiased sample. Once every outcome has been visited it
+    is the exact expectation of their values.
     """
     visited = visits > 0
     missing = jnp.sum(jnp.where(visited, 0.0, probabilities))
