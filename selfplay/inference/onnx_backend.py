@@ -19,6 +19,8 @@ from selfplay.inference.backend import Backend, Inference, Obstacle, Traits
 from selfplay.networks import Network
 from selfplay.settings.sections import NetworkConfig
 
+_PACKAGES = ("onnx", "onnxruntime")
+
 
 class _OnnxBackend(Backend):
     def __init__(self, *, int8: bool) -> None:
@@ -39,7 +41,7 @@ class _OnnxBackend(Backend):
                 f"the network runs on {jax.default_backend()}, where XLA is the way",
                 "use search.inference=xla or auto, or set JAX_PLATFORMS=cpu",
             )
-        if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
+        if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
             return Obstacle(
                 "ONNX Runtime is not installed",
                 'pip install "selfplay-jax[onnx]", or use search.inference=xla or auto',

@@ -211,7 +211,7 @@ def test_what_computes_the_network_of_a_run(run, tmp_path, monkeypatch):
     named = shutil.copytree(run, tmp_path / "named")
     text = (named / "run.toml").read_text()
     (named / "run.toml").write_text(text.replace('inference = "auto"', 'inference = "onnx"'))
-    monkeypatch.setattr("selfplay.inference.onnx_backend.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("selfplay.inference.onnx_backend._PACKAGES", ("no_such_package",))
     assert said == []
     assert value(load_run_agent(f"{named}:0", batch_size=2, say=said.append)) == value(usual)
     assert said == [

@@ -87,7 +87,7 @@ def test_a_damaged_memory_costs_a_measurement(cache: Path, content: str) -> None
 
 
 def test_without_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_backend.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_backend, "_PACKAGES", ("no_such_package",))
     assert chosen(LARGE) == "xla"
     with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed") as caught:
         chosen(LARGE, "onnx")

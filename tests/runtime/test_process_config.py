@@ -16,7 +16,7 @@ def test_a_process_that_asks_for_a_backend_gets_it_or_an_error(
     found = process_config(config, asked, named="xla", say=said.append)
     assert (found.search.inference, found.search.num_simulations) == ("onnx", 7)
     assert process_config(config, {}, named="onnx").search.inference == "onnx"
-    monkeypatch.setattr(onnx_backend.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_backend, "_PACKAGES", ("no_such_package",))
     assert process_config(config, asked, named="xla", say=said.append) == found
     assert said == []
     assert process_config(config, {}, named="onnx", say=said.append).search.inference == "auto"

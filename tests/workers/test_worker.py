@@ -264,7 +264,7 @@ def test_a_run_that_names_another_backend_can_be_joined(
     file.write_text(text.replace('inference = "auto"', 'inference = "onnx"'))
     assert play(run_path, Lifetime(max_matches=4)).components.inference.kind == "onnx"
     # As on a machine without ONNX Runtime.
-    monkeypatch.setattr("selfplay.inference.onnx_backend.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("selfplay.inference.onnx_backend._PACKAGES", ("no_such_package",))
     said: list[str] = []
     listeners = dataclasses.replace(silent("worker"), say=said.append)
     options = WorkerOptions(jitter_seconds=0.0)
