@@ -276,8 +276,6 @@ def test_a_run_that_names_another_backend_can_be_joined(
         "its place"
     ]
     assert any("with checkpoint 0, its network in xla" in text for text in said)
-    with pytest.raises(ConfigError, match="'onnx', but ONNX Runtime is not installed"):
-        play(run_path, Lifetime(), settings={"search": {"inference": "onnx"}})
 
 
 def test_more_matches_than_memory_holds_are_refused_before_anything_is_compiled(
