@@ -259,7 +259,7 @@ class _Board:
             forced = history.forced
             if self._legal[row].sum() == 1:
                 forced |= {len(history.moves)}
-            self._histories[row] = dataclasses.replace(line, moves=moves, forced=forced)
+            self._histories[row] = dataclasses.replace(history, moves=moves, forced=forced)
 
     def _resign(self, row: int) -> None:
         loser = int(self.movers[row])
