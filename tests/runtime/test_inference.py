@@ -1,14 +1,17 @@
 """Training with the integer network: calibrated as it goes, resumed bit for bit."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components, make_components
+from selfplay.runtime.playing import Playing
 from selfplay.settings import Config
 from selfplay.training.trainer import Trainer
 from tests.training.runs import SETTINGS, Listener, assert_same, everything, match_files, train_all
@@ -55,3 +58,20 @@ def test_a_run_says_how_well_the_integers_agree(tmp_path: Path, components: Comp
     said = [text for text in trainer.reporter.messages if "int8" in text]
     assert len(said) == 1
     assert said[0].startswith("plays in int8, beside float32: policy ")
+
+
+def test_a_run_goes_on_where_nothing_is_calibrated(tmp_path: Path, components: Components) -> None:
+    run, _ = session(tmp_path / "run", components, 8)
+    config = components.config.updated({"search": {"inference": "xla"}})
+    other = make_components(SPEC.make(), config)
+    playing = Playing(
+        other,
+        other.provenance(run, "loop"),
+        start_key=jax.random.key(0),
+        play_key=jax.random.key(1),
+    )
+    playing.restore(run.checkpoints, 8, iteration=1)
+    stored = playing.items()["self_play"]
+    assert stored["ranges"].shape == (0, 2)
+    # With a calibration due it would wait for each chunk before it begins the next.
+    assert stored["calibrate_at"] == sys.maxsize
