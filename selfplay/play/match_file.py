@@ -51,7 +51,7 @@ def match_document(
         "start": start,
         "moves": list(match.actions),
         "outcomes": list(match.outcomes),
-        "names": [name for _, name in match.line.moves],
+        "names": [name for _, name in match.history.moves],
         "players": list(players),
         "returns": None if returns is None else [float(one) for one in returns],
         "ending": ending,

@@ -195,7 +195,7 @@ class EngineServed(ServedAgent):
         """Returns the engine's move, or `selfplay.arena.agents.RESIGN`; may take seconds."""
         with self._lock:
             positions, key = stack([match.position]), jax.random.key(seed)
-            return int(self._agent.follow(positions, [match.line], key=key)[0])
+            return int(self._agent.follow(positions, [match.history], key=key)[0])
 
     def close(self) -> None:
         """Ends the program."""
