@@ -15,10 +15,9 @@ from selfplay.arena.agents import (
     mcts_agent,
 )
 from selfplay.arena.engines import EngineAgent, is_engine, parse_engine
-from selfplay.arena.stored import load_network
+from selfplay.arena.stored import agent_inference, load_network
 from selfplay.errors import ConfigError
 from selfplay.game import Game
-from selfplay.inference import instead_of, make_inference, usable_here
 from selfplay.run import split_checkpoint_name, split_simulations
 from selfplay.store import is_remote
 
@@ -141,12 +140,7 @@ def load_run_agent(
     name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
     game, config = stored.game, stored.config
-    problem = ""
-    if inference is None:
-        inference, problem = usable_here(stored.inference, config.network)
-    computed = make_inference(game, stored.network, config.network, inference, calibrates=False)
-    if problem:
-        say(f"{instead_of(stored.inference, problem)}, which is {computed.kind}")
+    computed = agent_inference(stored, inference, say)
     search = config.search.for_matches(simulations)
     return SearchAgent(
         f"{stored.url}@{stored.update}:{search.num_simulations}",

@@ -1,5 +1,6 @@
 """The network of a checkpoint, with its weights."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -7,6 +8,7 @@ import jax
 from selfplay.checkpoints import Checkpoints
 from selfplay.errors import CheckpointError
 from selfplay.game import Game
+from selfplay.inference import Inference, instead_of, make_inference, usable_here
 from selfplay.networks import Network, Weights, build_network
 from selfplay.registry import fingerprint
 from selfplay.run import RunDirectory, find_checkpoint
@@ -60,6 +62,33 @@ def load_network(name: str, *, game: Game[Any] | None = None) -> StoredNetwork:
     return StoredNetwork(
         run.url, update, game, config, run.config.search.inference, network, weights
     )
+
+
+def agent_inference(
+    stored: StoredNetwork,
+    asked: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Inference:
+    """Returns what computes the network of a checkpoint for an agent, which does not calibrate.
+
+    Args:
+        stored: the network.
+        asked: a value of `search.inference`. By default what the run names, or "auto" where this
+            machine cannot use that.
+        say: is told if the run names a backend that this machine cannot use.
+
+    Raises:
+        ConfigError: the network cannot be computed here by what was asked for.
+    """
+    problem = ""
+    if asked is None:
+        asked, problem = usable_here(stored.inference, stored.config.network)
+    found = make_inference(
+        stored.game, stored.network, stored.config.network, asked, calibrates=False
+    )
+    if problem:
+        say(f"{instead_of(stored.inference, problem)}, which is {found.kind}")
+    return found
 
 
 def load_weights(checkpoints: Checkpoints, update: int, network: Network) -> Weights:

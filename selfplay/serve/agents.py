@@ -12,9 +12,9 @@ import jax
 from selfplay.arena import Analysis, Analyst, SearchAgent, load_network, load_weights
 from selfplay.arena.batches import stack
 from selfplay.arena.engines import EngineAgent
+from selfplay.arena.stored import agent_inference
 from selfplay.errors import CheckpointError
 from selfplay.game import Game
-from selfplay.inference import make_inference
 from selfplay.play import LiveMatch
 from selfplay.run import RunDirectory
 
@@ -256,9 +256,8 @@ class RunAgents:
     def _load(self, update: int) -> SearchServed:
         if self._programs is None:
             stored = load_network(f"{self._run.url}@{update}", game=self._game)
-            # What was calibrated in training is not at hand: int8 would compute in float32.
-            kind = stored.config.search.inference.replace("auto", "xla")
-            inference = make_inference(self._game, stored.network, stored.config.network, kind)
+            # Under "auto" XLA: other backends keep what they have loaded until it is released.
+            inference = agent_inference(stored, "xla" if stored.inference == "auto" else None)
             params = inference.load(stored.weights)
             template = SearchAgent(
                 self._id,
