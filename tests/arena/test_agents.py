@@ -203,7 +203,7 @@ def test_what_computes_the_network_of_a_run(run, tmp_path, monkeypatch):
     def value(agent):
         return [analysis.raw_value for analysis in agent.analyse(board, key=KEY)]
 
-    said = []
+    said: list[str] = []
     usual = load_run_agent(f"{run}:0", batch_size=2)
     onnx = load_run_agent(f"{run}:0", batch_size=2, inference="onnx", say=said.append)
     assert value(onnx) == pytest.approx(value(usual), abs=1e-5)

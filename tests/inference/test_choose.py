@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from selfplay.errors import ConfigError
@@ -173,7 +174,7 @@ def test_who_does_not_calibrate_gets_no_integers() -> None:
 def test_what_a_run_names_is_used_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("auto", "xla", "onnx", "onnx-int8"):
         assert choose.usable_here(kind, LARGE) == (kind, "")
-    monkeypatch.setattr(onnx_backend.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     reason = "the network runs on gpu, where XLA is the way"
     assert choose.usable_here("onnx", LARGE) == ("auto", reason)
     assert choose.usable_here("xla", LARGE) == ("xla", "")

@@ -18,6 +18,7 @@ from selfplay.mcts import (
     uniform_evaluator,
 )
 from selfplay.mcts.chance import _next_outcome
+from selfplay.mcts.chance_tree import expectation
 from selfplay.settings.sections import SearchConfig
 from tests.dice import Expectimax, Storm, StormState
 from tests.mcts.helpers import compiled, opinion, opinionated_evaluator, random_positions, stacked
@@ -247,12 +248,12 @@ def test_an_expectation_is_a_sample_at_first_and_exact_in_the_end() -> None:
     probabilities = jnp.array([0.5, 0.3, 0.2])
     values = jnp.array([1.0, -1.0, 0.5])
 
-    def expectation(*visits: int) -> float:
+    def expected(*visits: int) -> float:
         return float(expectation(probabilities, jnp.array(visits, jnp.int32), values))
 
-    assert expectation(0, 1, 0) == pytest.approx(-1.0)
-    assert expectation(1, 1, 0) == pytest.approx(0.5 - 0.3 + 0.2 * (1 - 1) / 2)
-    assert expectation(9, 1, 4) == pytest.approx(0.5 - 0.3 + 0.1)
+    assert expected(0, 1, 0) == pytest.approx(-1.0)
+    assert expected(1, 1, 0) == pytest.approx(0.5 - 0.3 + 0.2 * (1 - 1) / 2)
+    assert expected(9, 1, 4) == pytest.approx(0.5 - 0.3 + 0.1)
 
 
 def test_the_same_key_gives_the_same_search(whole: Solved) -> None:
