@@ -444,7 +444,7 @@ class VersionOfToday(Walk):
     asked = itertools.count(1)
 
     @property
-    def version(self) -> int:
+    def version(self) -> int:  # type: ignore[override]
         return next(self.asked)
 
 
