@@ -1,5 +1,6 @@
 """Positions of a plain-Python game with a time limit for every call, and the errors found."""
 
+import functools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -48,10 +49,7 @@ class TimedTree(HostTree):
         read: Callable[[Any], Any] | None = None,
     ) -> Any:
         """Does as `HostTree.called`, and refuses a function that does not return."""
-
-        def ask() -> Any:
-            return super(TimedTree, self).called(moves, asked, function, *arguments, read=read)
-
+        ask = functools.partial(super().called, moves, asked, function, *arguments, read=read)
         try:
             return self.limit.run(ask)
         except StillRunningError:
