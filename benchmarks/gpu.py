@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def parts_for(blocks: int, channels: int, batch: int) -> Any:
-    """Returns the parts of self-play with so many matches, on one device."""
+    """Returns the components of self-play with so many matches, on one device."""
     import jax
     from jax.sharding import Mesh
 
