@@ -8,6 +8,7 @@ from typing import Any
 from selfplay.errors import RecordError, SelfplayError
 from selfplay.play import match_document
 from selfplay.records import MatchRecord
+from selfplay.records.match import RESIGNED
 from selfplay.reports.match_filter import MatchFilter
 from selfplay.reports.match_index import MatchIndex, MatchPage, read_evaluation_file
 from selfplay.reports.match_report import find_match
@@ -124,6 +125,7 @@ def read_match(run: ServedRun, served: ServedGame, id: str) -> dict[str, Any]:
         players=[f"checkpoint {record.last_checkpoint}"] * 2,
         plies=[_thought(record, ply) for ply in range(record.plies)],
         summary=summary,
+        ending="resigned" if record.ending == RESIGNED else "finished",
     )
 
 

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from selfplay.registry import make
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
 from selfplay.serve import training as training_module
 from selfplay.serve.errors import RequestError
 from selfplay.serve.feed import Feeds
+from selfplay.serve.matches import read_match
 from selfplay.serve.training import Remembered
 from selfplay.telemetry import TensorBoardWriter
+from tests.records.examples import RandomMatches
 from tests.serve.conftest import new_run
 from tests.telemetry.samples import FIRST
 
@@ -83,6 +86,18 @@ def test_every_match_can_be_stepped_through(client: TestClient) -> None:
             else:
                 # Of a match of several checkpoints it is not known which thought about what.
                 assert ply["raw_policy"] is None and ply["surprise"] is None
+
+
+def test_a_resigned_match_is_said_to_be_one(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "r", files=0)
+    whole = RandomMatches(make("tic_tac_toe")).play(seed=1).record
+    record = dataclasses.replace(
+        whole, worker="a", match_id="a-00000000-0000", ending="resigned", returns=(-1.0, 1.0)
+    )
+    run.matches.put("a", 0, [record])
+    served = Library(runs=[run.url])
+    document = read_match(served.run("r"), served.game(None), "a-00000000-0000")
+    assert (document["ending"], document["returns"]) == ("resigned", [-1.0, 1.0])
 
 
 def test_matches_are_counted_while_people_look(client: TestClient) -> None:
