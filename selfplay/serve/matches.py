@@ -204,6 +204,7 @@ def _thought(record: MatchRecord, ply: int) -> dict[str, Any]:
         "policy": {str(a): float(p) for a, p in zip(actions, probabilities, strict=True)},
         "raw_policy": None,
         "exploratory": bool(record.exploratory[ply]),
+        "fast": bool(record.fast[ply]),
         "surprise": None,
     }
 
