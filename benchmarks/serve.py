@@ -54,22 +54,34 @@ def main(seconds: float, matches: int, minutes: float) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         cache = root / "cache"
+        say("making a run")
         run = make_run(root / "connect_four")
+        say("starting, cold and warm")
         found: dict[str, Any] = {
             "cores": len(os.sched_getaffinity(0)),
             "start": {"cold": playable(run, cache), "warm": playable(run, cache)},
             "page": page_weight(),
         }
         with Server(run, cache, sizes="1,8,32") as server:
+            say("moves")
             found["move"] = move_latency(server)
+            say("load with batching")
             found["load_with_batching"] = load(server, seconds)
+            say("memory")
             found["memory"] = memory(server, minutes)
         with Server(run, cache, sizes="1") as server:
+            say("load without batching")
             found["load_without_batching"] = load(server, seconds)
+        say("many matches")
         many(run, matches)
         with Server(run, cache, sizes="1") as server:
             found["matches"] = first_pages(server, matches)
     print(json.dumps(found, indent=1))
+
+
+def say(text: str) -> None:
+    """Says on stderr what comes next."""
+    print(text, file=sys.stderr, flush=True)
 
 
 class Server:
@@ -198,9 +210,8 @@ def load(server: Server, seconds: float) -> list[dict[str, Any]]:
     rows = []
     for clients in _CLIENTS:
         # The batches are compiled when they are first wanted: not part of what is measured.
-        asyncio.run(_visitors(server.port, clients, min(seconds, 5.0), seed=1))
+        asyncio.run(_visitors(server.port, clients, min(seconds, 2.0), seed=1))
         time.sleep(2)
-        asyncio.run(_visitors(server.port, clients, min(seconds, 5.0), seed=2))
         taken, elapsed = asyncio.run(_visitors(server.port, clients, seconds, seed=3))
         taken.sort()
         rows.append(
