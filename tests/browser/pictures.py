@@ -4,6 +4,7 @@ RUN is a run of Connect Four that has trained for a few minutes, with evaluation
 """
 
 import contextlib
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from playwright.sync_api import sync_playwright
 
 from selfplay import startup
-from selfplay.registry import GameSpec
 
 if TYPE_CHECKING:
     from tests.browser.serving import serve
@@ -23,14 +23,22 @@ else:
     from serving import serve
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "pictures"
-GAMES = {
-    "go": GameSpec("go", {"size": 9}),
-    "hex": GameSpec("hex", {"size": 7}),
-    "backgammon": GameSpec("backgammon"),
-    "kalah": GameSpec("kalah"),
-    "dots_and_boxes": GameSpec("dots_and_boxes"),
-    "nine_mens_morris": GameSpec("nine_mens_morris"),
-}
+BOARDS = ("go", "hex", "backgammon", "kalah", "dots_and_boxes", "nine_mens_morris")
+DOCUMENTS = Path(__file__).parent / "documents"
+DRAW = """async (docs) => {
+  const {Board} = await import("/static/board.js");
+  const main = document.querySelector("main");
+  main.replaceChildren();
+  main.className = "cards";
+  for (const doc of docs) {
+    const board = new Board();
+    const holder = document.createElement("div");
+    holder.className = "panel";
+    holder.append(board.element);
+    main.append(holder);
+    board.show(doc);
+  }
+}"""
 
 
 def settled(page: Any) -> None:
@@ -91,22 +99,11 @@ def training(page: Any, site: str) -> None:
     page.wait_for_selector(".chart")
 
 
-def board(game: str, plies: int) -> Callable[[Any, str], None]:
-    """A game between random players after some moves."""
-
-    def show(page: Any, site: str) -> None:
-        page.goto(f"{site}#/analysis/{game}")
-        page.wait_for_selector(".board-svg")
-        for ply in range(plies):
-            while page.locator(".board").get_attribute("data-ply") == str(ply):
-                cells = page.locator(".cell.open")
-                if cells.count():
-                    cells.nth(ply * 5 % cells.count()).click()
-                elif page.locator(".move-button:enabled").count():
-                    page.locator(".move-button:enabled").first.click()
-                page.wait_for_timeout(150)
-
-    return show
+def boards(page: Any, site: str) -> None:
+    """Boards of six kinds, drawn without asking the server."""
+    page.goto(f"{site}#/play")
+    settled(page)
+    page.evaluate(DRAW, [json.loads((DOCUMENTS / f"{name}.json").read_text()) for name in BOARDS])
 
 
 PAGES: dict[str, tuple[Callable[[Any, str], None], str, tuple[int, int]]] = {
@@ -116,7 +113,7 @@ PAGES: dict[str, tuple[Callable[[Any, str], None], str, tuple[int, int]]] = {
     "matches": (matches, "light", (1280, 700)),
     "match": (match, "dark", (1280, 900)),
     "training": (training, "light", (1280, 900)),
-    **{game: (board(game, 7), "light", (700, 800)) for game in GAMES},
+    "boards": (boards, "light", (1100, 1700)),
 }
 
 
@@ -125,7 +122,7 @@ def main(run: str, names: list[str]) -> None:
     startup.prepare()
     OUTPUT.mkdir(exist_ok=True)
     found = shutil.which("chromium") or shutil.which("google-chrome")
-    sites: Any = serve(GAMES, [run], simulations=512)
+    sites: Any = serve({}, [run], simulations=512)
     with contextlib.closing(sites):
         site = next(sites)
         with sync_playwright() as tools:

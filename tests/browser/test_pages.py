@@ -19,14 +19,14 @@ QUICK: dict[str, GameSpec] = {
     "counters": GameSpec(f"{Path(__file__).parent / 'counters.py'}:Counters"),
 }
 SLOW: dict[str, GameSpec] = {
-    "backgammon": GameSpec("backgammon"),
+    "backgammon": GameSpec("backgammon", {"max_plies": 40}),
     "clobber": GameSpec("clobber", {"rows": 3, "columns": 4}),
     "dots_and_boxes": GameSpec("dots_and_boxes", {"rows": 2, "columns": 2}),
-    "generals": GameSpec("generals", {"height": 5, "width": 5, "max_turns": 30}),
-    "go": GameSpec("go", {"size": 5}),
+    "generals": GameSpec("generals", {"height": 5, "width": 5, "max_turns": 8}),
+    "go": GameSpec("go", {"size": 5, "max_plies": 30}),
     "hex": GameSpec("hex", {"size": 4}),
     "kalah": GameSpec("kalah"),
-    "nine_mens_morris": GameSpec("nine_mens_morris"),
+    "nine_mens_morris": GameSpec("nine_mens_morris", {"quiet_limit": 10}),
 }
 
 

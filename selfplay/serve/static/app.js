@@ -31,8 +31,13 @@ export function tell(error) {
 }
 
 function route() {
-  const [page, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  return page in PAGES ? [page, ...rest] : ["play"];
+  try {
+    const [page, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+    return Object.hasOwn(PAGES, page) ? [page, ...rest] : ["play"];
+  } catch {
+    // Not an address that this page wrote.
+    return ["play"];
+  }
 }
 
 async function show() {
