@@ -8,9 +8,8 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +25,6 @@ __all__ = [
     "game_names",
     "load_object",
     "make",
-    "parse_options",
     "split_file",
 ]
 
@@ -159,34 +157,6 @@ def load_object(spec: str) -> object:
         raise ConfigError(f"{where} holds no {name}")
     found: object = getattr(module, name)
     return found
-
-
-def parse_options(texts: Sequence[str]) -> dict[str, object]:
-    """Returns `["size=6", "swap=true"]` as `{"size": 6, "swap": True}`.
-
-    A value is an integer, a number, true or false where it reads as one, else text.
-    """
-    options: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise ConfigError(
-                f"option is {text!r}, but must be NAME=VALUE", hint="for example --option size=6"
-            )
-        options[name] = _parse_value(value.strip())
-    return options
-
-
-def _parse_value(text: str) -> object:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    # Words such as "inf" and "nan" are text.
-    if re.search(r"\d", text):
-        for number in (int, float):
-            with contextlib.suppress(ValueError):
-                return number(text)
-    return text
 
 
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:

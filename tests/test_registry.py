@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from selfplay.cli.targets import parse_options
 from selfplay.errors import ConfigError, GameContractError, UnknownGameError
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.othello import Othello
-from selfplay.registry import GameSpec, game_names, load_object, make, parse_options
+from selfplay.registry import GameSpec, game_names, load_object, make
 
 NIM = """
 import jax.numpy as jnp

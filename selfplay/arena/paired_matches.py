@@ -93,9 +93,8 @@ def play_matches(
 
     >>> from selfplay import make, make_agent
     >>> game = make("tic_tac_toe")
-    >>> table = play_matches(game, make_agent("solver", game), make_agent("random", game),
-    ...                      num_matches=4, opening_plies=0)
-    >>> table.losses
+    >>> agents = make_agent("solver", game), make_agent("random", game)
+    >>> play_matches(game, *agents, num_matches=4, opening_plies=0).losses
     0
     """
     if num_matches is None:

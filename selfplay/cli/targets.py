@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from selfplay.arena.agents import Agent, Analyst
 from selfplay.cli.output import say
 from selfplay.errors import ConfigError, RunError, SelfplayError, UnknownGameError
 from selfplay.game import Game
-from selfplay.registry import GameSpec, parse_options, split_file
+from selfplay.registry import GameSpec, split_file
 from selfplay.run import RunDirectory, is_run, split_checkpoint_name, split_simulations
 from selfplay.run.game_files import find_game_file
 from selfplay.store import Place, is_remote
@@ -180,3 +181,31 @@ def unknown_game(*agents: str) -> SelfplayError:
         f"no run is named, so the game of {' and '.join(agents)} is not known",
         hint="add --game connect_four, or whatever it is",
     )
+
+
+def parse_options(texts: Sequence[str]) -> dict[str, object]:
+    """Returns `["size=6", "swap=true"]` as `{"size": 6, "swap": True}`.
+
+    A value is an integer, a number, true or false where it reads as one, else text.
+    """
+    options: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise ConfigError(
+                f"option is {text!r}, but must be NAME=VALUE", hint="for example --option size=6"
+            )
+        options[name] = _parse_value(value.strip())
+    return options
+
+
+def _parse_value(text: str) -> object:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    # Words such as "inf" and "nan" are text.
+    if re.search(r"\d", text):
+        for number in (int, float):
+            with contextlib.suppress(ValueError):
+                return number(text)
+    return text
