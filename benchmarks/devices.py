@@ -16,7 +16,9 @@ import sys
 
 def main() -> None:
     """Measures each number in turn and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("game", nargs="?", default="connect_four")
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 3, 4, 8, 16, 32])
     parser.add_argument("--seconds", type=float, default=30.0)

@@ -98,7 +98,9 @@ def keep_busy(count: int) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--times", type=int, default=20, help="calls of each command")
     parser.add_argument("--busy", type=int, default=os.cpu_count() or 1, help="busy processes")
     parser.add_argument("--only", default="", help="commands whose name contains this")

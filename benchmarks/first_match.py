@@ -28,7 +28,9 @@ LONGEST_SECONDS = 600.0
 
 def main() -> None:
     """Measures each number of cores in turn and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2, 6, 12])
     parser.add_argument("--installed", action="store_true", help="leave the installation out")
     parser.add_argument("--game", default="connect_four")

@@ -121,7 +121,9 @@ def try_machine(
 
 def main() -> int:
     """Tries all machines and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="machines whose name has this text")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--cache", type=Path, help="of compiled programs; a new one by default")
