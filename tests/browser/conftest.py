@@ -58,7 +58,8 @@ def faults() -> list[str]:
 def context(chromium: Any, faults: list[str]) -> Iterator[Any]:
     """A fresh profile, without animations; a page that logs an error fails its test."""
     made = chromium.new_context(reduced_motion="reduce", viewport={"width": 1200, "height": 900})
-    made.set_default_timeout(20_000)
+    # A search is compiled when it is first asked for, maybe on a busy machine.
+    made.set_default_timeout(60_000)
     made.on(
         "console",
         lambda message: (
