@@ -146,15 +146,15 @@ def _refusal(host: str, port: int, error: OSError | UnicodeError) -> ConfigError
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return ConfigError(
             f"--host {host} is not an address of this machine",
-            hint="127.0.0.1 is for this machine only, 0.0.0.0 for everybody who reaches it",
+            hint="127.0.0.1 accepts connections from this machine only, 0.0.0.0 from everywhere",
         )
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"--port {port} is in use on {host}",
-            hint="choose another one, or 0 for any that is free",
+            hint="choose another port, or 0 for any free one",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return ConfigError(
-            f"--port {port} is not permitted for this user", hint="choose one from 1024 on"
+            f"--port {port} is not permitted for this user", hint="choose a port of 1024 or above"
         )
     return ConfigError(f"--port {port} cannot be opened on {host}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""How a process is: what probes and /metrics ask of it."""
+"""The health of a process: the answer to probes."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
@@ -6,15 +6,15 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Health:
-    """How a process is at one moment.
+    """The health of a process at one moment.
 
     Attributes:
         role: "trainer", "worker" or "evaluator".
         id: tells processes of one role apart.
         state: what it does, such as "playing" or "waiting for a checkpoint".
-        ready: whether it does its work, or waits for nothing but work.
-        healthy: whether its main loop gave a sign of life lately, or is compiling.
-        silent_seconds: since the last sign of life; a program that was compiled is one.
+        ready: whether it works, or could work if there were work.
+        healthy: whether its main loop has given a sign of life lately, or is compiling.
+        silent_seconds: since the last sign of life; the end of a compilation is one.
     """
 
     role: str
@@ -27,7 +27,7 @@ class Health:
 
 @runtime_checkable
 class HealthSource(Protocol):
-    """What the port of a process answers from; `Monitor` is one."""
+    """Provides the answers for the port of a process; `Monitor` is one."""
 
     @property
     def names(self) -> dict[str, str]:
@@ -39,4 +39,4 @@ class HealthSource(Protocol):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The newest snapshot, by name of the metric."""
+        """The newest values, by key of the metric."""

@@ -18,10 +18,10 @@ FORMATS = ("text", "json")
 
 
 class EventLog:
-    """Writes events of one process, each with the names of run, role and process.
+    """Writes the events of one process, each with the run, the role and the id.
 
-    Every line has `time` (UTC, ISO 8601), `level`, `event`, `run`, `role` and `id`, mostly a
-    `message`, and what the event itself has to say, such as `match_ids`.
+    Every line has `time` (UTC, ISO 8601), `level`, `event`, `run`, `role` and `id`, usually a
+    `message`, and the event's own keys, such as `match_ids`.
     """
 
     def __init__(self, write: Callable[[str], None], *, run: str, role: str, id: str) -> None:
@@ -38,7 +38,7 @@ class EventLog:
         self._lock = threading.Lock()
 
     def rename(self, id: str) -> None:
-        """From now on the process has another id."""
+        """Changes the id that later lines name."""
         self._names = {**self._names, "id": id}
 
     def event(self, name: str, message: str = "", *, level: str = "info", **fields: Any) -> None:
@@ -48,7 +48,7 @@ class EventLog:
             name: of the kind of event, such as "matches_stored".
             message: for people; "" for none.
             level: one of `LEVELS`.
-            fields: what else there is to say; what JSON cannot hold is written as text.
+            fields: the event's own keys; values that JSON cannot hold are written as text.
         """
         line = {
             **fields,
@@ -67,7 +67,7 @@ class EventLog:
 
 
 class JsonReporter:
-    """Shows progress as events: what a screen is to a person."""
+    """Reports progress as events "progress", for programs that read the log."""
 
     def __init__(
         self, log: EventLog, *, interval_seconds: float = 10.0, clock: Callable[[], float]
@@ -75,7 +75,7 @@ class JsonReporter:
         """Writes nothing before the first `update`.
 
         Args:
-            log: gets the events.
+            log: where the events are written.
             interval_seconds: between events "progress".
             clock: seconds.
         """
@@ -96,7 +96,7 @@ class JsonReporter:
         self._log.event("message", text)
 
     def close(self) -> None:
-        """Writes the last numbers, if they have not been."""
+        """Writes the last numbers unless they are written already."""
         self._flush()
 
     def _flush(self) -> None:
@@ -107,14 +107,14 @@ class JsonReporter:
 
 
 class _Handler(logging.Handler):
-    """Turns what libraries log into events."""
+    """Turns the log records of libraries into events."""
 
     def __init__(self, log: EventLog) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes one record; the traceback of an exception is part of its line."""
+        """Writes one record, with the traceback of its exception if it has one."""
         level = record.levelname.lower()
         fields = {"logger": record.name}
         if record.exc_info:
@@ -125,14 +125,14 @@ class _Handler(logging.Handler):
 
 
 class LibraryLogs:
-    """As long as its context lasts, what libraries log or warn of becomes events too."""
+    """A context in which log records and warnings of libraries become events."""
 
     def __init__(self, log: EventLog) -> None:
         """Changes nothing yet."""
         self._handler = _Handler(log)
 
     def __enter__(self) -> "LibraryLogs":
-        """Takes the place of all other handlers of the root logger."""
+        """Replaces all handlers of the root logger."""
         root = logging.getLogger()
         self._before = root.handlers[:]
         root.handlers[:] = [self._handler]
@@ -140,7 +140,7 @@ class LibraryLogs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the root logger its handlers back."""
+        """Restores the handlers of the root logger."""
         logging.captureWarnings(False)
         logging.getLogger().handlers[:] = self._before
 
@@ -149,7 +149,7 @@ def stderr_log(*, run: str, role: str, id: str) -> EventLog:
     """Returns a log on standard error."""
 
     def write(line: str) -> None:
-        # Nobody reads on, or the disk of the logs is full: no reason to stop training.
+        # The reader has gone, or the disk of the logs is full: no reason to stop training.
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
@@ -160,7 +160,7 @@ def stderr_log(*, run: str, role: str, id: str) -> EventLog:
 def _numbers(progress: Progress) -> dict[str, Any]:
     logged = (metric for metric in of_role("trainer") if metric.log)
     numbers = written(progress.metrics, logged)
-    # The name that logs have had for it from the start.
+    # Logs have had this name for the checkpoint since 0.1.0.
     return {**numbers, "last_checkpoint": numbers["checkpoint"]}
 
 

@@ -1,4 +1,4 @@
-"""One object per process that knows how it is: the source of logs, metrics and health."""
+"""The monitor of a process: where logs, metrics and health probes get their answers."""
 
 import threading
 import time
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from selfplay.telemetry.server import MetricsServer
 
 FRESH_SECONDS = 120.0
-"""A main loop that has said nothing for longer is taken for dead."""
+"""A main loop that has given no sign of life for longer counts as dead."""
 STARTUP_SECONDS = 900.0
-"""From the start, or from the end of a wait for others, to the first sign of life of the main
-loop: programs are loaded and compiled then."""
+"""Allowed from the start of a process, or from the end of a wait for others, to the first sign of
+life of its main loop: it loads and compiles programs then."""
 COMPILATION_SECONDS = 900.0
-"""The compilation of one program may take this long, whenever it comes."""
+"""Allowed for the compilation of one program, whenever it happens."""
 
 
 class Monitor:
-    """Takes in what a process says of itself, and passes it on to whoever asks."""
+    """Holds the state and the newest metrics of one process; safe to use from several threads."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Monitor:
             role: "trainer", "worker" or "evaluator".
             id: tells processes of one role apart.
             run: the run, as the user wrote it.
-            log: gets events; by default nobody does.
+            log: where events are written; None for nowhere.
             clock: seconds, for tests.
         """
         self.role = role
@@ -60,7 +60,7 @@ class Monitor:
 
     @property
     def id(self) -> str:
-        """Tells processes of one role apart; set as soon as the process has found it."""
+        """Tells processes of one role apart; a process sets it once it has claimed one."""
         return self._id
 
     @id.setter
@@ -76,15 +76,15 @@ class Monitor:
 
     @property
     def logs(self) -> bool:
-        """Whether events are logged: then nothing need be said in words."""
+        """Whether events are logged, so that lines for people are not needed."""
         return self._log is not None
 
     def state(self, text: str, *, ready: bool) -> None:
-        """Says what the process does now.
+        """Sets what the process does now; this is no sign of life.
 
         Args:
             text: such as "waiting for a checkpoint".
-            ready: whether it has what it needs: weights, a run within reach.
+            ready: whether it has what it needs: weights, a run that it can reach.
         """
         with self._lock:
             changed = (text, ready) != (self._state, self._ready)
@@ -93,10 +93,10 @@ class Monitor:
             self.event("state", text, ready=ready)
 
     def update(self, fields: Mapping[str, Any]) -> None:
-        """Takes in a snapshot, the same that a heartbeat holds: a sign of life of the main loop.
+        """Sets values of metrics; counts as a sign of life of the main loop.
 
         Args:
-            fields: by the names that `METRICS` lists; others are ignored.
+            fields: by key of `METRICS`; others are kept, but no sink shows them.
         """
         with self._lock:
             self._fields = {**self._fields, **fields}
@@ -104,9 +104,9 @@ class Monitor:
             self._has_begun = True
 
     def wait(self, text: str) -> None:
-        """Says that the process waits for others before it can begin, and is alive.
+        """Notes that the process is alive and waits for others before it can begin.
 
-        What comes after the wait, programs to be compiled above all, gets the time of a start.
+        After the wait it has `STARTUP_SECONDS` again, above all to compile its programs.
 
         Args:
             text: what it waits for, such as "waiting for a checkpoint".
@@ -116,7 +116,7 @@ class Monitor:
             self._beat = self._clock()
 
     def compilation_begins(self, name: Hashable) -> None:
-        """Notes that a program is being compiled: until it ends, silence is no sign of death.
+        """Notes that JAX compiles a program, during which the main loop gives no sign of life.
 
         Args:
             name: tells compilations at the same time apart.
@@ -125,14 +125,14 @@ class Monitor:
             self._compiling[name] = self._clock()
 
     def compilation_ends(self, name: Hashable) -> None:
-        """Notes the end of a compilation: a sign of life."""
+        """Notes the end of a compilation; counts as a sign of life."""
         with self._lock:
             if self._compiling.pop(name, None) is not None:
                 self._beat = self._clock()
 
     @property
     def compiling_seconds(self) -> float:
-        """For how long the oldest compilation that goes on now has gone on; 0 if there is none."""
+        """Age of the oldest compilation under way, in seconds; 0 if there is none."""
         with self._lock:
             return self._compiling_seconds()
 
@@ -140,12 +140,12 @@ class Monitor:
         return self._clock() - min(self._compiling.values()) if self._compiling else 0.0
 
     def event(self, name: str, message: str = "", *, level: str = "info", **fields: Any) -> None:
-        """Logs an event, if this process keeps a log of them; see `EventLog.event`."""
+        """Logs an event if this process has a log; see `EventLog.event`."""
         if self._log is not None:
             self._log.event(name, message, level=level, **fields)
 
     def reporter(self, console: Console | None = None) -> Reporter:
-        """Returns where progress is shown: in the log of events if there is one, else `console`."""
+        """Returns a reporter: to the log of events if there is one, else to `console`."""
         if self._log is not None:
             return JsonReporter(self._log, clock=self._clock)
         return make_reporter(console)
@@ -183,7 +183,7 @@ class Monitor:
         """Opens a port for /metrics, /healthz and /readyz, and returns its number.
 
         Args:
-            port: in [0, 65535]; 0 for any that is free.
+            port: in [0, 65535]; 0 for any free one.
             host: the address to listen on.
 
         Raises:

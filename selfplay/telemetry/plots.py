@@ -1,4 +1,4 @@
-"""The picture of a training run."""
+"""Plots of a training run."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,15 @@ def plot_training(
     title: str,
     mistakes: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Draws strength with its 95 % intervals above, losses below, over training time.
+    """Draws strength with its 95 % intervals and the losses over training time.
 
-    Where mistakes against perfect play were counted they come in between.
+    If mistakes against perfect play were counted, they are drawn in between.
 
     Args:
-        evaluations: with "update", "opponent", "score", "low", "high" and, if known,
+        evaluations: each with "update", "opponent", "score", "low", "high" and, if known, the
             "elapsed_seconds" of training.
         scalars: as `read_scalars` returns them.
-        output: the picture to write; its ending chooses the format.
+        output: the file to write; its suffix chooses the format.
         title: what was trained.
         mistakes: as `read_mistakes` returns them.
 
@@ -43,7 +43,7 @@ def plot_training(
             "drawing a training curve needs matplotlib", hint="pip install 'selfplay-jax[dev]'"
         ) from None
 
-    # No pyplot: it keeps global state and looks for a display.
+    # Not pyplot, which keeps global state and looks for a display.
     heights = (3, 2, 2) if mistakes else (3, 2)
     figure = Figure(figsize=(8, 1.2 * sum(heights)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -108,7 +108,7 @@ def _draw_mistakes(axes: Any, x: Sequence[float], records: Sequence[Mapping[str,
 
 
 def _minutes(evaluation: Mapping[str, Any], minutes_at: Mapping[int, float]) -> float:
-    """Returns when an evaluated checkpoint was made, as well as it is known."""
+    """Returns the training time of an evaluated checkpoint, or of the last point before it."""
     if "elapsed_seconds" in evaluation:
         return float(evaluation["elapsed_seconds"]) / 60
     earlier = [step for step in minutes_at if step <= evaluation["update"]]

@@ -116,7 +116,7 @@ class PlainReporter:
         self._write(text)
 
     def close(self) -> None:
-        """Writes the last numbers unless they are written."""
+        """Writes the last numbers unless they are written already."""
         self._flush()
 
     def _flush(self) -> None:
@@ -127,7 +127,7 @@ class PlainReporter:
 
 
 def plain_line(progress: Progress) -> str:
-    """Returns the numbers that matter most, in one line."""
+    """Returns the most important numbers in one line."""
     parts = [words.duration(progress.elapsed_seconds)]
     if progress.eta_seconds is not None:
         parts.append(f"{words.duration(progress.eta_seconds)} left")
@@ -137,7 +137,7 @@ def plain_line(progress: Progress) -> str:
 
 
 def render(progress: Progress) -> RenderableType:
-    """Returns the live screen; reads well from 80 columns on."""
+    """Returns the live screen, for 80 columns or more."""
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(style="bold cyan", no_wrap=True)
     grid.add_column(ratio=1)

@@ -1,6 +1,6 @@
 """The optional port of a process: /metrics for Prometheus, /healthz and /readyz for probes.
 
-It only tells: no request changes anything, reads a body, or can hold the process up.
+It is read-only: no request changes anything, has its body read, or can delay the process.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _PATHS = ("/metrics", "/healthz", "/readyz")
 
 
 class MetricsServer:
-    """Answers on a port, in threads of its own, until it is closed.
+    """Answers requests on a port, in threads of its own, until it is closed.
 
     Attributes:
         port: the number.
@@ -34,8 +34,8 @@ class MetricsServer:
         """Opens the port.
 
         Args:
-            monitor: knows what there is to tell.
-            port: in [0, 65535]; 0 for any that is free.
+            monitor: provides the answers.
+            port: in [0, 65535]; 0 for any free one.
             host: the address to listen on.
 
         Raises:
@@ -61,7 +61,7 @@ class MetricsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Closes the port; a request under way is not waited for."""
+        """Closes the port without waiting for requests under way."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -69,7 +69,7 @@ class MetricsServer:
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    # Else `server_close` waits for connections that somebody else keeps open.
+    # Otherwise `server_close` waits for connections that clients keep open.
     block_on_close = False
     allow_reuse_address = True
     request_queue_size = _MOST_CONNECTIONS
@@ -85,21 +85,21 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answers in a thread, unless too many are at it already."""
+        """Answers in a thread; closes the connection if too many threads answer already."""
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answers, and makes room for the next."""
+        """Answers, then makes room for another connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: whoever broke the connection off is not our concern."""
+        """Logs nothing: clients may break off a connection at any time."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -122,7 +122,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = json.dumps(dataclasses.asdict(health)).encode() + b"\n"
             self._answer(200 if good else 503, "application/json", body)
         else:
-            text = f"not found; there is {', '.join(_PATHS)}\n"
+            text = f"not found; the paths are {', '.join(_PATHS)}\n"
             self._answer(404, "text/plain; charset=utf-8", text.encode())
 
     do_HEAD = do_GET
@@ -138,24 +138,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing: a probe every few seconds is no news."""
+        """Logs nothing: a probe asks every few seconds."""
 
 
 def _refusal(port: int, host: str, error: OSError) -> ConfigError:
-    """Returns why a port cannot be opened."""
+    """Returns the error for a port that cannot be opened."""
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return ConfigError(
             f"--metrics-host {host} is not an address of this machine",
-            hint="127.0.0.1 is for this machine only, 0.0.0.0 for everybody who reaches it",
+            hint="127.0.0.1 accepts connections from this machine only, 0.0.0.0 from everywhere",
         )
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"--metrics-port {port} is in use on {host}",
-            hint="choose another one, or 0 for any that is free",
+            hint="choose another port, or 0 for any free one",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return ConfigError(
             f"--metrics-port {port} is not permitted for this user",
-            hint="choose one from 1024 on",
+            hint="choose a port of 1024 or above",
         )
     return ConfigError(f"--metrics-port {port} cannot be opened on {host}: {error.strerror}")

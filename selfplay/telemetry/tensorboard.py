@@ -1,4 +1,4 @@
-"""TensorBoard event files: written synchronously, and read back for plots."""
+"""Writes TensorBoard event files, and reads them back for plots."""
 
 import dataclasses
 import os
@@ -16,12 +16,12 @@ from selfplay.telemetry.metrics import METRICS
 from selfplay.telemetry.progress import Progress
 
 MAX_FILE_BYTES = 1 << 16
-"""An event file that has grown to this size is followed by another: of a run elsewhere the file
-that grows is uploaded again and again, and old ones can be removed."""
+"""An event file of this size is closed and followed by another. In a bucket or Redis the open file
+is uploaded as a whole each time, so it must stay small; closed ones can also be removed."""
 
 
 _FRAME_BYTES = 16
-"""Of a record, beside its data: the length and two checksums."""
+"""Bytes of a record besides its data: its length and two checksums."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class Point:
 class TensorBoardWriter:
     """Writes a `Progress` as scalars, at most once per update.
 
-    Writes in the calling thread and syncs each time, so that a kill loses nothing and a full disk
-    is met where it can be reported.
+    It writes in the calling thread and syncs each time, so a kill loses nothing, and a full disk
+    raises an error where it can be reported.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class TensorBoardWriter:
 
         Args:
             directory: of the event files.
-            max_file_bytes: a file that has so many is followed by another.
-            resume_at: the update that training goes on from; what earlier sessions wrote for
-                later updates is lost work, and TensorBoard is told to forget it.
+            resume_at: the update that training resumes at; TensorBoard then ignores what earlier
+                sessions wrote for later updates, because that work is lost.
+            max_file_bytes: the size at which a file is followed by another.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -62,7 +62,7 @@ class TensorBoardWriter:
         self._last_update = -1
         self._results: set[tuple[str, int]] = set()
         if resume_at is not None:
-            # Steps from this one on were written by a session that lost them.
+            # A session that was cut short wrote these steps, and they are made again.
             start = SessionLog(status=SessionLog.START)
             self._add(Event(step=resume_at + 1, session_log=start))
             self._last_update = resume_at
@@ -102,7 +102,7 @@ class TensorBoardWriter:
         self._writer.flush()
 
     def close(self) -> None:
-        """Closes the file, also where the disk refuses the last of it."""
+        """Closes the file, even if the disk refuses its last bytes."""
         try:
             self._writer.flush()
         finally:
@@ -123,7 +123,7 @@ class TensorBoardWriter:
 def read_scalars(directory: Path) -> dict[str, list[Point]]:
     """Returns every scalar of the event files in a directory, by ascending step.
 
-    As in TensorBoard, a session that resumed at an earlier step replaces what came after it. The
+    As in TensorBoard, a session that resumed at an earlier step replaces all later points. The
     half-written last record of a killed session is left out.
     """
     series: dict[str, dict[int, Point]] = {}

@@ -249,7 +249,7 @@ def test_port_in_use(monitor: Monitor) -> None:
     other = Monitor(role="worker", id="w2")
     with pytest.raises(ConfigError, match=f"^--metrics-port {port} is in use on 127.0.0.1$") as e:
         other.serve(port)
-    assert e.value.hint == "choose another one, or 0 for any that is free"
+    assert e.value.hint == "choose another port, or 0 for any free one"
 
 
 @pytest.mark.parametrize("port", [-1, 65536])

@@ -35,7 +35,7 @@ def test_a_port_in_use(
         2,
         "",
         f"error: --metrics-port {taken} is in use on 127.0.0.1\n\n"
-        "hint: choose another one, or 0 for any that is free\n",
+        "hint: choose another port, or 0 for any free one\n",
     )
 
 
