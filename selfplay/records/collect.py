@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from selfplay.records.fields import Field
+from selfplay.records.fields import Field, repeated
 from selfplay.records.match import FIELDS, MatchRecord
 
 _FIELDS = {field.played: field for field in FIELDS if field.played}
@@ -110,29 +110,32 @@ class MatchCollector:
         first = int(self._begins[slot])
         rows = slice(first, last + 1)
         history = self._history
-        kept = history["policy"][rows, slot] >= _SMALLEST_SHARE
+        policy = history["policy"][rows, slot]
+        plies, actions = policy.shape
+        # Where the shares that are kept lie, counted ply after ply.
+        kept = np.flatnonzero(policy >= _SMALLEST_SHARE)
         # A field that nobody gives takes its default.
         values: dict[str, Any] = {
             "match_id": f"{self.provenance.worker}-{number}",
             "first_checkpoint": int(self._checkpoints[first]),
             "last_checkpoint": int(self._checkpoints[last]),
-            "policy_offsets": np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32),
-            "policy_actions": np.nonzero(kept)[1].astype(np.int32),
+            "policy_offsets": kept.searchsorted(np.arange(plies + 1) * actions).astype(np.int32),
+            "policy_actions": (kept % actions).astype(np.int32),
         }
         for name, value in vars(self.provenance).items():
             field = _BY_NAME[name]
             if field.per == "match":
                 values[name] = value
             elif field.played not in history:
-                values[name] = np.full(len(kept), value, field.dtype)
+                values[name] = repeated(value, plies, field)
         for played, column in history.items():
             field = _FIELDS[played]
             if field.per == "match":
                 values[field.name] = field.plain(column[last, slot])
             elif field.per == "ply":
-                values[field.name] = column[rows, slot].astype(field.kind)
+                values[field.name] = column[rows, slot].astype(field.dtype)
             else:
-                values[field.name] = column[rows, slot][kept].astype(field.kind)
+                values[field.name] = column[rows, slot].reshape(-1)[kept].astype(field.dtype)
         return MatchRecord(**values)
 
     def _forget(self, count: int) -> None:

@@ -49,9 +49,9 @@ SCHEMA = pa.schema(
 def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
     """Returns the matches as the bytes of one Parquet file, compressed with zstd."""
     match_offsets = _offsets([match.plies for match in matches])
-    ply_offsets = _offsets(
-        [length for match in matches for length in np.diff(match.policy_offsets).tolist()]
-    )
+    ends = [match.policy_offsets for match in matches]
+    lengths = [end[1:] - end[:-1] for end in ends]
+    ply_offsets = _offsets(np.concatenate(lengths) if lengths else [])
     columns = []
     for field in FIELDS:
         values = [getattr(match, field.name) for match in matches]
@@ -72,7 +72,7 @@ def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
     return sink.getvalue()
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Array:
+def _offsets(lengths: npt.ArrayLike) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), pa.int32())
 
 
