@@ -5,6 +5,7 @@ import functools
 import gc
 import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -673,9 +674,10 @@ def test_an_engine_in_the_terminal(game):
 
 
 def test_the_example_of_the_docs_plays(tmp_path):
-    _, _, rest = DOCS.read_text(encoding="utf-8").partition("```python\n")
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = (block for block in blocks if "sys.stdin" in block)
     program = tmp_path / "my_engine.py"
-    program.write_text(rest.partition("```")[0], encoding="utf-8")
+    program.write_text(text, encoding="utf-8")
     game = ConnectFour()
     with engine(game, f"gtp:{sys.executable} {program}") as agent:
         table = play_matches(game, agent, RandomAgent(game), num_matches=2)
