@@ -261,25 +261,49 @@ class _Replay:
         ]
         for rule, holds, problem in rules:
             if not holds:
-                return self._error(rule, problem, actions, outcomes)
+                return broken_contract(
+                    self._game,
+                    rule,
+                    problem,
+                    start_key=self._start_key,
+                    actions=actions,
+                    outcomes=outcomes,
+                )
         return None
 
-    def _error(
-        self, rule: str, problem: str, actions: list[int], outcomes: list[int]
-    ) -> GameContractError:
-        moves = []
-        for action, outcome in zip(actions, outcomes, strict=True):
-            moves += [str(action)] + ([f"roll:#{outcome}"] if outcome >= 0 else [])
-        shown = " ".join(moves[:_SHOWN_MOVES]) + (" ..." if len(moves) > _SHOWN_MOVES else "")
-        place = f"after the moves {shown}" if moves else "in the first position"
-        return GameContractError(
-            f"{self._game.name}: {problem}",
-            hint=f"{place}, which breaks the rule {rule}; selfplay check GAME shows it",
-            rule=rule,
-            start=self._start_key,
-            moves=tuple(actions),
-            outcomes=tuple(outcomes),
-        )
+
+def broken_contract(
+    game: Game[Any],
+    rule: str,
+    problem: str,
+    *,
+    start_key: tuple[int, int],
+    actions: Sequence[int],
+    outcomes: Sequence[int],
+) -> GameContractError:
+    """Returns the error for a game that breaks a rule of its contract.
+
+    Args:
+        game: the rules.
+        rule: its name, as `selfplay check` calls it.
+        problem: what the game did and what it must do.
+        start_key: key data of the first position.
+        actions: the moves that lead there.
+        outcomes: the chance outcome after each, -1 for none.
+    """
+    moves = []
+    for action, outcome in zip(actions, outcomes, strict=True):
+        moves += [str(action)] + ([f"roll:#{outcome}"] if outcome >= 0 else [])
+    shown = " ".join(moves[:_SHOWN_MOVES]) + (" ..." if len(moves) > _SHOWN_MOVES else "")
+    place = f"after the moves {shown}" if moves else "in the first position"
+    return GameContractError(
+        f"{game.name}: {problem}",
+        hint=f"{place}, which breaks the rule {rule}; selfplay check GAME shows it",
+        rule=rule,
+        start=start_key,
+        moves=tuple(actions),
+        outcomes=tuple(outcomes),
+    )
 
 
 def _look(game: Game[Any], position: Position[Any]) -> Looked:

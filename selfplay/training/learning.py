@@ -1,5 +1,6 @@
 """The learning half of a run: takes in matches, makes updates, and holds all that they change."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -7,10 +8,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from selfplay.errors import NonFiniteError, RecordError
+from selfplay.errors import GameContractError, NonFiniteError, RecordError
 from selfplay.learner import TrainState, learning_rate
 from selfplay.records import MatchRecord
 from selfplay.replay import Samples
+from selfplay.replay.target_faults import TargetFaults
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components
 from selfplay.training.cursor import Cursor, WindowFile
@@ -18,6 +20,7 @@ from selfplay.training.training_log import TrainingLog
 
 UPDATES_AT_ONCE = 64
 _FILES_AT_ONCE = 64
+_BLAME_SECONDS = 60.0
 
 
 class RunKeys(NamedTuple):
@@ -170,7 +173,8 @@ class Learning:
                 planned. It steers the learning rate.
 
         Raises:
-            NonFiniteError: a loss, gradient or weight is not finite.
+            GameContractError: a loss is not finite because of what the game says of a position.
+            NonFiniteError: a loss, gradient or weight is not finite for another reason.
         """
         first = self.update
         calls: list[tuple[int, dict[str, Array]]] = []
@@ -238,17 +242,34 @@ class Learning:
         names = reports[0].keys()
         means = {name: float(np.mean([report[name] for report in reports])) for name in names}
         if means.pop("finite") < 1.0:
-            raise NonFiniteError(
+            error = NonFiniteError(
                 f"the loss, a gradient or a weight was not finite near update {self.update}",
                 hint="lower learner.learning_rate or learner.max_gradient_norm; the newest "
                 f"checkpoint ({self.saved}) is from before and the same command resumes from it",
             )
+            raise self._fault_of_game() or error from error
         self.losses = means
         # One by one: after a restart the updates may be grouped in another way.
         for report in reports:
             self.cursor.plateau = self.cursor.plateau.observe(
                 float(report["total"]), 1, self.config.learner
             )
+
+    def _fault_of_game(self) -> GameContractError | None:
+        """Returns what the game put into the targets, if that is why a loss is not finite.
+
+        It looks through the replay window for a minute at most, the newest files first.
+        """
+        symmetries = self.config.learner.symmetries
+        faults = TargetFaults(self.components.game, symmetries=symmetries)
+        deadline = time.monotonic() + _BLAME_SECONDS
+        for file in reversed(self.cursor.window):
+            if time.monotonic() > deadline:
+                break
+            found = faults.find(self.run.matches.get(file.worker, file.sequence))
+            if found is not None:
+                return found
+        return None
 
     def change_components(self, components: Components) -> None:
         """Goes on with components of other settings, as a new session of the run does."""

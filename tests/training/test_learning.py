@@ -1,5 +1,6 @@
 """Updates follow each other on the device while the host draws what they need."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -7,10 +8,11 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
 
-from selfplay.errors import NonFiniteError
+from selfplay.errors import GameContractError, NonFiniteError
 from selfplay.learner import Learner
 from selfplay.training.learning import Learning
 from selfplay.training.trainer import Trainer
+from tests.replay.test_target_faults import NanTarget
 from tests.training.fixtures import MakeRun
 from tests.training.runs import Listener, train_all
 
@@ -95,3 +97,15 @@ def test_one_bad_update_of_many_stops_the_trainer(
     device.finite = 0.0
     with pytest.raises(NonFiniteError, match="not finite near update 8"):
         learning.learn(4, time_share=0.0)
+
+
+def test_a_game_that_gives_nan_targets_is_blamed_and_not_the_learning_rate(
+    learning: Learning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(monkeypatch, learning, most=4)
+    device.finite = 0.0
+    learning.components = dataclasses.replace(learning.components, game=NanTarget())
+    with pytest.raises(GameContractError, match=r"auxiliary_targets\['share'\] holds nan") as found:
+        learning.learn(4, time_share=0.0)
+    assert "after the moves " in found.value.hint
+    assert isinstance(found.value.__cause__, NonFiniteError)
