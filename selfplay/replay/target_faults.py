@@ -69,7 +69,7 @@ class TargetFaults:
                 name = next(name for name, rows_of in bad.items() if rows_of[row])
                 number = int(of_match[rows[row]])
                 ply = int(rows[row]) - sum(plies[:number])
-                return self._error(matches[number], ply, name, values[name][row])
+                return self._error(matches[number], ply, name, np.atleast_1d(values[name][row]))
         return None
 
     def _values_of(self, state: Any, final_state: Any) -> dict[str, Array]:
