@@ -225,13 +225,14 @@ def test_noise_is_added_to_legal_actions_only_inside_the_search(
     board: Game[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    add = SEARCH.add_dirichlet_noise
+    most_visited = importlib.import_module("selfplay.mcts.most_visited")
+    add = most_visited.add_dirichlet_noise
 
     def spy(logits: Any, legal: Any, **options: Any) -> Any:
         seen.append((legal, options["alpha"], options["fraction"]))
         return add(logits, legal, **options)
 
-    monkeypatch.setattr(SEARCH, "add_dirichlet_noise", spy)
+    monkeypatch.setattr(most_visited, "add_dirichlet_noise", spy)
     full = replay(board, (0, 0, 0, 0))
     for algorithm in ALGORITHMS:
         config = SearchConfig(

@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ from selfplay.telemetry import TensorBoardWriter
 from tests.records.examples import RandomMatches
 from tests.serve.conftest import new_run
 from tests.telemetry.samples import FIRST
+
+
+def run_apart(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine in a thread: a browser in other tests may have a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result(timeout=60)
 
 
 def get(client: TestClient, address: str, **query: Any) -> Any:
@@ -198,7 +205,7 @@ def test_news_reach_everybody_who_listens() -> None:
         await asyncio.sleep(0.05)
         assert looks <= seen + 1, "nobody listens, and it looks all the same"
 
-    asyncio.run(listen())
+    run_apart(listen())
 
 
 def test_a_run_that_is_removed_ends_its_stream() -> None:
@@ -215,7 +222,7 @@ def test_a_run_that_is_removed_ends_its_stream() -> None:
             with pytest.raises(StopAsyncIteration):
                 await anext(stream)
 
-    asyncio.run(listen())
+    run_apart(listen())
 
 
 def test_a_quiet_stream_stays_open_and_slow_readers_miss_the_oldest() -> None:
@@ -243,7 +250,7 @@ def test_a_quiet_stream_stays_open_and_slow_readers_miss_the_oldest() -> None:
         assert (await anext(silent)).startswith(":")
         await silent.aclose()  # type: ignore[attr-defined]
 
-    asyncio.run(listen())
+    run_apart(listen())
 
 
 def test_two_checkpoints_share_the_visitors_and_are_counted(run: RunDirectory) -> None:

@@ -119,9 +119,9 @@ def test_the_bytes_that_are_uploaded_grow_with_the_time_not_with_its_square(
         writer.close()
         return store.uploaded
 
-    # 200 points are more than a dozen files, each replaced by the next one when it is full.
+    # 200 points are half a dozen files, each replaced by the next one when it is full.
     half, whole = uploaded(100), uploaded(200)
-    assert len(list((tmp_path / "200").rglob("events*"))) > 12
+    assert len(list((tmp_path / "200").rglob("events*"))) >= 6
     assert whole < 2.2 * half
     written = sum(file.stat().st_size for file in (tmp_path / "200").rglob("events*"))
     assert whole < 16 * written
