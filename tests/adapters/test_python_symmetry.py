@@ -106,7 +106,10 @@ def nothing_left_behind() -> Iterator[None]:
     failures.take()
 
 
-def test_the_laws_of_symmetries_hold(game: HostedChanceGame) -> None:
+def test_the_laws_of_symmetries_hold(
+    game: HostedChanceGame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfplay.check.plain.report._READ_MATCHES", 512)
     report = check_game(game)
     assert report.ok, [str(fault) for fault in report.faults]
 

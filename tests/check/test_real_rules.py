@@ -67,9 +67,7 @@ MISTAKES: list[tuple[type[Game[Any]], str]] = [
 FAST = {
     boards.SwapResultsOfColours,
     boards.Connect6,
-    boards.MuTorereLostByPlayerOne,
     numbers.CantStopLeavesOutFullColumns,
-    numbers.Pig,
     numbers.Waiting,
     numbers.WaitingTwice,
 }

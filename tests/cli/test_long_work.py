@@ -124,6 +124,7 @@ def test_other_commands_hear_ctrl_c_while_compiled_code_runs(
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_train_shows_an_evaluation_and_breaks_it_off_in_the_middle_of_a_search(
     start: Start, slow_game: str, tmp_path: Path
 ) -> None:

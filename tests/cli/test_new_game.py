@@ -77,7 +77,9 @@ def test_the_rules_in_python_are_those_in_jax(
         np.testing.assert_array_equal(first.observation[live], second.observation[live])
 
 
-@pytest.mark.parametrize(("board", "size"), [("square", 3), ("none", 6)])
+@pytest.mark.parametrize(
+    ("board", "size"), [("square", 3), pytest.param("none", 6, marks=pytest.mark.slow)]
+)
 def test_a_game_of_chance_keeps_the_contract(
     board: str, size: int, invoke: Invoke, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def commands(succeed: Succeed, run: Path, folder: Path) -> None:
     assert succeed("doctor", f"--run={run}")
 
 
+@pytest.mark.slow
 def test_every_command_at_the_oddest_path(succeed: Succeed, trained: Path, tmp_path: Path) -> None:
     commands(succeed, shutil.copytree(trained, tmp_path / "runs" / ODDEST_NAME), tmp_path)
 

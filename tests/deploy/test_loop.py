@@ -170,6 +170,7 @@ def wait_until(condition: Callable[[], bool], what: str, processes: dict[str, Pr
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_compose_file(processes: dict[str, Process], run: Path) -> None:
     everybody = list(processes.values())
     wait_until(lambda: all(one.port for one in everybody), "a port of each", processes)

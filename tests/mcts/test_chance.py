@@ -183,7 +183,10 @@ class Dull(ChanceGame[CoinsState]):
         return jax.tree.map(lambda leaf: leaf * 0 - 7, state)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm",
+    [pytest.param(name, marks=() if name == "gumbel" else pytest.mark.slow) for name in ALGORITHMS],
+)
 def test_without_chance_it_is_the_search_of_mctx(algorithm: str) -> None:
     """The same visits, values and moves, ended and cut matches and repeat movers included."""
     inner = Coins(coins=(3, 8, 2, 7, 5, 4, 6, 1), max_plies=6)

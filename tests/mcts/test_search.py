@@ -135,7 +135,14 @@ def test_action_values_are_exact_one_ply_above_exact_values(
 # --------------------------------------------------------------------- legality (A2, B6)
 
 
-@pytest.mark.parametrize("name", ["tic_tac_toe", "connect_four", "othello"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("tic_tac_toe", marks=pytest.mark.slow),
+        "connect_four",
+        pytest.param("othello", marks=pytest.mark.slow),
+    ],
+)
 def test_no_masked_action_in_ten_thousand_positions(name: str) -> None:
     """Huge logits on what is illegal, moves sampled: nothing illegal comes out (A2)."""
     options = {"othello": {"size": 4}, "connect_four": {"rows": 4, "columns": 5}}

@@ -156,6 +156,11 @@ def check(path: Path, *, updates: int, kills: int) -> None:
     assert len(matches) == whole["cursor"]["matches"]
 
 
+def test_four_kills_change_nothing(tmp_path: Path) -> None:
+    check(tmp_path, updates=30, kills=4)
+
+
+@pytest.mark.slow
 def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     check(tmp_path, updates=60, kills=10)
 

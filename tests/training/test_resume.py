@@ -143,7 +143,11 @@ def actions(matches: list[MatchRecord]) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("each", "message"),
     [
-        (3, "6 matches are played at once now, not 8: 6 of those in progress go on, 2 are dropped"),
+        pytest.param(
+            3,
+            "6 matches are played at once now, not 8: 6 of those in progress go on, 2 are dropped",
+            marks=pytest.mark.slow,
+        ),
         (6, "12 matches are played at once now, not 8: 8 of those in progress go on, 4 new ones "
          "begin"),
     ],
