@@ -1,7 +1,6 @@
 """Match records as Parquet files: one row a match, so that DuckDB or pandas can ask them."""
 
 import functools
-import importlib.metadata
 import io
 import logging
 from collections.abc import Sequence
@@ -17,16 +16,10 @@ import pyarrow.parquet as pq
 from selfplay.errors import RecordError
 from selfplay.records.fields import REQUIRED, Field
 from selfplay.records.match import FIELDS, VERSION, MatchRecord
+from selfplay.version import software_version
 
 _VERSION_KEY = b"selfplay_records"
 _log = logging.getLogger(__name__)
-
-
-def _software_version() -> str:
-    try:
-        return importlib.metadata.version("selfplay-jax")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def column_type(field: Field) -> pa.DataType:
@@ -41,7 +34,7 @@ def column_type(field: Field) -> pa.DataType:
 
 SCHEMA = pa.schema(
     [pa.field(field.name, column_type(field)) for field in FIELDS],
-    metadata={_VERSION_KEY: str(VERSION), "selfplay": _software_version()},
+    metadata={_VERSION_KEY: str(VERSION), "selfplay": software_version()},
 )
 """Columns of a file of matches, and the version of the format."""
 
