@@ -93,7 +93,9 @@ def make_components(
     )
     count = choose_matches(game, network, config).count
     chosen = config.updated({"rollout": {"matches_per_device": count}})
-    plies = choose_plies(game, network, chosen, remembers=inference.traits.remembers)
+    platform = mesh.devices.flat[0].platform
+    remembers = inference.traits.remembers
+    plies = choose_plies(game, network, chosen, remembers=remembers, platform=platform)
     rollout = dataclasses.replace(chosen.rollout, plies_per_chunk=plies)
     player = SelfPlayer(game, inference.evaluate, config.search, rollout, mesh=mesh)
     return Components(

@@ -55,6 +55,9 @@ _MOST_PLIES = 32
 _CHUNK_MULTIPLICATIONS = 2.5e11
 """Of the network on one device in one chunk, where it may be long: a second or two in integers."""
 
+_FLOAT_CHUNK_MULTIPLICATIONS = 1e11
+"""The same on a CPU core in floating-point numbers: two or three seconds."""
+
 _SMALL_NODE = 512
 """Bytes of a tree node; with so few, rules and tree cost little beside the network."""
 
@@ -206,7 +209,12 @@ def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchCh
 
 
 def choose_plies(
-    game: Game[Any], network: Network, config: Config, *, remembers: bool = False
+    game: Game[Any],
+    network: Network,
+    config: Config,
+    *,
+    remembers: bool = False,
+    platform: str = "cpu",
 ) -> int:
     """Returns how many plies a chunk plays: as set, or what suits what computes the network.
 
@@ -214,22 +222,33 @@ def choose_plies(
     positions of a search come up again in the next: a chunk of 32 plies computes about a fifth
     less than four of 8, and loads new weights once. But new weights wait for the end of a chunk.
     It is so long only where it ends soon: if the network takes most of the time and is small.
+    Where nothing is remembered, a chunk of a large network on a CPU is shorter than 8 plies: a
+    process that is asked to stop finishes its chunk first.
 
     Args:
         game: the rules.
         network: what `config` describes.
         config: the settings, with the number of matches that was chosen.
         remembers: whether positions are remembered, see `selfplay.inference.Traits`.
+        platform: of the devices that play, as JAX names it.
     """
     rollout = config.rollout
     if rollout.plies_per_chunk:
         return rollout.plies_per_chunk
-    node = _tree_bytes(game, config) // (config.search.num_simulations + 1)
-    if not remembers or node > _SMALL_NODE or isinstance(game, HostedGame):
-        return CHUNK_PLIES
     ply = rollout.matches_per_device * config.search.num_simulations * multiplications(network)
-    fitting = max(1, int(_CHUNK_MULTIPLICATIONS / max(ply, 1)))
-    return min(max(CHUNK_PLIES, 2 ** (fitting.bit_length() - 1)), _MOST_PLIES)
+    if not remembers:
+        if platform != "cpu":
+            return CHUNK_PLIES
+        return min(_power_of_two(_FLOAT_CHUNK_MULTIPLICATIONS / max(ply, 1)), CHUNK_PLIES)
+    node = _tree_bytes(game, config) // (config.search.num_simulations + 1)
+    if node > _SMALL_NODE or isinstance(game, HostedGame):
+        return CHUNK_PLIES
+    return min(max(CHUNK_PLIES, _power_of_two(_CHUNK_MULTIPLICATIONS / max(ply, 1))), _MOST_PLIES)
+
+
+def _power_of_two(number: float) -> int:
+    """Returns the largest power of two that is not above `number`, at least 1."""
+    return 2 ** (max(1, int(number)).bit_length() - 1)
 
 
 def tree_bytes(

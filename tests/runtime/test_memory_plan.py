@@ -119,9 +119,12 @@ def test_a_cpu_plays_as_many_matches_as_ever() -> None:
     assert str(set_by_hand).endswith(f" ({set_by_hand.choice})")
 
 
-def plies(settings: Any, *, remembers: bool = True, game: Any = GAME) -> int:
+def plies(
+    settings: Any, *, remembers: bool = True, game: Any = GAME, platform: str = "cpu"
+) -> int:
     config = Config().updated({"rollout": {"matches_per_device": 64}}).updated(settings)
-    return choose_plies(game, build_network(game, config.network), config, remembers=remembers)
+    network = build_network(game, config.network)
+    return choose_plies(game, network, config, remembers=remembers, platform=platform)
 
 
 def test_chunks_are_long_where_nothing_is_computed_twice_and_soon_over() -> None:
@@ -135,6 +138,13 @@ def test_chunks_are_long_where_nothing_is_computed_twice_and_soon_over() -> None
     assert plies({}, game=make("clobber", rows=2, columns=2)) == 8
     for remembers in (False, True):
         assert plies({"rollout": {"plies_per_chunk": 3}}, remembers=remembers) == 3
+
+
+def test_chunks_of_a_large_network_in_floating_point_numbers_are_short() -> None:
+    large = {"network": {"channels": 128, "blocks": 6}, "search": {"num_simulations": 128}}
+    assert plies(large, remembers=False) == 1
+    assert plies({"network": {"channels": 64}}, remembers=False) in (2, 4)
+    assert plies(large, remembers=False, platform="gpu") == 8
 
 
 class Card:

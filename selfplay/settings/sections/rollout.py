@@ -19,7 +19,8 @@ class RolloutConfig:
         matches_per_device: matches that advance side by side on each device, at least 0; 0 for
             what suits it: 64 on a CPU core, on an accelerator up to 1024, as its memory allows.
         plies_per_chunk: plies that one compiled call plays in every match, at least 0; 0 for what
-            suits what computes the network: 8, with ONNX Runtime up to 32 where they are soon done.
+            suits what computes the network: 8, on CPU cores fewer for a large network, with ONNX
+            Runtime up to 32 for a small one.
         random_opening_share: share of matches that begin with random moves, in [0, 1].
         random_opening_plies: such a match begins with 1 to this many random plies, at least 1.
             Those moves are marked exploratory: positions before them take no outcome from after.
