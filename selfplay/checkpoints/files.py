@@ -57,11 +57,15 @@ def write_files(
     # The manifest comes last and after a sync: a directory that has one is complete.
     sync_tree(directory)
     write_manifest(directory, trees)
-    _read_back(directory, label)
+    read_back(directory, label)
 
 
-def _read_back(directory: Path, label: str) -> None:
-    """Opens a checkpoint that was just written, as a reader would."""
+def read_back(directory: Path, label: str) -> None:
+    """Opens a checkpoint that was just written, as a reader would.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     try:
         manifest = read_manifest(directory)
         json.loads(read_verified(directory, manifest, METADATA))

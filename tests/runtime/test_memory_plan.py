@@ -119,9 +119,7 @@ def test_a_cpu_plays_as_many_matches_as_ever() -> None:
     assert str(set_by_hand).endswith(f" ({set_by_hand.choice})")
 
 
-def plies(
-    settings: Any, *, remembers: bool = True, game: Any = GAME, platform: str = "cpu"
-) -> int:
+def plies(settings: Any, *, remembers: bool = True, game: Any = GAME, platform: str = "cpu") -> int:
     config = Config().updated({"rollout": {"matches_per_device": 64}}).updated(settings)
     network = build_network(game, config.network)
     return choose_plies(game, network, config, remembers=remembers, platform=platform)
