@@ -113,9 +113,8 @@ class RemoteCheckpoints(Checkpoints):
         return next(self._descending(-1), None)
 
     def published_at(self, update: int) -> float | None:
-        folder = f"{FOLDER}/{update}"
-        times = {entry.name: entry.time for entry in self._store.entries(folder)}
-        return times.get(f"{folder}/{MANIFEST}") or None
+        manifest = self._store.entry(f"{FOLDER}/{update}/{MANIFEST}")
+        return None if manifest is None else manifest.time or None
 
     def recover(self) -> None:
         complete = {*self.updates()}

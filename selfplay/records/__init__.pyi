@@ -5,4 +5,5 @@ from .match import same_content as same_content
 from .parquet import decode_matches as decode_matches
 from .parquet import encode_matches as encode_matches
 from .parquet import read_matches as read_matches
+from .parquet import replace_match_ids as replace_match_ids
 from .parquet import written_by as written_by

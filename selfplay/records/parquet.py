@@ -3,7 +3,7 @@
 import functools
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,7 @@ def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
         if field.per == "action":
             column = pa.ListArray.from_arrays(ply_offsets, column)
         columns.append(pa.ListArray.from_arrays(match_offsets, column))
-    sink = io.BytesIO()
-    # Without checksums four of ten flipped bits would pass as other numbers.
-    pq.write_table(
-        pa.table(columns, schema=SCHEMA), sink, compression="zstd", write_page_checksum=True
-    )
-    return sink.getvalue()
+    return _encoded(pa.table(columns, schema=SCHEMA))
 
 
 def _offsets(lengths: npt.ArrayLike) -> pa.Array:
@@ -86,6 +81,34 @@ def decode_matches(data: bytes, *, source: str) -> list[MatchRecord]:
             f"{source} is damaged: {reason}",
             hint="move the file out of the run to go on without its matches",
         ) from error
+
+
+def replace_match_ids(data: bytes, ids: Callable[[int], str], *, source: str) -> bytes:
+    """Returns a file of matches with other ids, and everything else as it was.
+
+    That includes columns and metadata of later versions, which a `MatchRecord` does not hold.
+
+    Args:
+        data: the bytes of the file.
+        ids: returns the new id of a match from its place in the file, 0 for the first.
+        source: what to call the file in messages.
+
+    Raises:
+        RecordError: the bytes are not a complete file of matches; names `source`.
+    """
+    decode_matches(data, source=source)
+    with pq.ParquetFile(pa.BufferReader(data), pre_buffer=False) as file:
+        table = file.read(use_threads=False)
+    index = table.schema.get_field_index("match_id")
+    column = pa.array(map(ids, range(len(table))), table.schema.field(index).type)
+    return _encoded(table.set_column(index, table.schema.field(index), column))
+
+
+def _encoded(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    # Without checksums four of ten flipped bits would pass as other numbers.
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
 
 
 def _read(data: bytes, source: str) -> pa.Table:

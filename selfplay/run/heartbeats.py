@@ -96,7 +96,7 @@ def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:
 def read_heartbeat(run: Place | Store, role: str, id: str) -> Heartbeat | None:
     """Returns the heartbeat of one process by its name, with one request to the store.
 
-    Its age is by the clock of its host alone, because only a listing tells the time in the store.
+    Its age is by the clock of its host alone: the time in the store would take a second request.
 
     Args:
         run: the run.
@@ -214,7 +214,8 @@ def store_clock_offset(run: Place | Store, role: str, id: str) -> float | None:
     name = _name(role, id)
 
     def written_at() -> float:
-        return next((one.time for one in store.entries(FOLDER) if one.name == name), 0.0)
+        entry = store.entry(name)
+        return 0.0 if entry is None else entry.time
 
     before = written_at()
     while before:

@@ -1,7 +1,6 @@
 """Finished matches on local disk that the store did not take before their worker ended."""
 
 import contextlib
-import dataclasses
 import fcntl
 import hashlib
 import os
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from selfplay.errors import RecordError, StorageError
-from selfplay.records import decode_matches, encode_matches
+from selfplay.records import replace_match_ids
 from selfplay.run.match_files import MatchFiles, check_worker
 from selfplay.store.files import atomic_write, storage_errors
 
@@ -134,17 +133,15 @@ def store_file(
 
 
 def renumbered(data: bytes, worker: str, sequence: int) -> bytes:
-    """Returns a file of matches with the ids that belong to another number.
+    """Returns a file of matches with the ids that belong to another number; all else is kept.
 
     Raises:
         RecordError: it is damaged.
     """
-    matches = decode_matches(data, source="matches on their way")
-    return encode_matches(
-        [
-            dataclasses.replace(match, match_id=f"{worker}-{sequence:08d}-{index:04d}")
-            for index, match in enumerate(matches)
-        ]
+    return replace_match_ids(
+        data,
+        lambda index: f"{worker}-{sequence:08d}-{index:04d}",
+        source="a file of matches that is not stored yet",
     )
 
 

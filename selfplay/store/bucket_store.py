@@ -61,17 +61,23 @@ class BucketStore(Store):
         return True
 
     def exists(self, name: str) -> bool:
+        return self.entry(name) is not None
+
+    def entry(self, name: str) -> Entry | None:
         path = self._at(name)
         with unreachable(self.url, Exception):
             try:
                 if hasattr(self._files, "call_s3"):
                     # One request; `info` would go on to ask whether it is a folder.
                     bucket, key, _ = self._files.split_path(path)
-                    self._files.call_s3("head_object", Bucket=bucket, Key=key)
-                    return True
-                return bool(self._files.info(path)["type"] == "file")
+                    head = self._files.call_s3("head_object", Bucket=bucket, Key=key)
+                    return Entry(name=name, bytes=int(head["ContentLength"]), time=_time(head))
+                info = self._files.info(path)
             except FileNotFoundError:
-                return False
+                return None
+        if info["type"] != "file":
+            return None
+        return Entry(name=name, bytes=int(info["size"]), time=_time(info))
 
     def entries(self, folder: str = "") -> list[Entry]:
         with unreachable(self.url, Exception):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,18 @@ class DirectoryStore(Store):
 
     def exists(self, name: str) -> bool:
         return (self.path / check_name(name)).is_file()
+
+    def entry(self, name: str) -> Entry | None:
+        file = self.path / check_name(name)
+        try:
+            status = file.stat()
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return Entry(name=name, bytes=status.st_size, time=status.st_mtime)
 
     def entries(self, folder: str = "") -> list[Entry]:
         return sorted(self._scan(folder), key=lambda entry: entry.name)

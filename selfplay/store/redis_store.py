@@ -115,6 +115,16 @@ class RedisStore(Store):
         with self.answering():
             return bool(self.client.exists(self._key(name)))
 
+    def entry(self, name: str) -> Entry | None:
+        with self.answering(), self.client.pipeline(transaction=True) as pipe:
+            pipe.exists(self._key(name))
+            pipe.hget(self._about, name)
+            exists, about = pipe.execute()
+        if not exists:
+            return None
+        size, when = _size_and_time(about)
+        return Entry(name=name, bytes=size, time=when)
+
     def entries(self, folder: str = "") -> list[Entry]:
         with self.answering():
             names = self._listed(folder)

@@ -88,6 +88,13 @@ class Store(abc.ABC):
         """Returns whether there is a complete blob of that name."""
 
     @abc.abstractmethod
+    def entry(self, name: str) -> Entry | None:
+        """Returns the size and the time of one complete blob, None if there is none of that name.
+
+        It asks for this blob alone: the cost does not grow with the number of blobs in its folder.
+        """
+
+    @abc.abstractmethod
     def entries(self, folder: str = "") -> list[Entry]:
         """Returns the complete blobs under a folder, by name; none if there is no such folder."""
 

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from selfplay.errors import ConfigError
-from selfplay.run import read_heartbeats, remove_heartbeat, write_heartbeat
+from selfplay.run import (
+    read_heartbeats,
+    remove_heartbeat,
+    store_clock_offset,
+    write_heartbeat,
+)
+from selfplay.store.directory_store import DirectoryStore
+from selfplay.store.store import Entry
 
 NO_PROCESS = 2**22 + 1
 
@@ -123,3 +130,16 @@ def test_foreign_files_say_nothing(tmp_path: Path) -> None:
 def test_ids_are_file_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the worker id is '../x', but must be letters"):
         write_heartbeat(tmp_path, "worker", "../x", {})
+
+
+def test_the_clock_of_the_store_is_asked_for_by_name(tmp_path: Path) -> None:
+    class NoListing(DirectoryStore):
+        def entries(self, folder: str = "") -> list[Entry]:
+            raise AssertionError("a listing of all heartbeats")
+
+    store = NoListing(tmp_path)
+    assert store_clock_offset(store, "worker", "w") is None
+    write_heartbeat(store, "worker", "w", {})
+    write_heartbeat(store, "worker", "v", {})
+    change(tmp_path / "heartbeats" / "worker-w.json", stored_at=time.time() + 3600)
+    assert store_clock_offset(store, "worker", "w") == pytest.approx(3600, abs=60)

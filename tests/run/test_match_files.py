@@ -13,6 +13,7 @@ from selfplay.run import MatchFiles
 from selfplay.store import Store
 from selfplay.store.blob_series import BlobSeries
 from selfplay.store.files import process_space
+from selfplay.store.store import Entry
 from tests.records.examples import make_record
 
 
@@ -154,6 +155,9 @@ class CountedStore(Store):
     def exists(self, name: str) -> bool:
         self.probes += 1
         return name in self.blobs
+
+    def entry(self, name: str) -> Entry | None:
+        return None
 
     def entries(self, folder: str = "") -> list:  # type: ignore[type-arg]
         self.listings += 1

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from selfplay.errors import StorageError
@@ -215,6 +217,27 @@ def test_kept_matches_give_way_to_those_that_came_meanwhile(
     files.put("w", 0, [match(0, value=9)])
     assert leftovers.store(files) == (1, "")
     assert [files.get("w", number)[0].first_checkpoint for number in range(2)] == [9, 0]
+    assert files.get("w", 1)[0].match_id == "w-00000001-0000"
+
+
+def test_a_new_number_keeps_what_a_later_version_recorded(
+    store: FlakyStore, leftovers: UnsentMatches
+) -> None:
+    table = pq.read_table(pa.BufferReader(encode_matches([match(0)])))
+    clock = pa.array([[1.5, 2.5]], pa.list_(pa.float32()))
+    later = table.append_column("clock", clock).replace_schema_metadata(
+        {"selfplay_records": "99", "selfplay": "9.0", "more": "metadata"}
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(later, sink)
+    leftovers.add("w", 0, bytes(sink.getvalue()))
+    files = MatchFiles(store)
+    files.put("w", 0, [match(0, value=9)])
+    assert leftovers.store(files) == (1, "")
+    stored = pq.read_table(pa.BufferReader(files.get_encoded("w", 1)))
+    assert stored.column("match_id").to_pylist() == ["w-00000001-0000"]
+    assert stored.drop_columns("match_id").equals(later.drop_columns("match_id"))
+    assert stored.schema.metadata == later.schema.metadata
     assert files.get("w", 1)[0].match_id == "w-00000001-0000"
 
 

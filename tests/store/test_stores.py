@@ -103,6 +103,19 @@ def test_listing(store: Store) -> None:
     assert store.names("m") == ["m/a/2", "m/b/1", "m/top"]
 
 
+def test_one_blob_is_looked_up_by_its_name(store: Store) -> None:
+    before = time.time()
+    for name in ("m/a", "m/ab", "m/a.b"):
+        store.write(name, name.encode())
+    entry = store.entry("m/ab")
+    assert entry is not None
+    assert [entry] == [one for one in store.entries("m") if one.name == "m/ab"]
+    assert (entry.bytes, before - 2 <= entry.time <= time.time() + 2) == (4, True)
+    # A folder is no blob, and neither is what was removed.
+    store.delete("m/ab")
+    assert [store.entry(name) for name in ("m", "m/ab", "m/a/b", "no/thing")] == [None] * 4
+
+
 def test_a_name_cannot_pass_for_a_temporary_file(store: Store) -> None:
     for name in (".tmp-x", "a/.b", "a//b", "/a", "a/", "", "../a"):
         with pytest.raises(ValueError, match="is no name of a blob"):
