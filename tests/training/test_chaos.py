@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos import FAULTS, OTHERS, WHAT, Chaos, check, plan, table
+from benchmarks.chaos import OTHERS, WHAT, plan, table
+from benchmarks.faults.driver import Chaos
+from benchmarks.faults.outcome import MUST_BE_ZERO, count_outcome
 from tests.training.runs import make_run, match_files, tiny_components, train_all
 
 
@@ -25,7 +27,7 @@ def endure(folder: Path, faults: list[str], *, seed: int) -> str:
     assert sum(chaos.tried.values()) == len(faults)
     assert result["matches"] > 0
     assert result["update"] > 0
-    assert {name: result[name] for name in FAULTS} == dict.fromkeys(FAULTS, 0)
+    assert {name: result[name] for name in MUST_BE_ZERO} == dict.fromkeys(MUST_BE_ZERO, 0)
     # One whose predecessor vanished in a kill is looked at a minute later, or after the test.
     damaged = result["damaged_files"] + result["damaged_files_left"]
     assert damaged == faults.count("damaged matches")
@@ -45,7 +47,7 @@ def test_many_faults_change_nothing(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_counted_and_printed(tmp_path: Path) -> None:
     chaos: Any = SimpleNamespace(tried=Counter(), survived=Counter(), slowest_end=1.0)
-    counts = {name: 11 + index for index, name in enumerate(FAULTS)}
+    counts = {name: 11 + index for index, name in enumerate(MUST_BE_ZERO)}
     others = ("matches", "files", "confirmed_files", "damaged_files", "damaged_files_left",
               "evaluations", "update")  # fmt: skip
     text = table(chaos, {**counts, **dict.fromkeys(others, 7)}, seconds=0.0)
@@ -62,8 +64,8 @@ def test_a_lost_and_a_changed_file_are_seen(tmp_path: Path) -> None:
              for index, name in enumerate(names)]  # fmt: skip
     confirmed = tmp_path / "confirmed"
     confirmed.write_text("".join(lines))
-    found = check(run.path, confirmed)
+    found = count_outcome(run.path, confirmed)
     assert (found["lost"], found["changed"], found["twice"], found["not_learnt"]) == (0, 0, 0, 0)
     confirmed.write_text("".join([*lines[1:], f"loop 0 {'0' * 64}\n", f"loop 999 {'0' * 64}\n"]))
-    found = check(run.path, confirmed)
+    found = count_outcome(run.path, confirmed)
     assert (found["lost"], found["changed"]) == (1, 1)
