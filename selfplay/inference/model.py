@@ -31,7 +31,7 @@ class Outputs(NamedTuple):
     value_logits: Float32[np.ndarray, "B outcomes"]
 
 
-class Samples(NamedTuple):
+class EvaluatedPositions(NamedTuple):
     """Some of the positions that were evaluated: what was observed, and the legal actions."""
 
     observations: Float32[np.ndarray, "n ..."]
@@ -144,11 +144,11 @@ class Model:
             for number in [number for number in self._samples if number > self._sampled_to]:
                 del self._samples[number]
 
-    def samples(self) -> Samples | None:
+    def samples(self) -> EvaluatedPositions | None:
         """Returns some of the positions that were evaluated, None before the first."""
         with self._lock:
             chosen = [self._samples[number] for number in sorted(self._samples)]
-        return Samples(*map(np.stack, zip(*chosen, strict=True))) if chosen else None
+        return EvaluatedPositions(*map(np.stack, zip(*chosen, strict=True))) if chosen else None
 
 
 def fingerprints(observations: Float32[np.ndarray, "B ..."]) -> UInt64[np.ndarray, "B 2"]:

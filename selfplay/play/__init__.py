@@ -9,11 +9,11 @@ from selfplay.play.live import LiveMatch, play_text
 from selfplay.play.match_file import load_match, match_document, save_match
 from selfplay.play.position import describe_position, view_document
 from selfplay.play.search_tree import expected_lines, read_tree, tree_svg, tree_text
-from selfplay.play.terminal import Session, parse_people, play_in_terminal
+from selfplay.play.terminal import TerminalMatch, parse_people, play_in_terminal
 
 __all__ = [
     "LiveMatch",
-    "Session",
+    "TerminalMatch",
     "analyze",
     "describe_analysis",
     "describe_position",

@@ -35,7 +35,7 @@ Ending = Literal["finished", "resigned", "left"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Session:
+class TerminalMatch:
     """How a match in the terminal went.
 
     Attributes:
@@ -72,7 +72,7 @@ def play_in_terminal(
     thoughts: Sequence[dict[str, Any] | None] = (),
     colour: bool = False,
     thinking: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
-) -> Session:
+) -> TerminalMatch:
     """Plays one match and returns how it went.
 
     Args:
@@ -83,7 +83,7 @@ def play_in_terminal(
         output: where everything is written.
         seed: of a random start and of the agent's random choices.
         match: goes on from here; by default a new one.
-        thoughts: of the moves of `match`, as `Session` has them.
+        thoughts: of the moves of `match`, as `TerminalMatch` has them.
         colour: whether to stress what a move changed, and to draw a bar beside an estimate.
         thinking: its context is entered each time the agent thinks, to show that it does.
     """
@@ -121,7 +121,7 @@ class _Table:
         self._thinking = thinking
         self._key = jax.random.key(seed)
 
-    def play(self) -> Session:
+    def play(self) -> TerminalMatch:
         """Plays until the match ends, somebody resigns, or the input does."""
         match = self._match
         seats = ", ".join(f"player {player} is {self._who(player)}" for player in (0, 1))
@@ -303,7 +303,7 @@ class _Table:
         self._say("")
         self._say(self._ink.board(self._match.game.render(self._match.position.state)))
 
-    def _end(self, ending: Ending) -> Session:
+    def _end(self, ending: Ending) -> TerminalMatch:
         match = self._match
         returns: tuple[float, float] | None = None
         if ending == "finished":
@@ -315,7 +315,7 @@ class _Table:
             self._say(f"player {match.player} resigns: {_verdict(returns)}")
         else:
             self._say(f"left after {len(match.actions)} plies, no result")
-        return Session(
+        return TerminalMatch(
             ending=ending,
             actions=tuple(match.actions),
             outcomes=tuple(match.outcomes),

@@ -10,7 +10,7 @@ from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.settings.sections.storage import StorageConfig
 from selfplay.store.store import Entry, Store
 
-LEDGER = "ledger"
+TRAINING_LOG = "ledger"  # its name in the runs of every version
 EVENTS = "tensorboard"
 CHECKPOINTS = "checkpoints"
 
@@ -71,7 +71,7 @@ class Retention:
             return 0
         stored = {
             folder: self._store.entries(folder)
-            for folder in (HEARTBEATS, REFUSED, EVENTS, LEDGER, RATINGS, CHECKPOINTS)
+            for folder in (HEARTBEATS, REFUSED, EVENTS, TRAINING_LOG, RATINGS, CHECKPOINTS)
         }
         match_bytes = self._matches.bytes_used()
         used = match_bytes + sum(_bytes(entries) for entries in stored.values())
@@ -87,7 +87,7 @@ class Retention:
             kinds = {
                 REFUSED: _refused(stored[REFUSED]),
                 EVENTS: stored[EVENTS][:-1],
-                LEDGER: stored[LEDGER][:-1],
+                TRAINING_LOG: stored[TRAINING_LOG][:-1],
                 RATINGS: thinned(stored[RATINGS]),
             }
             for folder, order in kinds.items():

@@ -231,7 +231,7 @@ class Playing(Chunks):
         # Fresh weights change much; later ones ever less.
         self._calibrate_at = int(update * _CALIBRATION_GROWTH) + _CALIBRATION_UPDATES
 
-    def change_parts(self, components: Components, provenance: Provenance) -> None:
+    def change_components(self, components: Components, provenance: Provenance) -> None:
         """Goes on with the same matches under other settings of search or chunk.
 
         Args:

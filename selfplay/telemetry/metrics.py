@@ -106,7 +106,7 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
            text=_text("{:,} updates old on average")),
     Metric("reuse", "samples/position", "T", "replay",
            "training samples drawn per recorded position, over the whole run",
-           text=_text("reuse {:.2f} samples/position"), prometheus="reuse_ratio"),
+           text=_text("replay ratio {:.2f} samples/position"), prometheus="reuse_ratio"),
     Metric("backlog_positions", "positions", "T", "replay",
            "positions taken in whose updates have not been made yet",
            text=_if_any("{:,} positions to learn from"), tensorboard="workers/backlog_positions"),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from selfplay.errors import RunError
 from selfplay.run import RunDirectory
-from selfplay.run.retention import LEDGER
+from selfplay.run.retention import TRAINING_LOG
 
 
 class Take(NamedTuple):
@@ -73,7 +73,7 @@ class TrainingLog:
 
 def segment_name(segment: int) -> str:
     """Returns where a segment lies in the run."""
-    return f"{LEDGER}/{segment:08d}.json"
+    return f"{TRAINING_LOG}/{segment:08d}.json"
 
 
 def read_segment(run: RunDirectory, segment: int) -> tuple[dict[str, Any], list[Event]]:

@@ -25,7 +25,7 @@ Overlay = Mapping[str, Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
+class WeightSource:
     """The checkpoint whose weights a run begins with; it is only read.
 
     Attributes:
@@ -113,7 +113,7 @@ class Source:
         return f"take its network: {' '.join(different)}"
 
 
-def find_source(text: str) -> Source:
+def find_source(text: str) -> WeightSource:
     """Returns the checkpoint that "RUN[@UPDATE]" means.
 
     Raises:
@@ -124,7 +124,7 @@ def find_source(text: str) -> Source:
     run = RunDirectory.open(place)
     metadata = run.checkpoints.metadata(update)
     settings = metadata.get("config")
-    return Source(
+    return WeightSource(
         run=run,
         update=update,
         config=run.config if settings is None else Config.from_dict(settings),
@@ -141,7 +141,7 @@ def find_source(text: str) -> Source:
     )
 
 
-def own_source(run: RunDirectory) -> Source | None:
+def own_source(run: RunDirectory) -> WeightSource | None:
     """Returns what a run begins with; None if it began from scratch, or as a clone.
 
     Raises:

@@ -214,7 +214,9 @@ class Worker:
     def _change_components(self, config: Config) -> None:
         self.components = worker_components(self.components.game, config, like=self.components)
         self._heartbeat.compilations.expect("play_chunk")
-        self.playing.change_parts(self.components, self.components.provenance(self.run, self.id))
+        self.playing.change_components(
+            self.components, self.components.provenance(self.run, self.id)
+        )
 
     def _placed(self, published: Published) -> Any:
         return jax.device_put(published.weights, sharding(self.components.mesh, REPLICATED))

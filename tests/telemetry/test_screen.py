@@ -18,7 +18,7 @@ EVERY_NUMBER = (
     "cut by max_plies 2 %", "of the last 400 matches", "update 1,200",
     "7.1 updates/s", "learning rate 0.002", "gradient norm 0.53", "total 1.234", "policy 1.034",
     "value 0.200", "auxiliary score 0.010", "window 123,456 positions",
-    "640 updates old on average", "reuse 3.98 samples/position", "play 61 %", "train 32 %",
+    "640 updates old on average", "replay ratio 3.98 samples/position", "play 61 %", "train 32 %",
     "evaluate 5 %", "other 2 %",
     "100.0 % (95 % interval 89.0-100.0 %)", "84.4 % (95 % interval 68.2-93.0 %)", "update 1,100",
     "3.1 % (95 % interval 2.1-5.1 %) of 256 solved positions", "plies 0-13 1.2 %",
@@ -85,8 +85,8 @@ def test_plain_line() -> None:
         "12.3 matches/s | 457 positions/s | 14.6 k simulations/s | draws 3 % | "
         "cut by max_plies 2 % | loss total 1.234 | "
         "loss policy 1.034 | loss value 0.200 | loss auxiliary score 0.010 | "
-        "window 123,456 positions | 640 updates old on average | reuse 3.98 samples/position | "
-        "250 positions to learn from | "
+        "window 123,456 positions | 640 updates old on average | "
+        "replay ratio 3.98 samples/position | 250 positions to learn from | "
         "newest matches 4 s old | weights at most 64 updates behind | 7 stale matches left out | "
         "2 foreign matches left out | 1 damaged file set aside | "
         "random 100.0 % (95 % interval 89.0-100.0 %) | "

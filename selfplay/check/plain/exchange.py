@@ -14,7 +14,7 @@ _DEEPEST = 3
 _MOST_PARTS = 64
 
 
-class Exchange(NamedTuple):
+class PlayerExchange(NamedTuple):
     """A way to exchange the players.
 
     Attributes:
@@ -42,7 +42,7 @@ class PlayerToMove(NamedTuple):
     action: int
 
 
-def find_exchange(rules: PythonGame[Any], seats: Sequence[PlayerToMove]) -> Exchange | None:
+def find_exchange(rules: PythonGame[Any], seats: Sequence[PlayerToMove]) -> PlayerExchange | None:
     """Returns how to exchange the players, None if nobody knows.
 
     If the author does not say, a part of the state is looked for that always says who is to move
@@ -55,7 +55,7 @@ def find_exchange(rules: PythonGame[Any], seats: Sequence[PlayerToMove]) -> Exch
         seats: states of random matches, of both players.
     """
     if type(rules).exchange_players is not PythonGame.exchange_players:
-        return Exchange("exchange_players", rules.exchange_players, True)
+        return PlayerExchange("exchange_players", rules.exchange_players, True)
     if len({seat.player for seat in seats}) < 2:
         return None
     parts = [dict(_parts(seat.state)) for seat in seats]
@@ -77,7 +77,7 @@ def find_exchange(rules: PythonGame[Any], seats: Sequence[PlayerToMove]) -> Exch
             return _replaced(state, path, lambda old: second if _same(old, first) else first)
 
         if _exchanges(rules, seats, turn):
-            return Exchange("state" + "".join(part.text for part in path), turn, False)
+            return PlayerExchange("state" + "".join(part.text for part in path), turn, False)
     return None
 
 

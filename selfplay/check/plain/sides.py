@@ -6,7 +6,7 @@ from typing import Any
 from selfplay.adapters.tree import HostTree, Moves
 from selfplay.check.faults import guesses_findings
 from selfplay.check.guessing.guesses import fit_guesses
-from selfplay.check.plain.exchange import Exchange, PlayerToMove, find_exchange
+from selfplay.check.plain.exchange import PlayerExchange, PlayerToMove, find_exchange
 from selfplay.check.plain.random_play import PlainRules, Readings
 from selfplay.check.plain.time_limit import StillRunningError, TimeLimit
 from selfplay.check.plain.timed_tree import Noting, entries, moves_of, shortest
@@ -72,7 +72,7 @@ class Sides:
             with Noting(self.errors):
                 tree.refuse(line, text, rule=rule)
 
-    def _images(self, tree: HostTree, exchange: Exchange, readings: Readings) -> None:
+    def _images(self, tree: HostTree, exchange: PlayerExchange, readings: Readings) -> None:
         left = _IMAGES
         lines = sorted(readings.matches[:_TWINS], key=lambda moves: len(moves[1]))
         for line in lines:
@@ -117,7 +117,7 @@ class Sides:
     def _twins(
         self,
         tree: HostTree,
-        exchange: Exchange,
+        exchange: PlayerExchange,
         readings: Readings,
         suspect: dict[str, str],
         *,
@@ -163,7 +163,7 @@ class Sides:
         return True
 
 
-def _wrong_result(tree: HostTree, twins: Twins, exchange: Exchange, line: Moves) -> str:
+def _wrong_result(tree: HostTree, twins: Twins, exchange: PlayerExchange, line: Moves) -> str:
     mine, other = twins.play(line).results
     return (
         f"returns is [{mine:g}, {-mine:g}] at the end of this match; if the other player had "

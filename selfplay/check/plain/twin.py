@@ -15,13 +15,15 @@ import numpy as np
 from selfplay.adapters import answers
 from selfplay.adapters.probe import require_unchanged, same, views
 from selfplay.adapters.tree import HostTree, Moves
-from selfplay.check.plain.exchange import Exchange
+from selfplay.check.plain.exchange import PlayerExchange
 from selfplay.check.plain.time_limit import StillRunningError, TimeLimit
 
 _TOLERANCE = 1e-5
 
 
-def require_image(tree: HostTree, exchange: Exchange, moves: Moves, entries: Sequence[int]) -> None:
+def require_image(
+    tree: HostTree, exchange: PlayerExchange, moves: Moves, entries: Sequence[int]
+) -> None:
     """Raises `GameContractError` unless the image of a position behaves as its author says.
 
     Args:
@@ -81,7 +83,7 @@ def require_image(tree: HostTree, exchange: Exchange, moves: Moves, entries: Seq
             )
 
 
-def _image(tree: HostTree, exchange: Exchange, moves: Moves, state: Any) -> Any:
+def _image(tree: HostTree, exchange: PlayerExchange, moves: Moves, state: Any) -> Any:
     image = tree.called(moves, "exchange_players(state)", exchange.turn, state)
     if image is None:
         tree.refuse(moves, "exchange_players(state) returns None", rule="contract")
@@ -110,7 +112,7 @@ class TwinResult:
 class Twins:
     """Plays twins by an exchange that was found."""
 
-    def __init__(self, tree: HostTree, exchange: Exchange, limit: TimeLimit) -> None:
+    def __init__(self, tree: HostTree, exchange: PlayerExchange, limit: TimeLimit) -> None:
         """Prepares; `limit` ends calls that do not return, as may happen in such states."""
         self._tree = tree
         self._exchange = exchange

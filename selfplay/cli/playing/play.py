@@ -80,7 +80,7 @@ def play(
     from selfplay.cli.targets import make_game, opponent_agent, run_and_game
     from selfplay.play import (
         LiveMatch,
-        Session,
+        TerminalMatch,
         load_match,
         match_document,
         parse_people,
@@ -115,7 +115,7 @@ def play(
         match, document = load_match(resume, game)
         thoughts = document["plies"]
 
-    def write(session: Session | None) -> None:
+    def write(session: TerminalMatch | None) -> None:
         """Saves the match, before it begins too: what cannot be written is known at once."""
         if save is not None:
             document = match_document(

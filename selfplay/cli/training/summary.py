@@ -19,13 +19,13 @@ def opening(session: "Session") -> list[tuple[str, str]]:
 
     run = session.run
     options = "".join(f" {name}={value}" for name, value in run.game_spec.options.items())
-    parts = session.components
-    weights = f"{parts.network.num_weights():,} weights in {parts.inference.kind}"
-    plan = plan_memory(parts.game, parts.network, run.config)
+    components = session.components
+    weights = f"{components.network.num_weights():,} weights in {components.inference.kind}"
+    plan = plan_memory(components.game, components.network, run.config)
     return [
         ("run", f"{run.url} ({session.beginning})"),
         ("game", f"{run.game_name}{options}, network of {weights}"),
-        ("devices", _devices(parts.mesh.size, parts.mesh.devices.flat[0].platform)),
+        ("devices", _devices(components.mesh.size, components.mesh.devices.flat[0].platform)),
         ("memory", f"{plan} planned"),
     ]
 
