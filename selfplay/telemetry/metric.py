@@ -52,8 +52,9 @@ class Metric:
         unit: in words; "" for a number without a unit.
         roles: the processes that have it, by first letter: T, W, E.
         row: of the screen, one of `ROWS`; "" for none.
-        help: what it says.
-        label: what tells its entries apart, if its value is a mapping or a sequence of results.
+        help: what its number means.
+        label: name of the Prometheus label of its entries, if its value is a mapping or a sequence
+            of results.
         counter: whether it only grows, except when the process restarts.
         text: formats a value for the screen; None for a format made from `key` and `unit`.
         line: the roles whose text log shows it; None for all that have it, if it has a row.
