@@ -142,9 +142,9 @@ def test_every_setting_is_documented_in_its_docstring() -> None:
     assert list(described) == [f"{section}.{key}" for section in KEYS for key in KEYS[section]]
     assert described["trainer.replay_ratio"].default == 4.0
     assert described["trainer.replay_ratio"].text == (
-        "training samples drawn per new position, above 0: how often each position is learnt from."
+        "training samples drawn per new position, above 0: how often each position is used."
     )
-    assert described["trainer.checkpoint_seconds"].text.endswith("since the last, above 0.")
+    assert described["trainer.checkpoint_seconds"].text.endswith("to the next, above 0.")
 
 
 def test_the_reference_lists_every_setting_with_its_default() -> None:

@@ -11,22 +11,23 @@ class EvaluationConfig:
     """How strength is measured while training.
 
     Attributes:
-        enabled: whether it is measured at all.
+        enabled: whether strength is measured.
         opponents: agents to play against: "random", "mcts:N" (plain tree search with N
-            simulations), "solver" or another run, "RUN@UPDATE". With none only an evaluator plays,
-            against earlier checkpoints.
-        matches: per opponent and evaluation, at least 2 and even, because every opening is
-            played once from each seat.
-        simulations: of our own search, at least 2; 0 for `search.num_simulations`.
-        share: at most this share of the wall time goes into evaluation, in (0, 1]. It is spread
-            over the time: none is saved up.
-        first_seconds: the first evaluation starts this many seconds into training, at least 0.
-        interval_seconds: from the end of one evaluation to the next at least so long, at least 0;
-            longer where `share` asks for it.
-        mistake_positions: in a game with `solve`, every evaluation also counts mistakes in so
-            many positions of random matches, at least 0; 0 does not.
-        solver_seconds: after this many seconds no further one of those positions is solved,
-            above 0. Late ones come first; all is done once in the life of a process.
+            simulations), "solver" or another run, "RUN@UPDATE". If the list is empty, only an
+            evaluator plays, against earlier checkpoints.
+        matches: number of matches against each opponent in one evaluation, at least 2 and even,
+            because every opening is played once from each seat.
+        simulations: of the checkpoint's search in evaluation matches, at least 2; 0 for
+            `search.num_simulations`.
+        share: largest share of the wall time that evaluation may take, in (0, 1]. Evaluations are
+            spread evenly: unused time is not saved up.
+        first_seconds: seconds of training before the first evaluation, at least 0.
+        interval_seconds: least time from the end of one evaluation to the start of the next, at
+            least 0; longer if `share` requires it.
+        mistake_positions: in a game with `solve`, the number of positions of random matches in
+            which every evaluation counts mistakes, at least 0; 0 counts none.
+        solver_seconds: time limit for solving those positions, above 0. It starts with the late
+            positions, and happens once in the life of a process.
     """
 
     enabled: bool = True

@@ -15,35 +15,37 @@ class LearnerConfig:
 
     Attributes:
         batch_size: positions per update, at least 1.
-        micro_batches: parts a batch is cut into to save memory, at most `batch_size`. The gradient
-            is that of the whole batch.
+        micro_batches: number of parts into which a batch is split to save memory, at most
+            `batch_size`. The gradient is that of the whole batch.
         optimizer: "adamw", "sgd" (Nesterov momentum) or "muon".
         learning_rate: peak learning rate, above 0.
-        schedule: what follows the warm-up. "tail": constant, then linear to zero over the last
-            `tail_share` of the plan; "cosine": to zero over the plan; "cosine_restarts": that,
-            `schedule_cycles` times; "step": times `step_factor` at each of `schedule_cycles`
-            equal parts; "plateau": times `step_factor` when the loss has not fallen for
-            `plateau_updates`; "constant". The plan is `--minutes` or `--updates`.
-        warmup_updates: updates of linear rise from 0, at least 0.
-        tail_share: in (0, 1].
-        schedule_cycles: at least 1.
-        step_factor: in (0, 1]; 1 changes nothing.
-        plateau_updates: at least 1.
-        weight_decay: decoupled weight decay, at least 0; biases and scales have none.
+        schedule: the learning rate after the warm-up. "tail": constant, then falls linearly to
+            zero over the last `tail_share` of the plan; "cosine": falls to zero over the plan;
+            "cosine_restarts": does so `schedule_cycles` times; "step": is multiplied by
+            `step_factor` after each of `schedule_cycles` equal parts of the plan; "plateau": is
+            multiplied by `step_factor` when the loss has not fallen for `plateau_updates`;
+            "constant". The plan is `--minutes` or `--updates`.
+        warmup_updates: updates during which the learning rate rises linearly from 0, at least 0.
+        tail_share: share of the plan for the final decay of "tail", in (0, 1].
+        schedule_cycles: cycles of "cosine_restarts" and parts of "step", at least 1.
+        step_factor: factor of "step" and "plateau", in (0, 1]; 1 changes nothing.
+        plateau_updates: updates without progress before "plateau" acts, at least 1.
+        weight_decay: decoupled weight decay, at least 0; not applied to biases and scales.
         momentum: of sgd and muon, in [0, 1).
         max_gradient_norm: gradients are clipped to this global norm, above 0.
-        ema_decay: of the averaged weights that play, in [0, 1).
-        symmetries: whether each sample is turned by a random symmetry of the game.
-        outcome_share: share of the match's outcome in the value target; the rest is what the
-            searches said (`replay.value_lambda`); in [0, 1].
+        ema_decay: decay, in [0, 1), of the moving average of the weights; the average plays the
+            matches.
+        symmetries: whether each sample is transformed by a random symmetry of the game.
+        outcome_share: weight of the match's outcome in the value target, in [0, 1]; the rest comes
+            from the root values of the searches (`replay.value_lambda`).
         value_loss: "cross_entropy", "mse" or "huber" (of the expected result).
-        value_weight: at least 0.
-        policy_weight: at least 0.
-        next_policy_weight: of an extra head that predicts the policy target one ply later (Wu,
-            2019, section 3.4); at least 0, 0 builds no such head.
-        auxiliary_weight: of each auxiliary target the game declares, at least 0.
-        label_smoothing: of the policy target over the legal actions, in [0, 1).
-        history_dropout: share of samples whose `history_planes` are zeroed, in [0, 1]; above 0
+        value_weight: weight of the value loss, at least 0.
+        policy_weight: weight of the policy loss, at least 0.
+        next_policy_weight: weight of the loss of an extra head that predicts the policy target one
+            ply later (Wu, 2019, section 3.4), at least 0; 0 builds no such head.
+        auxiliary_weight: weight of each auxiliary target that the game declares, at least 0.
+        label_smoothing: smoothing of the policy target over the legal actions, in [0, 1).
+        history_dropout: share of samples whose `history_planes` are set to zero, in [0, 1]; above 0
             only for games that declare some.
     """
 

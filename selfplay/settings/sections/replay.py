@@ -14,15 +14,16 @@ class ReplayConfig:
     `min_window * (1 + growth * ((n / min_window) ** power - 1) / power)`, up to `max_window`.
 
     Attributes:
-        min_window: positions, at least 1.
-        max_window: positions, at least `min_window`; this much host memory is taken.
-        max_matches: matches, at least 1; 0 for no limit by matches.
-        growth: slope of the growth where it begins, in [0, 1].
+        min_window: smallest size in positions, at least 1.
+        max_window: largest size in positions, at least `min_window`; host memory is reserved for
+            this many.
+        max_matches: largest size in matches, at least 1; 0 for no limit by matches.
+        growth: initial slope of the growth, in [0, 1].
         power: exponent of the growth, in (0, 1].
         value_lambda: how far ahead the search's part of the value target looks, in [0, 1]: 0 takes
             the root value of the ply itself, 1 the outcome, 0.9 about the next ten root values.
-            The root values a few plies later know more; outcomes are noisy while play is weak.
-        first_positions: positions to wait for before the first update, at least 1.
+            Root values a few plies later are more accurate; outcomes are noisy while play is weak.
+        first_positions: positions that must be there before the first update, at least 1.
     """
 
     min_window: int = 30_000

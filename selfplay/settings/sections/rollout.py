@@ -16,14 +16,15 @@ class RolloutConfig:
     """How matches are played for training.
 
     Attributes:
-        matches_per_device: matches that advance side by side on each device, at least 0; 0 for
-            what suits it: 64 on a CPU core, on an accelerator up to 1024, as its memory allows.
-        plies_per_chunk: plies that one compiled call plays in every match, at least 0; 0 for what
-            suits what computes the network: 8, on CPU cores fewer for a large network, with ONNX
-            Runtime up to 32 for a small one.
+        matches_per_device: matches played side by side on each device, at least 0; 0 chooses: 64
+            on a CPU core, up to 1024 on an accelerator, as its memory allows.
+        plies_per_chunk: plies that one compiled call plays in every match, at least 0; 0 chooses:
+            8, on CPU cores fewer for a large network, and with ONNX Runtime up to 32 for a small
+            one.
         random_opening_share: share of matches that begin with random moves, in [0, 1].
         random_opening_plies: such a match begins with 1 to this many random plies, at least 1.
-            Those moves are marked exploratory: positions before them take no outcome from after.
+            Those moves are marked exploratory: value targets of earlier positions ignore what
+            follows them.
     """
 
     matches_per_device: int = 0

@@ -15,31 +15,31 @@ class SearchConfig:
             (AlphaZero) or "uct" (UCB1, for plain MCTS).
         num_simulations: network evaluations per move inside the tree, at least 2; 0 plays the
             raw network.
-        max_considered_actions: root actions that Gumbel compares, at least 2.
-        gumbel_scale: exploration noise of Gumbel; 1 in self-play, 0 in matches.
+        max_considered_actions: number of root actions that Gumbel compares, at least 2.
+        gumbel_scale: scale of the exploration noise of Gumbel; 1 in self-play, 0 in matches.
         value_scale: weight of completed Q values against the prior's logits (Gumbel), above 0.
         maxvisit_init: visits added before Q values are weighed (Gumbel), at least 0.
         rescale_values: whether Gumbel stretches the Q values of one node to [0, 1] first, for
-            games whose results are small. Where all moves are about equal, that amplifies noise.
-        max_depth: deepest ply below the root, at least 1; 0 for no cap but `num_simulations`.
+            games whose results are small. If all moves are about equal, it amplifies noise.
+        max_depth: deepest ply below the root, at least 1; 0 for no limit except `num_simulations`.
         puct_constant: exploration constant of PUCT (c_init) and of UCB1, above 0.
         puct_base: visits at which PUCT's constant begins to grow, above 0.
-        fpu_reduction: an unvisited action counts as the node's value less this (PUCT), in [0, 2].
+        fpu_reduction: an unvisited action counts as the node's value minus this (PUCT), in [0, 2].
         dirichlet_alpha: total concentration of the root noise, spread evenly over the legal
             actions (PUCT), above 0.
         dirichlet_fraction: share of noise in the root prior (PUCT), in [0, 1].
-        sampling_plies: plies at the start of a match whose move is sampled from the improved
-            policy; later ones play the best move. At least 0.
+        sampling_plies: number of plies at the start of a match whose moves are sampled from the
+            improved policy, at least 0; later moves are the best ones.
         temperature: of that sampling; above 0. Probabilities are policy ** (1 / temperature).
-        sampling_share: only the likeliest actions that together hold this share are ever
-            sampled, in (0, 1].
-        symmetry: how the network is asked: "none", positions as they are; "random", under a
-            random symmetry of the game; "average", the mean over all of them, at the cost of one
+        sampling_share: share of the policy to sample from, in (0, 1]: only the likeliest actions
+            that together hold this share are sampled.
+        symmetry: how the network evaluates a position: "none", as it is; "random", under a random
+            symmetry of the game; "average", as the mean over all symmetries, at the cost of one
             evaluation each.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest on the machine.
-            Every process may choose its own; where the choice of the run cannot be used, a
-            process that asks for nothing else uses "auto" and says so.
+            Every process may choose its own. If a process chooses none and cannot use that of
+            the run, it uses "auto" and says so.
 
     >>> SearchConfig(num_simulations=16).algorithm
     'gumbel'

@@ -10,12 +10,12 @@ class StorageConfig:
     """How much a run may store.
 
     Attributes:
-        max_match_bytes: of all files of matches, at least 0; 0 for no limit. Above it the oldest
-            files are removed when a checkpoint is written, but never one that is not learnt from
-            yet or still in the replay window.
-        max_bytes: of the whole run, at least 0; 0 for no limit. Old files of matches, refused
-            files, event files, segments of the training log and evaluations are removed when a
-            checkpoint is written, early enough to stay below the limit until the next one.
+        max_match_bytes: largest size of all files of matches, at least 0; 0 for no limit. When a
+            checkpoint is written, the oldest files above it are removed, but never one that is not
+            learnt from yet or still in the replay window.
+        max_bytes: largest size of the whole run, at least 0; 0 for no limit. When a checkpoint is
+            written, old files of matches, refused files, event files, segments of the training log
+            and evaluations are removed, early enough to stay below the limit until the next one.
     """
 
     max_match_bytes: int = 0

@@ -11,26 +11,27 @@ class TrainerConfig:
 
     Attributes:
         replay_ratio: training samples drawn per new position, above 0: how often each position is
-            learnt from.
-        checkpoint_seconds: a checkpoint is written when this many seconds have passed since the
-            last, above 0.
-        checkpoint_updates: a checkpoint is also written every so many updates, at least 0; 0 to
-            go by time only. Unlike time this is the same in every repetition.
+            used.
+        checkpoint_seconds: time from one checkpoint to the next, above 0.
+        checkpoint_updates: a checkpoint is also written whenever this many updates have been made,
+            at least 0; 0 writes them by time only. Unlike time, updates are the same when a
+            training is repeated.
         keep_checkpoints: how many of the newest checkpoints are kept, at least 1.
         pinned_every_updates: checkpoints at multiples of this are written and never removed, at
             least 0; 0 pins none.
-        seed: of everything random in the run, at least 0.
-        minutes: planned length, at least 0; 0 for no limit by time. Learning-rate schedules and
-            the end of training follow it.
+        seed: of all random numbers of the run, at least 0.
+        minutes: planned length in minutes, at least 0; 0 for no limit by time. Learning-rate
+            schedules and the end of training depend on it.
         updates: planned length in updates, at least 0; 0 for no limit by updates.
-        max_staleness: matches of other processes that ended with a checkpoint more updates old
-            than this are counted and left out, at least 0; 0 for no limit.
-        max_backlog: positions taken in whose updates are not made yet, at least 1: with more,
-            the trainer takes in no further ones and workers rest until it has caught up.
-        suspend_workers: whether workers rest while the trainer makes updates, which it then does
+        max_staleness: age limit in updates for matches of other processes, at least 0; 0 for no
+            limit. Matches whose last checkpoint is older are counted and left out.
+        max_backlog: limit of the backlog, at least 1: positions that were taken in but not yet
+            used as often as `replay_ratio` asks. Above it the trainer takes in no more matches and
+            workers pause until it has caught up.
+        suspend_workers: whether workers pause while the trainer makes updates, which it then makes
             in bursts: for one accelerator that all of them share.
-        any_settings: whether matches made with other settings of search and rollout are learnt
-            from too, as in training on stored matches of other runs.
+        any_settings: whether to learn from matches made with other settings of search and rollout
+            too, as in training on stored matches of other runs.
     """
 
     replay_ratio: float = 4.0
