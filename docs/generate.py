@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
 TABLE = re.compile(
-    r"(<!-- (?:metrics|columns|laws), written by docs/generate.py -->\n\n).*?(\n<!-- end -->)",
+    r"(<!-- (?:metrics|columns|laws), written by docs/generate.py -->\n).*?(<!-- end -->)",
     re.DOTALL,
 )
 EXAMPLE = re.compile(
@@ -40,7 +40,10 @@ def pages() -> dict[Path, str]:
 
 def _with_table(name: str, table: str) -> dict[Path, str]:
     page = ROOT / "docs" / f"{name}.md"
-    return {page: TABLE.sub(lambda found: found[1] + table + found[2], page.read_text())}
+    text, found = TABLE.subn(lambda found: f"{found[1]}\n{table}\n{found[2]}", page.read_text())
+    if found != 1:
+        raise ValueError(f"{page} has {found} places for a table, but must have one")
+    return {page: text}
 
 
 def _example(found: re.Match[str]) -> str:
