@@ -1,9 +1,9 @@
-"""Records what moves do: which were ever legal, and which only handed the turn over.
+"""Records what moves do: which were ever legal, and which only passed the turn to the other player.
 
-A move may leave the board as it was: a pass, or a row pushed along that is full of the mover's own
-pieces. It is a fault where the rules ignore it: where every other time the same move puts
-something new into a field that it now leaves as it was, where more than one move in seven changes
-nothing, or where there are two passes to choose from that come to the same.
+A move may leave the board as it was: a pass, or pushing along a row that is full of the mover's own
+pieces. It is a mistake if the rules ignore the move. That is concluded if in all other positions
+the same move puts something new into a field that it leaves unchanged here, if more than one move
+in seven changes nothing, or if two passes with the same effect are legal together.
 """
 
 import dataclasses
