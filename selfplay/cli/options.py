@@ -24,7 +24,7 @@ MovedGame = Annotated[
     typer.Option(
         "--game",
         metavar="GAME",
-        help="Where the game of the run is now, if its file has moved; the rules must be the same.",
+        help="The game of the run, if its file has moved; its rules must be the same.",
         show_default=False,
     ),
 ]
@@ -47,7 +47,7 @@ Preset = Annotated[
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", help="A TOML file of settings, over those of the preset."
+        "--config", metavar="FILE", help="A TOML file of settings; they override the preset."
     ),
 ]
 Settings = Annotated[
@@ -55,16 +55,16 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="One setting, over all other sources. May be repeated.",
+        help="One setting; overrides all other sources. May be repeated.",
         show_default=False,
     ),
 ]
-_SEED = typer.Option("--seed", metavar="N", help="Decides everything random.")
+_SEED = typer.Option("--seed", metavar="N", help="Seed of all random numbers.")
 Seed = Annotated[int, _SEED]
 RunSeed = Annotated[int | None, _SEED]
 Minutes = Annotated[
     float | None,
-    typer.Option("--minutes", metavar="M", help="Planned length; by default no end."),
+    typer.Option("--minutes", metavar="M", help="Planned length in minutes; by default unlimited."),
 ]
 Updates = Annotated[
     int | None,
@@ -75,7 +75,7 @@ InitFrom = Annotated[
     typer.Option(
         "--init-from",
         metavar="RUN[@UPDATE]",
-        help="Begin a new run with the weights of that one, and nothing else of it.",
+        help="Start a new run with the weights of another run, and nothing else of it.",
         show_default=False,
     ),
 ]
@@ -85,7 +85,7 @@ Devices = Annotated[
         "--devices",
         metavar="N",
         min=1,
-        help="CPU cores to use; by default all that this process may use, see selfplay doctor.",
+        help="CPU cores to use; by default all that are available, see selfplay doctor.",
         show_default=False,
     ),
 ]
@@ -94,7 +94,7 @@ Simulations = Annotated[
     typer.Option(
         "--simulations",
         metavar="N",
-        help="Network evaluations per move; 0 is the raw network. By default as in training.",
+        help="Network evaluations per move; 0 plays without search. By default as in training.",
         show_default=False,
     ),
 ]
@@ -104,8 +104,8 @@ Inference = Annotated[
     typer.Option(
         "--inference",
         metavar="BACKEND",
-        help="What computes the network of a run here: auto, xla, onnx or onnx-int8. By default "
-        "what the run names, or auto where this machine cannot use that.",
+        help="Backend that computes the network of a run: auto, xla, onnx or onnx-int8. By default "
+        "that of the run, or auto if this machine cannot use it.",
         envvar="SELFPLAY_SEARCH__INFERENCE",
         show_default=False,
     ),

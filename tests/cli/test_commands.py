@@ -205,7 +205,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_a_note(invoke: Invoke, own_run
         "note: trainer.reuse is now called trainer.replay_ratio; the earlier name is still read "
         f"({file})"
     )
-    assert said == f"{own_run} has trained 8 of 8 updates; use --updates 16 to go on"
+    assert said == f"{own_run} has trained 8 of 8 updates; use --updates 16 to continue"
 
 
 def test_an_earlier_name_of_a_setting_is_noted_once(start: Callable[..., Any]) -> None:
@@ -222,7 +222,7 @@ def test_a_fulfilled_plan_is_said(invoke: Invoke, trained: Path) -> None:
     before = sorted(trained.rglob("*"))
     result = invoke("train", "tic_tac_toe", "--run", trained)
     assert result.exit_code == 0
-    assert result.stdout == (f"{trained} has trained 8 of 8 updates; use --updates 16 to go on\n")
+    assert result.stdout == (f"{trained} has trained 8 of 8 updates; use --updates 16 to continue\n")
     assert sorted(trained.rglob("*")) == before
 
 

@@ -1,4 +1,4 @@
-"""selfplay analyze: what an agent thinks of positions."""
+"""selfplay analyze: searches positions and shows the result."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def analyze(
         str,
         typer.Argument(
             metavar="RUN[@UPDATE]",
-            help="A run: its newest checkpoint thinks, or that one. With --game any agent.",
+            help="A run, whose newest checkpoint searches, or a checkpoint. With --game any agent.",
             show_default=False,
         ),
     ],
@@ -46,8 +46,8 @@ def analyze(
         typer.Option(
             "--positions",
             metavar="FILE",
-            help="Many positions: moves as above, one position a line; an empty line is the "
-            "start, - is standard input. Prints one JSON object a line.",
+            help="Many positions, one per line, as moves like above; an empty line is the start. "
+            "- reads standard input. Prints one JSON object per line.",
             show_default=False,
         ),
     ] = None,
@@ -58,7 +58,7 @@ def analyze(
         typer.Option(
             "--tree",
             metavar="DEPTH",
-            help="Show the search tree of one position, so many plies deep.",
+            help="Show the search tree of one position to this depth in plies.",
             show_default=False,
         ),
     ] = 0,
@@ -67,7 +67,7 @@ def analyze(
         typer.Option(
             "--picture",
             metavar="FILE.svg",
-            help="Draw that tree into a file.",
+            help="Draw the search tree into a file.",
             show_default=False,
         ),
     ] = None,
@@ -76,7 +76,7 @@ def analyze(
         typer.Option(
             "--game",
             metavar="GAME",
-            help="Needed if the agent is no run, or if the file of the run's game has moved.",
+            help="Required if the agent is not a run, or if the game file of the run has moved.",
             show_default=False,
         ),
     ] = None,
@@ -86,16 +86,16 @@ def analyze(
 ) -> None:
     """Search positions: best move, value, policy.
 
-    Without --moves and --positions it is the first position of a match.
+    Without --moves and --positions, it searches the first position of a match.
     """
     if moves is not None and positions is not None:
         raise ConfigError(
-            "--moves and --positions are both given", hint="--moves is for one position alone"
+            "--moves and --positions are both given", hint="--moves is for a single position"
         )
     check_range("--tree", tree, low=0, high=_DEEPEST_TREE)
     if positions is not None and tree:
         raise ConfigError(
-            f"--tree is {tree}, but --positions is given", hint="--tree is for one position alone"
+            f"--tree is {tree}, but --positions is given", hint="--tree is for a single position"
         )
     if picture is not None and not tree:
         raise ConfigError("--picture is given without --tree", hint="--tree 3 --picture tree.svg")

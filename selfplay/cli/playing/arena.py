@@ -37,7 +37,8 @@ def arena(
         typer.Option(
             "--matches",
             metavar="N",
-            help="Even: each opening from both seats. By default 100, or each of --openings twice.",
+            help="An even number: each opening is played from both seats. By default 100, or each "
+            "opening of --openings twice.",
             show_default=False,
         ),
     ] = None,
@@ -46,7 +47,7 @@ def arena(
         typer.Option(
             "--game",
             metavar="GAME",
-            help="Needed if no agent is a run, or if the file of the run's game has moved.",
+            help="Required if no agent is a run, or if the game file of the run has moved.",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +57,7 @@ def arena(
         typer.Option(
             "--opening-plies",
             metavar="N",
-            help="Random plies before the agents take over; by default 4, less in short games.",
+            help="Random plies before the agents play; by default 4, fewer in short games.",
         ),
     ] = None,
     openings: Annotated[
@@ -64,7 +65,7 @@ def arena(
         typer.Option(
             "--openings",
             metavar="FILE",
-            help="Begin with the openings of a file, in turn, instead of random ones.",
+            help="Play the openings of a file, in turn, instead of random ones.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +83,7 @@ def arena(
         typer.Option(
             "--engines",
             metavar="N",
-            help="Processes of each gtp: or uci: program that think side by side.",
+            help="Number of processes of each gtp: or uci: program.",
         ),
     ] = 1,
     inference: Inference = None,
@@ -91,8 +92,8 @@ def arena(
 ) -> None:
     """Play paired matches between two agents.
 
-    Shows the score of the first, with its 95 % interval. Every random opening is played twice,
-    once from each seat.
+    Shows the score of the first agent with its 95 % interval. Every random opening is played
+    twice, once from each seat.
     """
     from selfplay import startup
     from selfplay.arena import parse_opponent, play_matches

@@ -1,4 +1,4 @@
-"""selfplay check: does a game keep the contract, and can an agent learn it?"""
+"""selfplay check: tests the rules of a game, and whether an agent can learn it."""
 
 import shutil
 from collections.abc import Mapping
@@ -25,18 +25,18 @@ def check(
         bool,
         typer.Option(
             "--learn",
-            help="Then train a small agent for about a minute and see whether it has learnt.",
+            help="Then train a small agent for about a minute and test whether it has learnt.",
         ),
     ] = False,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="M", help="How long --learn trains.")
+        float, typer.Option("--minutes", metavar="M", help="Length of the training of --learn.")
     ] = 0.5,
     against: Annotated[
         str | None,
         typer.Option(
             "--against",
             metavar="OTHER",
-            help="Compare with another game, move by move, instead.",
+            help="Instead compare with another game, move by move.",
             show_default=False,
         ),
     ] = None,
@@ -57,7 +57,7 @@ def check(
         typer.Option(
             "--matches",
             metavar="N",
-            help="Random matches; 64 by default, 256 with --against.",
+            help="Number of random matches; by default 64, or 256 with --against.",
             show_default=False,
         ),
     ] = None,
@@ -67,7 +67,7 @@ def check(
 ) -> None:
     """Find mistakes in the rules of a game.
 
-    Plays it at random and shows each mistake with the fewest moves that
+    Plays random matches and shows each mistake with the fewest moves that
     prove it. Exits with 1 if something is wrong.
     """
     from selfplay import startup
@@ -122,7 +122,7 @@ def _check(
         return report.ok
     if not report.ok:
         if not quiet:
-            say("\nnot trained: first mend what is wrong")
+            say("\nnot trained: first correct what is wrong")
         return False
     from selfplay.check.learning.trial import run_trial
     from selfplay.cli.targets import game_spec

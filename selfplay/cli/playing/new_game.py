@@ -1,4 +1,4 @@
-"""selfplay new-game: a small project to start a game of one's own from."""
+"""selfplay new-game: writes a small project to start your own game from."""
 
 import importlib.util
 import keyword
@@ -41,7 +41,9 @@ _TAKEN = {"jax", "jaxlib", "jaxtyping", "numpy", "pytest", "selfplay"}
 def new_game(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="Of the game, such as my_game.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="The name of the game, such as my_game.", show_default=False
+        ),
     ],
     kind: Annotated[
         str | None,
@@ -56,24 +58,28 @@ def new_game(
         typer.Option(
             "--size",
             metavar="N",
-            help="Cells along a side; without a board, the counters to begin with.",
+            help="Cells along a side; without a board, the number of counters at the start.",
             show_default=False,
         ),
     ] = None,
     package: Annotated[
         bool,
         typer.Option(
-            "--package", help="Write a pyproject.toml too, so that the game installs as a name."
+            "--package", help="Write a pyproject.toml too, so that you can install the game."
         ),
     ] = False,
     into: Annotated[
-        Path, typer.Option("--into", metavar="DIR", help="Where to write; made if need be.")
+        Path,
+        typer.Option(
+            "--into", metavar="DIR", help="The directory to write to; created if necessary."
+        ),
     ] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write a small game of your own, to be changed.
+    """Write a small game for you to change.
 
-    It is complete and plays. On a terminal, asks for what is not given. Overwrites nothing.
+    It is complete and can be played. On a terminal, the command asks for missing options. It
+    overwrites nothing.
     """
     _check_name(name)
     asking = _interactive() and not as_json

@@ -29,20 +29,20 @@ def play(
         str,
         typer.Argument(
             metavar="GAME_OR_RUN",
-            help="A run, RUN[@UPDATE], plays its newest or that checkpoint; a game alone plays "
+            help="A run or a checkpoint, RUN[@UPDATE], to play against; or a game, to play against "
             "mcts:200.",
             show_default=False,
         ),
     ],
     side: Annotated[
-        str, typer.Option("--side", metavar="SIDE", help="The player you are: 0, 1, both or none.")
+        str, typer.Option("--side", metavar="SIDE", help="Your seat: 0, 1, both or none.")
     ] = "0",
     opponent: Annotated[
         str | None,
         typer.Option(
             "--opponent",
             metavar="AGENT",
-            help="Who plays instead; as in selfplay arena.",
+            help="Another opponent; an AGENT as in selfplay arena.",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +65,7 @@ def play(
         typer.Option(
             "--resume",
             metavar="FILE",
-            help="Go on with a match that was saved, here or by the web board.",
+            help="Continue a saved match, from here or from the web board.",
             show_default=False,
         ),
     ] = None,
@@ -73,8 +73,8 @@ def play(
 ) -> None:
     """Play a match in the terminal.
 
-    The agent shows what it thinks of its moves; type help for what else can be typed. With --json
-    the board is on stderr and the finished match on stdout.
+    The agent shows its estimates. Type help for a list of commands. With --json the board goes to
+    stderr and the finished match to stdout.
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game, opponent_agent, run_and_game

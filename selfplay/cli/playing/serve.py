@@ -24,25 +24,29 @@ def serve(
         str | None,
         typer.Argument(
             metavar="[RUN | GAME | FOLDER]",
-            help="A run, a game, or a folder of runs; by default the folder runs, and where there "
-            "is none every game that has a name.",
+            help="A run, a game, or a folder of runs; by default the folder runs, or, if there is "
+            "none, every game that has a name.",
             envvar="SELFPLAY_RUN",
             show_default=False,
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option("--port", metavar="PORT", help="Its port; 0 for any that is free.")
+        int, typer.Option("--port", metavar="PORT", help="The port; 0 for any free port.")
     ] = 8765,
     host: Annotated[
         str,
-        typer.Option("--host", metavar="ADDRESS", help="Who may reach it: 0.0.0.0 for everybody."),
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="The address to listen on; 0.0.0.0 for all interfaces.",
+        ),
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A name by which browsers may reach it, besides localhost. May be repeated.",
+            help="A host name that browsers may use, besides localhost. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -51,13 +55,13 @@ def serve(
         typer.Option(
             "--token",
             metavar="TEXT",
-            help="What requests must carry; made up where others can reach the server.",
+            help="The token that requests must carry; generated if others can reach the server.",
             envvar="SELFPLAY_TOKEN",
             show_default=False,
         ),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Ask nobody for a token, wherever it listens.")
+        bool, typer.Option("--no-token", help="Require no token, whatever the address.")
     ] = False,
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser.")
@@ -67,7 +71,7 @@ def serve(
         typer.Option(
             "--engine",
             metavar="AGENT",
-            help="An opponent that is a program: gtp:COMMAND or uci:COMMAND. May be repeated.",
+            help="A program as an opponent: gtp:COMMAND or uci:COMMAND. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -76,18 +80,20 @@ def serve(
         typer.Option(
             "--share",
             metavar="AGENT=SHARE",
-            help="Who answers requests that name nobody, such as RUN@1200=0.1; give several to "
-            "compare them. GET /api/v1/results counts.",
+            help="An agent for requests that name none, and its share of them, such as "
+            "RUN@1200=0.1; repeat it to compare agents. GET /api/v1/results counts the results.",
             show_default=False,
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Begin although the run is not there yet.")
+        bool, typer.Option("--wait", help="Start even if the run does not exist yet.")
     ] = False,
     most_simulations: Annotated[
         int,
         typer.Option(
-            "--max-simulations", metavar="N", help="The most that one request may ask for."
+            "--max-simulations",
+            metavar="N",
+            help="The most simulations that one request may ask for.",
         ),
     ] = 4096,
     option: GameOptions = None,
@@ -95,8 +101,8 @@ def serve(
 ) -> None:
     """Play, analyse and watch in a browser.
 
-    The page needs no network. A run may be in training. Whoever can reach the port can ask for
-    searches: by default that is this machine alone.
+    The page loads nothing from other servers. A run may be in training. Anyone who can reach the
+    port can request searches: by default only this machine.
     """
     _check_installed()
     import contextlib
@@ -113,7 +119,7 @@ def serve(
     if token is None and not no_token and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     if token is not None and not token.strip():
-        raise ConfigError("--token is empty", hint="leave it out to have one made up")
+        raise ConfigError("--token is empty", hint="leave it out to get a generated one")
     shares = [parse_share(text) for text in share or []]
     # Before anything slow: a port in use is known at once.
     listening = open_port(host, port)

@@ -1,4 +1,4 @@
-"""selfplay bench: how fast this machine plays and learns."""
+"""selfplay bench: measures how fast this machine plays and learns."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +32,7 @@ def bench(
         typer.Option(
             "--batches",
             metavar="N,N,...",
-            help="Self-play alone, with so many matches side by side: a table.",
+            help="Measure self-play alone, with these numbers of matches side by side.",
             show_default=False,
         ),
     ] = None,
@@ -50,8 +50,8 @@ def bench(
 ) -> None:
     """Measure self-play, network and updates.
 
-    The three take turns, and medians are shown. Weights are fresh, unless a run is named:
-    a trained network searches other positions, at another speed. A trace goes into profile/GAME.
+    Measures the three in turn and shows medians. The weights are fresh unless you name a run: a
+    trained network searches other positions, at another speed. A trace goes into profile/GAME.
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game

@@ -16,7 +16,9 @@ def curve(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", metavar="FILE", help="The picture: .png, .svg or .pdf, by its ending."
+            "--output",
+            metavar="FILE",
+            help="The picture file; its ending, .png, .svg or .pdf, chooses the format.",
         ),
     ] = Path("curve.png"),
     game: MovedGame = None,

@@ -1,4 +1,4 @@
-"""selfplay doctor: what selfplay uses of this machine, and what holds it back."""
+"""selfplay doctor: shows what selfplay uses of this machine, and what limits it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,13 +21,13 @@ def doctor(
         typer.Option(
             "--run",
             metavar="RUN",
-            help="A run that is at work: shows where its time goes and what was compiled.",
+            help="A run in training: shows where its time goes and what was compiled.",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find out what holds this machine back.
+    """Find out what limits selfplay on this machine.
 
     Shows versions, devices, cores, memory, disk and caches, and what is wrong with them.
     """

@@ -19,7 +19,7 @@ def export(
         str,
         typer.Argument(
             metavar="RUN[@UPDATE]",
-            help="A run: its newest checkpoint, or that one.",
+            help="A run, for its newest checkpoint, or a checkpoint.",
             show_default=False,
         ),
     ],
@@ -36,8 +36,8 @@ def export(
 ) -> None:
     """Write the network of a checkpoint for other programs.
 
-    The file holds the weights that play and nothing else: no optimiser, no search, no rules. It
-    takes observations and returns logits of all actions, illegal ones too, and the expected result
+    The file has the weights that play, without optimiser, search or rules. The network takes
+    observations and returns logits of all actions, illegal ones included, and the expected result
     for the player to move.
     """
     from selfplay import startup

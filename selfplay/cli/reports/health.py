@@ -1,4 +1,4 @@
-"""selfplay health: for probes; says whether a process of a run is well."""
+"""selfplay health: tells probes whether a process of a run is healthy."""
 
 import dataclasses
 from typing import Annotated
@@ -24,24 +24,28 @@ def health(
     ] = "any",
     id: Annotated[
         str | None,
-        typer.Option("--id", metavar="ID", help="Only the process of this id.", show_default=False),
+        typer.Option(
+            "--id", metavar="ID", help="Only the process with this id.", show_default=False
+        ),
     ] = None,
     here: Annotated[
-        bool, typer.Option("--here", help="Only processes of this host or container.")
+        bool, typer.Option("--here", help="Only processes on this host or in this container.")
     ] = False,
     ready: Annotated[
-        bool, typer.Option("--ready", help="Also ask whether it has what it needs to work.")
+        bool, typer.Option("--ready", help="The process must also be at work, not waiting.")
     ] = False,
     max_age: Annotated[
         float,
-        typer.Option("--max-age", metavar="SECONDS", help="Of its last sign of life, up to 120."),
+        typer.Option(
+            "--max-age", metavar="SECONDS", help="Maximum age of its last heartbeat, up to 120."
+        ),
     ] = 120.0,
     as_json: Json = False,
 ) -> None:
-    """Tell whether a process of a run is well, for probes.
+    """Tell probes whether a process of a run is healthy.
 
-    Exits with 0 if at least one process that was asked about is, else with 1.
-    Reads the heartbeats of the run: no port is needed.
+    Exits with 0 if at least one matching process is healthy, else with 1.
+    Reads the heartbeats of the run, so no port is needed.
     """
     from selfplay.reports.health import diagnose
 

@@ -1,4 +1,4 @@
-"""selfplay matches: the matches and checkpoints that a run has made, and where they come from."""
+"""selfplay matches: lists the matches and checkpoints of a run, with their provenance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +21,13 @@ def matches(
     run: RunPath,
     match_id: Annotated[
         str | None,
-        typer.Argument(metavar="[MATCH]", help="Print this one.", show_default=False),
+        typer.Argument(metavar="[MATCH]", help="The id of a match to print.", show_default=False),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", help="List so many of the newest; 0 for all.")
+        int,
+        typer.Option(
+            "--limit", metavar="N", help="Number of matches to list, newest first; 0 for all."
+        ),
     ] = 20,
     worker: Annotated[
         str | None,
@@ -33,18 +36,24 @@ def matches(
     first: Annotated[
         int | None,
         typer.Option(
-            "--from-checkpoint", metavar="N", help="Only matches that this or a later one ended."
+            "--from-checkpoint",
+            metavar="N",
+            help="Only matches that ended with this or a later checkpoint.",
         ),
     ] = None,
     last: Annotated[
         int | None,
         typer.Option(
-            "--to-checkpoint", metavar="N", help="Only matches that this or an earlier one ended."
+            "--to-checkpoint",
+            metavar="N",
+            help="Only matches that ended with this or an earlier checkpoint.",
         ),
     ] = None,
     field: Annotated[
         str | None,
-        typer.Option("--field", metavar="NAME", help="Print this alone, such as plies or worker."),
+        typer.Option(
+            "--field", metavar="NAME", help="Print only this field, such as plies or worker."
+        ),
     ] = None,
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="List the checkpoints instead.")
@@ -54,8 +63,8 @@ def matches(
 ) -> None:
     """List a run's matches, or print one.
 
-    The newest come first. One match is printed ply by ply: board, move, value after the search
-    and by the network alone.
+    The newest come first. A match is printed ply by ply: board, move, value after the search, and
+    value of the network alone.
     """
     from selfplay.configuration import check_range
     from selfplay.reports.match_report import newest_matches, stored_checkpoints

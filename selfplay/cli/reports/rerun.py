@@ -21,7 +21,7 @@ def rerun(
         str,
         typer.Argument(
             metavar="RUN[@UPDATE]",
-            help="A run: its newest checkpoint, or that one.",
+            help="A run, for its newest checkpoint, or a checkpoint.",
             show_default=False,
         ),
     ],
@@ -30,7 +30,7 @@ def rerun(
         typer.Option(
             "--from",
             metavar="UPDATE",
-            help="Begin at this checkpoint; by default at the beginning of the run.",
+            help="Start at this checkpoint; by default at the beginning of the run.",
             show_default=False,
         ),
     ] = None,
@@ -40,9 +40,9 @@ def rerun(
 ) -> None:
     """Make a checkpoint again from its stored matches, and compare.
 
-    The same matches are taken in, in the same order, and the same updates are made: on as many
-    devices as the trainer had, the result is equal bit for bit. Nothing is played or written.
-    The exit code is 0 if they are equal, else 1.
+    Takes in the same matches in the same order and makes the same updates. On as many devices as
+    the trainer had, the result is equal bit for bit. Plays and writes nothing. The exit code is 0
+    if the two checkpoints are equal, else 1.
     """
     from selfplay import startup
 
@@ -87,6 +87,6 @@ def rerun(
         raise RunError(
             f"the state made again differs from checkpoint {update} of {run.url} by up to "
             f"{difference:.3g}",
-            hint="bit for bit takes the selfplay that trained it, and as many devices as the "
+            hint="use the version of selfplay that trained it, and as many devices as the "
             "trainer had: --devices N",
         )

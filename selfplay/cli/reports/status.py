@@ -1,4 +1,4 @@
-"""selfplay status: how a run is doing, or did."""
+"""selfplay status: shows the state of a run."""
 
 import time
 from typing import Annotated, Any
@@ -25,19 +25,19 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 def status(
     run: RunPath,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Update every 2 seconds.")] = False,
     game: MovedGame = None,
     as_json: Json = False,
 ) -> None:
-    """Show how a run is doing.
+    """Show the state of a run.
 
-    How far it is, which processes work on it, how strong it is, and what is wrong with it.
+    Shows its progress, its processes, its strength, and what is wrong with it.
     """
     from selfplay.errors import ConfigError
     from selfplay.reports.status import run_status
 
     if watch and as_json:
-        raise ConfigError("--watch and --json are both given", hint="a document is printed once")
+        raise ConfigError("--watch and --json are both given", hint="--json prints one document")
     if game is not None:
         from selfplay.cli.targets import check_moved_game
 

@@ -1,4 +1,4 @@
-"""selfplay tensorboard: TensorBoard on a run, wherever it lies."""
+"""selfplay tensorboard: runs TensorBoard on a run in any store."""
 
 from typing import Annotated
 
@@ -19,16 +19,21 @@ def tensorboard(
     ],
     host: Annotated[
         str,
-        typer.Option("--host", metavar="ADDRESS", help="Who may reach it: 0.0.0.0 for everybody."),
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="The address to listen on; 0.0.0.0 for all interfaces.",
+        ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="PORT", help="Its port; 0 for any that is free.")
+        int, typer.Option("--port", metavar="PORT", help="The port; 0 for any free port.")
     ] = 6006,
 ) -> None:
     """Show a run in TensorBoard.
 
-    The run may be in training, and need not exist yet. Of a run in a bucket or in Redis the event
-    files are fetched as they grow. Several runs in directories: tensorboard --logdir runs.
+    The run may be in training, and it need not exist yet. If it is in a bucket or in Redis, its
+    event files are fetched as they grow. To show several runs in directories, use
+    tensorboard --logdir runs.
     """
     from selfplay.cli.signals import StopSignals
     from selfplay.configuration import check_range

@@ -1,4 +1,4 @@
-"""selfplay tune: the fastest settings for this machine."""
+"""selfplay tune: finds the fastest settings for this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +18,12 @@ def tune(
     game_name: GameName,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Write a config file for --config."),
+        typer.Option(
+            "--output", metavar="FILE", help="Write the settings into a file for --config."
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", help="How long to measure, about.")
+        float, typer.Option("--seconds", metavar="S", help="Approximate time to measure.")
     ] = 60.0,
     preset: Preset = "default",
     config: ConfigFile = None,
@@ -31,7 +33,7 @@ def tune(
 ) -> None:
     """Find the fastest inference and batch.
 
-    Tries what computes the network, then how many matches are played side by side.
+    Tries the backends that compute the network, then numbers of matches side by side.
     """
     from selfplay import startup
     from selfplay.cli.targets import make_game

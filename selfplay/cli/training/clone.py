@@ -1,4 +1,4 @@
-"""selfplay clone: a new run that begins where another one stands."""
+"""selfplay clone: copies a run, to continue it separately."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,15 +42,15 @@ def clone(
         bool,
         typer.Option(
             "--with-matches",
-            help="Copy all matches and evaluations, not only what training goes on with.",
+            help="Copy all matches and evaluations, not only what training needs to continue.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Copy a run, to go on in another direction.
+    """Copy a run, to continue it in another direction.
 
-    From any store to any other. The copy has one checkpoint and the matches of its replay window,
-    and goes on exactly as the run itself would. Its run.toml says where it came from.
+    Copies from any store to any other. The copy has one checkpoint and the matches of its replay
+    window, and continues exactly as the run itself would. Its run.toml says where it came from.
     """
     from selfplay.errors import ConfigError
     from selfplay.run import clone_run, split_checkpoint_name

@@ -20,10 +20,10 @@ def evaluator(
 ) -> None:
     """Rate a run's checkpoints as they come.
 
-    Every new checkpoint, or the newest where they come faster, meets each of evaluation.opponents
-    and the checkpoint rated before it. If the game has a solver, mistakes are counted by ply.
-    Training does not wait. An evaluator chooses search.inference and the section evaluation. Ctrl-C
-    or SIGTERM ends it.
+    Plays matches of each new checkpoint against evaluation.opponents and the checkpoint rated
+    before; if checkpoints come too fast, it rates the newest. If the game has a solver, it counts
+    mistakes by ply. Training does not wait for it. An evaluator chooses search.inference and the
+    section evaluation; all other settings come from the run. Ctrl-C or SIGTERM ends it.
     """
     from selfplay import startup
 

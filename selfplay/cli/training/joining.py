@@ -1,4 +1,4 @@
-"""What `selfplay worker` and `selfplay evaluator` have in common: options, and their signals."""
+"""The options and the handling of signals that worker and evaluator share."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ JoinRun = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        help="A directory or a URL that the trainer sees too. It need not exist yet.",
+        help="A directory or a URL that the trainer can reach too. It need not exist yet.",
         envvar="SELFPLAY_RUN",
         show_default=False,
     ),
@@ -34,22 +34,24 @@ Id = Annotated[
     typer.Option(
         "--id",
         metavar="NAME",
-        help="Its name, which no other has; by default the host's name and a free number.",
+        help="A unique name; by default the host's name and a free number.",
         show_default=False,
     ),
 ]
 MaxMatches = Annotated[
-    int, typer.Option("--max-matches", metavar="N", help="End after so many; 0 for no limit.")
+    int,
+    typer.Option("--max-matches", metavar="N", help="Exit after so many matches; 0 for no limit."),
 ]
 MaxSeconds = Annotated[
-    float, typer.Option("--max-seconds", metavar="S", help="End after so long; 0 for no limit.")
+    float,
+    typer.Option("--max-seconds", metavar="S", help="Exit after so many seconds; 0 for no limit."),
 ]
 IdleExit = Annotated[
     float,
     typer.Option(
         "--idle-exit",
         metavar="S",
-        help="End when nothing was heard of a trainer for so long; 0 for no limit.",
+        help="Exit when no trainer was heard of for so many seconds; 0 for no limit.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""How others can watch a process that runs for days: metrics, health and logs."""
+"""Options for monitoring a process: metrics, health and logs."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,8 @@ MetricsPort = Annotated[
     typer.Option(
         "--metrics-port",
         metavar="PORT",
-        help="Serve /metrics, /healthz and /readyz; by default no port is opened, 0 is any free.",
+        help="Serve /metrics, /healthz and /readyz on this port; 0 for any free port. By default "
+        "no port is opened.",
         show_default=False,
     ),
 ]
@@ -28,13 +29,15 @@ MetricsHost = Annotated[
     typer.Option(
         "--metrics-host",
         metavar="ADDRESS",
-        help="Who may reach that port: 0.0.0.0 for everybody, as probes from outside need it.",
+        help="The address to listen on; 0.0.0.0 for all interfaces, so that probes can reach it.",
     ),
 ]
 LogFormat = Annotated[
     str,
     typer.Option(
-        "--log-format", metavar="FORMAT", help="text, or json for one object per line on stderr."
+        "--log-format",
+        metavar="FORMAT",
+        help="text, or json for one JSON object per line on stderr.",
     ),
 ]
 

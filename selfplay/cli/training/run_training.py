@@ -1,4 +1,4 @@
-"""What `selfplay train` and `selfplay trainer` have in common: options, and the session itself."""
+"""The options of `selfplay train` and `selfplay trainer`, and the training session itself."""
 
 import dataclasses
 import functools
@@ -57,7 +57,7 @@ class TrainingOptions(OptionGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workers:
-    """What a trainer needs whose matches workers play.
+    """What a trainer needs if workers play its matches.
 
     Attributes:
         idle_exit: seconds without matches after which it ends; 0 for no limit.
@@ -89,7 +89,7 @@ def run_training(
         as_json: whether to print one JSON document.
         workers: how workers play for it; None if it plays itself.
         settings: of further options, by name; None where an option was not given.
-        profile: whether to write a trace of what takes the time.
+        profile: whether to write a trace that shows where the time goes.
     """
     from rich.console import Console
 
@@ -143,7 +143,7 @@ def run_training(
             note = rename_note(name, source=session.run.store.label("run.toml"))
             tell("message", f"note: {note}", note)
         if session.fulfilled:
-            text = f"has trained {session.fulfilled}; use {session.next_plan} to go on"
+            text = f"has trained {session.fulfilled}; use {session.next_plan} to continue"
             tell("closing", f"{session.run.url} {text}", text, finished=True)
             print_document(session.update, True)
             return

@@ -1,4 +1,4 @@
-"""selfplay train: plays and learns on this machine."""
+"""selfplay train: trains an agent by self-play on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ def train(
         typer.Option(
             "--run",
             metavar="DIR",
-            help="Where everything goes, runs/GAME by default; an existing run is resumed.",
+            help="The run directory, by default runs/GAME; an existing run is resumed.",
             show_default=False,
         ),
     ] = None,
@@ -40,10 +40,11 @@ def train(
 ) -> None:
     """Train an agent by self-play.
 
-    Ctrl-C saves and stops; the same command goes on.
+    Ctrl-C saves and stops; the same command continues.
 
-    Settings: those of the preset, then of the file, then of environment
-    variables such as SELFPLAY_SEARCH__NUM_SIMULATIONS, then of --set and the other options.
+    Settings come from the preset, the file, environment variables such as
+    SELFPLAY_SEARCH__NUM_SIMULATIONS, and --set and the other options; later ones override
+    earlier ones.
     """
     run_training(
         game_name,

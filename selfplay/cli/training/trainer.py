@@ -24,7 +24,7 @@ def trainer(
         typer.Option(
             "--run",
             metavar="RUN",
-            help="A directory or a URL; an existing run is resumed, else it is made.",
+            help="A directory or a URL; an existing run is resumed, otherwise it is created.",
             envvar="SELFPLAY_RUN",
             show_default=False,
         ),
@@ -34,7 +34,7 @@ def trainer(
         typer.Option(
             "--game",
             metavar="GAME",
-            help="Its game; needed to make a run, or when a game file has moved.",
+            help="The game; required to create a run, or if the game file has moved.",
             envvar="SELFPLAY_GAME",
             show_default=False,
         ),
@@ -44,7 +44,7 @@ def trainer(
         typer.Option(
             "--idle-exit",
             metavar="S",
-            help="End when no matches came for so long; 0 for no limit.",
+            help="Exit when no matches have arrived for so many seconds; 0 for no limit.",
         ),
     ] = 0.0,
     coordinator: Annotated[
@@ -52,24 +52,29 @@ def trainer(
         typer.Option(
             "--coordinator",
             metavar="HOST:PORT",
-            help="Where the first of several processes that train as one listens.",
+            help="Address of process 0, if several processes train together.",
             show_default=False,
         ),
     ] = None,
     num_processes: Annotated[
-        int, typer.Option("--num-processes", metavar="N", help="How many they are.")
+        int,
+        typer.Option(
+            "--num-processes", metavar="N", help="Number of processes that train together."
+        ),
     ] = 1,
     process_id: Annotated[
-        int, typer.Option("--process-id", metavar="I", help="Which of them this is, from 0.")
+        int,
+        typer.Option("--process-id", metavar="I", help="Number of this process, counted from 0."),
     ] = 0,
     training: TrainingOptions,
     monitoring: MonitoringOptions,
     as_json: Json = False,
 ) -> None:
-    """Train a run on what workers play.
+    """Train a run on the matches of workers.
 
-    It takes in the matches of all workers, each position trainer.replay_ratio times, and publishes
-    checkpoints; without new matches it waits. Ctrl-C saves and stops; the same command goes on.
+    Takes in the matches of all workers, uses each position trainer.replay_ratio times, and
+    publishes checkpoints. Waits if there are no new matches. Ctrl-C saves and stops; the same
+    command continues.
     """
     from selfplay.configuration import check_range
 

@@ -28,17 +28,17 @@ def worker(
         typer.Option(
             "--seed",
             metavar="N",
-            help="Decides everything random; by default the run's own.",
+            help="Seed of all random numbers; by default that of the run.",
             show_default=False,
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Play, and store nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Play, but store nothing.")] = False,
     jitter: Annotated[
         float,
         typer.Option(
             "--jitter",
             metavar="S",
-            help="Begin after a random part of this, so that many do not fetch at once.",
+            help="Start after a random time up to this, so that workers do not all fetch at once.",
         ),
     ] = 3.0,
     monitoring: MonitoringOptions,
@@ -47,8 +47,8 @@ def worker(
 ) -> None:
     """Play matches for a run.
 
-    It waits for the run and its first checkpoint, plays with the newest one, and stores every
-    match that ends. The run dictates the settings; a worker chooses search.inference,
+    Waits for the run and its first checkpoint, plays with the newest checkpoint, and stores every
+    finished match. The settings come from the run; a worker chooses only search.inference,
     rollout.matches_per_device and rollout.plies_per_chunk for its machine. Ctrl-C or SIGTERM ends
     it within ten seconds.
     """
