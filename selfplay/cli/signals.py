@@ -32,7 +32,7 @@ class StopSignals:
     def __init__(
         self,
         *,
-        does: str = "saves when it is done with this",
+        does: str = "saves after the current step",
         grace_seconds: float | None = None,
     ) -> None:
         """Listens to no signal yet.
@@ -111,7 +111,7 @@ class StopSignals:
                 self.stopped = True
                 stop()
                 self._receiver.settimeout(self._grace_seconds)
-                self._say(f"stopping: {self._does}; Ctrl-C again leaves at once")
+                self._say(f"stopping: {self._does}; Ctrl-C again exits at once")
         self._receiver.close()
 
     def _cut(self) -> int:

@@ -157,8 +157,8 @@ def opponent_agent(
         )
     if simulations is not None:
         raise ConfigError(
-            f"--simulations is {simulations}, but {text} searches as it likes",
-            hint="how hard an engine thinks is said in its own text; see docs/engines.md",
+            f"--simulations is {simulations}, but {text} is a program with limits of its own",
+            hint="set the limits of an engine in its command; see docs/engines.md",
         )
     return parse_opponent(text, game, say=_note)
 

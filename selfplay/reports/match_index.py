@@ -291,5 +291,5 @@ def _read_cursor(text: str) -> tuple[_File, int | None]:
         return file, None if row is None else int(row)
     except (ValueError, TypeError) as error:
         raise RecordError(
-            f"cursor {text[:80]!r} is none", hint="it is `next` of the page before"
+            f"cursor {text[:80]!r} is not valid", hint="use the key `next` of the previous page"
         ) from error

@@ -53,7 +53,7 @@ def show_board(
                 if process.poll() is not None:
                     raise SelfplayError(
                         f"TensorBoard has ended with exit code {process.returncode}",
-                        hint="what it said stands above; another port: --port N",
+                        hint="see its output above; --port N chooses another port",
                     )
                 if store.path is None and lifetime.elapsed >= next_look:
                     before, problem = problem, ""
@@ -62,7 +62,7 @@ def show_board(
                     except StorageError as error:
                         problem = str(error)
                     if problem and problem != before:
-                        say(f"{problem}; tries again")
+                        say(f"{problem}; trying again")
                     next_look = lifetime.elapsed + _MIRROR_SECONDS
                 lifetime.sleep(_LOOK_SECONDS)
         finally:

@@ -132,5 +132,5 @@ def check_vacant(store: Store) -> None:
     if foreign:
         raise RunError(
             f"{store.url} holds files that are not a selfplay run, such as {foreign[0]}",
-            hint="choose another --run; selfplay never writes into a directory of others",
+            hint="choose another --run; selfplay writes only into its runs and empty directories",
         )

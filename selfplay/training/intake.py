@@ -90,7 +90,7 @@ class Intake:
             files = learning.run.matches.after(cursor, _FILES_AT_ONCE)
         except StorageError as error:
             if not self._unreachable:
-                self._say(f"{error}; looks again")
+                self._say(f"{error}; trying again")
             self._unreachable = True
             return []
         self._unreachable = False

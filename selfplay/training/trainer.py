@@ -277,8 +277,8 @@ class Trainer:
         if excess and not self._said_too_large:
             self._said_too_large = True
             self._say(
-                f"storage.max_bytes is {self.config.storage.max_bytes:,}, but what must stay takes "
-                f"{excess:,} bytes more: lower replay.max_window or trainer.keep_checkpoints"
+                f"storage.max_bytes is {self.config.storage.max_bytes:,}, but the files that are "
+                f"always kept exceed it by {excess:,} bytes: lower replay.max_window or trainer.keep_checkpoints"
             )
 
     def progress(self) -> Progress:

@@ -154,7 +154,7 @@ def own_source(run: RunDirectory) -> WeightSource | None:
     source = find_source(f"{origin['run']}@{origin['update']}")
     if source.origin["checkpoint_sha256"] != origin["checkpoint_sha256"]:
         raise CheckpointError(
-            f"{source.name} is not the checkpoint any more that {run.url} was made to begin with",
+            f"{source.name} has changed since {run.url} was created from it",
             hint="make another run with --init-from",
         )
     return source

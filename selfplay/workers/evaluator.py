@@ -262,7 +262,7 @@ def evaluate(
     ]
     if foreign:
         raise ConfigError(
-            f"{foreign[0]} is dictated by the run",
+            f"{foreign[0]} is set by the run",
             hint="an evaluator chooses search.inference and the section evaluation",
         )
     run = wait_for_run(place, lifetime, listeners)

@@ -92,7 +92,7 @@ def _ask_store(
         except StorageError as error:
             if str(error) not in said:
                 said.append(str(error))
-                listeners.say(f"{error}; tries again")
+                listeners.say(f"{error}; trying again")
             return None
 
     def waiting() -> None:
@@ -171,8 +171,7 @@ def worker_config(
                 raise ConfigError(
                     f"{section}.{key} is {dictated[section][key]!r} in {run.url}, but "
                     f"{wanted[section][key]!r} was asked for",
-                    hint=f"the trainer dictates the settings; for its machine a worker chooses "
-                    f"{_MACHINE_SETTINGS}",
+                    hint=f"the run sets the settings; a worker chooses only {_MACHINE_SETTINGS}",
                 )
     named = run.config.search.inference
     return process_config(config.updated(own), asked, named=named, say=say)

@@ -104,6 +104,6 @@ def _foreign_beat(run: RunDirectory, role: str, id: str) -> Heartbeat | None:
 
 def _taken(role: str, id: str, where: str) -> RunError:
     return RunError(
-        f"another {role} {where} calls itself {id}",
+        f"another {role} {where} has the id {id}",
         hint="choose another --id, or leave it out to get a free one",
     )

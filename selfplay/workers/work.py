@@ -60,7 +60,7 @@ def work(
         if not options.dry_run:
             _store_unsent(run, lifetime, listeners)
         listeners.say(
-            f"worker {id} plays for {run.url} with checkpoint {first.update}, its network in "
+            f"worker {id} plays for {run.url} with checkpoint {first.update}, inference by "
             f"{components.inference.kind}, {plan}"
         )
         worker = Worker(

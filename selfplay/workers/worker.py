@@ -177,7 +177,7 @@ class Worker:
         except StorageError as error:
             raise StorageError(
                 f"{files} are lost: {problem}; and the local disk refuses them: {error}",
-                hint="see that the store can be reached, or name a folder: SELFPLAY_CACHE",
+                hint="make the store reachable, or set SELFPLAY_CACHE to a writable folder",
             ) from error
         if kept:
             self._say(

@@ -222,7 +222,8 @@ def test_a_fulfilled_plan_is_said(invoke: Invoke, trained: Path) -> None:
     before = sorted(trained.rglob("*"))
     result = invoke("train", "tic_tac_toe", "--run", trained)
     assert result.exit_code == 0
-    assert result.stdout == (f"{trained} has trained 8 of 8 updates; use --updates 16 to continue\n")
+    said = f"{trained} has trained 8 of 8 updates; use --updates 16 to continue\n"
+    assert result.stdout == said
     assert sorted(trained.rglob("*")) == before
 
 

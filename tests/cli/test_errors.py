@@ -197,7 +197,7 @@ def test_directory_with_foreign_content(invoke: Invoke, tmp_path: Path) -> None:
         *("train", "tic_tac_toe", "--run", tmp_path),
         status=1,
         message=f"{tmp_path} holds files that are not a selfplay run, such as thesis.txt",
-        hint="choose another --run; selfplay never writes into a directory of others",
+        hint="choose another --run; selfplay writes only into its runs and empty directories",
     )
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
     for command in ("status", "matches", "play", "analyze", "curve"):

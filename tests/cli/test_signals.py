@@ -43,7 +43,7 @@ def test_the_first_signal_saves_and_the_same_command_goes_on(
     # What Kubernetes gives a process that nobody says anything of.
     assert time.monotonic() - asked < 30
     assert (process.returncode, errors) == (0, "")
-    assert "stopping: saves when it is done with this" in output
+    assert "stopping: saves after the current step" in output
     assert "go on with:\n" in output
     assert (
         f" -m selfplay train tic_tac_toe {' '.join(TINY)} --run 'my run' --minutes 30\n" in output

@@ -79,7 +79,7 @@ def test_nothing_is_lost_and_nobody_leaves(start: Start, tmp_path: Path) -> None
     )
     # It waits, as a worker does.
     trainer.wait_until(lambda: "cannot be reached or refuses" in trainer.said)
-    trainer.wait_until(lambda: "; tries again" in trainer.said)
+    trainer.wait_until(lambda: "; trying again" in trainer.said)
     server: tuple[str, ...] = (
         binary,
         "--port",

@@ -259,7 +259,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
     # Its plan ends it; the time without matches must not, on a slow machine.
     trainer = train(run, components, listener, source=workers(120.0))
     assert trainer.update == 20
-    assert listener.messages[0] == "the store does not answer; looks again"
+    assert listener.messages[0] == "the store does not answer; trying again"
 
 
 def test_workers_rest_while_updates_are_made(new_run: MakeRun, store: Store) -> None:

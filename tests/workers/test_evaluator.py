@@ -111,7 +111,7 @@ def test_it_ends_after_so_many_matches_and_can_be_stopped_in_the_middle(
 
 def test_settings_of_the_run_are_not_its_own(template: Path) -> None:
     options = EvaluatorOptions(settings={"search": {"num_simulations": 9}})
-    with pytest.raises(ConfigError, match=r"search\.num_simulations is dictated by the run"):
+    with pytest.raises(ConfigError, match=r"search\.num_simulations is set by the run"):
         evaluate(str(template), options, Lifetime())
 
 

@@ -275,7 +275,7 @@ def test_a_run_that_names_another_backend_can_be_joined(
         "the run has search.inference = onnx, but here ONNX Runtime is not installed: auto takes "
         "its place"
     ]
-    assert any("with checkpoint 0, its network in xla" in text for text in said)
+    assert any("with checkpoint 0, inference by xla" in text for text in said)
 
 
 def test_more_matches_than_memory_holds_are_refused_before_anything_is_compiled(
@@ -292,7 +292,7 @@ def test_an_id_belongs_to_one_worker(run_path: Path) -> None:
     run = RunDirectory.open(run_path)
     lifetime = Lifetime()
     with claimed_id(run, "worker", "w", lifetime=lifetime):
-        with pytest.raises(RunError, match="another worker on this host calls itself w"):
+        with pytest.raises(RunError, match="another worker on this host has the id w"):
             play(run_path, Lifetime(), id="w")
         with (
             claimed_id(run, "worker", None, lifetime=lifetime) as one,
@@ -325,7 +325,7 @@ def test_an_id_that_beats_on_another_host_is_refused(
             beat_from_elsewhere(run, monkeypatch)
 
     with (
-        pytest.raises(RunError, match="on elsewhere calls itself w"),
+        pytest.raises(RunError, match="on elsewhere has the id w"),
         claimed_id(run, "worker", "w", lifetime=Beating()),
     ):
         pass

@@ -156,7 +156,7 @@ def _openings(
     if file is not None and new_file is not None:
         raise ConfigError(
             f"--openings is {file} and --save-openings is {new_file}, but only one can be given",
-            hint="the openings of a file are there already",
+            hint="the openings of --openings are in a file already",
         )
     if file is not None:
         return OpeningSet.load(file, game)

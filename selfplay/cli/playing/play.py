@@ -92,7 +92,7 @@ def play(
     people = parse_people(side)
     if save is not None and save.exists() and (resume is None or not save.samefile(resume)):
         raise ConfigError(
-            f"--save is {save}, which is there already",
+            f"--save is {save}, which exists already",
             hint=f"go on with it: --resume {save} --save {save}, or choose another name",
         )
     startup.prepare()
