@@ -278,7 +278,8 @@ class Trainer:
             self._said_too_large = True
             self._say(
                 f"storage.max_bytes is {self.config.storage.max_bytes:,}, but the files that are "
-                f"always kept exceed it by {excess:,} bytes: lower replay.max_window or trainer.keep_checkpoints"
+                f"always kept exceed it by {excess:,} bytes: lower replay.max_window or "
+                "trainer.keep_checkpoints"
             )
 
     def progress(self) -> Progress:
