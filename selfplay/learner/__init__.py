@@ -3,6 +3,6 @@
 from selfplay.learner.learner import Learner as Learner
 from selfplay.learner.learner import TrainState as TrainState
 from selfplay.learner.losses import losses as losses
-from selfplay.learner.losses import make_targets as make_targets
 from selfplay.learner.schedule import Plateau as Plateau
 from selfplay.learner.schedule import learning_rate as learning_rate
+from selfplay.learner.targets import make_targets as make_targets

@@ -11,7 +11,8 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float32, Int32, Key, PyTree
 
 from selfplay.game import Game, pytree
-from selfplay.learner.losses import losses, make_targets
+from selfplay.learner.losses import losses
+from selfplay.learner.targets import make_targets
 from selfplay.networks import Network, Weights
 from selfplay.parallel import ALONG_BATCH, AXIS, REPLICATED, local_mesh, per_device, place
 from selfplay.settings.sections.learner import LearnerConfig

@@ -13,6 +13,7 @@ from selfplay.game import Game, pytree
 from selfplay.records import MatchRecord
 from selfplay.records.match import RESIGNED
 from selfplay.replay.rebuild import Rebuilder
+from selfplay.replay.search_values import outcome_known, search_values
 from selfplay.settings.sections.replay import ReplayConfig
 
 _MOST_ACTIONS = 128
@@ -158,7 +159,7 @@ class ReplayWindow:
         put(self._is_target, is_target)
         put(self._has_next, ~last & np.roll(is_target, -1))
         put(self._outcomes, returns[match_of, players])
-        put(self._outcome_known, np.concatenate([_outcome_known(match) for match in matches]))
+        put(self._outcome_known, np.concatenate([outcome_known(match) for match in matches]))
         put(
             self._search_values,
             np.concatenate([search_values(match, self.config.value_lambda) for match in matches]),
@@ -206,31 +207,6 @@ def _check_ends(matches: Sequence[MatchRecord]) -> None:
                 f"match {match.match_id} was resigned, but {match.game} has auxiliary targets",
                 hint="they are made from the final position, so play such matches to the end",
             )
-
-
-def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.float32]:
-    """Returns the lambda-return of each ply, in [-1, 1], for the player to move there.
-
-    Backwards from the outcome, each is `(1 - lambda) * root value + lambda * return of the next
-    ply`, with the sign changed where the other player moves next (Sutton and Barto, "Reinforcement
-    Learning", 2018, section 12.1). At a random move it is the root value alone, because what
-    follows says nothing about the position.
-    """
-    values = match.root_values.astype(np.float32)
-    following = np.float32(match.returns[match.players[-1]])
-    for ply in range(match.plies - 1, -1, -1):
-        if ply + 1 < match.plies:
-            sign = 1 if match.players[ply] == match.players[ply + 1] else -1
-            following = sign * values[ply + 1]
-        if not match.exploratory[ply]:
-            values[ply] = (1 - value_lambda) * values[ply] + value_lambda * following
-    return values
-
-
-def _outcome_known(match: MatchRecord) -> npt.NDArray[np.bool_]:
-    """Returns for each ply whether no move from there on was random."""
-    random_after = np.cumsum(match.exploratory[::-1])[::-1]
-    return np.asarray(random_after == 0)
 
 
 def _padded_policies(

@@ -12,8 +12,8 @@ from selfplay.errors import CheckpointError
 from selfplay.run.directory import RunDirectory
 from selfplay.run.match_files import REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
-from selfplay.run.retention import TRAINING_LOG
 from selfplay.run.run_file import check_vacant
+from selfplay.run.storage_limit import TRAINING_LOG
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.version import software_version

@@ -12,7 +12,7 @@ from selfplay.evaluation.strength import StrengthMeter
 from selfplay.learner import TrainState
 from selfplay.records import MatchRecord
 from selfplay.run import RunDirectory
-from selfplay.run.retention import Retention
+from selfplay.run.storage_limit import StorageLimit
 from selfplay.runtime.components import Components
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.publishing import HeartbeatWriter, ProgressPublisher, RecentMatches
@@ -77,7 +77,7 @@ class Trainer:
             run, monitor or Monitor(role="trainer", id=OWN_WORKER), self._say
         )
         self._recent = RecentMatches()
-        self._retention = Retention(run.store, run.matches, self.config.storage)
+        self._storage_limit = StorageLimit(run.store, run.matches, self.config.storage)
         self._said_too_large = False
         self._state = "starting"
         self._publisher: ProgressPublisher | None = None
@@ -271,7 +271,7 @@ class Trainer:
     def _prune(self) -> None:
         """Removes what is above the limits of `storage`."""
         window = [(file.worker, file.sequence) for file in self.cursor.window]
-        excess = self._retention.prune(
+        excess = self._storage_limit.prune(
             cursor=self.cursor.next_files, window=window, update=self.update
         )
         if excess and not self._said_too_large:

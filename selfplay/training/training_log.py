@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from selfplay.errors import RunError
 from selfplay.run import RunDirectory
-from selfplay.run.retention import TRAINING_LOG
+from selfplay.run.storage_limit import TRAINING_LOG
 
 
 class Take(NamedTuple):

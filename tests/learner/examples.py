@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from selfplay.game import Game
-from selfplay.learner.losses import Targets
+from selfplay.learner.targets import Targets
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow, Samples
 from selfplay.settings.sections import ReplayConfig

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from selfplay.learner import losses
-from selfplay.learner.losses import Targets
+from selfplay.learner.targets import Targets
 from selfplay.networks import NEXT_POLICY, Prediction
 from selfplay.settings.sections import LearnerConfig
 from tests.learner.examples import targets

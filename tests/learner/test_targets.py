@@ -11,7 +11,7 @@ import pytest
 
 from selfplay.game import Game
 from selfplay.learner import make_targets
-from selfplay.learner.losses import Targets
+from selfplay.learner.targets import Targets
 from selfplay.replay import Samples
 from selfplay.settings.sections import LearnerConfig
 from tests.learner.examples import EXAMPLE, batch, game

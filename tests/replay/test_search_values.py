@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from selfplay.records import MatchRecord
-from selfplay.replay.window import search_values
+from selfplay.replay.search_values import search_values
 from tests.records.examples import make_record
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from selfplay.run import MatchFiles, append_evaluation, append_mistakes
 from selfplay.run import read_evaluations as evaluations
-from selfplay.run.retention import Retention, thinned
+from selfplay.run.storage_limit import StorageLimit, thinned
 from selfplay.settings.sections import StorageConfig
 from selfplay.store import open_store
 from selfplay.store.store import Entry, Store
@@ -41,7 +41,7 @@ def test_a_long_run_stays_below_the_limit(place: str) -> None:
     files = MatchFiles(store)
     # Emulated buckets are slow.
     limit, rounds = (150_000, 60) if store.path is not None else (80_000, 12)
-    retention = Retention(store, files, StorageConfig(max_bytes=limit))
+    retention = StorageLimit(store, files, StorageConfig(max_bytes=limit))
     for number in range(rounds):
         one_interval(store, files, number)
         store.write(f"checkpoints/{number}/weights", bytes(CHECKPOINT))
@@ -73,7 +73,7 @@ def test_what_must_stay_is_said(tmp_path: Path) -> None:
         files.put_encoded("a", sequence, bytes(1_000))
     store.write("checkpoints/7/weights", bytes(5_000))
     store.write("ledger/00000000.json", bytes(100))
-    retention = Retention(store, files, StorageConfig(max_bytes=6_000))
+    retention = StorageLimit(store, files, StorageConfig(max_bytes=6_000))
     window = [("a", 1), ("a", 2)]
     assert retention.prune(cursor={"a": 3}, window=window, update=7) == 2_100
     assert [one.sequence for one in files.entries()] == [1, 2, 3]
@@ -86,7 +86,7 @@ def test_without_a_limit_everything_stays(tmp_path: Path) -> None:
     one_interval(store, files, 0)
     before = store.names()
     limits = StorageConfig()
-    assert Retention(store, files, limits).prune(cursor={"a": 2}, window=[], update=0) == 0
+    assert StorageLimit(store, files, limits).prune(cursor={"a": 2}, window=[], update=0) == 0
     assert store.names() == before
 
 
@@ -97,7 +97,7 @@ def test_heartbeats_of_the_silent_go_those_of_the_living_stay(tmp_path: Path) ->
         then = time.time() - age
         os.utime(tmp_path / "heartbeats" / f"worker-{name}.json", (then, then))
     limits = StorageConfig(max_bytes=600)
-    Retention(store, MatchFiles(store), limits).prune(cursor={}, window=[], update=0)
+    StorageLimit(store, MatchFiles(store), limits).prune(cursor={}, window=[], update=0)
     assert store.names("heartbeats") == ["heartbeats/worker-alive.json"]
 
 

@@ -19,7 +19,7 @@ _MARGIN = 0.05
 _SILENT_SECONDS = 24 * 3600.0
 
 
-class Retention:
+class StorageLimit:
     """Removes what a run no longer needs, once it stores more than `storage` allows.
 
     What may go, in this order:
