@@ -17,7 +17,7 @@ from selfplay.run import RunDirectory, append_mistakes, read_mistakes
 from selfplay.settings.sections import EvaluationConfig
 from selfplay.telemetry import MistakeRate, mistake_rates
 
-# The same positions in every process and for every checkpoint: what changes is the agent.
+# The same positions in every process and for every checkpoint, so that only the agent differs.
 _SEED = 0
 
 
@@ -43,7 +43,7 @@ class MistakeMeter:
             game: the rules.
             run: gets the records.
             config: how many positions, and how long they may take to solve.
-            enabled: whether it will measure anything; else it only reads earlier records.
+            enabled: whether it measures; otherwise it only reads earlier records.
             say: shows a message if positions could not be solved.
         """
         self._game = game
@@ -68,7 +68,7 @@ class MistakeMeter:
         return () if self.newest is None else mistake_rates(self.newest)
 
     def due(self, update: int) -> bool:
-        """Returns whether to measure the checkpoint: once, not once for each opponent."""
+        """Returns whether to measure the checkpoint; each is measured only once."""
         unsolvable = self._solved is not None and not self._solved.openings
         return self._enabled and not unsolvable and update != self._measured
 
@@ -110,12 +110,12 @@ class MistakeMeter:
         facts: Mapping[str, Any],
         progress: Callable[[], None],
     ) -> None:
-        """Asks a checkpoint for its move in every position, and stores the result in the run.
+        """Measures a checkpoint in every position, and stores the result in the run.
 
         Args:
             agent: the checkpoint.
             update: the number of updates behind it.
-            batch_size: positions it is asked about at once.
+            batch_size: positions searched at once.
             facts: more to store, such as "simulations".
             progress: called now and then; may raise to stop.
         """

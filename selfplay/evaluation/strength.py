@@ -53,16 +53,16 @@ class StrengthMeter:
         Args:
             components: made from the run's game and config.
             run: gets the results.
-            enabled: whether it will play matches; else it only reads earlier results.
+            enabled: whether it plays matches; otherwise it only reads earlier results.
             say: shows a message to people.
 
         Raises:
-            ConfigError: an opponent in the settings is no agent.
+            ConfigError: an opponent in the settings is not an agent.
         """
         self._components = components
         self._run = run
         self._config = components.config.evaluation
-        # Made now, so that a misspelt opponent is refused before anything is trained.
+        # Created now, so that a misspelt opponent is refused before training starts.
         self._opponents: dict[str, Agent] = {
             name: make_agent(name, components.game, batch_size=self._config.matches // 2)
             for name in (self._config.opponents if enabled else ())
@@ -132,7 +132,7 @@ class StrengthMeter:
                 by default the fixed ones in turn.
             stop: asked after every ply and a few times a second; the matches end once it returns
                 True.
-            tick: called a few times a second, in this thread, with the state of the matches.
+            tick: called a few times a second, in this thread, with a text about the matches.
 
         Returns:
             The result, None if it was stopped.

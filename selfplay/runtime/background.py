@@ -1,7 +1,7 @@
-"""Runs long work in another thread, so that this one can react to a stop and show progress.
+"""Runs long work in a second thread, so that this one can react to a stop and show progress.
 
-A compiled program cannot be interrupted. A caller that must stop while one runs leaves it behind:
-it does not wait for the result, and at the end of the command the process exits without it.
+A compiled program cannot be interrupted. If the caller must stop while one runs, it abandons the
+thread: it does not wait for the result, and the process exits without it at the end of the command.
 """
 
 import atexit
@@ -23,17 +23,17 @@ _left: list[threading.Thread] = []
 
 
 class LeftBehindError(Exception):
-    """The work was asked to stop and did not in time; it still runs."""
+    """The work did not stop in time; it still runs."""
 
 
 def attend(
     work: Callable[[], T], *, stop: Callable[[], bool], tick: Callable[[], None] = lambda: None
 ) -> T:
-    """Returns what `work` returns, or raises what it raises; it runs in a thread of its own.
+    """Runs `work` in a thread and returns its result, or raises its exception.
 
     Args:
-        work: should ask `stop` itself, too, where it can end early.
-        stop: whether the work is no longer wanted; from any thread.
+        work: should also call `stop` itself where it can end early.
+        stop: returns whether the work is no longer wanted; called from any thread.
         tick: called about five times a second, in this thread.
 
     Raises:
@@ -56,7 +56,7 @@ def attend(
 
 
 def left_behind() -> list[threading.Thread]:
-    """Returns the threads that were left behind and are still at work."""
+    """Returns the abandoned threads that are still running."""
     return [thread for thread in _left if thread.is_alive()]
 
 

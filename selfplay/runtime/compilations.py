@@ -1,4 +1,4 @@
-"""Counts what JAX compiles in this process: how often, for how long, and what is compiled now."""
+"""Counts the compilations of JAX in this process: how many, how long, and which runs now."""
 
 import collections
 import threading
@@ -21,7 +21,7 @@ _MOST_LISTED = 8
 
 
 class _Totals:
-    """Counts since the first session of this process; JAX tells the whole process."""
+    """Counts since the first session of this process, because JAX reports per process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -31,7 +31,7 @@ class _Totals:
         self._listens = False
 
     def listen(self) -> None:
-        """Begins to count, once."""
+        """Starts counting, once per process."""
         with self.lock:
             if self._listens:
                 return
@@ -75,7 +75,7 @@ def watch_compilations(monitor: Monitor) -> None:
 
 
 class Compilations:
-    """Counts what is compiled from now on, by function; programs from the cache count too."""
+    """Counts compilations by function from now on; programs from the cache count too."""
 
     def __init__(self, once: Iterable[str] = COMPILED_ONCE) -> None:
         """Begins to count.
@@ -91,7 +91,7 @@ class Compilations:
         self._said = dict(self._expected)
 
     def expect(self, name: str) -> None:
-        """Allows one more compilation of a function, because it has a reason."""
+        """Allows one more compilation of a function, because there is a reason for it."""
         self._expected[name] += 1
         self._said[name] += 1
 
@@ -103,7 +103,7 @@ class Compilations:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long that took, by function."""
+        """Seconds of compilation, by function."""
         with _TOTALS.lock:
             return {
                 name: _TOTALS.seconds[name] - self._seconds.get(name, 0.0)
@@ -112,7 +112,7 @@ class Compilations:
 
     @property
     def problem(self) -> str:
-        """Which functions were compiled more often than expected, in words; "" if none."""
+        """The functions that were compiled more often than expected, in words; "" if none."""
         counts, seconds = self.counts, self.seconds
         return "; ".join(
             f"{name} was compiled {counts[name]} times instead of {expected}, "
@@ -123,14 +123,14 @@ class Compilations:
         )
 
     def new_problem(self) -> str:
-        """Returns `problem` if there is more of it than at the last call, else ""."""
+        """Returns `problem` if it has changed since the last call, else ""."""
         counts = {name: self.counts.get(name, 0) for name in self._expected}
         grown = [name for name, count in counts.items() if count > self._said[name]]
         self._said |= {name: counts[name] for name in grown}
         return self.problem if grown else ""
 
     def fields(self) -> dict[str, Any]:
-        """Returns what a heartbeat says of it.
+        """Returns the counts for a heartbeat.
 
         Keys: `compilations` (how many), `compile_seconds`, `compiled` (count and seconds of the
         functions that took longest) and `compile_problem`.

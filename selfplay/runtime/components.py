@@ -1,4 +1,4 @@
-"""What every process is built from: network, inference, self-play and learner of one run."""
+"""The components of every process: network, inference, self-play and learner of one run."""
 
 import dataclasses
 from typing import Any
@@ -21,14 +21,14 @@ from selfplay.settings import Config, settings_hash
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Components:
-    """What plays and learns in one process.
+    """The components that play and learn in one process.
 
     Attributes:
         game: the rules.
         config: the settings in force.
         mesh: the devices that share the work.
         network: the network, without weights.
-        inference: what computes the network for the search.
+        inference: computes the network for the search.
         player: plays the matches.
         learner: makes the updates.
     """
@@ -43,7 +43,7 @@ class Components:
 
     @property
     def evaluate(self) -> Evaluator:
-        """What searches ask; its params come from `inference.load`."""
+        """The evaluator of searches; its params come from `inference.load`."""
         return self.inference.evaluate
 
     def window(self, fingerprint: str = "") -> ReplayWindow:
@@ -51,7 +51,7 @@ class Components:
         return ReplayWindow(self.game, self.config.replay, fingerprint)
 
     def provenance(self, run: RunDirectory, worker: str) -> Provenance:
-        """Returns what the records of `worker` say of their origin."""
+        """Returns the origin that the records of `worker` state."""
         return Provenance(
             game=self.game.name,
             version=self.game.version,
@@ -76,7 +76,7 @@ def make_components(
         game: the rules.
         config: the settings in force.
         mesh: the devices that share the work; by default all local ones.
-        learner_mesh: those that make updates, if they are others.
+        learner_mesh: the devices that make updates; by default `mesh`.
         calibrates: whether integer networks get calibrated, as `Playing` does; else
             `search.inference` "auto" leaves out those.
 

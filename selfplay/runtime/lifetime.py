@@ -13,10 +13,10 @@ _LONGEST_SECONDS = 10.0
 
 
 class Lifetime:
-    """Decides when a process ends: when asked to, after enough work, or after a long silence.
+    """Decides when a process ends: on request, after enough work, or after a long silence.
 
     Attributes:
-        reason: why it is over; "" while it is not.
+        reason: why it has ended; "" before.
         last_act: called if the process is ended from outside before it has ended by itself, for
             example to save finished work. It runs in another thread, must be quick, and may raise.
     """
@@ -32,9 +32,9 @@ class Lifetime:
         """Starts the clock.
 
         Args:
-            max_matches: played; 0 for no limit.
+            max_matches: number of matches to play; 0 for no limit.
             max_seconds: of this process; 0 for no limit.
-            idle_exit_seconds: without a sign of life, see `heard`; 0 for no limit.
+            idle_exit_seconds: time without a call of `heard`; 0 for no limit.
             clock: returns seconds.
         """
         self._max_matches = max_matches
@@ -54,19 +54,19 @@ class Lifetime:
         return self._clock() - self._begin
 
     def stop(self) -> None:
-        """Asks for the end; from any thread."""
+        """Requests the end; may be called from any thread."""
         if self._asked_at is None:
             self._asked_at = self._clock()
         self._asked.set()
 
     @property
     def asked_seconds(self) -> float:
-        """Seconds since the end was asked for; 0 if it was not."""
+        """Seconds since the end was requested; 0 if it was not."""
         return 0.0 if self._asked_at is None else self._clock() - self._asked_at
 
     @property
     def stopped(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether the end was requested."""
         return self._asked.is_set()
 
     def heard(self) -> None:
@@ -75,7 +75,7 @@ class Lifetime:
 
     @property
     def over(self) -> bool:
-        """Whether it is time to end."""
+        """Whether the process should end."""
         if self._asked.is_set():
             self.reason = "asked to stop"
         elif self._max_matches and self.matches >= self._max_matches:
@@ -87,7 +87,7 @@ class Lifetime:
         return bool(self.reason)
 
     def sleep(self, seconds: float) -> None:
-        """Waits, but not beyond the end."""
+        """Waits, but at most until the end."""
         if self._max_seconds:
             seconds = min(seconds, max(0.0, self._max_seconds - self.elapsed))
         if self._idle_exit_seconds:
@@ -98,7 +98,8 @@ class Lifetime:
     def wait_for(
         self, look: Callable[[], T | None], *, waiting: Callable[[], None] = lambda: None
     ) -> T | None:
-        """Returns what `look` finds, looking again and again; None if the lifetime ends before.
+        """Calls `look` until it returns something, and returns it; None if the lifetime ends
+        before.
 
         The pauses grow up to ten seconds, and are drawn at random so that many processes started
         together do not all look at the same moment.

@@ -75,7 +75,7 @@ class MatchChoice:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """Bytes that a process takes, by what takes them; all devices of the process together.
+    """Bytes that a process needs, by purpose; all devices of the process together.
 
     Attributes:
         tree: of the search.
@@ -83,11 +83,11 @@ class MemoryPlan:
         learner: weights, and in a process that learns the optimiser and what an update keeps for
             its backward pass.
         replay: the window, in host memory; 0 in a process that does not learn.
-        capacity_device: of the devices together; None if they do not say.
-        capacity_host: of this machine or container; None if it does not say.
+        capacity_device: memory of all devices; None if it is not known.
+        capacity_host: memory of this machine or container; None if it is not known.
         shared: whether the devices are CPU cores, whose memory is the host's.
         matches: played side by side.
-        choice: why so many.
+        choice: the reason for this number.
     """
 
     tree: int
@@ -110,7 +110,7 @@ class MemoryPlan:
         return {**dataclasses.asdict(self), "device": self.device}
 
     def check(self) -> None:
-        """Raises `ConfigError` if there is not so much memory, before any is taken."""
+        """Raises `ConfigError` if there is too little memory, before any is allocated."""
         host = self.replay + int(_BASE_BYTES) + (self.device if self.shared else 0)
         if self.capacity_host is not None and host > _USABLE_SHARE * self.capacity_host:
             largest = "replay.max_window" if self.replay > self.device else _MATCHES
@@ -145,7 +145,7 @@ _MATCHES = "rollout.matches_per_device"
 def plan_memory(
     game: Game[Any], network: Network, config: Config, *, learns: bool = True
 ) -> MemoryPlan:
-    """Returns what a process of a run takes; compiles and allocates nothing.
+    """Returns the memory that a process of a run needs; compiles and allocates nothing.
 
     Args:
         game: the rules.
@@ -176,9 +176,9 @@ def plan_memory(
 def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchChoice:
     """Returns how many matches each device of this process plays: as set, or what suits it.
 
-    Small kernels, one after the other, leave an accelerator idle unless there is much to do in
-    each: it gets as many matches as fit into half of what updates leave, up to 1024; a power of
-    two. Beyond that games take ever longer to end, and their data comes ever later.
+    An accelerator idles between small kernels unless each has much to do. So it gets as many
+    matches as fit into half of the memory that updates leave, up to 1024, as a power of two. With
+    more, matches take longer to end, and their data arrives later.
     """
     asked = config.rollout.matches_per_device
     if asked:
@@ -216,7 +216,7 @@ def choose_plies(
     remembers: bool = False,
     platform: str = "cpu",
 ) -> int:
-    """Returns how many plies a chunk plays: as set, or what suits what computes the network.
+    """Returns how many plies a chunk plays: as set, or what suits the inference backend.
 
     Where positions are remembered, a network computes none twice with the same weights, and most
     positions of a search come up again in the next: a chunk of 32 plies computes about a fifth

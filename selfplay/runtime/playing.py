@@ -29,9 +29,9 @@ class Chunks:
 
     Attributes:
         components: what plays.
-        matches: the positions of the matches, and what else they carry along.
+        matches: the positions of the matches, with their other state.
         iteration: chunks played.
-        trace: is told before every chunk, where somebody wants to see what takes the time.
+        trace: called before every chunk, if a profile is wanted.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Chunks:
             play_key: decides the rest; consumed.
         """
         self.components = components
-        # What others have measured does not count here.
+        # Ignores ranges that another object has measured.
         components.inference.ranges = None
         self.matches: Any = components.player.start(key=start_key)
         self.iteration = 0
@@ -55,18 +55,19 @@ class Chunks:
         self._counts = Counts(asked=0, computed=0)
 
     def play(self, weights: PyTree, *, version: int | None = None) -> Plies:
-        """Plays a chunk in every match; returns what was played, on the host, leaves [T, B, ...].
+        """Plays a chunk in every match; returns its plies on the host, leaves [T, B, ...].
 
         Args:
             weights: for the evaluator.
-            version: names them: what was loaded last under that name is used again; None to load
-                them anew.
+            version: identifies them: the weights loaded last under it are used again; None loads
+                them again.
         """
         plies: Plies = jax.device_get(self.begin(weights, version=version))
         return plies
 
     def begin(self, weights: PyTree, *, version: int | None = None) -> Any:
-        """Does as `play`, but returns at once: `Plies` that are still being played."""
+        """Starts a chunk as `play` does, and returns its plies at once, while they are still being
+        computed."""
         if self.trace is not None:
             self.trace.step()
         if self._loaded is None or version is None or self._loaded[0] != version:
@@ -79,16 +80,18 @@ class Chunks:
         return plies
 
     def wait(self) -> None:
-        """Returns once nothing is being played on the devices."""
+        """Waits until the devices have finished playing."""
         jax.block_until_ready(self.matches)
 
     def close(self) -> None:
-        """Waits likewise, whatever comes of it: no process may end while a program asks for it."""
+        """Waits likewise and ignores errors: the process must not end while a program may call
+        it."""
         with contextlib.suppress(RuntimeError):
             self.wait()
 
     def calibrate(self) -> Agreement | None:
-        """Measures what an integer network needs to know, on what the loaded weights have seen.
+        """Measures the ranges of an integer network on the positions that the loaded weights have
+        evaluated.
 
         It holds from the next chunk on. Returns None if nothing was measured.
         """
@@ -100,10 +103,11 @@ class Chunks:
         return found
 
     def unload(self) -> None:
-        """Gives the loaded weights back: the next chunk loads some, whatever their version."""
+        """Releases the loaded weights: the next chunk loads weights again, whatever their
+        version."""
         if self._loaded is not None:
             if self.components.inference.traits.calls_host:
-                # What is being played may still ask for them.
+                # A chunk in progress may still use them.
                 self.wait()
             self._counts = self.counts
             self.components.inference.release(self._loaded[1])
@@ -126,20 +130,21 @@ class Chunks:
 
 
 class _Chunk(NamedTuple):
-    """What was played, or is still being played, with the weights of an update."""
+    """A chunk that was played, or is being played, with the weights of an update."""
 
     plies: Plies
     update: int
 
 
 class Playing(Chunks):
-    """Plays matches with whatever weights it is given; every process that plays has one.
+    """The matches in progress of a process, played with the weights that each call passes.
 
-    It is one chunk ahead: while the host sorts out and stores what was played, the devices play on.
+    It works one chunk ahead: while the host processes and stores a chunk, the devices play the next
+    one.
 
     Attributes:
         collector: the plies of the matches in progress.
-        agreement: of the integer network with the float one, at the last calibration.
+        agreement: between the integer and the float network, at the last calibration.
     """
 
     def __init__(
@@ -158,7 +163,7 @@ class Playing(Chunks):
             provenance: what the records say of their origin.
             start_key: decides how the first matches start; consumed.
             play_key: decides the rest; consumed.
-            say: is told how well an integer network agrees with the float one.
+            say: shows a line about the agreement of an integer network with the float one.
         """
         super().__init__(components, start_key=start_key, play_key=play_key)
         self._say = say
@@ -169,9 +174,9 @@ class Playing(Chunks):
         self.agreement: Agreement | None = None
 
     def chunk(self, weights: PyTree, *, update: int, sequence: int) -> list[MatchRecord]:
-        """Begins a chunk in every match and returns the matches that ended in the one before.
+        """Starts a chunk in every match and returns the matches that ended in the previous one.
 
-        Around a calibration there is none before: then it returns what ended in this one.
+        When it calibrates, it instead finishes this chunk and returns the matches that ended in it.
 
         Args:
             weights: for the evaluator; they may differ from call to call.
@@ -192,11 +197,12 @@ class Playing(Chunks):
 
     @property
     def chunks_done(self) -> int:
-        """Chunks played and looked at."""
+        """Chunks that were played and processed."""
         return self.iteration - (self._begun is not None)
 
     def rest(self, *, sequence: int) -> list[MatchRecord]:
-        """Returns the matches that ended in the chunk that was begun, and begins no other.
+        """Finishes the chunk in progress, starts no other, and returns the matches that ended in
+        it.
 
         Args:
             sequence: of the file they will be written to.
@@ -220,7 +226,7 @@ class Playing(Chunks):
             self.collector.resize(self.components.player.num_matches)
 
     def _calibrate(self, update: int) -> None:
-        """Measures what an integer network needs to know, again and again as the network learns."""
+        """Calibrates an integer network, repeatedly as the network learns."""
         found = self.calibrate()
         if found is None:
             return
@@ -232,11 +238,11 @@ class Playing(Chunks):
         self._calibrate_at = int(update * _CALIBRATION_GROWTH) + _CALIBRATION_UPDATES
 
     def change_components(self, components: Components, provenance: Provenance) -> None:
-        """Goes on with the same matches under other settings of search or chunk.
+        """Continues the same matches with other settings of search or chunk.
 
         Args:
             components: of the same game, with as many matches at once.
-            provenance: what records say from now on.
+            provenance: the origin that records state from now on.
         """
         self.unload()
         components.inference.ranges = self.components.inference.ranges
@@ -264,28 +270,26 @@ class Playing(Chunks):
 
     @property
     def must_settle(self) -> bool:
-        """Whether the chunk that was begun is of another number of matches.
-
-        Then the caller asks for its `rest` before anything else is played or saved.
+        """Whether the chunk in progress has another number of matches. Then the caller must call
+        `rest` before anything else is played or saved.
         """
         return self.collector.num_matches != self.components.player.num_matches
 
     def restore(self, checkpoints: Checkpoints, update: int, *, iteration: int) -> str:
-        """Goes on with the matches of a checkpoint; returns what could not go on, or "".
+        """Continues the matches of a checkpoint; returns a text about matches that cannot continue,
+        or "". If the number of matches has changed, the first ones continue. Matches that ended in a chunk
+        in progress are kept: see `must_settle`.
 
-        Where the number of matches is another one now, the first ones go on; what was finished in
-        a chunk that was begun is not lost: see `must_settle`.
-
-        Args:
-            checkpoints: of the run.
-            update: which one.
-            iteration: chunks played by then.
+                Args:
+                    checkpoints: of the run.
+                    update: which one.
+                    iteration: chunks played by then.
         """
         self.iteration = iteration
         player = self.components.player
         fresh = jax.random.fold_in(self._start_key, iteration)
         if "self_play" not in checkpoints.metadata(update)["items"]:
-            # Of a trainer that others play for, or what a run begins with.
+            # The trainer's matches were played by workers, or it is the first checkpoint of a run.
             self.matches = player.start(key=fresh)
             return f"checkpoint {update} holds no matches in progress: new ones begin"
         stored = checkpoints.load(update, "self_play")

@@ -1,4 +1,4 @@
-"""The settings of a run as one process uses them: with what computes the network on its machine."""
+"""The settings of a run for one process, with the inference backend of its machine."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,18 +16,18 @@ def process_config(
 ) -> Config:
     """Returns `config` with `search.inference` as this process uses it.
 
-    What was asked of this process comes first, then what the run names. If this machine cannot
-    use that, "auto" takes its place, and `say` is told.
+    The settings of this process take precedence over those of the run. If this machine cannot use
+    the backend of the run, it uses "auto" and calls `say`.
 
     Args:
         config: the settings in force.
-        asked: settings that were asked of this process, by section and key; only
-            `search.inference` counts here.
+        asked: the settings of this process, by section and key; only `search.inference` matters
+            here.
         named: `search.inference` in the settings of the run.
         say: shows a line.
 
     Raises:
-        ConfigError: what was asked for is no value of `search.inference`.
+        ConfigError: `search.inference` in `asked` has an invalid value.
     """
     kind = asked.get("search", {}).get("inference")
     if kind is None:

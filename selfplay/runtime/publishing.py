@@ -1,4 +1,4 @@
-"""Publishes how a process is doing: on the screen, in heartbeats, metrics and TensorBoard."""
+"""Publishes the progress of a process: on the screen, in heartbeats, metrics and TensorBoard."""
 
 import collections
 import contextlib
@@ -28,7 +28,7 @@ _RECENT_MATCHES = 400
 
 
 class HeartbeatWriter:
-    """Writes the heartbeat of a process to the run, and passes the same to its monitor.
+    """Writes the heartbeat of a process to the run, and passes its content to the monitor.
 
     A heartbeat that cannot be written does not end the process: the next one may succeed. While JAX
     compiles, the main thread writes none: another thread then repeats the last one, as long as the
@@ -73,7 +73,7 @@ class HeartbeatWriter:
 
         Args:
             metrics: values by key of `METRICS`; None or missing where not known.
-            facts: what else the heartbeat holds, as JSON can.
+            facts: further content of the heartbeat; anything JSON can hold.
         """
         if problem := self.compilations.new_problem():
             self._say(problem)
@@ -90,7 +90,8 @@ class HeartbeatWriter:
         )
 
     def repeat(self) -> None:
-        """Writes the last heartbeat again if the process compiles and has written none for long."""
+        """Writes the last heartbeat again if the process compiles and has not written one for
+        long."""
         health = self.monitor.health
         silent = time.monotonic() - self._written_at
         if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:
@@ -108,7 +109,7 @@ class HeartbeatWriter:
                 self.monitor.event("heartbeat_failed", str(error), level="warning")
 
     def stop(self) -> None:
-        """Removes the heartbeat: the process ends in order."""
+        """Removes the heartbeat, because the process ends normally."""
         self._closing.set()
         # Not longer: a store that does not answer must not delay the end.
         self._keeper.join(_LEAVING_SECONDS)
@@ -144,7 +145,7 @@ class ProgressPublisher:
             run: gets event files.
             heartbeat: writes heartbeats.
             reporter: the screen or log.
-            resume_at: update of the checkpoint this session goes on from, if any.
+            resume_at: update of the checkpoint that this session continues from, if any.
         """
         self._run = run
         self._heartbeat = heartbeat
@@ -156,12 +157,12 @@ class ProgressPublisher:
         self._suspends = False
 
     def tell(self, progress: Progress, meter: Meter, *, suspends: bool = False) -> None:
-        """Shows `progress`; writes heartbeat and event files if it is time.
+        """Shows `progress`; writes heartbeat and event files when they are due.
 
         Args:
             progress: the snapshot.
             meter: measures the time.
-            suspends: whether workers are to rest now; a change is written at once.
+            suspends: whether workers should pause now; a change is written at once.
         """
         self._reporter.update(progress)
         now = meter.elapsed

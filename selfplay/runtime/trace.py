@@ -1,4 +1,4 @@
-"""Profiling: a trace of a few chunks of self-play and of all that happens between them."""
+"""Profiling: a trace of a few chunks of self-play and of everything between them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -15,14 +15,13 @@ _PERFETTO = "perfetto_trace.json.gz"
 
 
 class Trace:
-    """Writes one trace per process, as TensorBoard and Perfetto read it.
+    """Writes one trace per process, in the format of TensorBoard and Perfetto. It starts with a
+    chunk after the warm-up and ends when a later chunk is about to start, so it includes the work
+    between chunks: updates and the storing of matches.
 
-    It begins with a chunk after the warm-up and ends when another one is about to begin, so what
-    happens between chunks, updates and the storing of matches, is in it.
-
-    Attributes:
-        file: what Perfetto reads; None before it is written.
-        warmed_up: returns whether whatever else should be in the trace has been compiled.
+        Attributes:
+            file: the trace for Perfetto; None before it is written.
+            warmed_up: returns whether everything that the trace should include has been compiled.
     """
 
     def __init__(
@@ -32,12 +31,12 @@ class Trace:
         *,
         warm_up_chunks: int = WARM_UP_CHUNKS,
     ) -> None:
-        """Does not begin yet.
+        """Does not start the trace yet.
 
         Args:
             directory: where TensorBoard looks; the trace goes into `plugins/profile` below it.
             say: shows where the trace is and how to look at it.
-            warm_up_chunks: it begins after so many, at the earliest.
+            warm_up_chunks: number of chunks before the trace may start.
         """
         self.file: Path | None = None
         self.warmed_up: Callable[[], bool] = lambda: True
@@ -49,7 +48,7 @@ class Trace:
         self._ended = False
 
     def step(self) -> None:
-        """Notes that a chunk begins."""
+        """Call it before every chunk."""
         if self._running:
             if self._traced == TRACED_CHUNKS:
                 self.close()
@@ -89,7 +88,7 @@ class Trace:
 
 @contextlib.contextmanager
 def traced(directory: Path | None, say: Callable[[str], None]) -> Iterator[Trace | None]:
-    """Yields a trace for `Chunks.trace`, and ends it; None if no trace is asked for.
+    """Yields a trace for `Chunks.trace`, and ends it; yields None if no trace is wanted.
 
     Args:
         directory: see `Trace`; None for no trace.
