@@ -98,8 +98,7 @@ class Lifetime:
     def wait_for(
         self, look: Callable[[], T | None], *, waiting: Callable[[], None] = lambda: None
     ) -> T | None:
-        """Calls `look` until it returns something, and returns it; None if the lifetime ends
-        before.
+        """Calls `look` until it returns something; None if the lifetime ends before.
 
         The pauses grow up to ten seconds, and are drawn at random so that many processes started
         together do not all look at the same moment.

@@ -66,8 +66,7 @@ class Chunks:
         return plies
 
     def begin(self, weights: PyTree, *, version: int | None = None) -> Any:
-        """Starts a chunk as `play` does, and returns its plies at once, while they are still being
-        computed."""
+        """Starts a chunk as `play` does; returns its plies while they are still being computed."""
         if self.trace is not None:
             self.trace.step()
         if self._loaded is None or version is None or self._loaded[0] != version:
@@ -84,14 +83,12 @@ class Chunks:
         jax.block_until_ready(self.matches)
 
     def close(self) -> None:
-        """Waits likewise and ignores errors: the process must not end while a program may call
-        it."""
+        """Waits likewise and ignores errors, because programs may still call this process."""
         with contextlib.suppress(RuntimeError):
             self.wait()
 
     def calibrate(self) -> Agreement | None:
-        """Measures the ranges of an integer network on the positions that the loaded weights have
-        evaluated.
+        """Measures the ranges of an integer network on positions that the weights have evaluated.
 
         It holds from the next chunk on. Returns None if nothing was measured.
         """
@@ -103,8 +100,7 @@ class Chunks:
         return found
 
     def unload(self) -> None:
-        """Releases the loaded weights: the next chunk loads weights again, whatever their
-        version."""
+        """Releases the loaded weights, so that the next chunk loads weights again."""
         if self._loaded is not None:
             if self.components.inference.traits.calls_host:
                 # A chunk in progress may still use them.
@@ -201,8 +197,7 @@ class Playing(Chunks):
         return self.iteration - (self._begun is not None)
 
     def rest(self, *, sequence: int) -> list[MatchRecord]:
-        """Finishes the chunk in progress, starts no other, and returns the matches that ended in
-        it.
+        """Finishes the chunk in progress and returns the matches that ended in it.
 
         Args:
             sequence: of the file they will be written to.
@@ -270,20 +265,22 @@ class Playing(Chunks):
 
     @property
     def must_settle(self) -> bool:
-        """Whether the chunk in progress has another number of matches. Then the caller must call
-        `rest` before anything else is played or saved.
+        """Whether the chunk in progress has another number of matches.
+
+        Then the caller must call `rest` before anything else is played or saved.
         """
         return self.collector.num_matches != self.components.player.num_matches
 
     def restore(self, checkpoints: Checkpoints, update: int, *, iteration: int) -> str:
-        """Continues the matches of a checkpoint; returns a text about matches that cannot continue,
-        or "". If the number of matches has changed, the first ones continue. Matches that ended in a chunk
+        """Continues the matches of a checkpoint; returns a text about those that cannot, or "".
+
+        If the number of matches has changed, the first ones continue. Matches that ended in a chunk
         in progress are kept: see `must_settle`.
 
-                Args:
-                    checkpoints: of the run.
-                    update: which one.
-                    iteration: chunks played by then.
+            Args:
+                checkpoints: of the run.
+                update: which one.
+                iteration: chunks played by then.
         """
         self.iteration = iteration
         player = self.components.player

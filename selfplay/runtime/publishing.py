@@ -90,8 +90,7 @@ class HeartbeatWriter:
         )
 
     def repeat(self) -> None:
-        """Writes the last heartbeat again if the process compiles and has not written one for
-        long."""
+        """Writes the last heartbeat again if it is old and the process compiles."""
         health = self.monitor.health
         silent = time.monotonic() - self._written_at
         if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:

@@ -15,13 +15,14 @@ _PERFETTO = "perfetto_trace.json.gz"
 
 
 class Trace:
-    """Writes one trace per process, in the format of TensorBoard and Perfetto. It starts with a
-    chunk after the warm-up and ends when a later chunk is about to start, so it includes the work
-    between chunks: updates and the storing of matches.
+    """Writes one trace per process, in the format of TensorBoard and Perfetto.
 
-        Attributes:
-            file: the trace for Perfetto; None before it is written.
-            warmed_up: returns whether everything that the trace should include has been compiled.
+    It starts with a chunk after the warm-up and ends when a later chunk is about to start, so it
+    includes the work between chunks: updates and the storing of matches.
+
+    Attributes:
+        file: the trace for Perfetto; None before it is written.
+        warmed_up: returns whether everything that the trace should include has been compiled.
     """
 
     def __init__(

@@ -27,19 +27,19 @@ class WindowFile(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class Cursor:
-    """The counters of a run: what a checkpoint keeps beside weights and matches in progress.
+    """The counters of a run, which a checkpoint stores besides weights and matches in progress.
 
     Attributes:
         iteration: chunks of self-play that the trainer played itself.
         sequence: number of the next file of those matches.
-        elapsed_seconds: of training, over all sessions.
-        positions: taken in since the run began.
-        matches: taken in since the run began.
+        elapsed_seconds: time of training, over all sessions.
+        positions: number of positions taken in since the run began.
+        matches: number of matches taken in since the run began.
         plateau: the state of the "plateau" schedule.
         window: files whose positions may still be in the replay window, oldest first.
-        next_files: by worker, the number of the first file that was not read yet.
+        next_files: by worker, the number of the first file that has not been read yet.
         left_out: matches that were not taken in, by reason: "stale", "foreign".
-        damaged_files: files that could not be read, or held matches against the rules.
+        damaged_files: number of files that could not be read or broke the rules.
         segments: how many segments of the training log lead to this checkpoint.
     """
 
@@ -56,7 +56,7 @@ class Cursor:
     segments: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it for the metadata of a checkpoint."""
+        """Returns the counters for the metadata of a checkpoint."""
         return dataclasses.asdict(self)
 
     @classmethod

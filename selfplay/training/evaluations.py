@@ -1,4 +1,4 @@
-"""The evaluations that a training session makes itself: now and then, and once more at its end."""
+"""The evaluations of a training session: at intervals, and once more at its end."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _PROGRESS_SECONDS = 1.0
 
 
 class Evaluations:
-    """Measures the strength of what a session learns, within the time that the settings allow.
+    """Measures the strength of a session's weights, within the time that the settings allow.
 
     Attributes:
         enabled: whether this session measures anything.

@@ -16,11 +16,11 @@ _FILES_AT_ONCE = 32
 
 @dataclasses.dataclass
 class IntakeCounts:
-    """What this session has taken in.
+    """Counts of the matches that this session has taken in.
 
     Attributes:
         files: how many were taken in.
-        newest_at: when the newest matches came, by the intake's clock; None before the first.
+        newest_at: when the newest matches arrived, by the intake's clock; None before the first.
         last_checkpoints: by worker, the newest checkpoint that its matches were ended with.
     """
 
@@ -30,7 +30,7 @@ class IntakeCounts:
 
 
 class Intake:
-    """Looks for new files, reads them, and leaves out what must not be learnt from.
+    """Looks for new files, reads them, and leaves out matches that must not be learnt from.
 
     It leaves out, and counts in the cursor, "stale" matches, which ended with a checkpoint older
     than `trainer.max_staleness`, and "foreign" matches, which were made with other settings of the
@@ -48,7 +48,7 @@ class Intake:
         """Reads nothing yet.
 
         Args:
-            learning: what takes the matches in.
+            learning: takes the matches in.
             say: shows a message to people.
             own_worker: the worker id under which this process stores matches, which it takes in
                 itself.
@@ -65,7 +65,7 @@ class Intake:
 
     @property
     def data_age(self) -> float | None:
-        """Seconds since the newest matches came; None before the first."""
+        """Seconds since the newest matches arrived; None before the first."""
         newest = self.counts.newest_at
         return None if newest is None else self._clock() - newest
 
@@ -134,7 +134,7 @@ class Intake:
         trainer = self._learning.config.trainer
         prefix = f"{worker}-{sequence:08d}-"
         names = {match.match_id for match in matches}
-        # A match under two names would be learnt from twice.
+        # A match with two ids would be learnt from twice.
         if len(names) < len(matches) or not all(name.startswith(prefix) for name in names):
             return "foreign"
         made_with = {match.settings_hash for match in matches}

@@ -1,4 +1,4 @@
-"""The learning half of a run: takes in matches, makes updates, and holds all that they change."""
+"""Learning: takes in matches, makes updates, and holds all state that they change."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ _BLAME_SECONDS = 60.0
 
 
 class RunKeys(NamedTuple):
-    """The keys that the seed of a run gives.
+    """The random keys of a run, made from its seed.
 
     Attributes:
-        init: decides the first weights.
-        start: decides how the trainer's own matches start.
-        play: decides the rest of the trainer's own matches.
-        update: decides the symmetries of training samples.
+        init: for the first weights.
+        start: for the starts of the trainer's own matches.
+        play: for the moves of the trainer's own matches.
+        update: for the symmetries of training samples.
     """
 
     init: Key[Array, ""]
@@ -47,8 +47,8 @@ def run_keys(seed: int) -> RunKeys:
 class Learning:
     """Weights, optimiser, replay window and counters; every trainer has one.
 
-    Its seed and the calls of `take_in` and `learn` alone decide what it becomes; the training log
-    notes those calls.
+    Its state depends only on its seed and the calls of `take_in` and `learn`; the training log
+    records those calls.
 
     Attributes:
         state: weights, average, optimiser, update count.
@@ -59,10 +59,10 @@ class Learning:
     """
 
     def __init__(self, run: RunDirectory, components: Components) -> None:
-        """Starts with the fresh weights of the run's seed; `restore` goes on from a checkpoint.
+        """Starts with fresh weights from the run's seed; `restore` continues from a checkpoint.
 
         Args:
-            run: where the matches lie.
+            run: has the matches.
             components: made from its game and config.
         """
         keys = run_keys(components.config.trainer.seed)
@@ -79,7 +79,7 @@ class Learning:
         self._training_log = TrainingLog(run)
 
     def restore(self, update: int) -> Iterator[Sequence[MatchRecord]]:
-        """Goes on from a checkpoint; yields the matches of its replay window, oldest first.
+        """Continues from a checkpoint; yields the matches of its replay window, oldest first.
 
         Raises:
             CheckpointError: it is damaged.
@@ -139,7 +139,7 @@ class Learning:
 
     @property
     def backlog(self) -> int:
-        """Positions taken in whose updates are not made yet."""
+        """The backlog: positions taken in but not yet used as often as the replay ratio asks."""
         if not self.window.ready:
             return 0
         learnt = self.update * self.config.learner.batch_size / self.config.trainer.replay_ratio
@@ -148,8 +148,8 @@ class Learning:
     def updates_due(self) -> int:
         """Returns how many updates the replay ratio allows now, up to the next fixed checkpoint.
 
-        What is due does not depend on where a session stopped between updates: a resumed run goes
-        on with the rest.
+        The number does not depend on where a session stopped between updates: a resumed run
+        continues with the rest.
         """
         if not self.window.ready:
             return 0
@@ -170,10 +170,10 @@ class Learning:
         Args:
             count: at least 1.
             time_share: share of the planned time that has passed, in [0, 1]; 0 if no time is
-                planned. It steers the learning rate.
+                planned. The learning rate depends on it.
 
         Raises:
-            GameContractError: a loss is not finite because of what the game says of a position.
+            GameContractError: a loss is not finite because the game returned such a number.
             NonFiniteError: a loss, gradient or weight is not finite for another reason.
         """
         first = self.update
@@ -198,9 +198,9 @@ class Learning:
         time_share: float,
         calls: list[tuple[int, dict[str, Array]]],
     ) -> int:
-        """Starts some of the wanted updates on the device; returns how many.
+        """Starts some of the updates on the device; returns how many.
 
-        Adds that number and their reports, which the device still computes, to `calls`.
+        Adds this number and their metrics, which the device is still computing, to `calls`.
         """
         config, plan, learner = self.config.learner, self.config.trainer, self.components.learner
 
@@ -221,7 +221,7 @@ class Learning:
             for update in range(first, first + count)
         ]
         self.rate = rates[-1]
-        # Always the same number: another one would be compiled anew.
+        # Always the same number: another one would have to be compiled.
         empty = [batches[0]] * (most - count)
         self.state, reports = learner.updates(
             self.state,
@@ -238,7 +238,7 @@ class Learning:
         return count
 
     def _check_reports(self, reports: list[dict[str, Any]]) -> None:
-        """Checks what updates report, and takes in their losses."""
+        """Checks the metrics of updates, and adds up their losses."""
         names = reports[0].keys()
         means = {name: float(np.mean([report[name] for report in reports])) for name in names}
         if means.pop("finite") < 1.0:
@@ -249,16 +249,16 @@ class Learning:
             )
             raise self._fault_of_game() or error from error
         self.losses = means
-        # One by one: after a restart the updates may be grouped in another way.
+        # One at a time: after a restart the updates may be grouped differently.
         for report in reports:
             self.cursor.plateau = self.cursor.plateau.observe(
                 float(report["total"]), 1, self.config.learner
             )
 
     def _fault_of_game(self) -> GameContractError | None:
-        """Returns what the game put into the targets, if that is why a loss is not finite.
+        """Returns an error about the game if its targets are the reason that a loss is not finite.
 
-        It looks through the replay window for a minute at most, the newest files first.
+        It searches the replay window for at most a minute, the newest files first.
         """
         symmetries = self.config.learner.symmetries
         faults = TargetFaults(self.components.game, symmetries=symmetries)
@@ -272,14 +272,14 @@ class Learning:
         return None
 
     def change_components(self, components: Components) -> None:
-        """Goes on with components of other settings, as a new session of the run does."""
+        """Continues with components of other settings, as a new session of the run would."""
         self.components, self.config = components, components.config
         self.window = components.window(self.run.fingerprint)
         for _ in self._refill():
             pass
 
     def save(self, items: dict[str, PyTree], **facts: Any) -> None:
-        """Writes a checkpoint of all this, and prunes older ones.
+        """Writes a checkpoint, and removes older ones.
 
         Args:
             items: more trees for the checkpoint, by name.
@@ -289,7 +289,7 @@ class Learning:
             StorageError: the disk is full; the checkpoints before stay.
         """
         update = self.update
-        # First, so that no checkpoint lacks the log that leads to it.
+        # First, so that every checkpoint has its training log.
         self._training_log.write(self.cursor.segments, previous=self.saved, update=update)
         self.cursor.segments += 1
         self.run.checkpoints.save(
@@ -306,6 +306,6 @@ class Learning:
         self.run.checkpoints.prune(
             keep_last=trainer.keep_checkpoints,
             pinned_every=trainer.pinned_every_updates,
-            # The weights that came from another run cannot be made again.
+            # Weights from another run cannot be made again.
             pinned=() if self.run.weights_origin is None else (0,),
         )

@@ -1,4 +1,4 @@
-"""What every source of matches has in common: where the matches of a trainer come from."""
+"""The base class of the sources from which a trainer gets its matches."""
 
 import abc
 import threading
@@ -15,18 +15,18 @@ from selfplay.training.learning import Learning
 
 
 class MatchSource(abc.ABC):
-    """Where the matches of a trainer come from.
+    """A source of matches for a trainer.
 
-    Every source takes in the files of matches that workers store in the run. Sources differ in
-    what they do while no update is due: `OwnPlay` plays a chunk, `WorkerMatches` waits.
+    Every source takes in the files of matches that workers store in the run. While no update is
+    due, `OwnPlay` plays a chunk and `WorkerMatches` waits.
 
     Attributes:
-        activity: what the trainer does while it gets more matches, as people read it.
-        relies_on_workers: whether other processes must play. They can be asked to rest, and an
+        activity: what the trainer does while it gets more matches, in words.
+        relies_on_workers: whether other processes must play. Then workers can be paused, and an
             evaluator can measure the strength.
         learning: takes the matches in.
         intake: reads the files of workers.
-        playing: the matches in progress in this process; None where only workers play.
+        playing: the matches in progress in this process; None if only workers play.
     """
 
     activity: ClassVar[str]
@@ -55,7 +55,7 @@ class MatchSource(abc.ABC):
         self.playing: Playing | None = None
 
     def restore(self, update: int) -> Sequence[MatchRecord]:
-        """Goes on from a checkpoint that `learning` was restored from.
+        """Continues from the checkpoint from which `learning` was restored.
 
         Returns:
             Matches that were finished but not yet taken in when the checkpoint was written. They
@@ -71,7 +71,7 @@ class MatchSource(abc.ABC):
         return self.intake.look()
 
     def take_in(self, files: Iterable[tuple[str, int]]) -> Sequence[MatchRecord]:
-        """Takes in files of workers; returns their matches without those that were left out.
+        """Takes in files of workers; returns their matches, except those left out.
 
         Raises:
             StorageError: the store cannot be reached.
@@ -80,15 +80,15 @@ class MatchSource(abc.ABC):
 
     @abc.abstractmethod
     def get_more(self, stopped: threading.Event) -> Sequence[MatchRecord]:
-        """Plays or waits for a moment; returns the matches that were taken in, if any.
+        """Plays a chunk or waits briefly; returns the matches that were taken in, if any.
 
         Args:
-            stopped: set once the session is asked to end, which ends a wait early.
+            stopped: set when the session should end; ends a wait early.
         """
 
     @property
     def exhausted(self) -> bool:
-        """Whether no more matches are expected, so that the session ends."""
+        """Whether the session should end because no more matches are expected."""
         return False
 
     @property
@@ -102,9 +102,9 @@ class MatchSource(abc.ABC):
         return 0.0
 
     def checkpoint_items(self) -> dict[str, PyTree]:
-        """Returns what a checkpoint must hold so that this source goes on exactly."""
+        """Returns the state that a checkpoint must hold for this source to continue exactly."""
         return {}
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Ends what is in progress, whatever ended the session."""
+        """Ends work in progress, for whatever reason the session ended."""

@@ -16,7 +16,7 @@ from selfplay.training.match_source import MatchSource
 
 
 class OwnPlay(MatchSource):
-    """Plays in the process that learns; workers may add matches at any time.
+    """Plays in the process that learns; workers may also add matches at any time.
 
     Attributes:
         playing: the matches in progress.
@@ -27,7 +27,7 @@ class OwnPlay(MatchSource):
     playing: Playing
 
     def __init__(self, learning: Learning, meter: Meter, say: Callable[[str], None]) -> None:
-        """Starts all matches at their first position; `restore` goes on from a checkpoint."""
+        """Starts all matches at their first position; `restore` continues from a checkpoint."""
         super().__init__(learning, meter, say, own_worker=OWN_WORKER)
         components = learning.components
         keys = run_keys(components.config.trainer.seed)
@@ -64,7 +64,7 @@ class OwnPlay(MatchSource):
         return stored
 
     def _store(self, finished: Sequence[MatchRecord]) -> Sequence[MatchRecord]:
-        """Stores matches that ended and takes them in; returns them as they are stored."""
+        """Stores finished matches and takes them in; returns them as stored."""
         if not finished:
             return []
         cursor = self.learning.cursor
@@ -83,7 +83,7 @@ class OwnPlay(MatchSource):
 def store_own(
     files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord]
 ) -> Sequence[MatchRecord]:
-    """Stores matches that the trainer played, and returns them as they are stored.
+    """Stores matches that the trainer played, and returns them as stored.
 
     After a kill the number of their file may be taken: files that are newer than the checkpoint
     hold finished matches too. They stay, but the run does not learn from them. The new matches take

@@ -1,4 +1,4 @@
-"""A trainer of several processes: they agree on what to do next, and the first of them writes."""
+"""A trainer of several processes: they agree on each step, and the first process writes."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ class ProcessGroup:
     """
 
     def __init__(self) -> None:
-        """Asks JAX how many processes there are."""
+        """Asks JAX for the number of processes."""
         self.count = jax.process_count()
         self.index = jax.process_index()
 

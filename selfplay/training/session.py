@@ -1,4 +1,4 @@
-"""Before training starts: opens or makes the run, and checks whether anything is left to do."""
+"""Prepares a training session: opens or creates the run, and checks whether work is left."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ _PATIENCE_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Session:
-    """A run that is about to be trained.
+    """A run that is ready to be trained.
 
     Attributes:
-        run: opened, or made if there was none.
+        run: opened, or created if there was none.
         components: what plays and learns.
         update: of the newest checkpoint; None if there is none.
         elapsed_seconds: of training so far.
-        notes: what people should know before training starts.
+        notes: messages for people before training starts.
     """
 
     run: RunDirectory
@@ -44,7 +44,7 @@ class Session:
 
     @property
     def fulfilled(self) -> str:
-        """Returns how far the plan is, such as "15 of 15 minutes", if all is done, else ""."""
+        """Returns the plan, such as "15 of 15 minutes", if it is fulfilled, else ""."""
         plan = self.run.config.trainer
         minutes = self.elapsed_seconds / 60
         if plan.minutes and minutes >= plan.minutes:
@@ -55,7 +55,7 @@ class Session:
 
     @property
     def beginning(self) -> str:
-        """Returns what this session begins with, in words."""
+        """Returns in words what this session starts from."""
         origin = self.run.weights_origin
         if self.update == 0 and origin is not None:
             return f"begins with the weights of {origin['run']}@{origin['update']}"
@@ -66,7 +66,7 @@ class Session:
 
     @property
     def next_plan(self) -> str:
-        """Returns an option that plans a longer training."""
+        """Returns an option for a longer training."""
         plan = self.run.config.trainer
         minutes = self.elapsed_seconds / 60
         if plan.minutes and minutes >= plan.minutes:
@@ -82,9 +82,9 @@ def open_session(
     *,
     init_from: str | None = None,
 ) -> Session:
-    """Resumes the run at `place`, or makes it once all settings are checked.
+    """Resumes the run at `place`, or creates it after all settings have been checked.
 
-    Of several processes that train as one, the first makes it.
+    If several processes train together, the first creates it.
 
     Args:
         place: the run.
@@ -115,7 +115,7 @@ def open_session(
     )
     update = run.checkpoints.latest()
     if update is None and ProcessGroup().leads:
-        # Also after a kill between writing run.toml and its first checkpoint.
+        # Also if a process was killed between writing run.toml and its first checkpoint.
         source = own_source(run) if state is None else None
         state = state if source is None else source.state(components)
         if state is not None:
@@ -154,7 +154,7 @@ def _make(
     settings: Mapping[str, Mapping[str, Any]],
     init_from: str | None,
 ) -> TrainState | None:
-    """Makes a run; returns its first state if that comes from another run."""
+    """Creates a run; returns its first state if it comes from another run."""
     if init_from is None:
         _components(game, Config.from_dict(settings))
         RunDirectory.open_or_create(place, spec, game, settings)

@@ -14,12 +14,12 @@ class SessionSchedule:
     """
 
     def __init__(self, learning: Learning, meter: Meter, *, relies_on_workers: bool) -> None:
-        """Begins at the newest checkpoint, or at the beginning of the run.
+        """Starts at the newest checkpoint, or at the beginning of the run.
 
         Args:
             learning: as it is when the session begins.
             meter: measures the time since then.
-            relies_on_workers: whether others play, so that they can be asked to rest.
+            relies_on_workers: whether workers play, which can be paused.
         """
         self.stopped = threading.Event()
         self._learning = learning
@@ -88,14 +88,14 @@ class SessionSchedule:
         """
         due = self._learning.updates_due()
         if due and self._may_suspend:
-            # Many updates at once: workers cannot rest for every single one.
+            # Many updates at a time: workers cannot pause for each one.
             ends = bool(self._plan.updates) and self._learning.update + due >= self._plan.updates
             if not self.suspends(training=training) and not ends and due < UPDATES_AT_ONCE:
                 return 0
         return due
 
     def suspends(self, *, training: bool) -> bool:
-        """Returns whether workers are to rest now, while the trainer makes updates.
+        """Returns whether workers should pause now, while the trainer makes updates.
 
         Args:
             training: whether the trainer made updates last."""

@@ -17,13 +17,13 @@ from selfplay.training.session_schedule import SessionSchedule
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SnapshotBuilder:
-    """Reads the objects of a session; changes none of them.
+    """Reads the objects of a session without changing them.
 
     Attributes:
         run: what is trained.
         components: what plays and learns.
         learning: counters and losses.
-        source: what workers have played, and the waits for matches.
+        source: the matches of workers, and the time spent waiting for them.
         schedule: the plan.
         meter: rates.
         recent: length and results of the newest matches.

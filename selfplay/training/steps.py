@@ -1,4 +1,4 @@
-"""The next step of a trainer, on which its processes agree."""
+"""The next step of a trainer, agreed between its processes."""
 
 import dataclasses
 from typing import Any
@@ -16,8 +16,8 @@ class Step:
         stop: whether to end after that.
         files: files of matches to take in, worker and number.
         time_share: share of the planned time that has passed, in [0, 1].
-        update: how many updates the first process has made.
-        positions: how many positions it has taken in.
+        update: number of updates that the first process has made.
+        positions: number of positions that it has taken in.
     """
 
     save: bool

@@ -1,8 +1,9 @@
 """A training session of one process, which plays itself or learns from the matches of workers.
 
-What happens depends on the seed, on counters and on the files of matches taken in (apart from the
-clock, where a plan in minutes steers the learning rate). A run that was killed and resumed goes on
-as if nothing had happened; where workers play, the training log says which files came when.
+The result depends only on the seed, the counters and the files of matches taken in; if the plan is
+in minutes, also on the clock, because the learning rate follows it. So a run that was killed and
+resumed continues as if nothing had happened. The training log records which files of workers were
+taken in, and when.
 """
 
 import dataclasses
@@ -28,14 +29,14 @@ from selfplay.training.snapshot import SnapshotBuilder
 from selfplay.training.steps import Step, agree
 
 MakeSource = Callable[[Learning, Meter, Callable[[str], None]], MatchSource]
-"""Makes a source of matches: called with what takes them in, a meter, and what shows messages."""
+"""Creates a source of matches from a `Learning`, a meter, and a function that shows messages."""
 
 
 class Trainer:
-    """One training session of a run. Make it, call `train`, and it is done.
+    """One training session of a run. Create it and call `train` once.
 
-    It repeats: take in new files of workers, make the updates that are due, and if none is due get
-    more matches from its source. In between it writes checkpoints and evaluates.
+    In a loop it takes in new files of workers, makes the updates that are due, and if none is due
+    gets more matches from its source. In between it writes checkpoints and evaluates.
 
     Attributes:
         learning: weights, replay window, counters.
@@ -53,7 +54,7 @@ class Trainer:
         source: MakeSource = OwnPlay,
         monitor: Monitor | None = None,
     ) -> None:
-        """Goes on from the newest checkpoint, or starts anew.
+        """Continues from the newest checkpoint, or starts from scratch.
 
         Args:
             run: the run, locked by the caller.
@@ -151,18 +152,18 @@ class Trainer:
 
     @property
     def evaluates(self) -> bool:
-        """Whether this process measures the strength itself."""
+        """Whether this process measures the strength of its checkpoints."""
         return self._evaluations.enabled
 
     def stop(self) -> None:
-        """Asks `train` to save and return after what it is doing now."""
+        """Asks `train` to save and return after the current step."""
         self._schedule.stopped.set()
 
     def train(self) -> None:
         """Trains until the plan is fulfilled or `stop` is called, then saves.
 
         Raises:
-            NonFiniteError: a loss, gradient or weight is not finite; nothing of it is saved.
+            NonFiniteError: a loss, gradient or weight is not finite; it is not saved.
             StorageError: the disk is full; what was saved before stays.
         """
         if self.group.leads:
@@ -192,12 +193,12 @@ class Trainer:
             progress = self.progress()
         finally:
             self.source.close()
-            # Not a fresh snapshot: after a failure in the middle of an update there is no state.
+            # Not a new snapshot: after a failure in the middle of an update there is no state.
             if self._publisher is not None:
                 self._publisher.close(progress)
 
     def _next_step(self) -> Step:
-        """Returns what to do, the same in every process of this trainer."""
+        """Returns the next step, the same in every process of this trainer."""
         stop = self._schedule.over or self.source.exhausted
         looks = self.group.leads and not stop
         step = Step(
@@ -212,7 +213,7 @@ class Trainer:
 
     @property
     def _training(self) -> bool:
-        """Whether updates were the last thing that was made."""
+        """Whether the last step made updates."""
         return self._state == "training"
 
     def _take_in(self, step: Step) -> None:
@@ -269,7 +270,7 @@ class Trainer:
         self._schedule.saved()
 
     def _prune(self) -> None:
-        """Removes what is above the limits of `storage`."""
+        """Removes old files above the limits of `storage`."""
         window = [(file.worker, file.sequence) for file in self.cursor.window]
         excess = self._storage_limit.prune(
             cursor=self.cursor.next_files, window=window, update=self.update
@@ -299,7 +300,7 @@ def train(
     """Trains a run in this process until its plan is fulfilled, and returns the finished trainer.
 
     Args:
-        run: where everything lies; resumed if it has a checkpoint.
+        run: the run; resumed if it has a checkpoint.
         components: made from its game and config.
         reporter: shows progress and messages; closed at the end. By default a live screen on a
             terminal, else a line every ten seconds.

@@ -1,4 +1,4 @@
-"""The training log: which files a run learnt from, in which order, with how many updates between.
+"""The training log: the files that a run learnt from, in order, and the updates between them.
 
 Each checkpoint comes with a segment of the log, a file under `RUN/ledger`. The log and the files of
 matches determine every checkpoint: `selfplay.reports.rerun` makes them again.
@@ -20,7 +20,7 @@ class Take(NamedTuple):
 
 
 class Learn(NamedTuple):
-    """Updates were made, this share of the planned time into the run."""
+    """Updates were made, when this share of the planned time had passed."""
 
     updates: int
     time_share: float
@@ -30,7 +30,7 @@ Event = Take | Learn
 
 
 class TrainingLog:
-    """Collects what happens between two checkpoints, in order, and writes it as a segment."""
+    """Collects the events between two checkpoints, in order, and writes them as a segment."""
 
     def __init__(self, run: RunDirectory) -> None:
         """Starts with nothing."""
@@ -38,11 +38,11 @@ class TrainingLog:
         self._events: list[Event] = []
 
     def take(self, worker: str, sequence: int) -> None:
-        """Notes that a file was taken in."""
+        """Records that a file was taken in."""
         self._events.append(Take(worker, sequence))
 
     def learn(self, updates: int, time_share: float) -> None:
-        """Notes updates; those in a row with the same time share become one entry."""
+        """Records updates; successive ones with the same time share become one entry."""
         last = self._events[-1] if self._events else None
         if isinstance(last, Learn) and last.time_share == time_share:
             self._events[-1] = Learn(last.updates + updates, time_share)
@@ -50,7 +50,7 @@ class TrainingLog:
             self._events.append(Learn(updates, time_share))
 
     def write(self, segment: int, *, previous: int | None, update: int) -> None:
-        """Stores the events as segment number `segment` and begins the next.
+        """Stores the events as segment number `segment` and starts the next.
 
         Args:
             segment: its number. A segment of that number was left by a session that was killed
@@ -72,7 +72,7 @@ class TrainingLog:
 
 
 def segment_name(segment: int) -> str:
-    """Returns where a segment lies in the run."""
+    """Returns the name of a segment in the run."""
     return f"{TRAINING_LOG}/{segment:08d}.json"
 
 

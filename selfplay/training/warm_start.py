@@ -1,4 +1,4 @@
-"""A warm start: a run that begins with the weights of another run, and nothing else of it."""
+"""A warm start: a run that starts with the weights of another run, and nothing else of it."""
 
 import dataclasses
 import shlex
@@ -26,13 +26,13 @@ Overlay = Mapping[str, Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightSource:
-    """The checkpoint whose weights a run begins with; it is only read.
+    """The checkpoint whose weights a run starts with; it is only read.
 
     Attributes:
         run: the run of the checkpoint.
         update: its number.
         config: the settings in force when it was written.
-        origin: what run.toml of the new run says of it.
+        origin: the table `origin` in run.toml of the new run.
     """
 
     run: RunDirectory
@@ -62,7 +62,7 @@ class WeightSource:
             )
 
     def settings(self, asked: Overlay) -> dict[str, dict[str, Any]]:
-        """Returns `asked`, completed by the network settings of the source."""
+        """Returns `asked` with the network settings of the source added."""
         network = {**self.config.to_dict()["network"], **asked.get("network", {})}
         return {**{section: dict(values) for section, values in asked.items()}, "network": network}
 
@@ -88,7 +88,7 @@ class WeightSource:
     def _fitting(
         self, stored: Mapping[str, Any], wanted: Mapping[str, Any], config: Config
     ) -> Weights:
-        """Returns stored weights; raises unless they have the names and shapes that are wanted."""
+        """Returns stored weights; raises unless they have the right names and shapes."""
         forms, asked = ({name: _form(leaf) for name, leaf in w.items()} for w in (stored, wanted))
         for name in sorted({*forms, *asked}):
             if forms.get(name) != asked.get(name):
@@ -100,7 +100,7 @@ class WeightSource:
         return jax.device_put({name: stored[name] for name in wanted})
 
     def _advice(self, config: Config) -> str:
-        """Returns the settings that give the network of the source."""
+        """Returns the network settings of the source."""
         own, other = self.config.to_dict(), config.to_dict()
         different = [
             "--set " + shlex.quote(f"{section}.{key}={own[section][key]}")
@@ -117,7 +117,7 @@ def find_source(text: str) -> WeightSource:
     """Returns the checkpoint that "RUN[@UPDATE]" means.
 
     Raises:
-        RunError: RUN is no run.
+        RunError: RUN is not a run.
         CheckpointError: it has no such checkpoint, or none yet, or it is damaged.
     """
     place, update = find_checkpoint(text)
@@ -142,10 +142,10 @@ def find_source(text: str) -> WeightSource:
 
 
 def own_source(run: RunDirectory) -> WeightSource | None:
-    """Returns what a run begins with; None if it began from scratch, or as a clone.
+    """Returns the source of a run's weights; None if it started from scratch, or as a clone.
 
     Raises:
-        RunError: it is not there any more.
+        RunError: it does not exist any more.
         CheckpointError: likewise, or it was replaced.
     """
     origin = run.weights_origin
@@ -163,7 +163,7 @@ def own_source(run: RunDirectory) -> WeightSource | None:
 def check_origin(place: Place, text: str) -> None:
     """Raises `RunError` unless the run at `place` began with the weights of "RUN[@UPDATE]".
 
-    The same command may be given again, for example after a kill: the run goes on, even if the
+    The same command may be given again, for example after a kill: the run continues, even if the
     source is gone.
     """
     run = RunDirectory.open(place)
@@ -178,7 +178,7 @@ def check_origin(place: Place, text: str) -> None:
 
 
 def publish(run: RunDirectory, state: TrainState) -> None:
-    """Writes the checkpoint that a run begins with, number 0. From then on it is a run like others.
+    """Writes the first checkpoint of a run, number 0. From then on it is a run like any other.
 
     Raises:
         RunError: another process is training the run.

@@ -1,4 +1,4 @@
-"""The matches that workers play for a trainer."""
+"""A source of matches that only workers play."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ _SAY_SECONDS = 10.0
 
 
 class WorkerMatches(MatchSource):
-    """Takes in what workers store, and waits while there is nothing new."""
+    """Takes in the matches that workers store, and waits if there are none."""
 
     activity = "waiting for matches"
     relies_on_workers = True
@@ -76,7 +76,7 @@ class WorkerMatches(MatchSource):
 
 
 class IdleTimer:
-    """Waits in short steps, and measures how long a trainer has had no matches.
+    """Waits in short steps, and measures how long a trainer has been without matches.
 
     Attributes:
         total_seconds: spent waiting so far.
@@ -87,7 +87,7 @@ class IdleTimer:
 
         Args:
             meter: measures the time.
-            on_long_wait: called once in each wait that takes longer than ten seconds.
+            on_long_wait: called once in each wait of more than ten seconds.
         """
         self.total_seconds = 0.0
         self._meter = meter
@@ -97,7 +97,7 @@ class IdleTimer:
 
     @property
     def running(self) -> bool:
-        """Whether the trainer waits: no matches came since the last call of `wait`."""
+        """Whether the trainer waits: no matches have arrived since the last call of `wait`."""
         return self._since is not None
 
     @property
@@ -106,7 +106,7 @@ class IdleTimer:
         return 0.0 if self._since is None else self._meter.elapsed - self._since
 
     def reset(self) -> None:
-        """Ends the wait, because matches have come."""
+        """Ends the wait, because matches have arrived."""
         self._since = None
         self._called = False
 

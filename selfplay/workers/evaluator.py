@@ -31,11 +31,11 @@ _LINE_SECONDS = 10.0
 
 
 class EvaluatorProcess:
-    """Rates checkpoints. Make it, call `work`, and it is done.
+    """Rates checkpoints. Create it and call `work` once.
 
-    Every new checkpoint, or the newest where they come faster than matches are played, meets each
-    of `evaluation.opponents` and an earlier checkpoint of the run: the one rated before it. In a
-    game that has a solver its mistakes are counted first.
+    It plays matches of every new checkpoint against each of `evaluation.opponents` and against the
+    checkpoint rated before. If checkpoints come too fast, it rates the newest. In a game with a
+    solver it first counts the mistakes of the checkpoint.
 
     Attributes:
         id: its name.
@@ -52,7 +52,7 @@ class EvaluatorProcess:
         listeners: Listeners,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Looks at what was rated before.
+        """Reads earlier ratings of the run.
 
         Args:
             run: the run.
@@ -63,7 +63,7 @@ class EvaluatorProcess:
             settings: those that this process chooses, over the ones in force in the run.
 
         Raises:
-            ConfigError: an opponent in the settings is no agent.
+            ConfigError: an opponent in the settings is not an agent.
         """
         self.run = run
         self.id = id
@@ -101,7 +101,7 @@ class EvaluatorProcess:
             self._heartbeat.stop()
 
     def _next(self) -> Published | None:
-        """Returns a checkpoint that is newer than the last one, if one comes soon."""
+        """Waits briefly for a newer checkpoint than the last one; returns it, or None."""
         try:
             update = self.run.checkpoints.wait_for_newer(self._last, 0.0)
             if update is None:
@@ -110,7 +110,7 @@ class EvaluatorProcess:
             self._newest = update
             return load_published(self.run, update, self._components.network)
         except (CheckpointError, StorageError) as error:
-            # Pruned meanwhile, or the store is away for a moment.
+            # It was removed meanwhile, or the store does not answer for a moment.
             self._monitor.event("checkpoint_unreadable", str(error), level="warning")
             self._lifetime.sleep(_LOOK_SECONDS)
             return None
@@ -137,10 +137,10 @@ class EvaluatorProcess:
         self.rated.append(published.update)
 
     def _adopt(self, config: Config) -> None:
-        """Takes over settings that a trainer has changed since the last checkpoint.
+        """Adopts settings that a trainer has changed since the last checkpoint.
 
-        Where they cannot be used here, such as an opponent that this machine does not have, the
-        earlier ones stay in force.
+        If they cannot be used here, for example because this machine lacks an opponent, the earlier
+        ones remain in force.
         """
         config = _config(self.run, config, self._settings)
         if _of_evaluation(config) == _of_evaluation(self._components.config):
@@ -183,7 +183,7 @@ class EvaluatorProcess:
 
     @property
     def mistakes(self) -> dict[str, Any] | None:
-        """What the newest checkpoint did in solved positions, None if it was not asked."""
+        """The mistakes of the newest checkpoint, None if it was not measured."""
         return self._strength.mistakes.newest
 
     def _earlier(self, update: int) -> list[str]:
@@ -201,7 +201,7 @@ class EvaluatorProcess:
         self._heartbeat.beat(self.metrics())
 
     def fields(self) -> dict[str, Any]:
-        """Returns what a heartbeat says of this evaluator."""
+        """Returns the content of this evaluator's heartbeat."""
         return heartbeat_values(self.metrics(), "evaluator")
 
     def metrics(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class EvaluatorProcess:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluatorOptions:
-    """What an evaluator decides by itself.
+    """The settings of an evaluator process.
 
     Attributes:
         id: its name; None for the name of the host and the first free number.
@@ -242,12 +242,12 @@ def evaluate(
 
     Args:
         place: the run, a path or a URL. It may not exist yet.
-        options: what this evaluator decides by itself.
+        options: the settings of this process.
         lifetime: ends it.
         listeners: show messages and serve its metrics; None for silence.
 
     Returns:
-        The evaluator, None if it ended before there was anything to rate.
+        The evaluator, None if it ended before there was a checkpoint to rate.
 
     Raises:
         ConfigError: a setting is out of range, or not one that an evaluator chooses.
@@ -300,7 +300,7 @@ def _config(
     settings: Mapping[str, Mapping[str, Any]],
     say: Callable[[str], None] = lambda text: None,
 ) -> Config:
-    """Returns the settings of an evaluator where `config` is in force in the run."""
+    """Returns the settings of an evaluator if `config` is in force in the run."""
     named = run.config.search.inference
     return process_config(config.updated(settings), settings, named=named, say=say)
 

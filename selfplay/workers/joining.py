@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listeners:
-    """What shows the messages and the state of a process.
+    """Shows the messages and the state of a process.
 
     Attributes:
         say: shows a line.
@@ -47,7 +47,7 @@ def silent(role: str) -> Listeners:
 
 
 def wait_for_run(place: str, lifetime: Lifetime, listeners: Listeners) -> RunDirectory | None:
-    """Returns the run at `place` as soon as there is one; None if the lifetime ends before.
+    """Waits for the run at `place` and returns it; None if the lifetime ends before.
 
     Raises:
         RunError: its run.toml is damaged or of a newer selfplay.
@@ -62,7 +62,7 @@ def wait_for_run(place: str, lifetime: Lifetime, listeners: Listeners) -> RunDir
 
 
 def wait_for_store(place: str, lifetime: Lifetime, listeners: Listeners) -> bool | None:
-    """Returns whether there is a run at `place`, once the store answers; None if it never did."""
+    """Returns whether there is a run at `place`; None if the store never answers."""
     return _ask_store(
         lambda: is_run(place), lifetime, listeners, meanwhile=("waiting for the store", "")
     )
@@ -75,7 +75,7 @@ def _ask_store(
     *,
     meanwhile: tuple[str, str],
 ) -> T | None:
-    """Returns what `ask` returns; repeats while the store is away or it returns None.
+    """Calls `ask` until the store answers and it returns a value; returns the value.
 
     Args:
         ask: asks the store.
@@ -107,7 +107,7 @@ def _ask_store(
 def wait_for_checkpoint(
     run: RunDirectory, network: Network, lifetime: Lifetime, listeners: Listeners
 ) -> Published | None:
-    """Returns the newest checkpoint as soon as there is one; None if the lifetime ends before.
+    """Waits for a checkpoint and returns the newest; None if the lifetime ends before.
 
     Meanwhile heartbeats show that the process waits.
 
@@ -146,7 +146,7 @@ def worker_config(
     asked: Mapping[str, Mapping[str, Any]],
     say: Say = lambda text: None,
 ) -> Config:
-    """Returns the settings of a worker: those of the run, with what is chosen for its machine.
+    """Returns the settings of a worker: those of the run, with the choices for its machine.
 
     Args:
         run: the run.
@@ -155,7 +155,7 @@ def worker_config(
         say: shows a line, if the run names a backend that this machine cannot use.
 
     Raises:
-        ConfigError: a setting that the run dictates is another there.
+        ConfigError: `asked` differs from the run in a setting that a worker may not choose.
     """
     asked = with_current_names(asked)
     own = {

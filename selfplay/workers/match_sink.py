@@ -1,4 +1,4 @@
-"""Where the finished matches of a worker go: to the store, or nowhere."""
+"""The destinations of a worker's finished matches: the store, or nothing."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -9,7 +9,7 @@ from selfplay.run import UnsentMatches
 
 @runtime_checkable
 class MatchSink(Protocol):
-    """Where finished matches go; see `selfplay.run.UploadQueue`."""
+    """Takes finished matches; see `selfplay.run.UploadQueue`."""
 
     @property
     def next_sequence(self) -> int:
@@ -28,7 +28,7 @@ class MatchSink(Protocol):
         """Why files cannot be stored, "" if they can."""
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Takes the matches of one file; does not wait."""
+        """Adds the matches of one file; does not wait."""
 
     def close(self, seconds: float) -> bool:
         """Stores what is pending, for at most `seconds`; returns whether all of it is stored."""

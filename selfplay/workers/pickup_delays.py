@@ -1,4 +1,4 @@
-"""How soon a worker plays with a new checkpoint."""
+"""Measures how soon a worker plays with new checkpoints."""
 
 import collections
 import statistics
@@ -9,9 +9,9 @@ _REMEMBERED = 1000
 
 
 class PickupDelays:
-    """Measures how old the publication of a checkpoint was when it was first played with.
+    """Measures the time from the publication of a checkpoint to the first chunk played with it.
 
-    The checkpoint that a worker begins with does not count: it may have been there for long.
+    The checkpoint that a worker starts with does not count, because it may be old.
     """
 
     def __init__(self, first: int, clock: Callable[[], float] = time.time) -> None:
@@ -28,19 +28,19 @@ class PickupDelays:
         self._seconds: collections.deque[float] = collections.deque(maxlen=_REMEMBERED)
 
     def play(self, update: int) -> None:
-        """Says that a chunk of self-play begins now, with the checkpoint of that update."""
+        """Records that a chunk of self-play starts now, with the checkpoint of that update."""
         if update != self._used:
             self._used = update
             self._begun = (update, self._clock())
 
     def settle(self, published_at: tuple[int, float | None] | None) -> None:
-        """Takes in when a checkpoint was published; see `TrainerWatch.published_at`."""
+        """Records when a checkpoint was published; see `TrainerWatch.published_at`."""
         if published_at is None or self._begun is None or published_at[0] != self._begun[0]:
             return
         when, begun = published_at[1], self._begun[1]
         self._begun = None
         if when is not None:
-            # Buckets tell whole seconds, so it could come out below 0.
+            # Buckets give whole seconds, so the difference may be below 0.
             seconds = max(0.0, begun - when)
             self._seconds.append(seconds)
             self._worst = max(seconds, self._worst or 0.0)

@@ -27,8 +27,8 @@ def claimed_id(
     """Yields an id that no other process has while the context lasts.
 
     On one host a process holds a lock file, in the directory for temporary files, that the kernel
-    releases however the process ends. A process on another host is known by its heartbeats: while
-    they change, it has the id.
+    releases however the process ends. A process on another host is detected by its heartbeats:
+    while they change, it has the id.
 
     Args:
         run: the run.
@@ -68,7 +68,7 @@ def _lock(stack: contextlib.ExitStack, run: RunDirectory, role: str, id: str) ->
         folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(folder / f"{place}-{role}-{id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
-        # Nowhere to write a lock, as in a read-only container, whose host name is its own anyway.
+        # There is no place for a lock, as in a read-only container; its host name is unique anyway.
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +82,7 @@ def _lock(stack: contextlib.ExitStack, run: RunDirectory, role: str, id: str) ->
 def _refuse_if_beating(run: RunDirectory, role: str, id: str, lifetime: Lifetime) -> None:
     """Raises `RunError` if a process of this id on another host is alive."""
     first = _foreign_beat(run, role, id)
-    # One that looks dead may be alive where the clocks differ, which watching it tells.
+    # If clocks differ, a process that looks dead may be alive; watching its heartbeat shows that.
     if first is None or (not first.alive and first.age > CLOCKS_DIFFER_SECONDS):
         return
     begin = lifetime.elapsed

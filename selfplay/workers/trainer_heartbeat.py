@@ -1,4 +1,4 @@
-"""The heartbeat of a run's trainer: found once, then read by its name."""
+"""Reads the heartbeat of a run's trainer by name, once it has been found."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ _SEARCH_SECONDS = 30.0
 
 
 class TrainerHeartbeat:
-    """Reads what the trainer of a run last said, with one request to the store in most cases.
+    """Reads the newest heartbeat of a run's trainer, usually with one request to the store.
 
-    Every worker asks every few seconds: if each of N workers listed and read the heartbeats of all,
-    the store would answer N x N requests.
+    Every worker does so every few seconds; if each of N workers listed and read all heartbeats, the
+    store would get N x N requests.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class TrainerHeartbeat:
     def read(self) -> Heartbeat | None:
         """Returns the heartbeat of the trainer, None if there is none.
 
-        Of several trainers, dead ones among them, it is the one that was heard of last.
+        If there are several trainers, dead ones included, it is the one with the newest heartbeat.
 
         Raises:
             StorageError: the store cannot be reached.

@@ -21,10 +21,10 @@ _LEAVING_SECONDS = 3.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Published:
-    """A checkpoint as a player needs it.
+    """The parts of a checkpoint that a player needs.
 
     Attributes:
-        update: the updates behind it.
+        update: number of updates.
         weights: on this process's first device.
         config: the settings in force when it was written.
     """
@@ -57,11 +57,11 @@ class TrainerWatch:
 
     Attributes:
         newest: the newest checkpoint that could be read.
-        problem: what keeps it from reading a newer one, "" if nothing does.
-        heard_at: when the trainer last showed a sign of life, by the monotonic clock.
+        problem: the reason that a newer one could not be read, "" if there is none.
+        heard_at: when the trainer was last heard of, by the monotonic clock.
         published_at: update of a new checkpoint and when it was complete, in seconds since 1970 by
-            the clock of this host (None if that cannot be known); None before the first. It comes
-            a little after the checkpoint itself.
+            the clock of this host (None if that cannot be known); None before the first. It is set
+            a little later than `newest`.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class TrainerWatch:
 
         Args:
             run: the run.
-            network: what the weights are for.
-            newest: the checkpoint that is in use already.
-            id: of this process, a worker, whose heartbeats show what time it is in the store.
-            stored_positions: how many this process has stored so far.
+            network: the network of the weights.
+            newest: the checkpoint in use.
+            id: of this worker; its heartbeats show the time in the store.
+            stored_positions: returns how many positions this process has stored.
         """
         self.newest = newest
         self.problem = ""
@@ -103,23 +103,23 @@ class TrainerWatch:
     def backlog(self) -> int:
         """Positions the trainer is behind, as far as is known.
 
-        It is what the trainer last said and what this process has stored since, so that it grows
-        while the trainer is silent.
+        It is the trainer's last figure plus the positions that this process has stored since, so it
+        grows while the trainer is silent.
         """
         return self._backlog + self._stored_positions() - self._stored_then
 
     @property
     def suspended(self) -> bool:
-        """Whether the trainer wants the accelerator for itself now."""
+        """Whether the trainer needs the accelerator alone now."""
         since = self._suspended_at
         return since is not None and time.monotonic() - since < _SUSPENSION_LASTS_SECONDS
 
     def close(self) -> None:
-        """Asks the thread to end, and does not wait for it."""
+        """Asks the thread to end, without waiting."""
         self._closing.set()
 
     def join(self) -> None:
-        """Waits for the end of the thread, which a store out of reach may hold up.
+        """Waits for the end of the thread, for a limited time if the store does not answer.
 
         A thread that is still inside compiled code when the interpreter ends makes it abort.
         """
@@ -132,7 +132,7 @@ class TrainerWatch:
             if self.newest.config.trainer.suspend_workers:
                 pause = _SUSPENSION_SECONDS
             try:
-                # Not longer: who asks for the end waits for the rest of it.
+                # Not longer: `join` waits for the rest of it.
                 update = self._run.checkpoints.wait_for_newer(
                     self.newest.update, min(pause, _LOOK_SECONDS)
                 )
@@ -146,7 +146,7 @@ class TrainerWatch:
                     listen_at = time.monotonic() + pause
                 self.problem = ""
             except CheckpointError as error:
-                # Most likely it was pruned between the two looks.
+                # It was probably removed meanwhile.
                 self.problem = str(error)
                 self._closing.wait(_SUSPENSION_SECONDS)
             except SelfplayError as error:
@@ -156,7 +156,7 @@ class TrainerWatch:
     def _time_of(self, update: int) -> float | None:
         """Returns when a checkpoint was published, by the clock of this host."""
         published = self._run.checkpoints.published_at(update)
-        # Clocks of hosts differ; what the store stamps is compared with what the store stamps.
+        # Clocks of hosts differ, so timestamps of the store are compared with each other.
         ahead = store_clock_offset(self._run.store, "worker", self._id)
         return None if published is None or ahead is None else published - ahead
 
@@ -168,7 +168,7 @@ class TrainerWatch:
             return
         if beat.time == self._beat:
             return
-        # Whether it is new is seen by its change, because the clocks of hosts differ.
+        # A change shows that it is new, because the clocks of hosts differ.
         if self._beat is not None or beat.alive:
             self.heard_at = time.monotonic()
         self._beat = beat.time

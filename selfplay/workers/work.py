@@ -1,4 +1,4 @@
-"""Starting a worker: finds its run, claims an id, makes what it plays with, and lets it play."""
+"""Starts a worker: finds its run, claims an id, creates the components, and plays."""
 
 import random
 
@@ -25,12 +25,12 @@ def work(
 
     Args:
         place: the run, a path or a URL. It may not exist yet.
-        options: what this worker decides by itself.
+        options: the settings of this process.
         lifetime: ends it.
         listeners: show messages and serve its metrics; None for silence.
 
     Returns:
-        The worker, None if it ended before there was anything to play with.
+        The worker, None if it ended before there was a checkpoint.
 
     Raises:
         ConfigError: the settings contradict those of the run.
@@ -42,7 +42,7 @@ def work(
     run = wait_for_run(place, lifetime, listeners)
     if run is None:
         return None
-    # What is wrong with the settings is said at once.
+    # Errors in the settings are reported at once.
     config = worker_config(run, run.config, options.settings, listeners.say)
     with claimed_id(run, "worker", options.id, lifetime=lifetime) as id:
         listeners.monitor.id = id
@@ -52,7 +52,7 @@ def work(
         if first is None:
             return None
         lifetime.heard()
-        # Those in force may be others than those the run was created with.
+        # The settings in force may differ from those that the run was created with.
         config = worker_config(run, first.config, options.settings)
         components = worker_components(components.game, config, like=components)
         plan = plan_worker_memory(components)
@@ -80,7 +80,7 @@ def work(
 
 
 def _store_unsent(run: RunDirectory, lifetime: Lifetime, listeners: Listeners) -> None:
-    """Stores the matches that earlier workers of this machine could not."""
+    """Stores the matches that earlier workers on this machine could not store."""
     unsent = UnsentMatches(run.url, run.created)
     stored, problem = unsent.store(run.matches, over=lambda: lifetime.over)
     if stored:

@@ -37,17 +37,17 @@ usually kills after ten seconds."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """What a worker decides by itself.
+    """The settings of a worker process.
 
     Attributes:
         id: its name; None for the name of the host and the first free number.
         game: where the game of the run is now; None for where the run has it.
         seed: decides everything random, together with the id and the number of the first file;
             None for the seed of the run, and chunks that suit the speed of the machine.
-        settings: of `--set` and the environment, by section. Those that the run dictates must be
-            the same there.
+        settings: of `--set` and the environment, by section. Only some may differ from those of the
+            run.
         dry_run: whether it plays but stores nothing.
-        profile: whether it writes a trace of what takes the time, into the run's `tensorboard`.
+        profile: whether it writes a trace into the run's folder `tensorboard`.
         jitter_seconds: it waits for a random time up to this before it begins, so that many workers
             started together do not all read at once.
     """
@@ -62,13 +62,13 @@ class WorkerOptions:
 
 
 class Worker:
-    """Plays for a run. Make it, call `work`, and it is done.
+    """Plays for a run. Create it and call `work` once.
 
     Attributes:
         id: its name.
         lifetime: ends it.
         published: the checkpoint it plays with.
-        components: what it plays with.
+        components: the components that play.
         checkpoints_used: updates of all checkpoints it has played with, in order.
     """
 
@@ -92,7 +92,7 @@ class Worker:
             first: the checkpoint to begin with.
             sink: takes the finished matches.
             id: its name, which no other worker of the run has.
-            options: what this worker decides by itself.
+            options: the settings of this process.
             lifetime: ends it.
             listeners: show messages and serve its metrics.
         """
@@ -136,7 +136,7 @@ class Worker:
         self._heard_at = self._trainer_watch.heard_at
 
     def work(self) -> None:
-        """Plays until its lifetime ends; then stores what is finished.
+        """Plays until its lifetime ends; then stores the finished matches.
 
         Raises:
             StorageError: finished matches are lost: neither the store nor the local disk took them.
@@ -169,7 +169,7 @@ class Worker:
             self._heartbeat.stop()
 
     def _keep_rest(self) -> None:
-        """Keeps on local disk the finished matches that the store has not taken, and says so."""
+        """Keeps finished matches that the store did not accept on local disk, and says so."""
         files = f"{self._sink.pending} files of finished matches"
         problem = self._sink.problem or "there was no time left"
         try:
@@ -186,7 +186,7 @@ class Worker:
             )
 
     def _switch_checkpoint(self) -> None:
-        """Switches to a newer checkpoint, if there is one; matches in progress go on."""
+        """Switches to a newer checkpoint, if there is one; matches in progress continue."""
         newest = self._trainer_watch.newest
         if self._trainer_watch.heard_at > self._heard_at:
             self._heard_at = self._trainer_watch.heard_at
@@ -222,7 +222,7 @@ class Worker:
         return jax.device_put(published.weights, sharding(self.components.mesh, REPLICATED))
 
     def _reason_to_rest(self) -> str:
-        """Returns why no matches may be played now, or ""."""
+        """Returns why the worker must pause now, or ""."""
         if not self._sink.has_room:
             return f"waiting for the store: {self._sink.problem or 'it is slow'}"
         if self._trainer_watch.suspended:
@@ -245,7 +245,7 @@ class Worker:
         self._store(finished)
 
     def _finish_begun(self) -> None:
-        """Stores the matches that ended in the chunk that was begun ahead; begins no other."""
+        """Finishes the chunk in progress and stores the matches that ended in it."""
         self._store(self.playing.rest(sequence=self._sink.next_sequence))
 
     def _store(self, finished: list[MatchRecord]) -> None:
@@ -266,7 +266,7 @@ class Worker:
             )
 
     def _fit_chunk_length(self, seconds: float) -> None:
-        """Shortens the chunks if they take so long that a new checkpoint would have to wait.
+        """Shortens the chunks if they are so long that they delay new checkpoints.
 
         The first chunk includes compilation, so the second one is measured. A worker with a seed of
         its own must always play the same matches, so its chunks stay as they are.
@@ -296,11 +296,11 @@ class Worker:
             self._say(self._line(state))
 
     def fields(self) -> dict[str, Any]:
-        """Returns what a heartbeat says of this worker."""
+        """Returns the content of this worker's heartbeat."""
         return {**heartbeat_values(self.metrics(), "worker"), **self.facts()}
 
     def facts(self) -> dict[str, Any]:
-        """Returns what heartbeats hold beside metrics: problems in words ("" for none), devices."""
+        """Returns the other content of heartbeats: problems in words ("" for none), devices."""
         return {
             "checkpoint_problem": self._trainer_watch.problem,
             "store_problem": self._sink.problem,

@@ -1,4 +1,4 @@
-"""What a worker plays with, and the memory that it takes."""
+"""The components of a worker, and the memory that they need."""
 
 from typing import Any
 
@@ -31,5 +31,5 @@ def worker_components(
 
 
 def plan_worker_memory(components: Components) -> MemoryPlan:
-    """Returns the memory that a worker takes."""
+    """Returns the memory that a worker needs."""
     return plan_memory(components.game, components.network, components.config, learns=False)
