@@ -277,10 +277,10 @@ class Playing(Chunks):
         If the number of matches has changed, the first ones continue. Matches that ended in a chunk
         in progress are kept: see `must_settle`.
 
-            Args:
-                checkpoints: of the run.
-                update: which one.
-                iteration: chunks played by then.
+        Args:
+            checkpoints: of the run.
+            update: which one.
+            iteration: chunks played by then.
         """
         self.iteration = iteration
         player = self.components.player
