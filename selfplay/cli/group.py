@@ -1,4 +1,4 @@
-"""All commands together: what becomes of their errors, and of Ctrl-C."""
+"""The group of all commands: handles their errors and Ctrl-C."""
 
 import contextlib
 import contextvars
@@ -22,13 +22,13 @@ from selfplay.cli.output import say
 from selfplay.cli.process import discard_output
 from selfplay.errors import EarlierVersionWarning, SelfplayError
 
-# Typer may carry its own Click: the base classes are reached through what it exports.
+# Typer may contain its own Click, so the base classes are reached through its exports.
 _UsageError: Any = typer.BadParameter.__base__
 
 
 @dataclasses.dataclass(frozen=True)
 class Invocation:
-    """What was typed: the program and its arguments."""
+    """The command line: the program and its arguments."""
 
     program: str
     arguments: tuple[str, ...]
@@ -48,7 +48,7 @@ class Commands(TyperGroup):
 
         Args:
             args: by default those of the process.
-            settings: as Click gives them to every group; whatever they say, this one exits.
+            settings: those that Click passes to every group; this one always exits.
         """
         with _warnings_as_notes(), Interruptible() as watch:
             self._run(list(sys.argv[1:] if args is None else args), settings, watch)
@@ -74,7 +74,7 @@ class Commands(TyperGroup):
                 _show("interrupted", "", debug)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # As in `selfplay matches RUN | head`: whoever read has seen enough.
+            # As in `selfplay matches RUN | head`: the reader has closed the pipe.
             discard_output()
             sys.exit(1)
         except Exception as error:
@@ -96,7 +96,7 @@ class Commands(TyperGroup):
 
 @contextlib.contextmanager
 def _warnings_as_notes() -> Iterator[None]:
-    """Makes the warnings of selfplay itself one line of text, without file and line number."""
+    """Shows warnings of selfplay as one line of text, without file and line number."""
     usual = warnings.formatwarning
 
     def formatted(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
@@ -112,7 +112,7 @@ def _warnings_as_notes() -> Iterator[None]:
 
 
 def program() -> str:
-    """Returns how a person calls this program again: "selfplay" where that finds it."""
+    """Returns how to call this program again: "selfplay" if that finds it."""
     typed = Path(sys.argv[0])
     if typed.name == "__main__.py":
         return f"{shlex.quote(Path(sys.executable).name)} -m selfplay"
@@ -125,16 +125,16 @@ def program() -> str:
 
 
 def _in_the_rules() -> SelfplayError | None:
-    """Returns what went wrong in a game written in plain Python, if that is behind an error.
+    """Returns the error of a plain-Python game if it is the cause of another error.
 
-    Compiled programs wait for such a game, and report its exceptions in words of their own.
+    Compiled programs call such a game, and report its exceptions in other words.
     """
     failures = sys.modules.get("selfplay.adapters.failures")
     return None if failures is None else failures.take()
 
 
 def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:
-    """Returns whether --debug was typed, wherever, and the arguments without it."""
+    """Returns whether --debug was given, and the arguments without it."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = [argument for argument in arguments[:end] if argument != "--debug"]
     return len(options) < end, options + arguments[end:]

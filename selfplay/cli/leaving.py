@@ -1,7 +1,7 @@
-"""The end of a process that need not wait for what its devices, threads and programs still do.
+"""Ends a process without waiting for its devices, threads and programs.
 
-The interpreter's own end would wait for compiled code that runs, or abort because of a thread that
-is in the middle of it. Every write of a run is atomic, so nothing is half done.
+The interpreter itself would wait for running compiled code, or abort because a thread is inside it.
+Every write of a run is atomic, so nothing is half done.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _CLEAR_LINE = b"\r\x1b[K"
 
 
 def leave(status: int, message: str = "") -> NoReturn:
-    """Ends the process now, and the engines that it has started; callable from any thread.
+    """Ends the process at once, with its engines; may be called from any thread.
 
     Args:
         status: the exit code.
@@ -45,12 +45,12 @@ def leave(status: int, message: str = "") -> NoReturn:
 
 
 class Interruptible:
-    """Sees to it that Ctrl-C ends a command within two seconds.
+    """Makes Ctrl-C end a command within two seconds.
 
-    Python raises `KeyboardInterrupt` only when the compiled code that runs now has returned, which
-    may take minutes. So a thread listens too: it ends the process if that has not ended by itself
-    `GRACE_SECONDS` after the signal. Commands that have more to do at the end, such as to save, put
-    `selfplay.cli.signals.StopSignals` in its place.
+    Python raises `KeyboardInterrupt` only after the running compiled code has returned, which may
+    take minutes. So a thread also listens: it ends the process if the process has not ended within
+    `GRACE_SECONDS` after the signal. Commands that must save first use
+    `selfplay.cli.signals.StopSignals` instead.
     """
 
     def __enter__(self) -> "Interruptible":
@@ -75,7 +75,7 @@ class Interruptible:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """Ends the process at once if work was left undone; else stops listening."""
+        """Ends the process at once if a thread is still at work; else stops listening."""
         undone = self._signalled.is_set() or _work_is_left()
         if undone and isinstance(error, SystemExit):
             for stream in (sys.stdout, sys.stderr):
@@ -88,7 +88,7 @@ class Interruptible:
             self._listener.join()
 
     def may_tell(self) -> bool:
-        """Returns whether to say that it was interrupted: True for the first caller only."""
+        """Returns whether to print that it was interrupted: True only for the first caller."""
         return self._told.acquire(blocking=False)
 
     def _listen(self) -> None:
@@ -101,6 +101,6 @@ class Interruptible:
 
 
 def _work_is_left() -> bool:
-    """Returns whether a thread is still at work that was left behind."""
+    """Returns whether an abandoned thread is still at work."""
     background = sys.modules.get("selfplay.runtime.background")
     return background is not None and bool(background.left_behind())

@@ -1,4 +1,4 @@
-"""A sign of life on standard error while a command computes for long."""
+"""Shows on standard error that a long command is still computing."""
 
 import contextlib
 import shutil
@@ -15,17 +15,17 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class LiveLine:
-    """Says how far a command is, and for how long it has been at work.
+    """Shows the progress of a command, and how long it has been running.
 
-    On a terminal it is one line that changes in place and is gone at the end, elsewhere a line
-    every ten seconds. A thread writes it, so it goes on while compiled code runs.
+    On a terminal it is one line that changes in place and disappears at the end; elsewhere it is a
+    line every ten seconds. A thread writes it, so it continues while compiled code runs.
     """
 
     def __init__(self, text: str) -> None:
         """Writes nothing yet.
 
         Args:
-            text: how far it is at the start.
+            text: the progress at the start.
         """
         self._text = text
         self._done = threading.Event()
@@ -33,11 +33,11 @@ class LiveLine:
         self._thread = threading.Thread(target=self._write, name="live line", daemon=True)
 
     def show(self, text: str) -> None:
-        """Says how far it is now; costs nothing."""
+        """Sets the progress; cheap."""
         self._text = text
 
     def note(self, text: str) -> None:
-        """Writes a line that stays."""
+        """Writes a permanent line."""
         self._put(f"{_CLEAR_LINE if self._on_terminal() else ''}note: {text}\n")
 
     def __enter__(self) -> "LiveLine":
@@ -51,7 +51,7 @@ class LiveLine:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """Takes the line off the terminal."""
+        """Removes the line from the terminal."""
         self._done.set()
         self._thread.join()
 
@@ -77,7 +77,7 @@ class LiveLine:
 
     @staticmethod
     def _put(text: str) -> bool:
-        # A closed pipe, or a stream that a test has taken away: no reason to end the work.
+        # A closed pipe or stream is no reason to end the work.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(text)
             sys.stderr.flush()

@@ -23,7 +23,7 @@ from selfplay.cli.reports import (
 )
 from selfplay.cli.training import clone, evaluator, train, trainer, worker
 
-# No rich markup: "RUN[@UPDATE]" would be taken for it.
+# No rich markup, because "RUN[@UPDATE]" looks like it.
 app = typer.Typer(
     cls=Commands,
     add_completion=False,
@@ -54,12 +54,12 @@ def selfplay(
             "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
         ),
     ] = False,
-    # Commands.main takes it out, wherever it stands; here for --help alone.
+    # Commands.main removes it from the arguments; here only for --help.
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the whole traceback of an error.")
     ] = False,
 ) -> None:
-    """Bring the rules of a two-player game, get an agent that plays it well."""
+    """Train agents for two-player games by self-play, from the rules of the game."""
 
 
 for module in (

@@ -39,7 +39,7 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**values, **made)
 
-    # What Typer makes the options of.
+    # Typer creates the options from these.
     run.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return run

@@ -113,11 +113,11 @@ Inference = Annotated[
 
 
 def overrides(settings: Sequence[str] | None, asked: Mapping[str, int | float | None]) -> list[str]:
-    """Returns what `--set` and other options say of settings, as SECTION.KEY=VALUE.
+    """Returns the settings of `--set` and other options, as SECTION.KEY=VALUE.
 
     Args:
         settings: of `--set`.
-        asked: of options of their own, by setting; None where one was not given.
+        asked: values of other options, by setting; None if an option was not given.
     """
     given = [f"{name}={value}" for name, value in asked.items() if value is not None]
     return [*(settings or ()), *given]

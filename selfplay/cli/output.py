@@ -12,7 +12,7 @@ import typer
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Prints a line of text on stdout, or on stderr."""
-    # The stream is named, because Click writes UTF-8 to one that is ASCII if it chooses itself.
+    # The stream is explicit, because otherwise Click writes UTF-8 to an ASCII stream.
     typer.echo(text, file=sys.stderr if err else sys.stdout)
 
 
@@ -40,7 +40,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def facts(pairs: Sequence[tuple[str, str]], *, width: int | None = None) -> str:
-    """Returns names and what is said of them, wrapped to the terminal."""
+    """Returns names with their texts, wrapped to the terminal."""
     width = width or shutil.get_terminal_size().columns
     indent = max(len(name) for name, _ in pairs) + 2
     return "\n".join(
@@ -57,7 +57,7 @@ def facts(pairs: Sequence[tuple[str, str]], *, width: int | None = None) -> str:
 
 
 def size(number_of_bytes: float) -> str:
-    """Returns such as "1.5 GB"."""
+    """Returns a size in words, such as "1.5 GB"."""
     for unit in ("B", "kB", "MB"):
         if number_of_bytes < 1000:
             return f"{number_of_bytes:.3g} {unit}"

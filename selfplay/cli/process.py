@@ -1,4 +1,4 @@
-"""The process of a command: what it writes to, and how it ends."""
+"""The process of a command: its streams, and its end."""
 
 import atexit
 import contextlib
@@ -10,13 +10,13 @@ from typing import Any, TextIO
 
 
 def prepare_streams() -> None:
-    """Makes the standard streams take any text, whatever the terminal's encoding.
+    """Makes the standard streams accept any text, whatever the terminal's encoding.
 
-    A character that the encoding lacks becomes a question mark. What is written to a terminal that
-    was closed is lost, and no error: the signal that says so is on its way.
+    A character that the encoding lacks becomes a question mark. Writing to a closed terminal is no
+    error; the text is lost, and a signal reports the closing.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
-        # A stream that was read from already stays as it is.
+        # A stream that was already read from cannot be reconfigured.
         with contextlib.suppress(io.UnsupportedOperation):
             sys.stdin.reconfigure(errors="replace")
     sys.stdout = _tolerant(sys.stdout)
@@ -25,7 +25,7 @@ def prepare_streams() -> None:
 
 def _tolerant(stream: Any) -> Any:
     if not isinstance(stream, io.TextIOWrapper):
-        # None without a terminal on some systems, or something of a test's own.
+        # None without a terminal on some systems, or a replacement by a test.
         return stream
     if not stream.isatty():
         stream.reconfigure(errors="replace")
@@ -48,18 +48,18 @@ class _Terminal(io.FileIO):
 
 
 class Ending:
-    """Ends the process without taking the interpreter down.
+    """Ends the process without finalizing the interpreter.
 
     Threads of compiled code (JAX, ONNX Runtime, Arrow) may still be at work or waiting for the
-    interpreter when a command is done. Python aborts the process if such a thread wakes up while
-    the interpreter is being taken down.
+    interpreter when a command is done. Python aborts the process if such a thread wakes up during
+    finalization.
 
     Attributes:
         status: the exit code.
     """
 
     def __init__(self) -> None:
-        """Registers the end, which comes after everything that is registered later."""
+        """Registers the end, which runs after everything that is registered later."""
         self.status = 0
         atexit.register(self._end)
 
@@ -80,7 +80,7 @@ def _flushed(stream: TextIO | None) -> bool:
 
 
 def discard_output() -> None:
-    """Lets whatever is still to be written to standard output vanish: its reader has gone."""
+    """Discards all further standard output, because its reader has closed the pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

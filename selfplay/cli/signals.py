@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP while training: the first one saves, another Ctrl-C leaves at once."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP: the first saves, another Ctrl-C exits at once."""
 
 import contextlib
 import signal
@@ -18,12 +18,12 @@ _ECHOCTL = getattr(termios, "ECHOCTL", 0)
 
 
 class StopSignals:
-    """Listens to SIGINT, SIGTERM and SIGHUP as long as its context lasts.
+    """A context that listens to SIGINT, SIGTERM and SIGHUP.
 
-    SIGHUP comes when the terminal is closed. Under nohup it is ignored, and stays so.
+    SIGHUP is sent when the terminal is closed; under nohup it remains ignored.
 
-    A handler in Python would have to wait until the compiled code that runs now has returned, and
-    could not print while the interrupted code is printing. So a thread of its own listens.
+    A Python handler would have to wait until running compiled code has returned, and could not
+    print while the interrupted code is printing. So a thread listens.
 
     Attributes:
         stopped: whether a signal has come.
@@ -35,12 +35,11 @@ class StopSignals:
         does: str = "saves after the current step",
         grace_seconds: float | None = None,
     ) -> None:
-        """Listens to no signal yet.
+        """Does not listen yet.
 
         Args:
             does: what the process does before it ends, for the message.
-            grace_seconds: the process ends at the latest so long after the first signal; None for
-                no limit.
+            grace_seconds: longest time from the first signal to the end; None for no limit.
         """
         self.stopped = False
         self._does = does
@@ -57,10 +56,10 @@ class StopSignals:
         say: Callable[[str], None],
         last_act: Callable[[], None] = lambda: None,
     ) -> None:
-        """From now on the first signal calls `stop`, and says so; before, it ends the process.
+        """Makes the first signal call `stop` and print a line; before, it ends the process.
 
         Args:
-            stop: asks for the end.
+            stop: requests the end.
             say: shows a line.
             last_act: called when `grace_seconds` are over. The exit code is 0, or that of the
                 `SelfplayError` it raises.
@@ -68,7 +67,7 @@ class StopSignals:
         self._stop, self._say, self._last_act = stop, say, last_act
 
     def __enter__(self) -> "StopSignals":
-        """Takes the signals over."""
+        """Starts listening."""
         self._before = {number: signal.signal(number, lambda *_: None) for number in _numbers()}
         self._wakeup = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         self._terminal = _hide_control_characters()
@@ -82,7 +81,7 @@ class StopSignals:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """Gives the signals back."""
+        """Restores the earlier handlers."""
         _restore(self._terminal)
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
@@ -115,7 +114,7 @@ class StopSignals:
         self._receiver.close()
 
     def _cut(self) -> int:
-        """Calls the last act of a process whose time is over; returns the exit code."""
+        """Calls `last_act` after the grace time; returns the exit code."""
         try:
             self._last_act()
         except SelfplayError as error:

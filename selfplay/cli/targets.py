@@ -1,4 +1,4 @@
-"""What GAME, RUN and AGENT on the command line stand for."""
+"""Finds the games, runs and agents that the command line names."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from selfplay.store import Place, is_remote
 
 
 def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
-    """Returns how to make the game that was typed, from whatever directory.
+    """Returns the specification of a game on the command line, valid in any directory.
 
     A file is looked for in the current folder, then in the folders of `SELFPLAY_GAMES`.
     """
@@ -32,12 +32,12 @@ def game_spec(text: str, options: Sequence[str] | None) -> GameSpec:
 
 
 def moved_game(text: str | None) -> GameSpec | None:
-    """Returns what `--game` says of a run that is named by another option; None without it."""
+    """Returns the game that `--game` gives for a run; None without it."""
     return None if text is None else game_spec(text, None)
 
 
 def check_moved_game(place: Place, text: str | None) -> None:
-    """Raises unless what `--game` says is the game of a run; without it there is nothing to check.
+    """Raises unless `--game` names the game of a run; does nothing without it.
 
     For commands that need no rules.
 
@@ -60,7 +60,7 @@ def named_run(text: str) -> str | None:
 def run_and_game(
     text: str, game: str | None = None, options: Sequence[str] | None = None
 ) -> tuple[RunDirectory, Game[Any]] | None:
-    """Returns the run in "RUN[@UPDATE][:simulations]" and its game, None if it is no run.
+    """Returns the run in "RUN[@UPDATE][:simulations]" and its game, None if it is not a run.
 
     Args:
         text: as it was typed.
@@ -68,7 +68,7 @@ def run_and_game(
         options: of that game; by default those of the run.
 
     Raises:
-        RunError: its game is not there, or has other rules.
+        RunError: its game is missing, or has other rules.
     """
     place = named_run(text)
     if place is None:
@@ -78,7 +78,7 @@ def run_and_game(
 
 
 def game_of(agents: Sequence[str], game: str | None, options: Sequence[str] | None) -> Game[Any]:
-    """Returns the game that agents are to play: that of the first run, else the one that was named.
+    """Returns the game for some agents: that of the first run, else that of `--game`.
 
     Args:
         agents: as they were typed.
@@ -86,8 +86,8 @@ def game_of(agents: Sequence[str], game: str | None, options: Sequence[str] | No
         options: of that game.
 
     Raises:
-        RunError: the game of the run is not there, or has other rules.
-        ConfigError: no agent is a run, and no game or an unknown one is named.
+        RunError: the game of the run is missing, or has other rules.
+        ConfigError: no agent is a run, and `--game` is missing or names an unknown game.
     """
     found = (run_and_game(text, game, options) for text in agents)
     first = next((one for one in found if one is not None), None)
@@ -99,10 +99,10 @@ def game_of(agents: Sequence[str], game: str | None, options: Sequence[str] | No
 
 
 def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
-    """Returns the game that was typed; where it was meant to be a run, says what that is.
+    """Returns the game on the command line; the error explains a text that looks like a run.
 
     Raises:
-        RunError: there is no such game, and the path of that name is no run.
+        RunError: there is no such game, and the path of that name is not a run.
         ConfigError: there is no such game, or it does not take these options.
     """
     spec = game_spec(text, options)
@@ -111,7 +111,7 @@ def make_game(text: str, options: Sequence[str] | None) -> Game[Any]:
 
 
 def written_game(text: str, options: Sequence[str] | None) -> Game[Any] | PythonGame[Any]:
-    """Returns the game that was typed, as its author wrote it; raises as `make_game` does."""
+    """Returns the game on the command line as its author wrote it; raises as `make_game` does."""
     spec = game_spec(text, options)
     with _meant_as_run(text):
         return spec.rules()
@@ -136,7 +136,7 @@ def run_agent(
     batch_size: int,
     inference: str | None = None,
 ) -> Analyst:
-    """Returns the agent "RUN[@UPDATE][:simulations]"; `simulations` overrules the text."""
+    """Returns the agent "RUN[@UPDATE][:simulations]"; `simulations` overrides the text."""
     if simulations is not None:
         text = f"{split_simulations(text)[0]}:{simulations}"
     return make_agent(text, game, batch_size=batch_size, inference=inference, say=_note)
@@ -150,7 +150,7 @@ def opponent_agent(
     batch_size: int,
     inference: str | None = None,
 ) -> Agent:
-    """Returns any agent, an engine too; `simulations` overrules the text of a run."""
+    """Returns any agent, including an engine; `simulations` overrides the text of a run."""
     if not is_engine(text):
         return run_agent(
             text, game, simulations=simulations, batch_size=batch_size, inference=inference
@@ -168,7 +168,7 @@ def _note(text: str) -> None:
 
 
 def unknown_game(*agents: str) -> SelfplayError:
-    """Returns the error for agents of which none is a run, so that the game is not known."""
+    """Returns the error if no agent is a run, so that the game is unknown."""
     for text in agents:
         if text.partition(":")[0] not in ("random", "mcts", "solver", "gtp", "uci"):
             place, _ = split_checkpoint_name(split_simulations(text)[0])
@@ -186,7 +186,7 @@ def unknown_game(*agents: str) -> SelfplayError:
 def parse_options(texts: Sequence[str]) -> dict[str, object]:
     """Returns `["size=6", "swap=true"]` as `{"size": 6, "swap": True}`.
 
-    A value is an integer, a number, true or false where it reads as one, else text.
+    A value that looks like an integer, a number, true or false becomes one; others are text.
     """
     options: dict[str, object] = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""Measures how fast this machine plays and learns, and how well self-play uses its devices."""
+"""Measures the speed of self-play, network and updates on this machine."""
 
 import resource
 import statistics
@@ -38,10 +38,10 @@ def bench(
     trace: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Returns what was measured, every rate as the median over several rounds.
+    """Returns the measurements, every rate as the median of several rounds.
 
     Self-play, the network alone and updates take turns, so that other load on the machine affects
-    them alike. Self-play loads its weights anew for every chunk, as in training.
+    them alike. Self-play loads its weights again for every chunk, as in training.
 
     Keys: `game`, `network`, `inference` (what computed the network in self-play),
     `computed_share` of the positions asked for (ONNX Runtime computes each but once), `batch`
@@ -136,7 +136,7 @@ class _Forward:
             prediction = network.apply(weights, observations)
             return prediction.policy_logits, prediction.value
 
-        # What the numbers are does not matter to dense arithmetic.
+        # The values do not matter to dense arithmetic.
         if together:
             self._apply = jax.jit(per_device(predict, mesh, (REPLICATED, ALONG_BATCH), ALONG_BATCH))
             observations = jnp.full((mesh.size * batch, *shape[1:]), 0.5, jnp.float32)
@@ -168,14 +168,14 @@ def _best_forward(
             _Forward(components, weights, batch, together=together) for batch in FORWARD_BATCHES
         ]
         share = seconds / len(forwards)
-        # Twice, so that a moment of noise does not decide.
+        # Twice, to reduce the effect of noise.
         rates = [max(forward.rate(share / 2) for _ in range(2)) for forward in forwards]
         best.append(forwards[rates.index(max(rates))])
     return best[0], best[1]
 
 
 class _Updater:
-    """Updates on positions that self-play has just made, sampling included.
+    """Updates on positions of the self-play before, including sampling.
 
     Attributes:
         per_call: how many are made in one call of the device, as in training.

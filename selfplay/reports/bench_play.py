@@ -1,4 +1,4 @@
-"""Measures how fast self-play is, for one or several numbers of matches."""
+"""Measures the speed of self-play for one or several numbers of matches."""
 
 import datetime
 import statistics
@@ -33,9 +33,9 @@ def bench_batches(
     seconds: float = 30.0,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Returns how fast self-play is with different numbers of matches side by side.
+    """Returns the speed of self-play with different numbers of matches side by side.
 
-    It measures one number after the other, so that each has all of the memory.
+    It measures one number after another, so that each can use all memory.
 
     Keys: `game`, `simulations` per move, `inference`, `devices`, `platform`, `device`, `date`,
     and `batches`, a list: `batch`, `simulations_per_second` (median over rounds), `spread` (the
@@ -101,7 +101,7 @@ def bench_weights(components: Components, checkpoints: Checkpoints | None) -> An
 
 
 def machine(components: Components) -> dict[str, Any]:
-    """Returns what was measured on and when: `devices`, `platform`, `device`, `date`."""
+    """Returns the machine and the date: `devices`, `platform`, `device`, `date`."""
     device = components.mesh.devices.flat[0]
     name = device.device_kind if device.platform != "cpu" else _processor() or "cpu"
     return {
@@ -123,11 +123,11 @@ def _processor() -> str:
 
 
 class MeasuredPlay:
-    """Self-play that goes on from measurement to measurement.
+    """Self-play that continues from measurement to measurement.
 
     Attributes:
         chunks: plays.
-        compile_seconds: what the first chunk took longer than the second.
+        compile_seconds: by how much the first chunk took longer than the second.
         finished: how many matches have ended.
         records: the first ones to end.
     """
@@ -157,7 +157,7 @@ class MeasuredPlay:
         begin = time.monotonic()
         plies.append(self.chunk())
         self.compile_seconds = max(0.0, first - (time.monotonic() - begin))
-        # Where there is something to calibrate, before anything is measured.
+        # Calibrates, if necessary, before the measurement.
         self.chunks.calibrate()
         self.records: list[MatchRecord] = []
         while not self.records:
@@ -172,7 +172,7 @@ class MeasuredPlay:
         return counts.computed / counts.asked if counts.asked else 1.0
 
     def chunk(self) -> Plies:
-        """Plays a chunk with weights loaded anew, as in training."""
+        """Plays a chunk after loading the weights again, as in training."""
         plies = self.chunks.play(self._weights)
         self.finished += int(plies.over.sum())
         return plies

@@ -12,14 +12,14 @@ from selfplay.telemetry.tensorboard import read_scalars
 
 
 def training_curve(run_path: Place, output: Path) -> None:
-    """Draws strength, mistakes where a solver counts them, and losses over the course of a run.
+    """Draws strength, mistakes if there is a solver, and losses over the course of a run.
 
     Args:
         run_path: the run directory.
         output: the picture to write; its ending chooses the format (.png, .svg, .pdf).
 
     Raises:
-        RunError: it is no run, or has neither been evaluated nor trained yet.
+        RunError: it is not a run, or it has neither evaluations nor losses yet.
         MissingExtraError: matplotlib is not installed.
     """
     run = RunDirectory.open(run_path)

@@ -1,4 +1,4 @@
-"""Examines this machine: what selfplay uses of it, and what keeps it from using more."""
+"""Examines this machine: what selfplay uses of it, and what limits it."""
 
 import glob
 import importlib.metadata
@@ -38,7 +38,7 @@ _GOOD_SHARE = 0.6
 
 
 def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
-    """Returns what was found; call it after `selfplay.startup.prepare`.
+    """Returns the findings; call it after `selfplay.startup.prepare`.
 
     Keys: `versions`, whether `onnxruntime` is there, `backend`, `devices`, `accelerators` visible
     to the system, `accelerator_note`, what is not used whatever is installed, `cores` usable and
@@ -49,10 +49,10 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
 
     Args:
         directory: where runs go.
-        run: whose processes are examined too; None for none.
+        run: a run whose processes are examined too; None for none.
 
     Raises:
-        RunError: it is no run.
+        RunError: it is not a run.
     """
     devices = jax.local_devices()
     usable, presented = usable_cores(), device_cores()
@@ -82,7 +82,7 @@ def examine(directory: Path, run: Place | None = None) -> dict[str, Any]:
 
 
 def process_report(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns what the processes of a run spend their time on.
+    """Returns where the processes of a run spend their time.
 
     Keys: `role`, `id`, `alive`, `phases` (shares of the wall time; trainers have them),
     `compilations`, `compile_seconds`, `compiled` (`count` and `seconds` of the functions that took
@@ -188,7 +188,7 @@ def problems(report: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def measure_speed_up() -> float:
-    """Returns how many times as many convolutions all devices make together as one alone."""
+    """Returns the speed of convolutions on all devices together, relative to one device."""
     mesh = local_mesh()
 
     def convolve(images: Array) -> Array:
@@ -207,7 +207,7 @@ def measure_speed_up() -> float:
     on_one = jax.device_put(images, mesh.devices.flat[0])
     together = jax.jit(per_device(convolve, mesh, ALONG_BATCH, ALONG_BATCH))
     on_all = jax.device_put(jnp.concatenate([images] * mesh.size), sharding(mesh, ALONG_BATCH))
-    # The fastest of several: what the machine can do when nothing disturbs it.
+    # The fastest of several, because other work disturbs the rest.
     seconds_alone = min(_seconds(alone, on_one) for _ in range(8))
     return mesh.size * seconds_alone / min(_seconds(together, on_all) for _ in range(8))
 
@@ -229,7 +229,7 @@ def _versions() -> dict[str, str | None]:
 
 
 def _accelerators() -> list[str]:
-    """Returns the accelerators that the system shows, whether JAX uses them or not."""
+    """Returns the accelerators of the system, whether JAX uses them or not."""
     if shutil.which("nvidia-smi"):
         listed = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
@@ -246,7 +246,7 @@ def _accelerators() -> list[str]:
 
 
 def _accelerator_note() -> str:
-    """Returns which accelerator of this machine selfplay never uses, or ""."""
+    """Returns a note about an accelerator that selfplay never uses, or ""."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return "the GPU of a Mac (Metal, MPS) is not used: JAX computes on its CPU cores"
     return ""

@@ -27,7 +27,7 @@ class Exported(NamedTuple):
 
 
 def export_checkpoint(name: str, file: Path, *, game: GameSpec | None = None) -> Exported:
-    """Writes the network of a checkpoint, its weights and nothing else of it, to a new file.
+    """Writes the network of a checkpoint, with its weights and nothing else, to a new file.
 
     Args:
         name: "RUN[@UPDATE]", the newest checkpoint by default.
@@ -35,7 +35,7 @@ def export_checkpoint(name: str, file: Path, *, game: GameSpec | None = None) ->
         game: where the game of the run is now; None for where the run has it.
 
     Raises:
-        RunError: the directory is no run.
+        RunError: the directory is not a run.
         CheckpointError: there is no such checkpoint, or it is damaged.
         ConfigError: the file exists, or has another ending, or ONNX cannot hold this network.
         StorageError: the file cannot be written.

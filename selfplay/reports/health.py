@@ -1,4 +1,4 @@
-"""Health of the processes of a run, from their heartbeats: for probes."""
+"""The health of a run's processes, from their heartbeats, for probes."""
 
 import dataclasses
 import socket
@@ -19,7 +19,7 @@ class Diagnosis:
     """The answer to a probe.
 
     Attributes:
-        healthy: whether at least one of the processes is well.
+        healthy: whether at least one of the processes is healthy.
         text: one line for people.
         processes: one mapping for each: role, id, host, alive, ready, state, seconds_ago.
     """
@@ -40,14 +40,15 @@ def diagnose(
 ) -> Diagnosis:
     """Returns the health of the processes of a role.
 
-    A process is well if its heartbeat is young enough and, where that can be seen, it still runs.
+    A process is healthy if its heartbeat is recent and, as far as this process can see, it still
+    runs.
 
     Args:
         run: the run.
         role: one of `ROLES`.
         id: only the process of this id.
         here: only processes of this host, which in a container is the container.
-        ready: a process must also have what it needs to do its work.
+        ready: a process must also be at work, not waiting for a run or for weights.
         max_age_seconds: of a heartbeat, in (0, 120].
 
     Raises:
@@ -57,7 +58,7 @@ def diagnose(
     check_range("--max-age", max_age_seconds, above=0, high=MAX_AGE_SECONDS)
     asked = _asked(role, id, here)
     try:
-        # A path stands for a URL too: the stores take either.
+        # A path or a URL; stores accept both.
         if not is_run(Path(run)):
             return Diagnosis(healthy=False, text=f"{run} is not a selfplay run", processes=())
         beats = read_heartbeats(Path(run))
@@ -73,7 +74,7 @@ def diagnose(
     if not rows:
         return Diagnosis(healthy=False, text=f"no heartbeat of {asked} in {run}", processes=())
     well = [row for row in rows if row["alive"] and (row["ready"] or not ready)]
-    # The text names the process with the youngest heartbeat, if possible one that is well.
+    # The text names the process with the newest heartbeat, if possible a healthy one.
     row = min(well or rows, key=lambda row: row["seconds_ago"])
     words = "well" if well else ("not ready" if row["alive"] else "dead or silent")
     state = f", {row['state']}" if row["state"] else ""

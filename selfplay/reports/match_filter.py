@@ -1,4 +1,4 @@
-"""Which recorded matches are looked for, and which files cannot hold any of them."""
+"""A filter of recorded matches, and of the files that cannot contain any."""
 
 import dataclasses
 from typing import Any, Literal
@@ -10,7 +10,7 @@ Kind = Literal["selfplay", "evaluation"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MatchFilter:
-    """Which matches are looked for; None lets every match through.
+    """A filter of matches; a field that is None accepts every match.
 
     Attributes:
         kind: of self-play or of an evaluation.
@@ -34,11 +34,11 @@ class MatchFilter:
 
     @property
     def takes_all(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether it accepts every match."""
         return self == MatchFilter()
 
     def takes(self, row: dict[str, Any]) -> bool:
-        """Returns whether a summary is of such a match."""
+        """Returns whether it accepts the match of a summary."""
         winner = "draw"
         if row["returns"][0] != 0:
             winner = "first" if row["returns"][0] > 0 else "second"
@@ -53,13 +53,13 @@ class MatchFilter:
         )
 
     def _in_range(self, low: int, high: int) -> bool:
-        """Returns whether a checkpoint from `low` to `high` may be one that is looked for."""
+        """Returns whether it may accept a checkpoint from `low` to `high`."""
         return (self.first_checkpoint is None or high >= self.first_checkpoint) and (
             self.last_checkpoint is None or low <= self.last_checkpoint
         )
 
     def may_hold(self, footer: pq.FileMetaData) -> bool:
-        """Returns whether a file with this footer may hold such a match."""
+        """Returns whether a file with this footer may contain an accepted match."""
         if footer.num_rows == 0:
             return False
         ranges = _ranges(footer)
@@ -74,7 +74,7 @@ class MatchFilter:
 
 
 def _ranges(footer: pq.FileMetaData) -> dict[str, tuple[int, int]]:
-    """Returns least and greatest value of the columns that a filter asks for."""
+    """Returns the smallest and largest value of the columns that a filter uses."""
     found: dict[str, tuple[int, int]] = {}
     for group in range(footer.num_row_groups):
         columns = footer.row_group(group)

@@ -1,7 +1,7 @@
 """The matches of a run, page by page, newest first, without reading all of its files.
 
-Files are listed, and read from the newest on until a page is full: only the columns that a list
-shows, and of files that cannot hold what is looked for only the footer.
+It lists the files and reads them from the newest on until a page is full. It reads only the columns
+that a list shows, and only the footer of files that the filter rules out.
 """
 
 import collections
@@ -34,13 +34,13 @@ _KEPT_FILES = 1024
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MatchPage:
-    """Some matches.
+    """A page of matches.
 
     Attributes:
         rows: summaries, newest first.
-        next: where the next page begins; None if there is nothing more.
-        total: matches of the run that the files hold; None while they are not counted, or if some
-            are left out.
+        next: cursor of the next page; None if there are no more matches.
+        total: number of matches in the files of the run; None while they are not counted, or if
+            the filter leaves some out.
     """
 
     rows: list[dict[str, Any]]
@@ -66,7 +66,7 @@ class MatchIndex:
     """Pages of the matches of one run. For one thread at a time."""
 
     def __init__(self, run: RunDirectory, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Takes a run; reads nothing yet.
+        """Reads nothing yet.
 
         Args:
             run: the run.
@@ -93,10 +93,10 @@ class MatchIndex:
             wanted: which.
             limit: at least 1.
             cursor: `next` of the page before; None for the newest matches.
-            seconds: after so long the page ends, maybe without a match: `next` goes on.
+            seconds: time limit for a page, which may then be empty; `next` continues.
 
         Raises:
-            RecordError: the cursor is none.
+            RecordError: the cursor is not valid.
             StorageError: the store cannot be reached.
         """
         wanted = wanted or MatchFilter()
@@ -106,7 +106,7 @@ class MatchIndex:
         rows: list[dict[str, Any]] = []
         for file in self._from(after):
             if self._clock() > deadline:
-                # This file has not been looked at.
+                # This file has not been read.
                 return MatchPage(rows=rows, next=_cursor(file, None), total=None)
             if wanted.kind not in (None, file.kind) or wanted.worker not in (None, file.worker):
                 continue
@@ -124,7 +124,7 @@ class MatchIndex:
         return MatchPage(rows=rows, next=None, total=self._total(wanted))
 
     def count(self, seconds: float) -> bool:
-        """Reads footers for so long, to know how many matches there are; returns whether all are.
+        """Reads footers for a limited time to count the matches; returns whether all are counted.
 
         Raises:
             StorageError: the store cannot be reached.
@@ -171,11 +171,11 @@ class MatchIndex:
         self._listed = self._clock()
 
     def _summaries(self, file: _File, wanted: MatchFilter | None) -> list[dict[str, Any]]:
-        """Returns the matches of a file, oldest first; none if they are not looked for.
+        """Returns the accepted matches of a file, oldest first.
 
         Args:
             file: which.
-            wanted: what is looked for; None to count them alone.
+            wanted: the filter; None only to count the matches.
         """
         if file in self._rows:
             self._rows.move_to_end(file)
@@ -191,7 +191,7 @@ class MatchIndex:
             ValueError,
             LookupError,
         ):
-            # Removed since it was listed, or damaged: training says so.
+            # Removed since it was listed, or damaged, which training reports.
             self._counts[file] = 0
             return []
         if rows is None:

@@ -25,7 +25,7 @@ def newest_matches(
     last_checkpoint: int | None = None,
     on_problem: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Returns matches and where they come from, newest first.
+    """Returns matches with their provenance, newest first.
 
     Keys: match_id, plies, result, those of docs/records.md that are of a whole match ("checkpoint"
     is that of the last ply), and selfplay, the version that wrote it.
@@ -46,7 +46,7 @@ def newest_matches(
     high = float("inf") if last_checkpoint is None else last_checkpoint
     files = RunDirectory.open(run).matches
     rows: list[dict[str, Any]] = []
-    # By time, because several workers may have written them; their order decides between equals.
+    # By time, because several workers may have written them, and then by their order.
     for file in reversed(files.entries()):
         if worker is not None and file.worker != worker:
             continue
@@ -70,7 +70,7 @@ def newest_matches(
 def stored_checkpoints(
     run: Place, *, limit: int = 0, on_problem: Callable[[str], None] = lambda text: None
 ) -> list[dict[str, Any]]:
-    """Returns the checkpoints of a run and where they come from, newest first.
+    """Returns the checkpoints of a run with their provenance, newest first.
 
     Keys: update, time, matches and positions learnt from until then, settings_hash (of the
     settings that matches were to be made with from then on), fingerprint, selfplay.
@@ -110,9 +110,9 @@ def stored_checkpoints(
 
 
 def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -> dict[str, Any]:
-    """Returns one match with its board, move and values at every ply, and all of its origin.
+    """Returns one match with board, move and values at every ply, and its provenance.
 
-    "settings" are those of search and rollout that it was made with, if a checkpoint knows them.
+    "settings" are those of search and rollout that played it, if a checkpoint has them.
 
     Args:
         place: the run.
@@ -176,7 +176,7 @@ def _hash(config: dict[str, Any] | None) -> str | None:
     try:
         return settings_hash(Config.from_dict(config)) if config else None
     except ConfigError:
-        # Of a selfplay with other settings.
+        # Written by a version of selfplay with other settings.
         return None
 
 
@@ -195,7 +195,7 @@ def _result(match: MatchRecord) -> str:
 
 def find_match(run: RunDirectory, match_id: str) -> MatchRecord:
     """Returns a match by its id; raises `RecordError` if there is none, or it is damaged."""
-    # A match is named by worker, number of the file, and place in it.
+    # The id consists of worker, number of the file, and place in the file.
     worker, _, rest = match_id.rpartition("-")[0].rpartition("-")
     known = worker in run.matches.workers() and rest.isdecimal()
     if known and run.matches.has(worker, int(rest)):

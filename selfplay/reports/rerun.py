@@ -1,4 +1,4 @@
-"""Makes a checkpoint again from the records of its run, which proves that they are complete."""
+"""Makes a checkpoint again from the records of its run, to prove that they are complete."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,15 +28,15 @@ def rerun(
     mesh: Mesh | None = None,
     progress: Callable[[int], None] = lambda update: None,
 ) -> Learning:
-    """Returns the learning half as it was at a checkpoint, from its seed and its files alone.
+    """Returns the `Learning` of a checkpoint, made from the seed and the files of the run.
 
-    Every update is made again: this takes as long as the updates of the training did. On the same
+    It makes every update again, which takes as long as the updates took in training. On the same
     devices the weights are those of the checkpoint, bit for bit. Nothing is written.
 
     Args:
         run: the run.
         update: of a checkpoint.
-        start: of an earlier checkpoint to begin from; by default the beginning of the run.
+        start: update of an earlier checkpoint to start from; by default the beginning of the run.
         game: where the game of the run is now; None for where the run has it.
         mesh: as many devices as the trainer had; by default all local ones.
         progress: called now and then with the number of updates reached.
@@ -61,7 +61,7 @@ def rerun(
     config = Config.from_dict(settings)
     learning = Learning(run, _components(rules, config, mesh))
     if start is None and run.weights_origin is not None:
-        # Not those of the seed: checkpoint 0 has them, and is always kept.
+        # These weights do not come from the seed; checkpoint 0 has them, and is always kept.
         start = 0
     if start is not None:
         for _ in learning.restore(start):
@@ -86,7 +86,7 @@ def rerun(
 
 
 def largest_difference(learning: Learning, update: int) -> float:
-    """Returns by how much any number of the train state differs from that of a checkpoint.
+    """Returns the largest difference between the train state and that of a checkpoint.
 
     The train state is weights, their average and the optimiser's state; 0 if it is equal bit for
     bit.
@@ -105,13 +105,13 @@ def largest_difference(learning: Learning, update: int) -> float:
 
 
 def _components(game: Game[Any], config: Config, mesh: Mesh | None) -> Components:
-    """Returns what learns under these settings; nothing is played here."""
+    """Returns the components that learn under these settings; they do not play."""
     here = process_config(config, {}, named=config.search.inference)
     return make_components(game, here, learner_mesh=mesh)
 
 
 def _segments_before(run: RunDirectory, start: int | None, update: int) -> int:
-    """Returns how many segments of the training log lie before the checkpoint to begin from."""
+    """Returns the number of segments of the training log before the checkpoint to start from."""
     if start is None:
         return 0
     if start >= update:
@@ -123,7 +123,7 @@ def _segments_before(run: RunDirectory, start: int | None, update: int) -> int:
 
 
 def _copies_weights(run: RunDirectory) -> bool:
-    """Returns whether the first weights of a clone came from elsewhere, not from its seed."""
+    """Returns whether the first weights of a clone came from another run, not from its seed."""
     origin = run.document.get("origin", {}).get("origin")
     while origin is not None:
         if origin.get("weights_only"):

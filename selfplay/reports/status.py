@@ -37,12 +37,12 @@ def run_status(place: Place | Store) -> dict[str, Any]:
     `mistakes` of the newest checkpoint that was measured (None in a game without a solver),
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
     and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
-    known), and `problems`: texts, none if all is well. What a process says of itself is there too:
-    of a trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
+    known), and `problems`: texts, none if all is well. The values of heartbeats are included: of a
+    trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
     `staleness_updates` and more.
 
     Raises:
-        RunError: it is no run.
+        RunError: it is not a run.
     """
     run = RunDirectory.open(place)
     problems: list[str] = []
@@ -53,7 +53,7 @@ def run_status(place: Place | Store) -> dict[str, Any]:
     progress = {"update": checkpoint or 0, **{key: cursor.get(key, 0) for key in _COUNTERS}}
     trainers = [beat.fields for beat in beats if beat.role == "trainer" and beat.alive]
     for fields in trainers:
-        # While it works it knows more than its last checkpoint.
+        # While it runs, its heartbeat is newer than its last checkpoint.
         if fields.get("update", -1) >= progress["update"]:
             progress |= {key: fields[key] for key in progress if key in fields}
     age = _age(metadata)
@@ -88,7 +88,7 @@ def run_status(place: Place | Store) -> dict[str, Any]:
 def process_problems(
     beats: list[Heartbeat], *, checkpoint: int | None, checkpoint_age: float | None
 ) -> list[str]:
-    """Returns what is wrong with the processes of a run, in words for people.
+    """Returns the problems of a run's processes, in words for people.
 
     Args:
         beats: their heartbeats.
@@ -150,7 +150,7 @@ def _age(metadata: dict[str, Any]) -> float | None:
 
 
 def _recent(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Returns how the newest matches ended, from the first source that has any."""
+    """Returns the results of the newest matches, from the first source that has any."""
     for fields in sources:
         if fields.get("recent_matches"):
             return {key: fields.get(key) for key in _RECENT}
@@ -168,7 +168,7 @@ def _published_age(run: RunDirectory, update: int | None, age: float | None) -> 
 def _plan(run: RunDirectory, metadata: dict[str, Any]) -> dict[str, float]:
     """Returns the planned length: `minutes` and `updates`, 0 for none.
 
-    From the newest checkpoint if there is one, because each session may plan anew.
+    From the newest checkpoint if there is one, because each session may change the plan.
     """
     trainer = run.config.to_dict()["trainer"] | metadata.get("config", {}).get("trainer", {})
     return {key: trainer[key] for key in ("minutes", "updates")}

@@ -22,8 +22,8 @@ def show_board(
 ) -> None:
     """Runs TensorBoard on the event files of a run until `lifetime` ends.
 
-    A run in a directory is shown as it lies. Of one elsewhere the event files are brought into a
-    scratch directory every 15 seconds.
+    It reads a run in a directory in place. For a run in another store, it copies the event files
+    into a scratch directory every 15 seconds.
 
     Args:
         place: the run, a path or a URL. It may not exist yet.
@@ -34,7 +34,7 @@ def show_board(
 
     Raises:
         MissingExtraError: TensorBoard is not installed.
-        SelfplayError: it ended by itself, as where the port is in use.
+        SelfplayError: it ended by itself, for example because the port is in use.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError(

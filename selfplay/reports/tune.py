@@ -30,9 +30,9 @@ def tune(
 ) -> dict[str, Any]:
     """Returns the fastest settings found and every rate measured.
 
-    First what computes the network, then how many matches are played side by side on each device.
-    Candidates take turns, so that other load on the machine affects them alike. Weights are
-    fresh: rates in training differ, their order hardly does.
+    It tries first the inference backends, then numbers of matches on each device.
+    Candidates take turns, so that other load on the machine affects them alike. Weights are fresh:
+    trained ones give other rates, but nearly the same order.
 
     Keys: `game`, `settings` (section to key to value: what to put into a config file),
     `tried` (`inference`, `matches_per_device`, `simulations_per_second`), `times_default`.
@@ -85,7 +85,7 @@ def _compare(
     seconds: float,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Returns the rate of each candidate that can be used here."""
+    """Returns the rate of each candidate that this machine can use."""
     players: dict[tuple[str, int], _Candidate] = {}
     for kind, count in candidates:
         settings = {"search": {"inference": kind}, "rollout": {"matches_per_device": count}}
@@ -129,7 +129,7 @@ class _Candidate:
         begin = time.monotonic()
         simulations = 0
         while (passed := time.monotonic() - begin) < seconds or not simulations:
-            # With weights loaded anew, as in training.
+            # With weights loaded again, as in training.
             self._chunks.play(self._weights)
             simulations += self._chunks.simulations
         return simulations / passed

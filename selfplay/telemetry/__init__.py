@@ -1,4 +1,4 @@
-"""Telemetry: shows people and programs how a process is doing.
+"""Telemetry: shows the state and progress of a process to people and programs.
 
 In: snapshots and messages of a process. Out: a live screen, logs, metrics, TensorBoard, pictures.
 """

@@ -13,8 +13,8 @@ class Health:
         id: tells processes of one role apart.
         state: what it does, such as "playing" or "waiting for a checkpoint".
         ready: whether it works, or could work if there were work.
-        healthy: whether its main loop has given a sign of life lately, or is compiling.
-        silent_seconds: since the last sign of life; the end of a compilation is one.
+        healthy: whether its main loop has reported recently, or is compiling.
+        silent_seconds: since the last report; the end of a compilation counts as one.
     """
 
     role: str
@@ -35,7 +35,7 @@ class HealthSource(Protocol):
 
     @property
     def health(self) -> Health:
-        """How the process is now."""
+        """The current health of the process."""
 
     @property
     def fields(self) -> dict[str, Any]:

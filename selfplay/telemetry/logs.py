@@ -149,7 +149,7 @@ def stderr_log(*, run: str, role: str, id: str) -> EventLog:
     """Returns a log on standard error."""
 
     def write(line: str) -> None:
-        # The reader has gone, or the disk of the logs is full: no reason to stop training.
+        # The reader has gone, or the disk for logs is full: training must continue.
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What a metric is: its name, its unit, and how each sink shows it."""
+"""Defines a metric: its name, its unit, and how each sink shows it."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ def _text(template: str) -> Text:
 
 
 def _if_any(template: str) -> Text:
-    """Formats a count, and says nothing of none."""
+    """Formats a count; returns nothing for 0."""
     return lambda value: [template.format(value)] if value else []
 
 
@@ -79,7 +79,7 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
     Metric("results", "share in [0, 1]", "TW", "results",
            "of recent matches: wins of the first player, draws, wins of the second",
            label="result", prometheus="match_results_ratio", tensorboard="results",
-           # Who wins more often depends on the game; draws tell how play develops.
+           # Which player wins more often depends on the game; draws show how play develops.
            text=words.results, line="T",
            line_text=lambda value: [part for part in words.results(value)
                                     if part.startswith("draws")]),

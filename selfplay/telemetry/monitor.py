@@ -1,4 +1,4 @@
-"""The monitor of a process: where logs, metrics and health probes get their answers."""
+"""The monitor of a process: provides the data for logs, metrics and health probes."""
 
 import threading
 import time
@@ -80,11 +80,11 @@ class Monitor:
         return self._log is not None
 
     def state(self, text: str, *, ready: bool) -> None:
-        """Sets what the process does now; this is no sign of life.
+        """Sets the state of the process; does not count as a report of the main loop.
 
         Args:
             text: such as "waiting for a checkpoint".
-            ready: whether it has what it needs: weights, a run that it can reach.
+            ready: whether it has weights and can reach its run.
         """
         with self._lock:
             changed = (text, ready) != (self._state, self._ready)
@@ -93,7 +93,7 @@ class Monitor:
             self.event("state", text, ready=ready)
 
     def update(self, fields: Mapping[str, Any]) -> None:
-        """Sets values of metrics; counts as a sign of life of the main loop.
+        """Sets values of metrics; counts as a report of the main loop.
 
         Args:
             fields: by key of `METRICS`; others are kept, but no sink shows them.
@@ -104,19 +104,19 @@ class Monitor:
             self._has_begun = True
 
     def wait(self, text: str) -> None:
-        """Notes that the process is alive and waits for others before it can begin.
+        """Records that the process is alive and waits for others before it can start.
 
-        After the wait it has `STARTUP_SECONDS` again, above all to compile its programs.
+        After the wait it has `STARTUP_SECONDS` again, mainly to compile its programs.
 
         Args:
-            text: what it waits for, such as "waiting for a checkpoint".
+            text: the state, such as "waiting for a checkpoint".
         """
         self.state(text, ready=False)
         with self._lock:
             self._beat = self._clock()
 
     def compilation_begins(self, name: Hashable) -> None:
-        """Notes that JAX compiles a program, during which the main loop gives no sign of life.
+        """Records that JAX compiles a program, during which the main loop does not report.
 
         Args:
             name: tells compilations at the same time apart.
@@ -125,7 +125,7 @@ class Monitor:
             self._compiling[name] = self._clock()
 
     def compilation_ends(self, name: Hashable) -> None:
-        """Notes the end of a compilation; counts as a sign of life."""
+        """Records the end of a compilation; counts as a report of the main loop."""
         with self._lock:
             if self._compiling.pop(name, None) is not None:
                 self._beat = self._clock()
@@ -152,7 +152,7 @@ class Monitor:
 
     @property
     def health(self) -> Health:
-        """How the process is now."""
+        """The current health of the process."""
         with self._lock:
             silent = self._clock() - self._beat
             limit = FRESH_SECONDS if self._has_begun else STARTUP_SECONDS

@@ -18,7 +18,7 @@ class Progress:
         planned_fraction: of the planned length that is done, in [0, 1]; None if open-ended.
         eta_seconds: until the planned end; None if not known.
         state: what the process does, such as "training" or "waiting for matches".
-        evaluation: how far the evaluation under way is; "" for none.
+        evaluation: progress of the current evaluation; "" for none.
         device: such as "2 x cpu".
     """
 

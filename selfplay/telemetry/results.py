@@ -1,4 +1,4 @@
-"""What evaluations measure: strength against an opponent, mistakes in solved positions."""
+"""Results of evaluations: strength against an opponent, mistakes in solved positions."""
 
 import dataclasses
 from collections.abc import Mapping

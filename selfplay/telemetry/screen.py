@@ -18,13 +18,13 @@ from selfplay.telemetry.progress import Progress
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Shows the progress of training to a person, or keeps it."""
+    """Shows the progress of training."""
 
     def update(self, progress: Progress) -> None:
         """Shows the latest numbers; cheap enough to be called after every iteration."""
 
     def message(self, text: str) -> None:
-        """Shows a line that stays."""
+        """Shows a permanent line."""
 
     def close(self) -> None:
         """Shows the last numbers and restores the terminal; the last call."""
@@ -76,7 +76,7 @@ class ScreenReporter:
         self._live.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
-        """Shows the last numbers, which stay, and restores the terminal."""
+        """Leaves the last numbers on the screen and restores the terminal."""
         if self._progress is not None:
             self._live.update(render(self._progress))
         self._live.stop()

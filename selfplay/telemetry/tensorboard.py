@@ -62,7 +62,7 @@ class TensorBoardWriter:
         self._last_update = -1
         self._results: set[tuple[str, int]] = set()
         if resume_at is not None:
-            # A session that was cut short wrote these steps, and they are made again.
+            # An interrupted session wrote these steps, and they are made again.
             start = SessionLog(status=SessionLog.START)
             self._add(Event(step=resume_at + 1, session_log=start))
             self._last_update = resume_at
@@ -73,7 +73,8 @@ class TensorBoardWriter:
             raise
 
     def _open(self) -> None:
-        # TensorBoard names files by the second: the suffix keeps two of a second apart, in order.
+        # TensorBoard names files by the second; the suffix distinguishes and orders two in one
+        # second.
         self._writer = EventsWriter(
             str(self._directory / "events"),
             f".{os.getpid()}.{time.time_ns() % 10**9:09d}.selfplay",

@@ -160,7 +160,7 @@ def _read_lines(file: Path) -> list[str]:
 
 
 def _text(document: dict[str, Any], names: dict[int, str]) -> str:
-    """Returns a document as a person reads it, likeliest move first."""
+    """Returns a document as text for people, with the likeliest move first."""
     columns = [
         (title, document[key], form)
         for title, key, form in (

@@ -108,7 +108,7 @@ def arena(
     begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
     if num_matches is None:
         num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)
-    # Each agent is to move in about half of the matches: no larger batch is worth its time.
+    # Each agent is to move in about half of the matches, so a larger batch would be wasted.
     batch_size = max(1, min(DEFAULT_BATCH_SIZE, num_matches // 2))
     with LiveLine("getting ready") as line:
         agents = [
@@ -148,7 +148,7 @@ def _openings(
     """Returns the openings of a file, or random ones that were written to one; None for neither.
 
     Raises:
-        ConfigError: a file cannot be read, is of another game, or is there already.
+        ConfigError: a file cannot be read, is of another game, or exists already.
     """
     from selfplay.arena import OpeningSet, default_opening_plies, random_openings
     from selfplay.errors import ConfigError

@@ -83,7 +83,7 @@ def check(
         ok = _check(game_name, option, matches or 64, seed, minutes if learn else None, document,
                     quiet=as_json)  # fmt: skip
     except Exception as error:
-        # A script reads one document, whatever happens; what happened is said on stderr as ever.
+        # A script always gets one document; the error goes to stderr as usual.
         if as_json:
             say_json({**document, "ok": False, "measures": {}, "error": str(error)})
         raise
@@ -111,8 +111,8 @@ def _check(
         matches: random matches.
         seed: decides everything random.
         minutes: how long to train; None not to train.
-        document: is filled in.
-        quiet: whether nothing is said to people.
+        document: the document to fill in.
+        quiet: whether to print nothing for people.
     """
     report = _examined(game_name, option, matches, seed)
     document.update(report.to_dict())
@@ -139,7 +139,7 @@ def _check(
 
 
 def _examined(game_name: str, option: list[str] | None, matches: int, seed: int) -> "CheckReport":
-    """Returns the report, also of a game that is so broken that it cannot be made."""
+    """Returns the report, even of a game that cannot be created."""
     from selfplay.check.conformance import examine
     from selfplay.check.laws.table import LAWS
     from selfplay.check.report import CheckReport
@@ -274,7 +274,7 @@ def _turns(found: Mapping[str, Any]) -> str:
 
 
 def _never_legal(found: Mapping[str, Any], num_actions: int) -> list[tuple[str, str]]:
-    """Returns which actions were legal nowhere; nothing if there are none."""
+    """Returns the actions that were never legal; empty if there are none."""
     if not found["count"]:
         return []
     names = [
@@ -287,7 +287,7 @@ def _never_legal(found: Mapping[str, Any], num_actions: int) -> list[tuple[str, 
 
 
 def _twin(found: Mapping[str, Any]) -> str:
-    """Returns how many matches were played again with the other player to begin."""
+    """Returns how many matches were replayed with the other player to begin."""
     if found["exchange"] is None:
         text = f"not played: {found['why']}"
     else:

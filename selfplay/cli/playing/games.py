@@ -1,4 +1,4 @@
-"""selfplay games: which games there are."""
+"""selfplay games: lists the games."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def _describe(name: str) -> dict[str, Any]:
             "summary": "",
             "problem": str(error),
         }
-    # A game in plain Python is wrapped: what it says of itself stands in the user's own class.
+    # A game in plain Python is wrapped; its description is in the user's own class.
     kind = type(game.rules) if isinstance(game, HostedGame) else type(game)
     return {
         "name": name,

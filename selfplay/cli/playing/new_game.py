@@ -32,9 +32,9 @@ _BOARDS = {
     "hex": "hexagonal cells",
     "none": "no cells: counters, cards, numbers",
 }
-# Least, usual and most. A game without a board begins with so many counters.
+# Smallest, usual and largest size; without a board, the number of counters at the start.
 _SIZES = {"square": (3, 5, 12), "hex": (3, 5, 12), "none": (4, 21, 200)}
-# Modules of these names would hide what the game itself imports.
+# Modules of these names would hide modules that the game imports.
 _TAKEN = {"jax", "jaxlib", "jaxtyping", "numpy", "pytest", "selfplay"}
 
 
@@ -101,7 +101,7 @@ def new_game(
         say_json({"files": [str(into / file) for file in files], "commands": commands})
         return
     say(f"wrote {', '.join(str(into / file) for file in files)}")
-    # Commands are not wrapped: they are there to be copied.
+    # Commands are not wrapped, so that they can be copied.
     say("\n".join(["next:", *(f"  {line}" for line in [*directory, *commands])]))
 
 
@@ -110,7 +110,7 @@ def _interactive() -> bool:
 
 
 def _ask(what: str, choices: Mapping[str, str], asking: bool) -> str:
-    """Returns the answer; without anybody to ask, the first choice."""
+    """Returns the answer; the first choice if nobody can be asked."""
     usual = next(iter(choices))
     if not asking:
         return usual
@@ -123,7 +123,7 @@ def _ask(what: str, choices: Mapping[str, str], asking: bool) -> str:
 
 
 def _check_name(name: str) -> None:
-    """Raises `ConfigError` unless a file, a module and a game can have that name."""
+    """Raises `ConfigError` unless the name suits a file, a module and a game."""
     from selfplay.registry import game_names
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
@@ -146,7 +146,7 @@ def _check_name(name: str) -> None:
 
 
 def _commands(name: str) -> list[str]:
-    """Returns the commands from here to an opponent one can play."""
+    """Returns the commands that lead to an opponent to play against."""
     commands = [f"check {name}.py", f"train {name}.py --minutes 2", f"play runs/{name}"]
     if importlib.util.find_spec("selfplay.cli.serve"):
         commands.append(f"serve runs/{name}")
@@ -185,7 +185,7 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
     """Writes `files`, all or none.
 
     Raises:
-        ConfigError: one of them is there already.
+        ConfigError: one of them exists already.
         StorageError: the directory cannot be written.
     """
     there = [file for file in files if (directory / file).exists()]
@@ -197,7 +197,7 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():
-            # "x": not even a file that came in between.
+            # "x" refuses even a file that was created meanwhile.
             with (directory / file).open("x", encoding="utf-8") as stream:
                 stream.write(text)
     except OSError as error:

@@ -116,7 +116,7 @@ def play(
         thoughts = document["plies"]
 
     def write(session: TerminalMatch | None) -> None:
-        """Saves the match, before it begins too: what cannot be written is known at once."""
+        """Saves the match; also before it begins, to find out whether the file can be written."""
         if save is not None:
             document = match_document(
                 match,

@@ -121,7 +121,7 @@ def serve(
     if token is not None and not token.strip():
         raise ConfigError("--token is empty", hint="leave it out to get a generated one")
     shares = [parse_share(text) for text in share or []]
-    # Before anything slow: a port in use is known at once.
+    # First, so that a port in use is reported at once.
     listening = open_port(host, port)
     with contextlib.closing(listening), StopSignals(does="ends the server") as signals:
         startup.prepare(cpu_devices=devices)
@@ -179,7 +179,7 @@ def _library(
     simulations: int,
     wait: bool,
 ) -> tuple[Any, str]:
-    """Returns what to serve, and how to call it."""
+    """Returns what to serve, and its title."""
     from selfplay.arena import parse_engine
     from selfplay.cli.targets import game_spec, named_run
     from selfplay.configuration import check_range

@@ -97,7 +97,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """Returns how the newest matches ended."""
+    """Returns the results of the newest matches."""
     from selfplay.telemetry.metrics import rows
 
     return [] if recent is None else [("results", ", ".join(rows(recent).get("results", [])))]
@@ -114,7 +114,7 @@ def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns the metrics of a trainer that the lines above do not show, by row of the screen."""
+    """Returns further metrics of a trainer, by row of the screen."""
     from selfplay.telemetry.metrics import rows
 
     shown = rows(process, leave_out=_SHOWN_ABOVE)
@@ -122,7 +122,7 @@ def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _origin(origin: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """Returns which run this one was made from, if from another."""
+    """Returns the run from which this one was created, if any."""
     if origin is None:
         return []
     what = "began with the weights of" if origin.get("weights_only") else "copied from"

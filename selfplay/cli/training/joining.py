@@ -70,7 +70,7 @@ class JoiningOptions(OptionGroup):
     settings: Settings = None
 
     def lifetime(self) -> "Lifetime":
-        """Returns what ends the process.
+        """Returns the lifetime of the process.
 
         Raises:
             ConfigError: an option is negative.
@@ -88,7 +88,7 @@ class JoiningOptions(OptionGroup):
         )
 
     def asked_settings(self) -> dict[str, dict[str, Any]]:
-        """Returns the settings that `--set` and the environment name, by section."""
+        """Returns the settings of `--set` and the environment, by section."""
         from selfplay.settings import read_settings
 
         return read_settings(overrides=self.settings or ())
@@ -103,14 +103,14 @@ def listening(
     does: str,
     monitored: MonitoringOptions,
 ) -> Iterator["Listeners"]:
-    """Yields what shows messages and state of a process; meanwhile signals end its lifetime.
+    """Yields the listeners of a process; meanwhile signals end its lifetime.
 
     Args:
         role: "worker" or "evaluator".
         options: what was typed.
         lifetime: of the process.
         does: what the process does after a signal.
-        monitored: how others can watch.
+        monitored: options for monitoring.
     """
     from rich.console import Console
 

@@ -65,7 +65,7 @@ def monitoring(
 ) -> Iterator["Monitor"]:
     """Yields the monitor of this process; at the end closes its port, however it ends.
 
-    With JSON logs an error becomes one of their lines instead of two lines of text.
+    With JSON logs, an error becomes one line of JSON instead of two lines of text.
 
     Args:
         role: "trainer", "worker" or "evaluator".

@@ -46,7 +46,7 @@ class TrainingOptions(OptionGroup):
     option: GameOptions = None
 
     def overrides(self, more: Mapping[str, int | float | None]) -> list[str]:
-        """Returns what the options say of settings, as SECTION.KEY=VALUE; `more` comes last."""
+        """Returns the settings of the options, as SECTION.KEY=VALUE; `more` comes last."""
         asked = {
             "trainer.minutes": self.minutes,
             "trainer.updates": self.updates,
@@ -60,8 +60,8 @@ class Workers:
     """What a trainer needs if workers play its matches.
 
     Attributes:
-        idle_exit: seconds without matches after which it ends; 0 for no limit.
-        join_group: makes this process one of several that train as one, where it is.
+        idle_exit: seconds without matches until it exits; 0 for no limit.
+        join_group: joins this process with others that train together, if there are any.
     """
 
     idle_exit: float
@@ -87,8 +87,8 @@ def run_training(
         options: what was typed.
         monitored: metrics, health and logs.
         as_json: whether to print one JSON document.
-        workers: how workers play for it; None if it plays itself.
-        settings: of further options, by name; None where an option was not given.
+        workers: for a trainer whose matches workers play; None if it plays itself.
+        settings: of further options, by name; None if an option was not given.
         profile: whether to write a trace that shows where the time goes.
     """
     from rich.console import Console
@@ -102,7 +102,7 @@ def run_training(
         StopSignals() as signals,
         monitoring("trainer", role_id, place or "", monitored) as monitor,
     ):
-        # Here, so that with JSON logs its errors and notes are lines of the log.
+        # Here, so that with JSON logs errors and notes become lines of the log.
         sources = read_sources(
             preset=options.preset, file=options.config, overrides=options.overrides(settings or {})
         )

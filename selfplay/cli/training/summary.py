@@ -1,4 +1,4 @@
-"""What `selfplay train` and `selfplay trainer` say at the beginning and at the end of a session."""
+"""The texts at the beginning and at the end of a training session."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def opening(session: "Session") -> list[tuple[str, str]]:
-    """Returns what is trained, and where."""
+    """Returns the lines about the run, the game and the devices."""
     from selfplay.runtime.memory_plan import plan_memory
 
     run = session.run
@@ -31,7 +31,7 @@ def opening(session: "Session") -> list[tuple[str, str]]:
 
 
 def settings_in_force(session: "Session", sources: Sequence["Source"]) -> list[str]:
-    """Returns the settings that differ from the defaults by source, and where all of them are."""
+    """Returns the settings that differ from the defaults, by source, and where all are."""
     from selfplay.settings import changed_settings
 
     run = session.run
@@ -50,7 +50,7 @@ def settings_in_force(session: "Session", sources: Sequence["Source"]) -> list[s
 
 
 def reached(trainer: "Trainer", *, finished: bool) -> list[tuple[str, str]]:
-    """Returns what was reached."""
+    """Returns the lines about the result."""
     from selfplay.telemetry import words
 
     pairs = [
@@ -77,13 +77,13 @@ def reached(trainer: "Trainer", *, finished: bool) -> list[tuple[str, str]]:
 def ending(
     trainer: "Trainer", results: list[tuple[str, str]], *, finished: bool, typed: Invocation
 ) -> str:
-    """Returns what was reached and what to do next."""
+    """Returns the result, and commands to continue with."""
     from selfplay.store.place import typed as as_typed
 
     run = as_typed(trainer.run.url)
     commands = [f"play {run}", f"arena {run} mcts:1000", f'analyze {run} --moves ""']
     lines = [facts(results)]
-    # Commands are not wrapped: they are there to be copied.
+    # Commands are not wrapped, so that they can be copied.
     if not finished:
         lines += ["go on with:", f"  {typed.program} {shlex.join(typed.arguments)}"]
     lines += ["next:" if finished else "or try:"]
@@ -92,14 +92,14 @@ def ending(
 
 
 def document(session: "Session", update: int | None, *, finished: bool) -> dict[str, Any]:
-    """Returns what `--json` prints at the end."""
+    """Returns the document of `--json`."""
     from selfplay.reports.status import run_status
 
     return {**run_status(session.run.store), "update": update, "finished": finished}
 
 
 def _devices(count: int, platform: str) -> str:
-    """Returns how many devices share the work, and why."""
+    """Returns the number of devices, and the reason for it."""
     from selfplay.machine import device_cores
 
     text = f"{count} x {platform}"
