@@ -12,7 +12,7 @@ from selfplay import BoardView, ChanceGame, pytree
 SIZE = 5
 LINE = min(SIZE, 4)
 BOARD = "square"
-# The ways a line can run: along a row, along a column, and the diagonals of this kind of board.
+# The directions of a line: along a row, along a column, and the diagonals of this kind of board.
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 PIECES = ("x", "o")
 
@@ -31,12 +31,12 @@ def _lines():
 
 @pytree
 class State:
-    """Everything the rules need to go on, and no more: many thousands are kept in memory."""
+    """All that the rules need, and nothing else: many thousands of states are kept in memory."""
 
     cells: jnp.ndarray  # int8 [SIZE * SIZE]: -1 where empty, else the player whose stone it is
     player: jnp.ndarray  # int32: who is to move, 0 or 1
     winner: jnp.ndarray  # int8: -1 until somebody has a line
-    die: jnp.ndarray  # int32: the row it shows, from the top; means nothing before it is rolled
+    die: jnp.ndarray  # int32: the row it shows, from the top; has no meaning before it is rolled
 
 
 class MyGame(ChanceGame):
@@ -47,11 +47,11 @@ class MyGame(ChanceGame):
     """
 
     name = "my_game"
-    # Raise it when you change the rules or the observation: old runs are then told apart.
+    # Raise it when you change the rules or the observation, to tell new runs from old ones.
     version = 1
     num_outcomes = SIZE  # of the die
     num_actions = SIZE * SIZE  # action = cell, row by row from the top
-    max_plies = SIZE * SIZE  # the longest match; there it ends and is scored by `returns`
+    max_plies = SIZE * SIZE  # a match ends at this ply and is scored by `returns`
 
     def init(self, key):
         """The first position, with the first roll. All that is random here comes from `key`."""
@@ -64,14 +64,14 @@ class MyGame(ChanceGame):
         has_line = (cells[jnp.array(_lines())] == state.player).all(axis=1).any()
         return State(
             cells,
-            1 - state.player,  # return `state.player` for who moves again
+            1 - state.player,  # return `state.player` for another turn
             jnp.where(has_line, state.player, state.winner).astype(jnp.int8),
             jnp.int32(0),
         )
 
     def chance_probabilities(self, state):
-        """How likely each outcome of the roll after a move is; together 1. Here: a fair die."""
-        # If they differ, draw the first roll likewise: jax.random.choice(key, SIZE, p=chances).
+        """The probability of each outcome of the roll after a move: here a fair die."""
+        # If they differ, draw the first roll so too: jax.random.choice(key, SIZE, p=chances).
         return jnp.full(SIZE, 1 / SIZE, jnp.float32)
 
     def resolve(self, state, outcome):
@@ -93,17 +93,17 @@ class MyGame(ChanceGame):
         return (state.winner >= 0) | (state.cells >= 0).all()
 
     def returns(self, state):
-        """The result of player 0 and of player 1, from -1 to 1, together 0."""
+        """The result of player 0 and of player 1, from -1 to 1; their sum is 0."""
         won = jnp.where(jnp.arange(2) == state.winner, 1.0, -1.0)
         return jnp.where(state.winner < 0, 0.0, won).astype(jnp.float32)
 
     def observe(self, state):
-        """What the network sees, from the side of who is to move: own, other, legal."""
+        """What the network sees, from the side of the player to move: own, other, legal."""
         own, other = state.cells == state.player, state.cells == 1 - state.player
         planes = (own, other, self.legal_action_mask(state))
         return jnp.stack(planes, axis=-1).reshape(SIZE, SIZE, 3).astype(jnp.float32)
 
-    # What follows is for people. It runs outside compiled code: ordinary Python.
+    # The methods below are for people. They run outside compiled code, so they are ordinary Python.
 
     def render(self, state):
         """The position as text for the terminal."""
@@ -126,7 +126,7 @@ class MyGame(ChanceGame):
         return str(SIZE - outcome)
 
     def board(self, state):
-        """The position for a graphical board: what lies where, and which clicks are which move."""
+        """The position for a graphical board: contents of cells, and clicks of moves."""
         cells = ["" if cell < 0 else PIECES[cell] for cell in state.cells.tolist()]
         legal = self.legal_action_mask(state).tolist()
         # For a move from cell to cell `(source, target): action`, for a pass `(): action`.

@@ -15,11 +15,11 @@ MOST = 3
 
 @pytree
 class State:
-    """Everything the rules need to go on, and no more: many thousands are kept in memory."""
+    """All that the rules need, and nothing else: many thousands of states are kept in memory."""
 
     left: jnp.ndarray  # int32: counters left
     player: jnp.ndarray  # int32: who is to move, 0 or 1
-    die: jnp.ndarray  # int32: what it shows, 1 to MOST; means nothing before it is rolled
+    die: jnp.ndarray  # int32: what it shows, 1 to MOST; has no meaning before it is rolled
 
 
 class MyGame(ChanceGame):
@@ -30,11 +30,11 @@ class MyGame(ChanceGame):
     """
 
     name = "my_game"
-    # Raise it when you change the rules or the observation: old runs are then told apart.
+    # Raise it when you change the rules or the observation, to tell new runs from old ones.
     version = 1
     num_outcomes = MOST  # of the die
     num_actions = 2  # 0: take one counter, 1: take as many as the die shows
-    max_plies = SIZE  # the longest match; there it ends and is scored by `returns`
+    max_plies = SIZE  # a match ends at this ply and is scored by `returns`
 
     def init(self, key):
         """The first position, with the first roll. All that is random here comes from `key`."""
@@ -43,12 +43,12 @@ class MyGame(ChanceGame):
     def step(self, state, action):
         """The position after a legal `action`, before the next roll."""
         taken = jnp.where(action == 0, 1, state.die)
-        # Return `state.player` for who moves again.
+        # Return `state.player` for another turn.
         return State(state.left - taken, 1 - state.player, jnp.int32(0))
 
     def chance_probabilities(self, state):
-        """How likely each outcome of the roll after a move is; together 1. Here: a fair die."""
-        # If they differ, draw the first roll likewise: jax.random.choice(key, MOST, p=chances).
+        """The probability of each outcome of the roll after a move: here a fair die."""
+        # If they differ, draw the first roll so too: jax.random.choice(key, MOST, p=chances).
         return jnp.full(MOST, 1 / MOST, jnp.float32)
 
     def resolve(self, state, outcome):
@@ -69,20 +69,20 @@ class MyGame(ChanceGame):
         return state.left <= 0
 
     def returns(self, state):
-        """The result of player 0 and of player 1, from -1 to 1, together 0."""
-        # At the end it is the turn of who did not take the last counter.
+        """The result of player 0 and of player 1, from -1 to 1; their sum is 0."""
+        # At the end it is the turn of the player who did not take the last counter.
         result = jnp.where(jnp.arange(2) == state.player, -1.0, 1.0)
         return jnp.where(state.left <= 0, result, 0.0).astype(jnp.float32)
 
     def observe(self, state):
-        """What the network sees, from the side of who is to move: a list of numbers.
+        """What the network sees, from the side of the player to move: a list of numbers.
 
-        A 1 at the right place is easier to read for a network than a large number.
+        A network reads a 1 at the right place more easily than a large number.
         """
         numbers = (jnp.arange(SIZE + 1) == state.left, jnp.arange(1, MOST + 1) == state.die)
         return jnp.concatenate(numbers).astype(jnp.float32)
 
-    # What follows is for people. It runs outside compiled code: ordinary Python.
+    # The methods below are for people. They run outside compiled code, so they are ordinary Python.
 
     def render(self, state):
         """The position as text for the terminal."""

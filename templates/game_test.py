@@ -8,7 +8,7 @@ GAME = make(str(Path(__file__).with_name("my_game.py")))
 
 
 def test_the_rules_keep_the_contract():
-    """The same as `selfplay check my_game.py`: shows the moves of whatever is wrong."""
+    """The same as `selfplay check my_game.py`: shows the moves that prove a mistake."""
     check_game(GAME)
 
 
@@ -21,7 +21,7 @@ def test_the_first_moves():
 
 
 def test_a_match_to_the_end():
-    # Change it: write down a match you know and what must come of it.
+    # Change it: write down a match that you know, and its result.
     match = play_text(GAME, "")
     while not match.over:
         match.play(match.legal[0])

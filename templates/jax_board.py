@@ -11,7 +11,7 @@ from selfplay import BoardView, Game, pytree
 SIZE = 5
 LINE = min(SIZE, 4)
 BOARD = "square"
-# The ways a line can run: along a row, along a column, and the diagonals of this kind of board.
+# The directions of a line: along a row, along a column, and the diagonals of this kind of board.
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 PIECES = ("x", "o")
 
@@ -30,7 +30,7 @@ def _lines():
 
 @pytree
 class State:
-    """Everything the rules need to go on, and no more: many thousands are kept in memory."""
+    """All that the rules need, and nothing else: many thousands of states are kept in memory."""
 
     cells: jnp.ndarray  # int8 [SIZE * SIZE]: -1 where empty, else the player whose stone it is
     player: jnp.ndarray  # int32: who is to move, 0 or 1
@@ -41,10 +41,10 @@ class MyGame(Game):
     """A line of stones wins; player 0 (x) begins."""
 
     name = "my_game"
-    # Raise it when you change the rules or the observation: old runs are then told apart.
+    # Raise it when you change the rules or the observation, to tell new runs from old ones.
     version = 1
     num_actions = SIZE * SIZE  # action = cell, row by row from the top
-    max_plies = SIZE * SIZE  # the longest match; there it ends and is scored by `returns`
+    max_plies = SIZE * SIZE  # a match ends at this ply and is scored by `returns`
 
     def init(self, key):
         """The first position. `key` is for a random start: `jax.random.randint(key, ...)`."""
@@ -56,7 +56,7 @@ class MyGame(Game):
         has_line = (cells[jnp.array(_lines())] == state.player).all(axis=1).any()
         return State(
             cells,
-            1 - state.player,  # return `state.player` for who moves again
+            1 - state.player,  # return `state.player` for another turn
             jnp.where(has_line, state.player, state.winner).astype(jnp.int8),
         )
 
@@ -73,16 +73,16 @@ class MyGame(Game):
         return (state.winner >= 0) | (state.cells >= 0).all()
 
     def returns(self, state):
-        """The result of player 0 and of player 1, from -1 to 1, together 0."""
+        """The result of player 0 and of player 1, from -1 to 1; their sum is 0."""
         won = jnp.where(jnp.arange(2) == state.winner, 1.0, -1.0)
         return jnp.where(state.winner < 0, 0.0, won).astype(jnp.float32)
 
     def observe(self, state):
-        """What the network sees, from the side of who is to move: own stones, the other's."""
+        """What the network sees, from the side of the player to move: own stones, the other's."""
         planes = (state.cells == state.player, state.cells == 1 - state.player)
         return jnp.stack(planes, axis=-1).reshape(SIZE, SIZE, 2).astype(jnp.float32)
 
-    # What follows is for people. It runs outside compiled code: ordinary Python.
+    # The methods below are for people. They run outside compiled code, so they are ordinary Python.
 
     def render(self, state):
         """The position as text for the terminal."""
@@ -100,7 +100,7 @@ class MyGame(Game):
         return f"{'abcdefghijkl'[column]}{SIZE - row}"
 
     def board(self, state):
-        """The position for a graphical board: what lies where, and which clicks are which move."""
+        """The position for a graphical board: contents of cells, and clicks of moves."""
         cells = ["" if cell < 0 else PIECES[cell] for cell in state.cells.tolist()]
         # For a move from cell to cell `(source, target): action`, for a pass `(): action`.
         clicks = {(cell,): cell for cell, piece in enumerate(cells) if not piece}

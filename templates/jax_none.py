@@ -14,7 +14,7 @@ MOST = 3
 
 @pytree
 class State:
-    """Everything the rules need to go on, and no more: many thousands are kept in memory."""
+    """All that the rules need, and nothing else: many thousands of states are kept in memory."""
 
     left: jnp.ndarray  # int32: counters left
     player: jnp.ndarray  # int32: who is to move, 0 or 1
@@ -24,10 +24,10 @@ class MyGame(Game):
     """Take 1 to 3 counters; the last one wins; player 0 begins."""
 
     name = "my_game"
-    # Raise it when you change the rules or the observation: old runs are then told apart.
+    # Raise it when you change the rules or the observation, to tell new runs from old ones.
     version = 1
     num_actions = MOST  # action a takes a + 1 counters
-    max_plies = SIZE  # the longest match; there it ends and is scored by `returns`
+    max_plies = SIZE  # a match ends at this ply and is scored by `returns`
 
     def init(self, key):
         """The first position. `key` is for a random start: `jax.random.randint(key, ...)`."""
@@ -35,7 +35,7 @@ class MyGame(Game):
 
     def step(self, state, action):
         """The position after a legal `action`."""
-        # Return `state.player` for who moves again.
+        # Return `state.player` for another turn.
         return State(state.left - action - 1, 1 - state.player)
 
     def current_player(self, state):
@@ -51,19 +51,19 @@ class MyGame(Game):
         return state.left <= 0
 
     def returns(self, state):
-        """The result of player 0 and of player 1, from -1 to 1, together 0."""
-        # At the end it is the turn of who did not take the last counter.
+        """The result of player 0 and of player 1, from -1 to 1; their sum is 0."""
+        # At the end it is the turn of the player who did not take the last counter.
         result = jnp.where(jnp.arange(2) == state.player, -1.0, 1.0)
         return jnp.where(state.left <= 0, result, 0.0).astype(jnp.float32)
 
     def observe(self, state):
-        """What the network sees, from the side of who is to move: a list of numbers.
+        """What the network sees, from the side of the player to move: a list of numbers.
 
-        A 1 at the right place is easier to read for a network than a large number.
+        A network reads a 1 at the right place more easily than a large number.
         """
         return (jnp.arange(SIZE + 1) == state.left).astype(jnp.float32)
 
-    # What follows is for people. It runs outside compiled code: ordinary Python.
+    # The methods below are for people. They run outside compiled code, so they are ordinary Python.
 
     def render(self, state):
         """The position as text for the terminal."""

@@ -1,7 +1,7 @@
 """MyGame: the first player with LINE stones in a row wins. Change it into your own game.
 
 The rules in ordinary Python. A state can be any object, but `apply` must return a new one and
-leave its argument as it was. Slower than JAX: `selfplay check` says by how much.
+leave its argument as it was. This is slower than JAX: `selfplay check` shows the speed.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from selfplay import BoardView, PythonGame
 SIZE = 5
 LINE = min(SIZE, 4)
 BOARD = "square"
-# The ways a line can run: along a row, along a column, and the diagonals of this kind of board.
+# The directions of a line: along a row, along a column, and the diagonals of this kind of board.
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 PIECES = ("x", "o")
 
@@ -29,10 +29,10 @@ class MyGame(PythonGame):
     """A line of stones wins; player 0 (x) begins."""
 
     name = "my_game"
-    # Raise it when you change the rules or the observation: old runs are then told apart.
+    # Raise it when you change the rules or the observation, to tell new runs from old ones.
     version = 1
     num_actions = SIZE * SIZE  # action = cell, row by row from the top
-    max_plies = SIZE * SIZE  # the longest match; there it ends and is scored by `returns`
+    max_plies = SIZE * SIZE  # a match ends at this ply and is scored by `returns`
 
     def initial_state(self, rng):
         """The first position. `rng` is for a random start, such as `rng.randrange(6)`."""
@@ -43,7 +43,7 @@ class MyGame(PythonGame):
         cells = list(state.cells)
         cells[action] = PIECES[state.player]
         winner = state.player if _has_line(cells, action) else None
-        return State(cells, 1 - state.player, winner)  # `state.player` for who moves again
+        return State(cells, 1 - state.player, winner)  # `state.player` for another turn
 
     def legal_actions(self, state):
         """The legal actions: here the empty cells."""
@@ -58,13 +58,13 @@ class MyGame(PythonGame):
         return state.winner is not None or "." not in state.cells
 
     def returns(self, state):
-        """The result of player 0 and of player 1, from -1 to 1, together 0."""
+        """The result of player 0 and of player 1, from -1 to 1; their sum is 0."""
         if state.winner is None:
             return 0.0, 0.0
         return (1.0, -1.0) if state.winner == 0 else (-1.0, 1.0)
 
     def observe(self, state):
-        """What the network sees, from the side of who is to move: own stones, the other's."""
+        """What the network sees, from the side of the player to move: own stones, the other's."""
         own, other = PIECES[state.player], PIECES[1 - state.player]
         return [
             [
@@ -74,7 +74,7 @@ class MyGame(PythonGame):
             for row in range(SIZE)
         ]
 
-    # What follows is for people.
+    # The methods below are for people.
 
     def render(self, state):
         """The position as text for the terminal."""
@@ -90,7 +90,7 @@ class MyGame(PythonGame):
         return f"{'abcdefghijkl'[column]}{SIZE - row}"
 
     def board(self, state):
-        """The position for a graphical board: what lies where, and which clicks are which move."""
+        """The position for a graphical board: contents of cells, and clicks of moves."""
         cells = ["" if piece == "." else piece for piece in state.cells]
         # For a move from cell to cell `(source, target): action`, for a pass `(): action`.
         clicks = {(cell,): cell for cell, piece in enumerate(cells) if not piece}
