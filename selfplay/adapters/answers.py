@@ -1,4 +1,4 @@
-"""What the methods of a plain-Python game may answer, and what is wrong with other answers."""
+"""Checks the return values of a plain-Python game's methods."""
 
 import operator
 from collections.abc import Iterable, Mapping, Set
@@ -12,7 +12,7 @@ _TOLERANCE = 1e-5
 
 
 class WrongAnswerError(Exception):
-    """An answer that the contract does not allow.
+    """A return value that the contract does not allow.
 
     Attributes:
         rule: name of the broken rule.
@@ -30,7 +30,7 @@ class LegalActions:
         self._num_actions = num_actions
         self.bytes = -(-num_actions // 8)
         top = 8 * self.bytes - 1
-        # A table, and not a shift: it refuses what is no action.
+        # A table instead of a shift, because it refuses numbers that are not actions.
         self._bits = {action: 1 << (top - action) for action in range(num_actions)}
 
     def __call__(self, told: Any) -> bytes:
@@ -91,7 +91,7 @@ def player(told: Any) -> int:
     """Returns who is to move, 0 or 1.
 
     Raises:
-        WrongAnswerError: it is somebody else.
+        WrongAnswerError: it is something else.
     """
     try:
         number = operator.index(told)
@@ -125,7 +125,7 @@ def result(told: Any) -> float:
 
 
 def probabilities(told: Any, outcomes: int) -> npt.NDArray[np.float32]:
-    """Returns how likely each of so many outcomes is.
+    """Returns the probability of each outcome.
 
     Raises:
         WrongAnswerError: it is not one number for each, of at least 0, that sum to 1.
@@ -216,7 +216,7 @@ def auxiliary(told: Any) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def shortened(told: object) -> str:
-    """Returns how an answer looks, on one line."""
+    """Returns a return value as text, on one line."""
     try:
         text = " ".join(repr(told).split())
     except Exception:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from selfplay.errors import SelfplayError
 from selfplay.host_call import call_host, enrol
 
-# JAX prints the whole traceback of a callback; what a user's game did wrong is said in two lines.
+# JAX prints the whole traceback of a callback; an error in a user's game needs only two lines.
 logging.getLogger("jax._src.callback").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], SelfplayError))
 )
@@ -21,10 +21,10 @@ HostFunction = Callable[..., Sequence[np.ndarray]]
 
 
 class HostQuestion:
-    """A function on the host that compiled programs call, once for all that `jax.vmap` puts in."""
+    """A host function that compiled programs call, once for a whole batch of `jax.vmap`."""
 
     def __init__(self, function: HostFunction, outputs: Sequence[jax.ShapeDtypeStruct]) -> None:
-        """Makes it known to programs, for as long as this object lives.
+        """Registers the function for programs, as long as this object exists.
 
         Args:
             function: given NumPy arrays with one batch axis in front, which it must not change;
@@ -33,7 +33,7 @@ class HostQuestion:
         """
         self._function = function
         self._outputs = list(outputs)
-        # Programs hold the number alone, and numbers keep nothing alive.
+        # Programs hold only the number, which keeps nothing alive.
         self._call = self._answer
         self._number = enrol(self._call)
 
@@ -43,14 +43,14 @@ class HostQuestion:
             # Works on the program's own memory. `jax.pure_callback` copies every argument through
             # the threads that are busy with the program: slower by far, and above 100 KiB it can
             # wait for itself forever.
-            # Not awaited: what a user's game did wrong is said once, in two lines.
+            # Not awaited: an error in a user's game is reported once, in two lines.
             return list(call_host(self._number, self._outputs, *arguments, awaited=False))
         return list(
             jax.pure_callback(self._call, self._outputs, *arguments, vmap_method="broadcast_all")
         )
 
     def _answer(self, *values: Any) -> list[np.ndarray]:
-        """Puts whatever batch axes there are into one, and the results back into them."""
+        """Merges all batch axes into one, and splits the results again."""
         arrays = [np.asarray(value) for value in values]
         batch = arrays[0].shape
         found = self._function(*(array.reshape(-1, *array.shape[len(batch) :]) for array in arrays))

@@ -1,4 +1,4 @@
-"""The other end of `selfplay.adapters.pool`: a process that plays by the rules for a slice."""
+"""The child process of `selfplay.adapters.pool`: runs the rules for a slice of the batch."""
 
 import importlib
 import json
@@ -25,9 +25,9 @@ _LEAST_CAPACITY = 1 << 14
 
 
 def main() -> None:
-    """Makes the rules, then answers until the parent closes the socket or is gone."""
+    """Creates the rules, then answers until the parent closes the socket or has ended."""
     parent = int(sys.argv[2])
-    # The parent's end of the socket closes when it dies, but rules that hang would not see that.
+    # The parent's end of the socket closes when it dies, but hanging rules would not notice.
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         try:
@@ -48,7 +48,7 @@ def _watch(parent: int) -> None:
 
 
 def _made(connection: socket.socket) -> HostRows:
-    """Returns the rules that the parent names, ready to be asked."""
+    """Returns the rules that the parent names."""
     (size,) = struct.unpack("<Q", receive_exactly(connection, 8))
     told = json.loads(receive_exactly(connection, size))
     module, _, name = told["maker"].partition(":")
@@ -67,7 +67,7 @@ def _made(connection: socket.socket) -> HostRows:
 
 
 def _answer(connection: socket.socket, rows: HostRows) -> None:
-    """Answers one question."""
+    """Answers one request."""
     number, count, columns = REQUEST.unpack(receive_exactly(connection, REQUEST.size))
     question = list(rows.takes)[number]
     kinds = [
@@ -90,7 +90,7 @@ def _refuse(connection: socket.socket, error: SelfplayError) -> None:
 
 
 def _told(error: SelfplayError) -> dict[str, object]:
-    """Returns all that an error says."""
+    """Returns an error with its hint as text."""
     told: dict[str, object] = {"message": str(error), "hint": error.hint}
     if isinstance(error, GameContractError):
         told |= {"rule": error.rule, "start": error.start}

@@ -1,7 +1,7 @@
-"""What went wrong in a user's Python while a compiled program was waiting for it.
+"""Keeps errors of a user's Python code that a compiled program called.
 
 XLA reports an exception of a callback as an internal error with a long text. The exception itself
-is kept here, so that whoever meets that error can show the two lines that help.
+is kept here, so that the command can show its two lines.
 """
 
 from selfplay.errors import GameContractError
@@ -10,7 +10,7 @@ _found: list[GameContractError] = []
 
 
 def record(error: GameContractError) -> None:
-    """Keeps `error` until `take` asks for it; the first one is the one that counts."""
+    """Keeps `error` until `take` is called; only the first one is kept."""
     if not _found:
         _found.append(error)
 

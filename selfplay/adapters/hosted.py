@@ -1,11 +1,11 @@
-"""A plain-Python game as a `Game`: compiled programs carry its moves, the host its positions.
+"""A plain-Python game as a `Game`: compiled programs hold its moves, the host its positions.
 
-A state in a search tree, a record's replay or a checkpoint is the moves played so far and the
-little that a search asks all the time: who is to move, the legal actions, whether it is over and
-with what result. Only `init`, `step` and `observe` call the host, once for a whole batch; the
-network runs in XLA in batches as ever. The host finds the user's own position by its moves, so
-that a step costs one `apply`; one it has forgotten is played again. In a game of chance the moves
-hold the outcomes too, and chance is asked for and resolved on the host likewise.
+A state in a search tree, a replay or a checkpoint holds the moves played so far and what a search
+needs all the time: who is to move, the legal actions, whether the match is over, and its result.
+Only `init`, `step` and `observe` call the host, once for a whole batch. The host looks up the
+user's own state by its moves, so a step costs one `apply`; a state that is no longer stored is
+rebuilt from the start. In a game of chance the moves include the outcomes, and the host also
+computes probabilities and outcomes.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class HostedState:
         terminal: whether the rules end the match here.
         result: of player 0, in [-1, 1].
         view: under which symmetry the position is seen, 0 for none. The moves stay as they were
-            played; what goes in and comes out is turned.
+            played; only inputs and outputs are transformed.
     """
 
     start: UInt32[Array, ""]
@@ -61,18 +61,18 @@ class HostedState:
 
 
 class HostedGame(Game[HostedState]):
-    """Plays a `PythonGame` wherever a `Game` is asked for.
+    """Wraps a `PythonGame` as a `Game`.
 
     Attributes:
         rules: the user's game.
     """
 
     def __init__(self, rules: PythonGame[Any], origin: Origin | None = None) -> None:
-        """Wraps `rules` and plays a few matches on the host to see that they hold.
+        """Wraps `rules` and tests them in a few matches on the host.
 
         Args:
             rules: the user's game.
-            origin: how other processes can make the same rules; None to ask them here alone.
+            origin: how other processes can create the same rules; None to use this process only.
 
         Raises:
             GameContractError: the rules break the contract of `PythonGame`.
@@ -164,7 +164,7 @@ class HostedGame(Game[HostedState]):
         return jnp.stack([state.result, -state.result])
 
     def observe(self, state: HostedState) -> Float32[Array, "..."]:
-        """Returns what the player to move sees; zeros where nobody moves."""
+        """Returns the observation of the player to move; zeros where nobody moves."""
         (seen,) = self._ask["observe"](state.start, state.length, state.moves, state.view)
         return seen
 
@@ -183,7 +183,7 @@ class HostedGame(Game[HostedState]):
         return dataclasses.replace(state, legal=legal, view=jnp.full_like(state.view, view))
 
     def auxiliary_targets(self, state: HostedState, final_state: HostedState) -> dict[str, Array]:
-        """Returns what the user's game wants to be predicted, from the end of the match."""
+        """Returns the auxiliary targets of the user's game, from the end of the match."""
         if not self._rows.targets:
             return {}
         told = self._ask["auxiliary"](
@@ -202,12 +202,12 @@ class HostedGame(Game[HostedState]):
         return str(self._tree.call(moves, "render", self.own_state(state)))
 
     def action_to_string(self, state: HostedState, action: int) -> str:
-        """Returns how a person writes `action`, as the user's game has it."""
+        """Returns the text of `action` in the user's game."""
         own = self.own_state(state)
         return str(self._tree.call(self._moves(state), "action_to_string", own, action))
 
     def string_to_action(self, state: HostedState, text: str) -> int:
-        """Returns the action a person means by `text`, as the user's game reads it."""
+        """Returns the action of `text` in the user's game."""
         return int(self.rules.string_to_action(self.own_state(state), text))
 
     def board(self, state: HostedState) -> BoardView | None:
@@ -215,7 +215,7 @@ class HostedGame(Game[HostedState]):
         return self.rules.board(self.own_state(state))
 
     def engine_setup(self, first: HostedState) -> EngineSetup:
-        """Returns how an engine is told the first position, as the user's game says it."""
+        """Returns the engine set-up of the user's game."""
         return self.rules.engine_setup(self.own_state(first))
 
     def own_state(self, state: HostedState) -> Any:
@@ -229,7 +229,7 @@ class HostedGame(Game[HostedState]):
 
 
 class HostedChanceGame(HostedGame, ChanceGame[HostedState]):
-    """Plays a `PythonChanceGame` wherever a `ChanceGame` is asked for."""
+    """Wraps a `PythonChanceGame` as a `ChanceGame`."""
 
     rules: PythonChanceGame[Any]
 
@@ -240,17 +240,17 @@ class HostedChanceGame(HostedGame, ChanceGame[HostedState]):
 
     def is_chance(self, state: HostedState) -> Bool[Array, ""]:
         """Returns whether this is an afterstate in which an outcome is to be drawn."""
-        # Wherever somebody is to move something is legal: the host refuses rules without.
+        # Where a player is to move, some action is legal: the host refuses other rules.
         return ~state.terminal & (state.legal == 0).all()
 
     def chance_probabilities(self, state: HostedState) -> Float32[Array, " C"]:
-        """Returns how likely each outcome is; zeros where nothing is to be drawn."""
+        """Returns the probability of each outcome; zeros where no outcome follows."""
         asked = self.is_chance(state)
         (likely,) = self._ask["chance"](state.start, state.length, state.moves, asked)
         return self._turns.chances(state.view, likely)
 
     def resolve(self, state: HostedState, outcome: Int32[Array, ""]) -> HostedState:
-        """Returns the position after `outcome`; the same one if that cannot come up."""
+        """Returns the position after `outcome`; the same one if it is impossible."""
         known = (outcome >= 0) & (outcome < self.num_outcomes)
         asked = known & self.is_chance(state)
         entry = self._turns.outcome_back(state.view, outcome)
@@ -258,13 +258,13 @@ class HostedChanceGame(HostedGame, ChanceGame[HostedState]):
         return self._grown(state, entry, drawn, answer)
 
     def outcome_to_string(self, state: HostedState, outcome: int) -> str:
-        """Returns how a person writes `outcome`, as the user's game has it."""
+        """Returns the text of `outcome` in the user's game."""
         own = self.own_state(state)
         return str(self._tree.call(self._moves(state), "outcome_to_string", own, outcome))
 
 
 class SolvedHostedGame(HostedGame):
-    """A plain-Python game that has a solver of its own."""
+    """A plain-Python game with a solver."""
 
     def solve(self, state: HostedState) -> Solution | None:
         """Returns the exact solution, as the user's game has it."""
@@ -272,7 +272,7 @@ class SolvedHostedGame(HostedGame):
 
 
 class SolvedHostedChanceGame(SolvedHostedGame, HostedChanceGame):
-    """A plain-Python game of chance that has a solver of its own."""
+    """A plain-Python game of chance with a solver."""
 
 
 def host(
@@ -297,7 +297,7 @@ def host(
 
 
 def _shared(rows: HostRows, origin: Origin) -> HostRows | Pool:
-    """Returns what answers with as many processes as the user or the machine wants."""
+    """Returns the rows of the game, with as many processes as the user or machine wants."""
     wanted = wanted_processes(os.environ)
     if wanted is not None:
         return rows if wanted < 2 else Pool(rows, origin, processes=wanted, patience=0.0)

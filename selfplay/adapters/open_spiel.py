@@ -45,7 +45,7 @@ class OpenSpielGame(PythonGame[Any]):
         self._scale = max(abs(game.min_utility()), abs(game.max_utility()))
 
     def initial_state(self, rng: random.Random) -> Any:
-        """Returns the first position; there is one alone."""
+        """Returns the first position, which is always the same."""
         return self._game.new_initial_state()
 
     def apply(self, state: Any, action: int) -> Any:
@@ -65,7 +65,7 @@ class OpenSpielGame(PythonGame[Any]):
         return bool(state.is_terminal())
 
     def returns(self, state: Any) -> list[float]:
-        """Returns the result for both players, in parts of the most a player can win."""
+        """Returns the result of both players, as shares of the most that a player can win."""
         return [value / self._scale for value in state.returns()]
 
     def observe(self, state: Any) -> npt.NDArray[np.float32]:
@@ -115,7 +115,7 @@ class OpenSpielChanceGame(OpenSpielGame, PythonChanceGame[Any]):
         return bool(state.is_chance_node())
 
     def chance_probabilities(self, state: Any) -> list[float]:
-        """Returns OpenSpiel's probabilities; 0 for what cannot come up."""
+        """Returns OpenSpiel's probabilities; 0 for impossible outcomes."""
         likely = [0.0] * self.num_outcomes
         for outcome, probability in state.chance_outcomes():
             likely[outcome] = probability

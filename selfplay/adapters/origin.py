@@ -1,4 +1,4 @@
-"""How to make the rules of a plain-Python game again, in another process."""
+"""How to create the rules of a plain-Python game in another process."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Origin:
-    """How to make the same rules in another process.
+    """The specification of rules for another process.
 
     Attributes:
         maker: "module:function" that returns the `PythonGame`.
@@ -28,7 +28,7 @@ class Origin:
 
 
 def origin_of(rules: object, maker: str, arguments: Sequence[Any]) -> Origin | None:
-    """Returns how to make `rules` again; None if that cannot be written down."""
+    """Returns the origin of `rules`; None if another process cannot create them."""
     try:
         json.dumps(list(arguments))
     except (TypeError, ValueError):

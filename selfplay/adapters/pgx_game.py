@@ -56,7 +56,7 @@ _REFUSED = {
 
 @pytree
 class PgxState:
-    """A position of a pgx game: what its rules need to go on, and nothing they can tell again.
+    """A position of a pgx game: what its rules need, and nothing that they can compute.
 
     Attributes:
         fields: of the pgx state by name, without observation, rewards and legal actions.
@@ -125,7 +125,7 @@ class PgxGame(Game[PgxState]):
         return jnp.stack([state.result, -state.result])
 
     def observe(self, state: PgxState) -> Float32[Array, "..."]:
-        """Returns what pgx shows the player to move."""
+        """Returns pgx's observation for the player to move."""
         with jax.numpy_rank_promotion("allow"):
             return self._env.observe(self._unpacked(state)).astype(jnp.float32)
 

@@ -1,11 +1,11 @@
-"""Plain-Python rules on several cores: processes that answer for parts of a batch.
+"""Plain-Python rules on several cores: processes that compute parts of a batch.
 
-Python runs on one core at a time in a process, so each child makes the rules again and keeps
-positions of its own. Each device's questions go to its own share of the children, each slice of a
-batch to the same one, so that a match stays with one child and a way there and back is paid as
-seldom as can be. As every position is found by its moves, answers are the same however many
-processes there are, and whoever is missing a position plays it again. Between the processes go raw
-arrays through a socket pair; a child ends when its end of the socket closes or its parent is gone.
+Within a process Python runs on one core at a time, so each child creates the rules again and keeps
+its own positions. Each device sends its requests to its own share of the children, and each slice
+of a batch to the same child, so that a match stays with one child and round trips are rare. Every
+position is identified by its moves, so results are the same with any number of processes, and a
+process that lacks a position replays it. The processes exchange raw arrays through a socket pair; a
+child ends when its end of the socket closes or its parent has ended.
 """
 
 import contextlib
@@ -58,10 +58,10 @@ _START_SECONDS = 120.0
 
 
 def wanted_processes(environment: Mapping[str, str]) -> int | None:
-    """Returns how many processes the user asks for, None if that is left to selfplay.
+    """Returns the number of processes that the user asks for, None if selfplay chooses.
 
     Raises:
-        ConfigError: what was asked for is no number.
+        ConfigError: it is not a number.
     """
     text = environment.get(VARIABLE, "").strip()
     if not text:
@@ -75,14 +75,14 @@ def wanted_processes(environment: Mapping[str, str]) -> int | None:
 
 
 class Pool:
-    """Answers as `HostRows.ask` does, with the help of other processes where that pays.
+    """Answers like `HostRows.ask`, with other processes if they help.
 
     Attributes:
-        children: process ids of those that help; empty while there are none.
+        children: ids of the other processes; empty while there are none.
     """
 
     def __init__(self, rows: HostRows, origin: Origin, *, processes: int, patience: float) -> None:
-        """Prepares; no process is started before there is work.
+        """Starts no process before there is work.
 
         Args:
             rows: answers in this process.
@@ -104,7 +104,7 @@ class Pool:
 
     @property
     def children(self) -> list[int]:
-        """Returns the ids of the processes that help."""
+        """Returns the ids of the other processes."""
         return [helper.process.pid for helper in self._helpers]
 
     def ask(self, question: str, *arrays: np.ndarray) -> Sequence[np.ndarray]:
@@ -128,7 +128,7 @@ class Pool:
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def close(self) -> None:
-        """Ends the other processes; from now on everything is answered here."""
+        """Ends the other processes; from then on this process computes everything."""
         self._alone = True
         for helper in self._helpers:
             helper.close()
@@ -137,7 +137,7 @@ class Pool:
     def _shared(
         self, question: str, arrays: Sequence[np.ndarray], count: int
     ) -> list[list[np.ndarray]] | None:
-        """Returns the answers to each slice; None if there is no help to be had."""
+        """Returns the answers for each slice; None if there are no other processes."""
         try:
             helpers = self._mine()
             size = -(-count // max(len(helpers), 1))
@@ -168,7 +168,7 @@ class Pool:
         return parts or None
 
     def _mine(self) -> list["_Helper"]:
-        """Returns who helps this thread: while a compiled program runs, a thread is a device."""
+        """Returns the children of this thread; in a compiled program each device has a thread."""
         with self._lock:
             if not self._helpers and not self._alone:
                 self._start()
@@ -193,7 +193,7 @@ class Pool:
 
 
 class _Helper:
-    """One other process and the way to it.
+    """One child process and its socket.
 
     Attributes:
         process: the process.
@@ -219,7 +219,7 @@ class _Helper:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 cwd=origin.directory,
-                # Interrupts at the terminal are for the parent, whose end is theirs.
+                # Only the parent handles interrupts at the terminal; the children end with it.
                 start_new_session=True,
                 env={
                     **os.environ,
@@ -232,7 +232,7 @@ class _Helper:
         self._end = weakref.finalize(self, _end, self._socket, self.process)
 
     def begin(self, processes: int) -> None:
-        """Says which rules to make, and waits until they are."""
+        """Sends the origin of the rules, and waits until they are created."""
         self._socket.settimeout(_START_SECONDS)
         text = json.dumps({**dataclasses.asdict(self._origin), "processes": processes}).encode()
         self._socket.sendall(struct.pack("<Q", len(text)) + text)
@@ -242,7 +242,7 @@ class _Helper:
         self._socket.settimeout(None)
 
     def send(self, question: str, arrays: Sequence[np.ndarray]) -> None:
-        """Sends one question."""
+        """Sends one request."""
         arguments = []
         columns = 0
         takes = self._rows.takes[question]
@@ -259,7 +259,7 @@ class _Helper:
         self._socket.sendall(header + packed(arguments))
 
     def receive(self, question: str, rows: int) -> list[np.ndarray] | GameContractError:
-        """Returns the answer to what was sent, or what is wrong with the rules."""
+        """Returns the answer to a request, or an error of the rules."""
         status, data = receive_reply(self._socket)
         if status != ANSWERED:
             return _error(data)
@@ -283,7 +283,7 @@ def receive_exactly(connection: socket.socket, size: int) -> bytearray:
 
 
 def receive_reply(connection: socket.socket) -> tuple[int, bytearray]:
-    """Returns whether the other side answered, and the bytes of its answer."""
+    """Returns whether the other side answered, and its answer in bytes."""
     status, size = REPLY.unpack(receive_exactly(connection, REPLY.size))
     return status, receive_exactly(connection, size)
 
@@ -295,7 +295,7 @@ def _error(data: bytearray) -> GameContractError:
 
 
 def _end(connection: socket.socket, process: subprocess.Popen[bytes]) -> None:
-    """Closes the way to a process, which ends it."""
+    """Closes the socket of a process, which ends it."""
     connection.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)

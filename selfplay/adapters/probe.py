@@ -1,4 +1,4 @@
-"""A look at a plain-Python game before anything is trained: does it keep its two promises?"""
+"""Tests before a training whether a plain-Python game keeps its two promises."""
 
 import copy
 import random
@@ -63,7 +63,7 @@ def require_same_answers(tree: HostTree, moves: Moves) -> None:
     name = differing[0]
 
     def asked(*methods: str) -> list[Any]:
-        """Returns the answers of methods asked one after the other, of a state made anew."""
+        """Returns the results of methods called one after another on a newly created state."""
         made = replayed(tree, moves)
         return [_view(tree, moves, method, made) for method in methods]
 
@@ -76,7 +76,7 @@ def require_same_answers(tree: HostTree, moves: Moves) -> None:
             rule="randomness",
         )
     for method in (name, *first):
-        # Again and again: the state may have to change a few times before that shows.
+        # Repeatedly: it may take several changes of the state before they show.
         answers = asked(*[name, method] * _TIMES)[:: 1 if method == name else 2]
         if not all(same(answers[0], answer) for answer in answers):
             tree.refuse(
@@ -99,7 +99,7 @@ def require_replay(tree: HostTree, moves: Moves) -> None:
 
 
 def replayed(tree: HostTree, moves: Moves) -> Any:
-    """Returns the user's own object after `moves`, made anew from the start."""
+    """Returns the user's own object after `moves`, replayed from the start."""
     state = tree.call((moves[0], b""), "initial_state", random.Random(moves[0]))
     before = (moves[0], b"")
     for entry in tree.listed(moves):
@@ -110,7 +110,7 @@ def replayed(tree: HostTree, moves: Moves) -> Any:
 
 
 def played(tree: HostTree, moves: Moves, entry: int) -> Moves:
-    """Returns `moves` and then `entry`, an action or an outcome, if that keeps the promises.
+    """Returns `moves` with `entry`, an action or an outcome, appended, if the promises hold.
 
     Raises:
         GameContractError: it does not.
@@ -214,13 +214,13 @@ def _require_symmetric(tree: HostTree, moves: Moves, entry: int, view: int) -> N
 
 
 def _close(one: Any, other: Any) -> bool:
-    """Returns whether two numbers, or lists of them, are the same but for rounding."""
+    """Returns whether two numbers, or lists of them, are equal except for rounding."""
     known = one is not None and np.shape(one) == np.shape(other)
     return known and bool(np.allclose(one, other, atol=1e-5))
 
 
 def views(tree: HostTree, moves: Moves, state: object) -> dict[str, Any]:
-    """Returns what the rules say of a state after `moves`, in a form that can be compared."""
+    """Returns the rules' data about a state after `moves`, in a form that can be compared."""
     views: dict[str, Any] = {
         method: _view(tree, moves, method, state) for method in ("is_terminal", "returns")
     }

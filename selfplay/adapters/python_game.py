@@ -1,4 +1,4 @@
-"""What a person writes who does not want to write JAX: the rules in ordinary Python."""
+"""The base classes for games in ordinary Python, without JAX."""
 
 import abc
 import random
@@ -22,20 +22,20 @@ class PythonGame(abc.ABC, Generic[P]):
 
     Subclass it, set the class attributes (or set them in `__init__` from constructor options)
     and write the seven methods below. A state is any object: a list, a tuple, one of your own
-    classes. It trains, plays and is recorded by the same commands as any other game, only slower;
-    see docs/python-games.md.
+    classes. The same commands as for any other game train, play and record it, only slower; see
+    docs/python-games.md.
 
     Two rules. `apply` returns a new state and leaves its argument as it was. The same arguments
-    always give the same answer: all that is random comes from `rng`, at the start. Dice in the
+    always give the same result: all randomness comes from `rng`, at the start. Dice in the
     middle of a match are a `PythonChanceGame`.
 
     Attributes:
         name: a short lower-case identifier.
-        version: raise it when the rules or the observation change.
+        version: increase it when the rules or the observation change.
         num_actions: actions are 0 ... num_actions - 1.
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
         hidden_information: whether the rules hide something from a player that `observe` leaves
-            out on purpose. Searches see it all the same; `train` and `arena` say so.
+            out on purpose. Searches see it nevertheless; `train` and `arena` print a note.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PythonGame(abc.ABC, Generic[P]):
 
     @abc.abstractmethod
     def initial_state(self, rng: random.Random) -> P:
-        """Returns the first position; `rng` is for random starts, ignore it otherwise."""
+        """Returns the first position; use `rng` for random starts only."""
 
     @abc.abstractmethod
     def apply(self, state: P, action: int) -> P:
@@ -54,7 +54,7 @@ class PythonGame(abc.ABC, Generic[P]):
 
     @abc.abstractmethod
     def legal_actions(self, state: P) -> Sequence[int]:
-        """Returns the legal actions, at least one; never asked of a position that is terminal."""
+        """Returns the legal actions, at least one; not called for a terminal position."""
 
     @abc.abstractmethod
     def current_player(self, state: P) -> int:
@@ -73,33 +73,34 @@ class PythonGame(abc.ABC, Generic[P]):
 
     @abc.abstractmethod
     def observe(self, state: P) -> Any:
-        """Returns what the player to move sees, from that player's side.
+        """Returns the observation from the viewpoint of the player to move.
 
         Numbers in nested lists (or a NumPy array), always of the same shape: [height, width,
-        planes] for a board, or [features]. Never asked of a position that is terminal.
+        planes] for a board, or [features]. Not called for a terminal position.
         """
 
     def symmetries(self) -> Sequence[Symmetry[P]]:
-        """Returns the symmetries of the game, the identity left out.
+        """Returns the symmetries of the game, without the identity.
 
         `selfplay.Symmetry` with a `map_state` that returns the image of one of your own states,
-        and changes nothing. None of them may hand a position to the other player.
+        and changes nothing. None of them may change who is to move.
         """
         return ()
 
     def exchange_players(self, state: P) -> P | None:
         """Returns the position with the players exchanged, or None if that means nothing here.
 
-        What was player 0's is player 1's and the other way round, and the other one is to move;
-        the argument stays as it was. Actions keep their numbers, so write it only for a game in
-        which both players have the same moves. Training never asks for it: `selfplay check` does,
-        and looks whether the image of every position is seen alike by the player to move, has the
-        same legal actions, and the opposite result.
+        Everything of player 0 then belongs to player 1 and vice versa, and the other player is to
+        move; the argument stays as it was. Actions keep their numbers, so write it only for a game
+        in
+        which both players have the same moves. Training does not use it. `selfplay check` tests
+        that the image of every position looks the same to the player to move, has the same legal
+        actions, and the opposite result.
         """
         return None
 
     def auxiliary_targets(self, state: P, final_state: P) -> Mapping[str, Any]:
-        """Returns what else a network should predict at `state`, from the end of the match.
+        """Returns further targets for the network at `state`, from the end of the match.
 
         Named numbers in [-1, 1], or nested lists of them, of shapes that never change, seen by
         the player to move at `state`: ownership of cells, a score.
@@ -111,7 +112,7 @@ class PythonGame(abc.ABC, Generic[P]):
         return str(state)
 
     def action_to_string(self, state: P, action: int) -> str:
-        """Returns how a person writes `action` in this position."""
+        """Returns the text of `action` in this position."""
         return str(action)
 
     def string_to_action(self, state: P, text: str) -> int:
@@ -130,7 +131,7 @@ class PythonGame(abc.ABC, Generic[P]):
         return None
 
     def engine_setup(self, first: P) -> EngineSetup:
-        """Returns how an engine is told the first position of a match.
+        """Returns how to tell an engine the first position of a match.
 
         As `selfplay.game.Game.engine_setup`: by default from the attributes `size` and `komi`.
         """
@@ -145,16 +146,16 @@ class PythonGame(abc.ABC, Generic[P]):
 
 
 class PythonChanceGame(PythonGame[P]):
-    """The rules of a game with dice, or any other chance seen by both, without JAX.
+    """The rules of a game with dice, or with any chance that both players see, without JAX.
 
     A ply has two halves, as in `selfplay.game.ChanceGame`: `apply` plays an action and leads to
     an afterstate; then, if `is_chance` says so, one outcome is drawn and `resolve` leads to the
-    next position. What is rolled before a move is drawn at the end of the ply before it, and the
-    first roll in `initial_state`, from its `rng`. So `current_player`, `legal_actions` and
-    `observe` are never asked about an afterstate. A match that is over in an afterstate, by the
+    next position. A roll before a move belongs to the end of the previous ply; draw the first roll
+    in `initial_state`, from its `rng`. So `current_player`, `legal_actions` and `observe` are not
+    called for afterstates. A match that is over in an afterstate, by the
     rules or at `max_plies`, ends there without an outcome.
 
-    Nothing is ever rolled in here: selfplay draws outcomes with the probabilities given, and its
+    Do not roll in these methods: selfplay draws the outcomes with your probabilities, and its
     search takes expectations over them.
 
     Attributes:
@@ -165,7 +166,7 @@ class PythonChanceGame(PythonGame[P]):
 
     @abc.abstractmethod
     def chance_probabilities(self, state: P) -> Sequence[float]:
-        """Returns how likely each outcome is in an afterstate in which `is_chance`; sums to 1."""
+        """Returns the probability of each outcome in an afterstate with chance; their sum is 1."""
 
     @abc.abstractmethod
     def resolve(self, state: P, outcome: int) -> P:
@@ -174,10 +175,10 @@ class PythonChanceGame(PythonGame[P]):
     def is_chance(self, state: P) -> bool:
         """Returns whether chance comes before the next move; by default unless the match is over.
 
-        Only asked about what `apply` returned, and never where that is terminal.
+        Called only for states that `apply` returned and that are not terminal.
         """
         return True
 
     def outcome_to_string(self, state: P, outcome: int) -> str:
-        """Returns how a person writes `outcome` of the afterstate `state`, without spaces."""
+        """Returns the text of `outcome` in the afterstate `state`, without spaces."""
         return str(outcome)

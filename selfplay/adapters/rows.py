@@ -1,7 +1,7 @@
-"""Questions to the rules of a plain-Python game, a whole batch at a time: arrays in, arrays out.
+"""Calls the rules of a plain-Python game for a whole batch: arrays in, arrays out.
 
-Rows name positions by their moves. Whether they are answered in this process or in another one
-(`selfplay.adapters.pool`) makes no difference to anybody.
+Rows identify positions by their moves. The results are the same in this process and in another one
+(`selfplay.adapters.pool`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,17 +23,17 @@ class Kind(NamedTuple):
 
 
 class HostRows:
-    """Answers for many positions at once.
+    """Computes results for many positions at once.
 
     Attributes:
         tree: finds the positions and asks the rules.
         targets: what one row of each auxiliary target is, by name.
-        takes: types of the arguments of each question; of "moves" a row is as long as need be.
-        gives: what one row of each answer is.
+        takes: types of the arguments of each request; a row of "moves" has any length.
+        gives: type of one row of each result.
     """
 
     def __init__(self, tree: HostTree) -> None:
-        """Prepares to ask `tree`."""
+        """Calls nothing yet."""
         self.tree = tree
         self._unseen: GameContractError | None = None
         self.targets = auxiliary_kinds(tree)
@@ -69,7 +69,7 @@ class HostRows:
         }
 
     def ask(self, question: str, *arrays: np.ndarray) -> Sequence[np.ndarray]:
-        """Returns the answers to "init", "step", "observe", "chance" and the like.
+        """Returns the results of "init", "step", "observe", "chance" and so on.
 
         Args:
             question: a key of `takes`.

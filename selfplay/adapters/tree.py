@@ -1,4 +1,4 @@
-"""The positions of a plain-Python game by the moves that lead to them, on the host."""
+"""The positions of a plain-Python game, indexed by their moves, on the host."""
 
 import operator
 import random
@@ -26,7 +26,7 @@ Where chance followed a move its outcome comes next: what an entry means follows
 
 
 class Node:
-    """One position and all that the rules say of it.
+    """One position with the rules' data about it.
 
     Attributes:
         state: the user's own object.
@@ -36,7 +36,7 @@ class Node:
         result: of player 0, in [-1, 1].
         legal: one bit for each action, as `numpy.packbits` has them; none where terminal, and
             none in an afterstate.
-        chance: in an afterstate how likely each outcome is, else None.
+        chance: in an afterstate the probability of each outcome, else None.
     """
 
     __slots__ = ("chance", "legal", "observation", "player", "result", "state", "terminal")
@@ -60,10 +60,10 @@ class Node:
 
 
 class HostTree:
-    """Finds positions, asks the rules about new ones, and forgets old ones.
+    """Looks up positions, calls the rules for new ones, and drops old ones.
 
-    A position that was forgotten is played again from the start, so nothing depends on what is
-    remembered. Any number of threads may ask at once.
+    A position that was dropped is replayed from the start, so results do not depend on the stored
+    ones. Any number of threads may ask at once.
     """
 
     def __init__(self, rules: PythonGame[Any], capacity: int) -> None:
@@ -116,7 +116,7 @@ class HostTree:
         return moves[0], moves[1] + entry.to_bytes(self.dtype.itemsize, sys.byteorder)
 
     def observation(self, moves: Moves) -> npt.NDArray[np.float32]:
-        """Returns what the player to move sees after `moves`; zeros where nobody moves."""
+        """Returns the observation after `moves`; zeros where nobody moves."""
         with self._lock:
             node = self.node(moves)
             if node.observation is None:
@@ -132,7 +132,7 @@ class HostTree:
         return self.called(moves, f"map_state of {symmetry.name!r}", symmetry.map_state, state)
 
     def observation_of_image(self, moves: Moves, view: int) -> npt.NDArray[np.float32]:
-        """Returns what the player to move sees in the image of the position after `moves`."""
+        """Returns the observation of the image of the position after `moves`."""
         with self._lock:
             node = self.node(moves)
             if view == 0 or node.terminal or node.chance is not None:
@@ -158,10 +158,10 @@ class HostTree:
         *arguments: object,
         read: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """Returns what one of the user's methods says, and explains it if it fails.
+        """Returns the result of one of the user's methods; explains an error.
 
         Args:
-            moves: where it is asked.
+            moves: of the position.
             method: its name.
             arguments: for it; the first one is a state.
             read: checks and converts the answer.
@@ -178,10 +178,10 @@ class HostTree:
         *arguments: object,
         read: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """Returns what a function of the user's says; `asked` is what to call it in messages."""
+        """Returns the result of a user's function; `asked` is its name in messages."""
         try:
             told = function(*arguments)
-            # What a generator does goes wrong here.
+            # Errors inside a generator occur here.
             return told if read is None else read(told)
         except answers.WrongAnswerError as error:
             self.refuse(moves, str(error), rule=error.rule)
@@ -192,7 +192,7 @@ class HostTree:
     def refuse(
         self, moves: Moves, problem: str, cause: BaseException | None = None, *, rule: str
     ) -> NoReturn:
-        """Raises the error for a rule that is broken after `moves`, and keeps it."""
+        """Raises the error of a rule that is broken after `moves`, and keeps it."""
         played = self._told(moves)
         shown = " ".join(played[:_SHOWN_MOVES]) + (" ..." if len(played) > _SHOWN_MOVES else "")
         actions, outcomes = self.split(moves)
@@ -222,7 +222,7 @@ class HostTree:
         return tuple(actions), tuple(drawn)
 
     def _told(self, moves: Moves) -> list[str]:
-        """Returns the moves as a person can read them: outcomes as `roll:#NUMBER`."""
+        """Returns the moves as text for people, with outcomes as `roll:#NUMBER`."""
         told = []
         for action, outcome in zip(*self.split(moves), strict=True):
             told += [str(action)] + ([f"roll:#{outcome}"] if outcome >= 0 else [])
@@ -243,7 +243,7 @@ class HostTree:
         return node
 
     def _rebuild(self, moves: Moves) -> Node:
-        """Plays on from the last position on the way that is still known."""
+        """Replays from the last stored position on the way."""
         seed, path = moves
         width = self.dtype.itemsize
         length = len(path)
@@ -296,7 +296,7 @@ class HostTree:
         return not over and self.call(moves, "is_chance", state, read=bool)
 
     def _asked(self, state: object, moves: Moves, *, mover: int) -> Node:
-        """Returns a new node: asks the rules all there is to know, and checks the answers."""
+        """Returns a new node: calls all methods of the rules, and checks the results."""
         terminal: bool = self.call(moves, "is_terminal", state, read=bool)
         result: float = self.call(moves, "returns", state, read=answers.result)
         if terminal:
@@ -327,7 +327,7 @@ def legal_list(node: Node, num_actions: int) -> list[int]:
 
 
 def checked_integer(game: PythonGame[Any], name: str, least: int) -> int:
-    """Returns an integer attribute of a user's game, or says what is wrong with it."""
+    """Returns an integer attribute of a user's game; raises if it is wrong."""
     value: Any = getattr(game, name, None)
     if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
         raise GameContractError(

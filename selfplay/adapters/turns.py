@@ -1,4 +1,4 @@
-"""What symmetries make of actions, legal actions and outcomes, inside compiled programs."""
+"""Applies symmetries to actions, legal actions and outcomes, inside compiled programs."""
 
 from collections.abc import Sequence
 from typing import Any
