@@ -123,7 +123,7 @@ def test_a_broken_game_for_people(invoke: Invoke) -> None:
     assert "  change: hand the turn over in step" in result.stdout
     assert "turns player 1 never moves" in " ".join(result.stdout.split())
     assert "plain: 1 rule is broken" in result.stdout
-    assert result.stdout.endswith("not trained: first mend what is wrong\n")
+    assert result.stdout.endswith("not trained: first correct what is wrong\n")
 
 
 def test_a_game_that_cannot_even_be_made(invoke: Invoke) -> None:
