@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds both images and proves them as the compose file starts them: with a game in a mounted
-# folder, a trainer, two workers, an evaluator and TensorBoard become healthy and tell their
-# metrics; one worker is killed, the run goes on; the rest leaves with 0. Needs Docker with Compose
-# and takes minutes.
+# Builds both images and tests them with the compose file: with a game in a mounted folder, a
+# trainer, two workers, an evaluator and TensorBoard become healthy and serve their metrics; one
+# worker is killed, and the run continues; the others exit with 0. Needs Docker with Compose and
+# takes minutes.
 #   deploy/smoke.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,13 +15,13 @@ say() { printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 patience=${SMOKE_PATIENCE_SECONDS:-900}
 
 scratch=$(mktemp -d)
-# The user of the images is nobody of this machine.
+# The user of the images does not exist on this machine.
 chmod 0755 "$scratch"
 mkdir "$scratch/games"
 cp games/tic_tac_toe.py "$scratch/games/mygame.py"
 export GAMES=$scratch/games GAME=/games/mygame.py:TicTacToe
 export IMAGE=selfplay:smoke TRAINER_IMAGE=selfplay-trainer:smoke
-# Small enough for seconds. The trainer dictates them to the others.
+# Small enough for seconds. Only the trainer needs them.
 cat >"$scratch/smoke.yaml" <<END
 services:
   trainer:
@@ -39,7 +39,7 @@ compose() {
   docker compose --project-name "selfplay-smoke-$$" \
     --file deploy/compose.yaml --file "$scratch/smoke.yaml" "$@"
 }
-# What this script made, volumes too: it lies there as user 10001, so the engine removes it.
+# Removes everything that this script created, with the volumes, whose files belong to user 10001.
 clean() {
   local status=$?
   compose down --volumes --timeout 5 >/dev/null 2>&1 || true
@@ -54,7 +54,7 @@ fail() {
   compose logs --tail 20 >&2 || true
   exit 1
 }
-# Waits for a condition that is a command.
+# Waits until a command succeeds.
 await() { # WHAT COMMAND...
   local what=$1 deadline=$((SECONDS + patience))
   shift
@@ -73,7 +73,7 @@ all_healthy() {
     [ "$(state "$id")" = "running healthy" ] || return 1
   done
 }
-# Prints a whole number that a process tells at its port, -1 if it does not.
+# Prints an integer metric from the port of a process, -1 if there is none.
 metric() { # CONTAINER NAME
   docker exec "$1" python -c 'import sys, urllib.request
 for path in ("healthz", "readyz", "metrics"):
