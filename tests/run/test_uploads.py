@@ -225,7 +225,7 @@ def test_a_new_number_keeps_what_a_later_version_recorded(
 ) -> None:
     table = pq.read_table(pa.BufferReader(encode_matches([match(0)])))
     clock = pa.array([[1.5, 2.5]], pa.list_(pa.float32()))
-    later = table.append_column("clock", clock).replace_schema_metadata(
+    later = table.append_column("seconds_left", clock).replace_schema_metadata(
         {"selfplay_records": "99", "selfplay": "9.0", "more": "metadata"}
     )
     sink = pa.BufferOutputStream()
