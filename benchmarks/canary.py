@@ -8,7 +8,8 @@ three mistakes: `sign`, results for whoever is to move instead of for player 0 a
 the observation of player 0 shown to both; `blind`, an observation that is always the same. With
 `--random` nothing is trained: what random matches alone make suspect, in seconds. Prints a table;
 FOLDER keeps the runs, and a JSON line for each in results.jsonl. GAME is a name of `GAMES`, or
-"all"; without one it is tic_tac_toe.
+"all"; without one it is tic_tac_toe. Without arguments it is tic_tac_toe, sound and with the wrong
+sign.
 """
 
 import argparse
@@ -44,6 +45,8 @@ GAMES: dict[str, dict[str, Any]] = {
 }
 """What is trained by each name."""
 FAULTS = ("sound", "sign", "side", "blind")
+SHORT = ("tic_tac_toe", "--faults", "sound,sign")
+"""The arguments where none are given."""
 _NAMES = {"sign": "value sign", "side": "observation side", "blind": "observation"}
 
 
@@ -194,7 +197,7 @@ if __name__ == "__main__":
     parser.add_argument("--random", action="store_true", help="train nothing")
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--to", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(sys.argv[1:] or SHORT)
     main(
         list(GAMES) if arguments.games == ["all"] else arguments.games,
         arguments.faults.split(","),

@@ -1,11 +1,11 @@
 """Measures the check of games: seconds per game, planted mistakes found, false alarms.
 
-    python benchmarks/check.py [--matches N] [GAME ...]
+    python benchmarks/check.py [--matches N] [--planted N] [GAME ...]
 
 Each game named is checked as `selfplay check` does, with and without compiled programs in the
 cache, and then with so many random matches for false alarms; every game of the corpus in
-tests/check/planted is checked once. "all" stands for every bundled game; without arguments it is
-tic_tac_toe and 100 matches. Prints one JSON object.
+tests/check/planted is checked once. "all" stands for every bundled game. Without arguments it is
+tic_tac_toe, 100 matches and 10 games of the corpus. Prints one JSON object.
 """
 
 import argparse
@@ -24,15 +24,17 @@ from selfplay.check.conformance import examine
 from selfplay.registry import game_names, make
 
 CORPUS = Path(__file__).parents[1] / "tests" / "check" / "planted" / "games.py"
+SHORT = ("tic_tac_toe", "--planted", "10")
+"""The arguments where none are given."""
 
 
-def main(names: list[str], matches: int) -> None:
+def main(names: list[str], matches: int, planted_games: int) -> None:
     """Measures and prints."""
     with tempfile.TemporaryDirectory() as cache:
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         games = {name: _game(name, matches) for name in names}
-        planted = _planted()
+        planted = _planted(planted_games)
     alarms = {name: found["false_alarms"] for name, found in games.items() if found["false_alarms"]}
     print(
         json.dumps(
@@ -71,9 +73,11 @@ def _game(name: str, matches: int) -> dict[str, object]:
     }
 
 
-def _planted() -> dict[str, dict[str, object]]:
+def _planted(count: int) -> dict[str, dict[str, object]]:
+    """Checks so many games of the corpus, spread over it; 0 for all."""
+    corpus = _corpus().BROKEN
     found = {}
-    for one in _corpus().BROKEN:
+    for one in corpus[:: max(1, len(corpus) // count) if count else 1][: count or None]:
         begin = time.perf_counter()
         report = examine(one.game(**one.options), matches=16, measures=one.measures)
         rules = [fault.rule for fault in report.faults]
@@ -102,5 +106,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("games", nargs="*", metavar="GAME", default=["tic_tac_toe"])
     parser.add_argument("--matches", type=int, default=100)
-    arguments = parser.parse_args()
-    main(list(game_names()) if arguments.games == ["all"] else arguments.games, arguments.matches)
+    parser.add_argument("--planted", type=int, default=0, help="games of the corpus; 0 for all")
+    arguments = parser.parse_args(sys.argv[1:] or SHORT)
+    names = list(game_names()) if arguments.games == ["all"] else arguments.games
+    main(names, arguments.matches, arguments.planted)

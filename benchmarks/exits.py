@@ -3,8 +3,10 @@
     python benchmarks/exits.py --times 200 --busy 2
 
 Makes a small run of tic-tac-toe, keeps the cores busy, and calls each command again and again:
-most end while threads of JAX, ONNX Runtime or Arrow exist. "interrupted" is Ctrl-C or SIGTERM at
-a random moment. Counts the calls that ended by a signal, with another exit code or too late.
+most end while threads of JAX, ONNX Runtime or Arrow exist. Some are interrupted by Ctrl-C or
+SIGTERM at a random moment of the first 20 seconds. Counts the calls that ended by a signal, with
+another exit code or too late. Without arguments each command is called once beside one busy
+process, and interrupted within 6 seconds.
 """
 
 import argparse
@@ -22,6 +24,8 @@ from pathlib import Path
 PATIENCE_SECONDS = 300.0
 SELFPLAY = (sys.executable, "-m", "selfplay")
 QUIET = ("--preset", "quick", "--set", "evaluation.enabled=false")
+SHORT = ("--times", "1", "--busy", "1", "--updates", "100", "--within", "6")
+"""The arguments where none are given."""
 
 
 def commands(folder: Path) -> dict[str, tuple[list[str], signal.Signals | None, set[int]]]:
@@ -61,9 +65,15 @@ def commands(folder: Path) -> dict[str, tuple[list[str], signal.Signals | None, 
 
 
 def call(
-    line: Sequence[str], number: signal.Signals | None, folder: Path, chance: random.Random
+    line: Sequence[str],
+    number: signal.Signals | None,
+    folder: Path,
+    moment: float,
 ) -> tuple[str, str]:
-    """Runs a command once; returns how it ended, such as "exit code 0", and its last error."""
+    """Runs a command once, and sends it the signal after `moment` seconds.
+
+    Returns how it ended, such as "exit code 0", and what it wrote to the error stream.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as own:
         fresh = {"NEW": f"{own}/run", "FILE.onnx": f"{own}/file.onnx"}
         process = subprocess.Popen(
@@ -75,8 +85,7 @@ def call(
         )
         try:
             if number is not None:
-                # Not while Python itself starts, which nobody can make end well.
-                time.sleep(chance.uniform(2.0, 20.0))
+                time.sleep(moment)
                 process.send_signal(number)
             errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
         except subprocess.TimeoutExpired:
@@ -104,12 +113,16 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20, help="calls of each command")
     parser.add_argument("--busy", type=int, default=os.cpu_count() or 1, help="busy processes")
     parser.add_argument("--only", default="", help="commands whose name contains this")
-    options = parser.parse_args()
+    parser.add_argument("--updates", type=int, default=1000, help="of the run that they read")
+    parser.add_argument("--within", type=float, default=20.0, help="seconds until a signal")
+    options = parser.parse_args(sys.argv[1:] or SHORT)
     chance = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="selfplay-exits-") as made:
         folder = Path(made)
         train = ["train", "tic_tac_toe", "--run", str(folder / "r"), "--preset", "quick"]
-        subprocess.run([*SELFPLAY, *train, "--updates", "1000"], check=True, capture_output=True)
+        subprocess.run(
+            [*SELFPLAY, *train, "--updates", str(options.updates)], check=True, capture_output=True
+        )
         end = keep_busy(options.busy)
         try:
             print("| command | calls | ended wrongly | how |\n| --- | ---: | ---: | --- |")
@@ -118,7 +131,9 @@ def main() -> None:
                     continue
                 ends: collections.Counter[str] = collections.Counter()
                 for _ in range(options.times):
-                    how, errors = call(line, number, folder, chance)
+                    # Not while Python itself starts, which nobody can make end well.
+                    moment = chance.uniform(2.0, options.within)
+                    how, errors = call(line, number, folder, moment)
                     fault = next((text for text in errors.splitlines() if "fault" in text), "")
                     if how not in {f"exit code {code}" for code in right} or fault:
                         ends[f"{how} {fault or errors.strip()[-80:]}".replace("|", "/")] += 1

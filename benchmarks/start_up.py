@@ -1,10 +1,11 @@
 """Measures the time from the start of a process to its first finished match, and peak memory.
 
-    python benchmarks/start_up.py [GAME] [REPEATS]
+    python benchmarks/start_up.py [GAME] [REPEATS] [--peak-seconds 60]
 
 `selfplay train GAME` is started with an empty compilation cache (cold) and then again with the
 one it left (warm); the first finished match is the first file under RUN/matches. Peak memory is
-that of the process after a minute. Prints one JSON object.
+that of a third process, after a minute. Without arguments it is Connect Four, once, and peak
+memory after 30 seconds. Prints one JSON object.
 """
 
 import argparse
@@ -18,10 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-_PEAK_AFTER_SECONDS = 60.0
+SHORT = ("connect_four", "1", "--peak-seconds", "30")
+"""The arguments where none are given."""
 
 
-def main(game: str, repeats: int) -> None:
+def main(game: str, repeats: int, peak_seconds: float) -> None:
     """Measures and prints."""
     cold, warm, peaks = [], [], []
     for _ in range(repeats):
@@ -29,7 +31,7 @@ def main(game: str, repeats: int) -> None:
             cache = Path(directory) / "cache"
             cold.append(first_match(game, Path(directory) / "cold", cache))
             warm.append(first_match(game, Path(directory) / "warm", cache))
-            peaks.append(peak_memory(game, Path(directory) / "peak", cache))
+            peaks.append(peak_memory(game, Path(directory) / "peak", cache, peak_seconds))
     print(
         json.dumps(
             {
@@ -38,6 +40,7 @@ def main(game: str, repeats: int) -> None:
                 "cold_seconds": {"median": statistics.median(cold), "worst": max(cold)},
                 "warm_seconds": {"median": statistics.median(warm), "worst": max(warm)},
                 "peak_memory_bytes": max(peaks),
+                "peak_after_seconds": peak_seconds,
             }
         )
     )
@@ -58,11 +61,11 @@ def first_match(game: str, run: Path, cache: Path) -> float:
         process.wait()
 
 
-def peak_memory(game: str, run: Path, cache: Path) -> int:
-    """Returns the peak resident bytes of a minute of training."""
+def peak_memory(game: str, run: Path, cache: Path, seconds: float) -> int:
+    """Returns the peak resident bytes of a process that trains for so many seconds."""
     process = _start(game, run, cache)
     try:
-        time.sleep(_PEAK_AFTER_SECONDS)
+        time.sleep(seconds)
         status = Path(f"/proc/{process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
@@ -85,8 +88,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("game", nargs="?", default="connect_four")
     parser.add_argument("repeats", nargs="?", type=int, default=1)
-    arguments = parser.parse_args()
+    parser.add_argument("--peak-seconds", type=float, default=60.0)
+    arguments = parser.parse_args(sys.argv[1:] or SHORT)
     if Path("/proc/self/status").exists():
-        main(arguments.game, arguments.repeats)
+        main(arguments.game, arguments.repeats, arguments.peak_seconds)
     else:
         print("skipped: peak memory is read in /proc, which this system does not have")

@@ -1,6 +1,7 @@
 """What a store takes: uploads per second, checkpoint pick-up, joining a run with many files.
 
-    python benchmarks/stores.py                     all, as Markdown tables
+    python benchmarks/stores.py                     in short, as Markdown tables
+    python benchmarks/stores.py --seconds 5         all stores, 1, 4 and 16 players
     python benchmarks/stores.py --store directory --players 1 4
 
 Players are processes of their own. The servers of Redis and of the bucket (moto, a simulation in
@@ -35,7 +36,8 @@ FILE_BYTES = 20_000
 """About 16 matches of Connect Four."""
 WEIGHTS = 500_000
 """A residual network of 6 blocks of 64 channels, in float32: 2 MB."""
-MANY_FILES = 10_000
+SHORT = ("--players", "1", "4", "--seconds", "1", "--publications", "10", "--files", "1000")
+"""The arguments where none are given."""
 UPDATES = 1_000_000
 """Beyond every update of the measurement: the end."""
 
@@ -161,15 +163,15 @@ def measure(url: str, players: int, seconds: float, publications: int) -> list[s
     ]
 
 
-def join(url: str) -> list[str]:
-    """Returns one row of the second table."""
+def join(url: str, many_files: int) -> list[str]:
+    """Returns one row of the second table: a run with so many files of matches."""
     run = RunDirectory.create(url, GameSpec("tic_tac_toe"), make("tic_tac_toe"), Config())
     run.checkpoints.save(1, {"weights": {"w": np.zeros(WEIGHTS, np.float32)}})
     data = bytes(1000)
 
     def fill(worker: int) -> None:
         files = RunDirectory.open(url).matches
-        for number in range(MANY_FILES // 8):
+        for number in range(many_files // 8):
             files.put_encoded(f"w{worker}", number, data)
 
     with ThreadPoolExecutor(8) as pool:
@@ -182,7 +184,7 @@ def join(url: str) -> list[str]:
         return f"{time.monotonic() - begin:.2f}"
 
     fresh = RunDirectory.open(url)
-    cursor = {f"w{worker}": MANY_FILES // 8 for worker in range(8)}
+    cursor = {f"w{worker}": many_files // 8 for worker in range(8)}
     return [
         timed(
             lambda: RunDirectory.open(url).matches.next_sequence("w3"),
@@ -226,7 +228,8 @@ def main() -> None:
     parser.add_argument("--players", nargs="+", type=int, default=(1, 4, 16))
     parser.add_argument("--seconds", type=float, default=5.0, help="of uploading")
     parser.add_argument("--publications", type=int, default=100)
-    arguments = parser.parse_args()
+    parser.add_argument("--files", type=int, default=10_000, help="of the run that is joined")
+    arguments = parser.parse_args(sys.argv[1:] or SHORT)
     if arguments.play:
         play(*arguments.play)
         return
@@ -247,7 +250,7 @@ def main() -> None:
                     row = measure(url, players, arguments.seconds, arguments.publications)
                     rows.append([kind, *row])
                     print(f"{kind}, {players} players: done", file=sys.stderr)
-                joins.append([kind, *join(f"{roots[kind]}/{kind}-many")])
+                joins.append([kind, *join(f"{roots[kind]}/{kind}-many", arguments.files)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{os.cpu_count()} CPU cores; files of {FILE_BYTES / 1e3:.0f} kB, weights of "
@@ -255,7 +258,7 @@ def main() -> None:
     header = ["store", "players", "uploads per second", "MB per second"]
     header += ["noticed after, median / worst (s)", "loaded after, median / worst (s)"]
     print(table(header, rows))
-    print(f"\nA run with {MANY_FILES:,} files of matches (seconds)\n")
+    print(f"\nA run with {arguments.files:,} files of matches (seconds)\n")
     header = ["store", "a worker comes back", "a new worker joins", "first look of a trainer"]
     print(table([*header, "later look", "list everything"], joins))
 
