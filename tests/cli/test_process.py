@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -115,16 +116,21 @@ def test_exit_codes_survive(tmp_path: Path) -> None:
     assert errors.startswith(b"Traceback")
 
 
-def wait_for(file: Path) -> None:
-    deadline = time.monotonic() + 90
-    while not file.exists():
-        assert time.monotonic() < deadline, file
-        time.sleep(0.05)
-
-
 def newest(run_path: Path) -> int:
     names = [file.parent.name for file in run_path.glob("checkpoints/*/manifest.json")]
     return max((int(name) for name in names if name.isdecimal()), default=-1)
+
+
+def read_until_trained(terminal: int, heartbeat: Path) -> None:
+    """Reads what a trainer shows until it says that it has made updates.
+
+    A terminal that nobody reads would block the writer before long.
+    """
+    deadline = time.monotonic() + 90
+    while not (heartbeat.exists() and json.loads(heartbeat.read_text()).get("update")):
+        assert time.monotonic() < deadline, heartbeat
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 65536)
 
 
 OWN_TERMINAL = """
@@ -149,11 +155,8 @@ def test_a_closed_terminal_saves(tmp_path: Path) -> None:
     ) as process:
         os.close(other_end)
         try:
-            wait_for(tmp_path / "r" / "heartbeats" / "trainer-loop.json")
-            # A terminal that nobody reads would block the writer before long.
-            end = time.monotonic() + 3
-            while time.monotonic() < end:
-                os.read(terminal, 65536)
+            # Compiling, it would hear nothing, and could take a minute to get to the end of that.
+            read_until_trained(terminal, tmp_path / "r" / "heartbeats" / "trainer-loop.json")
             before = newest(tmp_path / "r")
             os.close(terminal)
             assert process.wait(timeout=60) == 0
