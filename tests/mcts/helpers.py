@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from selfplay.game import Game, Position, advance, is_over, start
-from selfplay.mcts import Evaluation, Evaluator, SearchResult, search
+from selfplay.mcts import Evaluation, Evaluator, SearchResult, SearchTree, search, search_with_tree
 from selfplay.settings.sections import SearchConfig
 
 
@@ -92,6 +92,7 @@ def opinion(
 
 
 Search = Callable[..., SearchResult]
+TreeSearch = Callable[..., tuple[SearchResult, SearchTree]]
 
 
 def compiled(game: Game[Any], evaluate: Evaluator, config: SearchConfig) -> Search:
@@ -101,6 +102,20 @@ def compiled(game: Game[Any], evaluate: Evaluator, config: SearchConfig) -> Sear
     )
 
     def call(params: Any, positions: Position[Any], seed: int) -> SearchResult:
+        return jax.device_get(run(params, positions, jax.random.key(seed)))
+
+    return call
+
+
+def compiled_with_tree(game: Game[Any], evaluate: Evaluator, config: SearchConfig) -> TreeSearch:
+    """Returns `search_with_tree` compiled: (params, positions, seed) to results on the host."""
+    run = jax.jit(
+        lambda params, positions, key: search_with_tree(
+            game, evaluate, params, positions, config, key=key
+        )
+    )
+
+    def call(params: Any, positions: Position[Any], seed: int) -> tuple[SearchResult, SearchTree]:
         return jax.device_get(run(params, positions, jax.random.key(seed)))
 
     return call

@@ -11,6 +11,7 @@ from scipy import stats
 
 from selfplay.check.solved.small_games import Coins, CoinsState
 from selfplay.game import ChanceGame, Position, is_over
+from selfplay.host_call import call_host, enrol
 from selfplay.mcts import (
     Evaluation,
     SearchResult,
@@ -210,13 +211,17 @@ def test_without_chance_it_is_the_search_of_mctx(algorithm: str) -> None:
 def test_one_simulation_is_one_evaluation_and_none_is_of_an_afterstate(whole: Solved) -> None:
     seen: list[np.ndarray] = []
 
+    def look(die: np.ndarray, ended: np.ndarray) -> list[np.ndarray]:
+        seen.append(die[~ended])
+        return []
+
     def evaluate(params: Any, states: Any, *, key: jax.Array) -> Evaluation:
-        ended = jax.vmap(whole.game.is_terminal)(states)
-        jax.debug.callback(lambda die, ended: seen.append(die[~ended]), states.die, ended)
+        # Not a callback of JAX, whose programs are compiled anew each time.
+        call_host(params, (), states.die, jax.vmap(whole.game.is_terminal)(states))
         return uniform_evaluator(whole.game)(params, states, key=key)
 
     config = SearchConfig(num_simulations=17).for_matches()
-    found = compiled(whole.game, evaluate, config)((), whole.positions, 0)
+    found = compiled(whole.game, evaluate, config)(np.int32(enrol(look)), whole.positions, 0)
     jax.effects_barrier()
     assert len(seen) == 1 + 17
     assert set(np.concatenate(seen).tolist()) == {1, 2, 3}

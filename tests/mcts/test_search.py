@@ -29,6 +29,7 @@ from tests.conftest import Compilations
 from tests.mcts.helpers import (
     Search,
     compiled,
+    compiled_with_tree,
     copies,
     first_positions,
     joined,
@@ -378,59 +379,45 @@ def _depths(parents: np.ndarray) -> np.ndarray:
     return depths.max(axis=1)
 
 
-@pytest.fixture
-def parents(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Collects the parents of all nodes of every search that is compiled in the test."""
-    collected: list[np.ndarray] = []
-    original = SEARCH.mctx.search
-
-    def search(*arguments: Any, **options: Any) -> Any:
-        tree = original(*arguments, **options)
-        jax.debug.callback(lambda parents: collected.append(np.asarray(parents)), tree.parents)
-        return tree
-
-    monkeypatch.setattr(SEARCH.mctx, "search", search)
-    return collected
-
-
 @pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
-def test_no_node_lies_below_the_cap(algorithm: str, parents: list[np.ndarray]) -> None:
+def test_no_node_lies_below_the_cap(algorithm: str) -> None:
     """A peaked prior digs a chain (trap T6); the cap stops it."""
     game = Subtraction(stones=60)
     params = opinion(game, logits=[40.0, 0.0, 0.0])
+    deepest = []
     for max_depth in (0, 3):
         config = SearchConfig(algorithm=algorithm, num_simulations=24, max_depth=max_depth)
-        found = compiled(game, opinionated_evaluator(game), config.for_matches())(
+        found, trees = compiled_with_tree(game, opinionated_evaluator(game), config.for_matches())(
             params, first_positions(game, 2), 0
         )
-        jax.effects_barrier()
         assert found.visits.sum() == 48
-    uncapped, capped = (int(_depths(rows).max()) for rows in parents)
+        deepest.append(_depths(trees.parents).max())
+    uncapped, capped = deepest
     assert capped <= 3 < uncapped
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_ended_matches_are_not_dug_into(algorithm: str, parents: list[np.ndarray]) -> None:
+def test_ended_matches_are_not_dug_into(algorithm: str) -> None:
     """One stone left: every simulation goes through the only move into the same ended match."""
     game = Subtraction(stones=1)
     config = SearchConfig(algorithm=algorithm, num_simulations=64).for_matches()
-    found = compiled(game, uniform_evaluator(game), config)((), first_positions(game, 1), 0)
-    jax.effects_barrier()
+    search = compiled_with_tree(game, uniform_evaluator(game), config)
+    found, trees = search((), first_positions(game, 1), 0)
     assert found.visits.tolist() == [[64, 0, 0]]
     np.testing.assert_allclose([found.value[0], found.qvalues[0, 0]], 1, atol=0.02)
-    assert _depths(parents[0]).max() <= 8
+    assert _depths(trees.parents).max() <= 8
 
 
-def test_cut_matches_are_not_dug_into_either(parents: list[np.ndarray]) -> None:
+def test_cut_matches_are_not_dug_into_either() -> None:
     """The rules would still allow moves there, and the evaluator is sure which one."""
     game = Subtraction(stones=12)
     game.max_plies = 1
     config = SearchConfig(algorithm="puct", num_simulations=64).for_matches()
     params = opinion(game, logits=[40.0, 0.0, 0.0], value=1.0)
-    found = compiled(game, opinionated_evaluator(game), config)(params, first_positions(game, 1), 0)
-    jax.effects_barrier()
+    search = compiled_with_tree(game, opinionated_evaluator(game), config)
+    found, trees = search(params, first_positions(game, 1), 0)
     assert found.qvalues.tolist() == [[0, 0, 0]]
-    assert _depths(parents[0]).max() <= 8
+    assert _depths(trees.parents).max() <= 8
 
 
 def _without_ties(algorithm: str, found: SearchResult) -> np.ndarray:

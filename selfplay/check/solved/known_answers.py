@@ -7,6 +7,7 @@ Run it where something new stands behind the search: another backend, device or 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Int32, Key
 
 from selfplay.arena.searcher import Searcher
 from selfplay.check.solved.brute_force import BruteForce
 from selfplay.check.solved.small_games import Coins, Subtraction
-from selfplay.game import Game, Position, advance, start
+from selfplay.game import Game, Position, Transition, advance, start
 from selfplay.mcts import Evaluator, uniform_evaluator
 from selfplay.registry import make
 from selfplay.settings.sections import SearchConfig
@@ -236,16 +238,15 @@ def _solved(game: Game[Any], lines: Sequence[tuple[int, ...]]) -> list[Problem]:
 def _lines(game: Game[Any], plies: range) -> Iterator[tuple[int, ...]]:
     """Yields one line of moves to every distinct position at these plies."""
     level: dict[bytes, tuple[tuple[int, ...], Position[Any]]] = {
-        b"": ((), start(game, jax.random.key(0)))
+        b"": ((), _start(game, jax.random.key(0)))
     }
-    step = jax.jit(lambda position, action: advance(game, position, action))
     for ply in range(plies.stop):
         if ply >= plies.start:
             yield from (moves for moves, _ in level.values())
         following: dict[bytes, tuple[tuple[int, ...], Position[Any]]] = {}
         for moves, position in level.values():
             for action in np.flatnonzero(game.legal_action_mask(position.state)).tolist():
-                after = step(position, jnp.int32(action))
+                after = _advance(game, position, jnp.int32(action))
                 if not after.over:
                     leaves = jax.tree.leaves(jax.device_get(after.position))
                     name = b"".join(np.asarray(leaf).tobytes() for leaf in leaves)
@@ -255,11 +256,20 @@ def _lines(game: Game[Any], plies: range) -> Iterator[tuple[int, ...]]:
 
 def replay(game: Game[Any], moves: Sequence[int]) -> Position[Any]:
     """Returns the position after `moves`, which are legal, from the first position."""
-    position = start(game, jax.random.key(0))
-    step = jax.jit(lambda position, action: advance(game, position, action).position)
+    position = _start(game, jax.random.key(0))
     for action in moves:
-        position = step(position, jnp.int32(action))
+        position = _advance(game, position, jnp.int32(action)).position
     return position
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _start(game: Game[Any], key: Key[Array, ""]) -> Position[Any]:
+    return start(game, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _advance(game: Game[Any], position: Position[Any], action: Int32[Array, ""]) -> Transition:
+    return advance(game, position, action)
 
 
 def _answers(
