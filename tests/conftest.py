@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -14,6 +15,10 @@ from typing import Any
 import jax
 import pytest
 
+# Named in pyproject.toml: it checks the annotations of all that is imported from the package.
+import tests.annotations  # noqa: F401
+
+# isort: split
 from selfplay.startup import cache_directory
 
 # Servers of every kind of store, for the tests over all of them.
@@ -40,6 +45,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector from looking again and again at what stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 50)
+
 
 Compilations = Callable[[], AbstractContextManager[list[str]]]
 
