@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from selfplay import startup
 from selfplay.cli.main import app
+from tests.training.fixtures import MADE_IN, shared_components
 
 TINY = ("--preset", "quick", "--set", "network.channels=8", "--set", "rollout.matches_per_device=8")
 
@@ -29,6 +30,8 @@ def invoke() -> Invoke:
     def run(*arguments: object, **more: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(startup, "prepare", lambda **_: None)
+            for module in ("training.session", *MADE_IN):
+                patch.setattr(f"selfplay.{module}.make_components", shared_components)
             texts = [*map(str, arguments)]
             return CliRunner().invoke(app, texts, prog_name="selfplay", **more)
 

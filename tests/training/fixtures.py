@@ -1,4 +1,4 @@
-"""One set of compiled components for all tests of training."""
+"""One set of compiled components for all tests that train or play tic-tac-toe."""
 
 import dataclasses
 import functools
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from selfplay.game import Game
+from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components, make_components
 from selfplay.settings import Config
@@ -16,20 +17,29 @@ from selfplay.settings.sections import EvaluationConfig, TrainerConfig
 from selfplay.settings.sections.replay import ReplayConfig
 from tests.training.runs import SPEC, make_run, tiny_components
 
+MADE_IN = ("workers.worker_components", "workers.evaluator", "reports.rerun")
+"""Where processes other than a trainer make their components."""
+
 
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes processes of equal settings share their compiled components, where tests allow it."""
-    for module in ("workers.worker_components", "workers.evaluator", "reports.rerun"):
-        monkeypatch.setattr(f"selfplay.{module}.make_components", _shared_components)
+    for module in MADE_IN:
+        monkeypatch.setattr(f"selfplay.{module}.make_components", shared_components)
 
 
-def _shared_components(game: Game[Any], config: Config, **meshes: Any) -> Components:
+def shared_components(game: Game[Any], config: Config, **meshes: Any) -> Components:
+    """Returns what `make_components` does; for tic-tac-toe the same again under equal settings."""
+    if type(game) is not TicTacToe:
+        return make_components(game, config, **meshes)
     components = _components(
         dataclasses.replace(config, trainer=TrainerConfig(), replay=ReplayConfig(),
                             evaluation=EvaluationConfig()),
         tuple(sorted(meshes.items())),
     )  # fmt: skip
+    if components.inference.traits.calibrates:
+        # It remembers what it was calibrated on.
+        return make_components(game, config, **meshes)
     return dataclasses.replace(components, config=config)
 
 
