@@ -134,11 +134,12 @@ def read_until_trained(terminal: int, heartbeat: Path) -> None:
 
 
 OWN_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "selfplay", *sys.argv[1:]])
 """
-"""Runs a command that hears when its terminal is closed."""
+"""Runs a command that hears when its terminal is closed, also where the tests run under nohup."""
 
 
 def test_a_closed_terminal_saves(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_closed_terminal_saves(tmp_path: Path) -> None:
     ) as process:
         os.close(other_end)
         try:
-            # Compiling, it would hear nothing, and could take a minute to get to the end of that.
+            # What it compiles before comes to an end first, which may take long on a busy machine.
             read_until_trained(terminal, tmp_path / "r" / "heartbeats" / "trainer-loop.json")
             before = newest(tmp_path / "r")
             os.close(terminal)

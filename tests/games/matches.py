@@ -1,6 +1,7 @@
 """Random matches of a batch of a game, for tests that look at every ply."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -31,6 +32,22 @@ class Played:
 
 def play_randomly(game: Game[Any], num_matches: int, seed: int = 0) -> Iterator[Played]:
     """Yields every ply of `num_matches` random matches at once, until all are over."""
+    begin, play = _programs(game)
+    positions = begin(jax.random.split(jax.random.key(seed), num_matches))
+    for number in range(game.max_plies + 1):
+        keys = jax.random.split(jax.random.key(1000 * (seed + 1) + number), num_matches)
+        states = positions.state
+        positions, seen = play(positions, keys)
+        seen = jax.device_get(seen)
+        yield Played(states, seen)
+        if seen["over"].all():
+            return
+    raise AssertionError(f"a match is not over after {game.max_plies} plies")
+
+
+@functools.lru_cache(maxsize=4)
+def _programs(game: Game[Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns what begins matches and what plays a ply of them; traced once for a game."""
 
     def ply(position: Position[Any], key: jax.Array) -> tuple[Position[Any], dict[str, Any]]:
         mask = game.legal_action_mask(position.state)
@@ -51,18 +68,7 @@ def play_randomly(game: Game[Any], num_matches: int, seed: int = 0) -> Iterator[
             return advance(game, position, action, outcome).position, seen
         return advance(game, position, action).position, seen
 
-    played = jax.jit(jax.vmap(ply))
-    start_keys = jax.random.split(jax.random.key(seed), num_matches)
-    positions = jax.jit(jax.vmap(lambda key: start(game, key)))(start_keys)
-    for number in range(game.max_plies + 1):
-        keys = jax.random.split(jax.random.key(1000 * (seed + 1) + number), num_matches)
-        states = positions.state
-        positions, seen = played(positions, keys)
-        seen = jax.device_get(seen)
-        yield Played(states, seen)
-        if seen["over"].all():
-            return
-    raise AssertionError(f"a match is not over after {game.max_plies} plies")
+    return jax.jit(jax.vmap(functools.partial(start, game))), jax.jit(jax.vmap(ply))
 
 
 def breadth_first(game: Game[Any], depth: int, *, distinct: bool, chunk: int) -> list[int]:

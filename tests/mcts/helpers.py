@@ -35,8 +35,16 @@ def joined(*parts: Position[Any]) -> Position[Any]:
 
 def random_positions(game: Game[Any], count: int, *, seed: int = 0) -> Position[Any]:
     """Returns positions of random matches, each at a random ply; none is over."""
+    positions, over = _random_play(game)(jax.random.split(jax.random.key(seed), count))
+    assert not over.any()
+    return positions
 
-    def position(key: jax.Array) -> Position[Any]:
+
+@functools.lru_cache(maxsize=4)
+def _random_play(game: Game[Any]) -> Callable[[jax.Array], tuple[Position[Any], jax.Array]]:
+    """Returns what plays a match for each key; traced once for a game."""
+
+    def position(key: jax.Array) -> tuple[Position[Any], jax.Array]:
         start_key, ply_key, *move_keys = jax.random.split(key, 2 + game.max_plies)
         wanted = jax.random.randint(ply_key, (), 0, game.max_plies)
 
@@ -51,11 +59,10 @@ def random_positions(game: Game[Any], count: int, *, seed: int = 0) -> Position[
                 None,
             )
 
-        return jax.lax.scan(play, start(game, start_key), jnp.stack(move_keys))[0]
+        found = jax.lax.scan(play, start(game, start_key), jnp.stack(move_keys))[0]
+        return found, is_over(game, found)
 
-    positions = jax.jit(jax.vmap(position))(jax.random.split(jax.random.key(seed), count))
-    assert not jax.vmap(functools.partial(is_over, game))(positions).any()
-    return positions
+    return jax.jit(jax.vmap(position))
 
 
 def opinionated_evaluator(game: Game[Any]) -> Evaluator:
