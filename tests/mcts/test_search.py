@@ -391,7 +391,7 @@ def test_no_node_lies_below_the_cap(algorithm: str) -> None:
             params, first_positions(game, 2), 0
         )
         assert found.visits.sum() == 48
-        deepest.append(_depths(trees.parents).max())
+        deepest.append(_depths(np.asarray(trees.parents)).max())
     uncapped, capped = deepest
     assert capped <= 3 < uncapped
 
@@ -405,7 +405,7 @@ def test_ended_matches_are_not_dug_into(algorithm: str) -> None:
     found, trees = search((), first_positions(game, 1), 0)
     assert found.visits.tolist() == [[64, 0, 0]]
     np.testing.assert_allclose([found.value[0], found.qvalues[0, 0]], 1, atol=0.02)
-    assert _depths(trees.parents).max() <= 8
+    assert _depths(np.asarray(trees.parents)).max() <= 8
 
 
 def test_cut_matches_are_not_dug_into_either() -> None:
@@ -417,7 +417,7 @@ def test_cut_matches_are_not_dug_into_either() -> None:
     search = compiled_with_tree(game, opinionated_evaluator(game), config)
     found, trees = search(params, first_positions(game, 1), 0)
     assert found.qvalues.tolist() == [[0, 0, 0]]
-    assert _depths(trees.parents).max() <= 8
+    assert _depths(np.asarray(trees.parents)).max() <= 8
 
 
 def _without_ties(algorithm: str, found: SearchResult) -> np.ndarray:
