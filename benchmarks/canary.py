@@ -109,6 +109,8 @@ class Planted(Game[Any]):
 class PlantedChance(Planted, ChanceGame[Any]):
     """The same of a game of chance."""
 
+    _game: ChanceGame[Any]
+
     def __init__(self, game: str, fault: str) -> None:
         super().__init__(game, fault)
         self.num_outcomes = self._game.num_outcomes

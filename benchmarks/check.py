@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 
@@ -73,7 +74,7 @@ def _game(name: str, matches: int) -> dict[str, object]:
     }
 
 
-def _planted(count: int) -> dict[str, dict[str, object]]:
+def _planted(count: int) -> dict[str, dict[str, Any]]:
     """Checks so many games of the corpus, spread over it; 0 for all."""
     corpus = _corpus().BROKEN
     found = {}

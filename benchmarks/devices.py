@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         )
 
 
-def measure(game: str, devices: int, seconds: float) -> dict[str, float]:
+def measure(game: str, devices: int, seconds: float) -> dict[str, Any]:
     """Returns what `selfplay bench` says of so many devices."""
     arguments = ["bench", game, "--devices", str(devices), "--seconds", str(seconds), "--json"]
     done = subprocess.run(

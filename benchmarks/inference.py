@@ -73,7 +73,7 @@ def main() -> None:
     network = build_network(game, config.network, next_policy=next_policy)
     weights = network.init(key=jax.random.key(0))
     if arguments.run is not None:
-        weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
+        weights = load_weights(run.checkpoints, run.checkpoints.latest() or 0, network)
     devices = jax.local_devices()
     ways: dict[str, Callable[[], int]] = {}
     players = {}

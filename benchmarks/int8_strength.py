@@ -102,7 +102,7 @@ def _agents(path: Path, int8_simulations: int, simulations: int, seed: int) -> t
     run = RunDirectory.open(path)
     game = run.make_game()
     network = build_network(game, run.config.network)
-    weights = load_weights(run.checkpoints, run.checkpoints.latest(), network)
+    weights = load_weights(run.checkpoints, run.checkpoints.latest() or 0, network)
 
     def agent(kind: str, count: int) -> tuple[Any, Any, Any]:
         inference = make_inference(game, network, run.config.network, kind)

@@ -18,7 +18,9 @@ import collections
 import importlib.util
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PER_PLY = 20
 LAST_PLY = 36
@@ -52,7 +54,9 @@ def main(matches: int, output: Path | None) -> None:
     print(f"{len(rows)} positions")
 
 
-def _positions(bitbully, solver, rng, kind):
+def _positions(
+    bitbully: Any, solver: Any, rng: random.Random, kind: str
+) -> Iterator[dict[str, Any]]:
     """Yields some labelled positions of one match."""
     board = bitbully.Board()
     moves: list[int] = []
@@ -78,7 +82,7 @@ def _positions(bitbully, solver, rng, kind):
         moves.append(column)
 
 
-def _values(solver, board):
+def _values(solver: Any, board: Any) -> dict[int, int]:
     """Returns 1, 0 or -1 for each legal column: win, draw or loss for the player to move."""
     scores = solver.score_all_moves(board)
     return {

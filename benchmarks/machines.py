@@ -99,7 +99,7 @@ def try_machine(
     machine: Machine, devices: int, folder: Path, python: str, cache: Path
 ) -> dict[str, tuple[str, float, str]]:
     """Returns for each command what is wrong ("" if nothing is), its seconds and its output."""
-    found = {}
+    found: dict[str, tuple[str, float, str]] = {}
     for name, (seen, arguments, typed) in commands(machine).items():
         if name != "doctor" and found.get("train", ("",))[0].startswith("exit"):
             found[name] = ("-", 0.0, "")

@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -35,9 +34,9 @@ def main() -> None:
     seconds: list[float] = []
     read_back = files.read_back
 
-    def timed(*args: Any) -> None:
+    def timed(directory: Path, label: str) -> None:
         begin = time.perf_counter()
-        read_back(*args)
+        read_back(directory, label)
         seconds.append(time.perf_counter() - begin)
 
     files.read_back = timed

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "network": {"kind": "mlp", "blocks": 1, "channels": 8},
     "search": {"num_simulations": 2, "max_considered_actions": 2},
     "rollout": {"matches_per_device": 128, "plies_per_chunk": 8},
