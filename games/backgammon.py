@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key
 
-from selfplay.game import BoardView, ChanceGame, pytree
+from selfplay.game import BoardView, ChanceGame, legal_actions, pytree
 
 _POINTS = 24
 _BAR = 24
@@ -215,9 +215,9 @@ class Backgammon(ChanceGame[BackgammonState]):
             "".join(f"{entry or '.':>4}" for entry in line)
             for line in (numbers[0], top, bottom, numbers[1])
         ]
-        remaining = _remaining(state).tolist()
+        remaining = _left(state)
         player = int(state.player)
-        dice = [int(die) for die in state.dice if int(die)]
+        dice = [die for die in state.dice.tolist() if die]
         if 0 in remaining:
             status = f"{_PIECES[remaining.index(0)]} wins"
         elif not dice:
@@ -231,7 +231,7 @@ class Backgammon(ChanceGame[BackgammonState]):
         """Returns from where to where, by the mover's own count: "24/18", "bar/20", "5/off:6"."""
         if action == _PASS:
             return "pass"
-        source, die = action % _SOURCES, int(state.dice[action // _SOURCES])
+        source, die = action % _SOURCES, state.dice.tolist()[action // _SOURCES]
         start = "bar" if source == _BAR else str(source + 1)
         # Either die may bear the same checker off.
         return f"{start}/{source + 1 - die}" if source >= die else f"{start}/off:{die}"
@@ -247,19 +247,17 @@ class Backgammon(ChanceGame[BackgammonState]):
         Player 0 is at home at the bottom right. A click on a die, then on a checker, plays that
         die. Where either die bears a checker off, the clicks from there to off play the smaller.
         """
-        legal = self.legal_action_mask(state).tolist()
+        faces, player = state.dice.tolist(), int(state.player)
         slots = [*[0] * max(1, int(state.repeats)), 1]
-        dice = [int(state.dice[slot]) for slot in slots]
+        dice = [faces[slot] for slot in slots]
         first_die = {slot: 28 + sum(map(bool, dice[: slots.index(slot)])) for slot in (0, 1)}
         clicks: dict[tuple[int, ...], int] = {}
-        for action in range(self.num_actions):
-            if not legal[action] or bool(self.is_terminal(state)):
-                continue
+        for action in [] if 0 in _left(state) else legal_actions(self, state):
             if action == _PASS:
                 clicks[()] = action
                 continue
-            source, die = action % _SOURCES, int(state.dice[action // _SOURCES])
-            start, end = (_cell(int(state.player), place) for place in (source, source - die))
+            source, die = action % _SOURCES, faces[action // _SOURCES]
+            start, end = (_cell(player, place) for place in (source, source - die))
             clicks[start, end] = action
             clicks[first_die[action // _SOURCES], start] = action
         above = [*map(str, range(13, 19)), "bar", *map(str, range(19, 25)), "off"]
@@ -287,12 +285,12 @@ class Backgammon(ChanceGame[BackgammonState]):
 
     def _cells(self, state: BackgammonState) -> list[str]:
         cells = [""] * 28
-        borne_off = (_CHECKERS - _remaining(state)).tolist()
+        bar, left = state.bar.tolist(), _left(state)
         for index, count in enumerate(state.points.tolist()):
             if count:
                 cells[_cell(0, index)] = f"{_PIECES[0 if count > 0 else 1]}{abs(count)}"
         for player, piece in enumerate(_PIECES):
-            for place, count in ((_BAR, int(state.bar[player])), (-1, borne_off[player])):
+            for place, count in ((_BAR, bar[player]), (-1, _CHECKERS - left[player])):
                 if count:
                     cells[_cell(player, place)] = f"{piece}{count}"
         return cells
@@ -312,6 +310,12 @@ def _remaining(state: BackgammonState) -> Int32[Array, "2"]:
     """Returns how many checkers of each player are not borne off yet."""
     on_points = jnp.stack([jnp.maximum(state.points, 0), jnp.maximum(-state.points, 0)])
     return on_points.sum(axis=1, dtype=jnp.int32) + state.bar.astype(jnp.int32)
+
+
+def _left(state: BackgammonState) -> list[int]:
+    """Returns `_remaining` on the host, without a compiled program."""
+    points, bar = state.points.tolist(), state.bar.tolist()
+    return [sum(max(0, sign * count) for count in points) + bar[sign < 0] for sign in (1, -1)]
 
 
 def _sources(view: _View, die: Int8[Array, ""]) -> Bool[Array, "25"]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("white", "black")
@@ -164,17 +164,13 @@ class Breakthrough(Game[BreakthroughState]):
 
     def board(self, state: BreakthroughState) -> BoardView:
         """Returns the cells; a click on a piece, then one on the cell it shall reach."""
-        legal = self.legal_action_mask(state).tolist() if int(state.winner) < 0 else []
+        legal = legal_actions(self, state) if int(state.winner) < 0 else []
         return BoardView(
             kind="square",
             rows=self.rows,
             columns=self.columns,
             cells=self._names(state, _PIECES, ""),
-            clicks={
-                self._path(state, action): action
-                for action, is_legal in enumerate(legal)
-                if is_legal
-            },
+            clicks={self._path(state, action): action for action in legal},
             players=_PIECES,
             shaded=[
                 cell

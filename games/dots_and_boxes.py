@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt8
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
 
 _SYMBOLS = ("x", "o")
 _LETTERS = "abcdefghijklmno"
@@ -178,18 +178,13 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
         """Returns dots, lines and boxes as cells; a click between two dots draws the line."""
         picture = self._picture(state, ("dot", "line", "line", *_SYMBOLS))
         columns = 2 * self.columns + 1
-        legal = self.legal_action_mask(state).tolist()
-        places = [self._place(action) for action in range(self.num_actions)]
+        places = {action: self._place(action) for action in legal_actions(self, state)}
         return BoardView(
             kind="edges",
             rows=2 * self.rows + 1,
             columns=columns,
             cells=[entry for row in picture for entry in row],
-            clicks={
-                (row * columns + column,): action
-                for action, (row, column) in enumerate(places)
-                if legal[action]
-            },
+            clicks={(row * columns + column,): action for action, (row, column) in places.items()},
             counters={"boxes": [sum(row.count(one) for row in picture) for one in _SYMBOLS]},
             row_labels=[str(row + 1) for row in range(2 * self.rows + 1)],
             column_labels=_LETTERS[:columns],

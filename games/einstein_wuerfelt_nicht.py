@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key
 
-from selfplay.game import BoardView, ChanceGame, Symmetry, pytree
+from selfplay.game import BoardView, ChanceGame, Symmetry, legal_actions, pytree
 
 _SIZE = 5
 _CELLS = _SIZE * _SIZE
@@ -162,8 +162,7 @@ class EinsteinWuerfeltNicht(ChanceGame[EinsteinState]):
 
     def board(self, state: EinsteinState) -> BoardView:
         """Returns the board; a move is a click on a stone, then one on where it goes."""
-        legal = self.legal_action_mask(state).tolist()
-        stones = state.stones[int(state.player)].tolist()
+        stones = state.stones.tolist()[int(state.player)]
         on = not bool(self.is_terminal(state)) and int(state.die) > 0
         return BoardView(
             kind="square",
@@ -172,8 +171,7 @@ class EinsteinWuerfeltNicht(ChanceGame[EinsteinState]):
             cells=self._cells(state),
             clicks={
                 (stones[action // 3], self._target(state, action)): action
-                for action in range(self.num_actions)
-                if on and legal[action]
+                for action in (legal_actions(self, state) if on else [])
             },
             dice=[int(state.die)] if on else [],
             shaded=(0, _CELLS - 1),

@@ -1,5 +1,6 @@
 """Flagz: plant flags, grow numbers from them over a hexagonal board, catch the grass."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
 from selfplay.game.bitboards import (
     WORD,
     Cells,
@@ -259,8 +260,7 @@ class Flagz(Game[FlagzState]):
                 texts.append(f"+{grown[cell]}" if grown[cell] else symbol)
             indent = "  " if row % 2 else ""
             lines.append(f"{row + 1:2} {indent}{''.join(f'{text:4}' for text in texts)}".rstrip())
-        cells = [tuple(plane) for plane in state.cells]
-        scores = [int(_score(player, cells[2:])) for player in cells[:2]]
+        scores = _scores(pieces)
         if not bool(state.over):
             status = f"{_SYMBOLS[int(state.player)]} to move"
         elif scores[0] == scores[1]:
@@ -282,12 +282,11 @@ class Flagz(Game[FlagzState]):
 
         A click on a cell alone places a number.
         """
-        legal = self.legal_action_mask(state).tolist() if not bool(state.over) else []
+        legal = legal_actions(self, state) if not bool(state.over) else []
         pieces = self._pieces(state)
         pieces_of = [f"{symbol} flag" for symbol in _SYMBOLS]
         hands = [[name] * (self.flags - pieces.count(name)) for name in pieces_of]
         flag = self.num_cells + (len(hands[0]) if int(state.player) else 0)
-        planes = [tuple(plane) for plane in state.cells]
         return BoardView(
             kind="hex",
             rows=self.rows,
@@ -295,11 +294,10 @@ class Flagz(Game[FlagzState]):
             cells=pieces,
             clicks={
                 (action - self.num_cells,) if action >= self.num_cells else (flag, action): action
-                for action, is_legal in enumerate(legal)
-                if is_legal
+                for action in legal
             },
             hands=hands,
-            counters={"score": [int(_score(player, planes[2:])) for player in planes[:2]]},
+            counters={"score": _scores(pieces)},
             row_labels=[str(row + 1) for row in range(self.rows)],
             column_labels=_LETTERS[: self.columns],
         )
@@ -394,8 +392,8 @@ class Flagz(Game[FlagzState]):
 
     def _next_values(self, state: FlagzState) -> list[int]:
         """Returns what the mover can place on every cell, 0 for nothing, on the host."""
-        numbers = self.observe(state)[..., 3] * _HIGHEST
-        return [round(number) for number in numbers.reshape(-1).tolist()]
+        rows = _observed(self, state)[..., 3].tolist()
+        return [round(number * _HIGHEST) for row in rows for number in row]
 
     def _symmetry(self, left_right: bool, up_down: bool) -> Symmetry[FlagzState]:
         """Returns these reflections, one after the other."""
@@ -455,3 +453,18 @@ def _score(cells: Cells, bits: Sequence[Cells]) -> Int32[Array, ""]:
     """Returns the sum of the numbers on a player's cells."""
     counts = jax.lax.population_count(jnp.array([both(cells, plane) for plane in bits]))
     return (counts.astype(jnp.int32) << jnp.arange(3).reshape(-1, 1)).sum()
+
+
+def _scores(pieces: Sequence[str]) -> list[int]:
+    """Returns the score of each player by the names of all pieces, on the host."""
+    owned = [piece.split() for piece in pieces]
+    return [
+        sum(int(own[1]) for own in owned if own[:1] == [symbol] and own[1].isdecimal())
+        for symbol in _SYMBOLS
+    ]
+
+
+# In one program: op by op it takes seconds the first time.
+@functools.partial(jax.jit, static_argnums=0)
+def _observed(game: Flagz, state: FlagzState) -> Float32[Array, "rows columns 11"]:
+    return game.observe(state)

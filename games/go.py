@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int, Int8, Int16, Int32, Key, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, EngineSetup, Game, Symmetry, pytree
+from selfplay.game import BoardView, EngineSetup, Game, Symmetry, legal_actions, pytree
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("black", "white")
@@ -202,11 +202,12 @@ class Go(Game[GoState]):
         ]
         letters = " " * (width + 1) + " ".join(_LETTERS[: self.size])
         komi = f"komi {int(state.komi) / 2:g}"
-        margin = int(self._area(state).sum()) - int(state.komi) / 2
         if int(state.passes) < 2:
             passed = ", after a pass" if int(state.passes) else ""
             status = f"{_SYMBOLS[int(state.ply) % 2]} to move{passed} ({komi})"
-        elif margin == 0:
+            return "\n".join([*lines, letters, status])
+        margin = int(self._area(state).sum()) - int(state.komi) / 2
+        if margin == 0:
             status = f"draw ({komi})"
         else:
             status = f"{_SYMBOLS[margin < 0]} wins by {abs(margin):g} ({komi})"
@@ -224,14 +225,13 @@ class Go(Game[GoState]):
 
     def board(self, state: GoState) -> BoardView:
         """Returns the points; the pass needs no click: its key is the empty tuple."""
-        legal = self.legal_action_mask(state).tolist()
-        clicks: dict[tuple[int, ...], int] = {}
-        if int(state.passes) < 2:
-            clicks = {(point,): point for point in range(self._points) if legal[point]}
-            clicks[()] = self._points
+        over = int(state.passes) >= 2
+        clicks: dict[tuple[int, ...], int] = {
+            () if action == self._points else (action,): action
+            for action in ([] if over else legal_actions(self, state))
+        }
         edge, middle = (3 if self.size > 11 else 2), self.size // 2
         stars = (edge, middle, self.size - 1 - edge) if self.size > 6 else (middle,)
-        over = int(state.passes) >= 2
         # Ownership is known at the end alone.
         area = self._seen(self._area(state), state).reshape(-1).tolist() if over else []
         return BoardView(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int, Int8, Int32, Key
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("red", "blue")
@@ -194,12 +194,10 @@ class Hex(Game[HexState]):
         cells = ["void"] * (self.size * columns)
         for place, piece in zip(places, self._pieces(state, _PIECES, ""), strict=True):
             cells[place] = piece
-        legal = self.legal_action_mask(state).tolist() if int(state.winner) < 0 else []
+        legal = legal_actions(self, state) if int(state.winner) < 0 else []
         clicks: dict[tuple[int, ...], int] = {
-            (place,): cell for cell, place in enumerate(places) if legal and legal[cell]
+            () if action == self._cells else (places[action],): action for action in legal
         }
-        if legal[self._cells :] == [True]:
-            clicks[()] = self._cells
         return BoardView(
             kind="hex",
             rows=self.size,

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, GridTurn, Symmetry, grid_symmetries, pytree
+from selfplay.game import (
+    BoardView,
+    Game,
+    GridTurn,
+    Symmetry,
+    grid_symmetries,
+    legal_actions,
+    pytree,
+)
 from selfplay.game.bitboards import (
     WORD,
     Cells,
@@ -164,12 +172,11 @@ class Othello(Game[OthelloState]):
 
     def board(self, state: OthelloState) -> BoardView:
         """Returns the cells; a forced pass needs no click: its key is the empty tuple."""
-        legal = self.legal_action_mask(state).tolist()
+        # A forced pass has no cell: a button.
+        pass_ = self.num_actions - 1
         clicks: dict[tuple[int, ...], int] = {
-            (cell,): cell for cell in range(self.num_actions - 1) if legal[cell]
+            () if action == pass_ else (action,): action for action in legal_actions(self, state)
         }
-        if legal[-1]:
-            clicks[()] = self.num_actions - 1
         cells = self._pieces(state, _PIECES, "")
         return BoardView(
             kind="square",

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -225,5 +226,11 @@ def search_sees_more(game: Game[S]) -> str:
 def legal_actions(game: Game[S], state: S) -> list[int]:
     """Returns the legal actions of one position as a list, on the host."""
     # A list and not `jnp.flatnonzero`, which compiles anew for every number of legal actions.
-    mask = game.legal_action_mask(state).tolist()
+    mask = _legal_action_mask(game, state).tolist()
     return [action for action, legal in enumerate(mask) if legal]
+
+
+# In one program: op by op the rules of some games take seconds the first time.
+@functools.partial(jax.jit, static_argnums=0)
+def _legal_action_mask(game: Game[S], state: S) -> Bool[Array, " A"]:
+    return game.legal_action_mask(state)
