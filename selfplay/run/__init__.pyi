@@ -18,5 +18,8 @@ from .names import split_simulations as split_simulations
 from .ratings import append_evaluation as append_evaluation
 from .ratings import read_evaluation_matches as read_evaluation_matches
 from .ratings import read_evaluations as read_evaluations
+from .stop_requests import ask_to_stop as ask_to_stop
+from .stop_requests import is_asked_to_stop as is_asked_to_stop
+from .stop_requests import withdraw_request as withdraw_request
 from .unsent_matches import UnsentMatches as UnsentMatches
 from .uploads import UploadQueue as UploadQueue

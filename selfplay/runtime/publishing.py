@@ -4,6 +4,7 @@ import collections
 import contextlib
 import threading
 import time
+import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,13 @@ import numpy as np
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord
-from selfplay.run import RunDirectory, remove_heartbeat, write_heartbeat
+from selfplay.run import (
+    RunDirectory,
+    is_asked_to_stop,
+    remove_heartbeat,
+    withdraw_request,
+    write_heartbeat,
+)
 from selfplay.runtime.compilations import Compilations, watch_compilations
 from selfplay.runtime.meter import Meter
 from selfplay.store.files import storage_errors
@@ -32,11 +39,14 @@ class HeartbeatWriter:
 
     A heartbeat that cannot be written does not end the process: the next one may succeed. While JAX
     compiles, the main thread writes none: another thread then repeats the last one, as long as the
-    monitor finds the process healthy.
+    monitor finds the process healthy. That thread also looks whether somebody has asked the process
+    to end (`selfplay.run.stop_requests`).
 
     Attributes:
         monitor: gets what heartbeats say.
         compilations: of this process, since this writer was made.
+        session: in every heartbeat, for requests to end; no other process has it. None if there is
+            nothing to call.
     """
 
     def __init__(
@@ -44,6 +54,8 @@ class HeartbeatWriter:
         run: RunDirectory,
         monitor: Monitor,
         say: Callable[[str], None] = lambda text: None,
+        *,
+        stop: Callable[[], None] | None = None,
     ) -> None:
         """Writes nothing yet.
 
@@ -51,11 +63,16 @@ class HeartbeatWriter:
             run: gets heartbeats.
             monitor: gets the same; it knows role and id.
             say: shows a message to people.
+            stop: asks the process to end; called from another thread, once at most, and not before
+                the first heartbeat. None for a process that only signals can end.
         """
         self._run = run
         self.monitor = monitor
         self.compilations = Compilations()
+        self.session = None if stop is None else uuid.uuid4().hex
         self._say = say
+        self._stop = stop
+        self._asked = False
         self._errors = 0
         self._last: dict[str, Any] = {}
         self._written_at = time.monotonic()
@@ -84,6 +101,7 @@ class HeartbeatWriter:
                 **heartbeat_values(metrics, self.monitor.role),
                 **facts,
                 **self.compilations.fields(),
+                "session": self.session,
                 "state": health.state,
                 "ready": health.ready,
             }
@@ -95,6 +113,19 @@ class HeartbeatWriter:
         silent = time.monotonic() - self._written_at
         if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:
             self._write({**self._last, "state": health.state, "ready": health.ready})
+
+    def look_for_request(self) -> None:
+        """Asks this process to end if somebody wants that, and says so."""
+        if self._asked or not self._last or self.session is None or self._stop is None:
+            return
+        role, id = self.monitor.role, self.monitor.id
+        try:
+            self._asked = is_asked_to_stop(self._run.store, role, id, self.session)
+        except StorageError:
+            return  # The heartbeats say that the store is out of reach.
+        if self._asked:
+            self._say("stopping: asked to, through the run")
+            self._stop()
 
     def _write(self, spoken: dict[str, Any]) -> None:
         with self._lock:
@@ -114,6 +145,8 @@ class HeartbeatWriter:
         self._keeper.join(_LEAVING_SECONDS)
         with contextlib.suppress(StorageError):
             remove_heartbeat(self._run.store, self.monitor.role, self.monitor.id)
+            if self._asked:
+                withdraw_request(self._run.store, self.monitor.role, self.monitor.id)
 
 
 def _keep(heartbeat: "weakref.ref[HeartbeatWriter]", closing: threading.Event) -> None:
@@ -121,6 +154,7 @@ def _keep(heartbeat: "weakref.ref[HeartbeatWriter]", closing: threading.Event) -
         if (one := heartbeat()) is None:
             return
         one.repeat()
+        one.look_for_request()
         del one
 
 

@@ -75,7 +75,7 @@ class Trainer:
         self.meter = Meter()
         self.group = ProcessGroup()
         self.heartbeat = HeartbeatWriter(
-            run, monitor or Monitor(role="trainer", id=OWN_WORKER), self._say
+            run, monitor or Monitor(role="trainer", id=OWN_WORKER), self._say, stop=self.stop
         )
         self._recent = RecentMatches()
         self._storage_limit = StorageLimit(run.store, run.matches, self.config.storage)
@@ -156,8 +156,13 @@ class Trainer:
         return self._evaluations.enabled
 
     def stop(self) -> None:
-        """Asks `train` to save and return after the current step."""
+        """Asks `train` to save and return after the current step; from any thread."""
         self._schedule.stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._schedule.stopped.is_set()
 
     def train(self) -> None:
         """Trains until the plan is fulfilled or `stop` is called, then saves.

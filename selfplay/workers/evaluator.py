@@ -73,7 +73,7 @@ class EvaluatorProcess:
         self._lifetime = lifetime
         self._say = listeners.say
         self._monitor = listeners.monitor
-        self._heartbeat = HeartbeatWriter(run, listeners.monitor)
+        self._heartbeat = HeartbeatWriter(run, listeners.monitor, listeners.say, stop=lifetime.stop)
         self._meter = Meter()
         self._strength = StrengthMeter(components, run, say=listeners.say)
         self._next_beat = 0.0

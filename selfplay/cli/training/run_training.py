@@ -178,7 +178,7 @@ def run_training(
                 monitor=monitor,
                 on_ready=ready,
             )
-        finished = not signals.stopped or (trainer.planned_fraction or 0) >= 1
+        finished = not trainer.stopped or (trainer.planned_fraction or 0) >= 1
         reached = summary.reached(trainer, finished=finished)
         text = summary.ending(trainer, reached, finished=finished, typed=invocation.get())
         tell(
