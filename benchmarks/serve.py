@@ -1,20 +1,24 @@
-"""Measures `selfplay serve`: start, moves, weight of the page, load, many matches, memory.
+"""Measures `selfplay serve`: start, moves, weight of the page, many matches, memory.
 
-    python benchmarks/serve.py [--seconds S] [--matches N] [--minutes M]
+    python benchmarks/serve.py [--matches N] [--minutes M] [--json]
 
 All on 127.0.0.1, clients and server on the same machine. The game is Connect Four; the run that is
 served has the default network, not trained, which costs what a trained one does. A page is
-playable when it, its files and the first position have been answered. Load is made by clients that
-each ask for one analysis after the other, of random positions. Prints one JSON object.
+playable when it, its files and the first position have been answered. Visitors each ask for one
+analysis after the other, of random positions; serve_load.py counts them. Prints a table for
+docs/benchmarks.md, or with --json one object. The figures there are of --matches 1000000
+--minutes 1, which takes about five minutes.
 """
 
 import argparse
 import asyncio
+import datetime
 import gzip
 import json
 import os
 import random
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -26,8 +30,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-_CLIENTS = (1, 8, 64, 256)
-_LOAD_SIMULATIONS = 64
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+LOAD_SIMULATIONS = 64
 _MOVE_SIMULATIONS = 200
 _MOVES = 40
 _IN_FILE = 100
@@ -49,8 +54,8 @@ run_server(app, listening, on_start=started)
 """
 
 
-def main(seconds: float, matches: int, minutes: float) -> None:
-    """Measures and prints."""
+def measure(matches: int, minutes: float) -> dict[str, Any]:
+    """Returns all figures."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         cache = root / "cache"
@@ -62,21 +67,57 @@ def main(seconds: float, matches: int, minutes: float) -> None:
             "start": {"cold": playable(run, cache), "warm": playable(run, cache)},
             "page": page_weight(),
         }
-        with Server(run, cache, sizes="1,8,32") as server:
+        with Server(run, cache, sizes=None) as server:
             say("moves")
             found["move"] = move_latency(server)
-            say("load with batching")
-            found["load_with_batching"] = load(server, seconds)
             say("memory")
             found["memory"] = memory(server, minutes)
-        with Server(run, cache, sizes="1") as server:
-            say("load without batching")
-            found["load_without_batching"] = load(server, seconds)
         say("many matches")
         many(run, matches)
-        with Server(run, cache, sizes="1") as server:
+        with Server(run, cache, sizes=None) as server:
             found["matches"] = first_pages(server, matches)
-    print(json.dumps(found, indent=1))
+    return found
+
+
+def origin() -> str:
+    """Returns the line above a table: when and how its figures were measured."""
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    day, cores = datetime.date.today().isoformat(), len(os.sched_getaffinity(0))
+    return f"Measured on {day}; command: `{command}`; {cores} cores; one run."
+
+
+def table(found: dict[str, Any]) -> str:
+    """Returns the figures as Markdown."""
+    start, move, page = found["start"], found["move"], found["page"]
+    memory, pages = found["memory"], found["matches"]
+    megabytes = [round(memory[key] / 1e6) for key in ("first_bytes", "last_bytes")]
+    figures = [
+        ("command to a page to play on, nothing compiled", start["cold"], "page_seconds"),
+        ("the same, everything compiled before", start["warm"], "page_seconds"),
+        ("command to the answer of the first move, nothing compiled", start["cold"],
+         "first_move_seconds"),
+        ("the same, everything compiled before", start["warm"], "first_move_seconds"),
+        (f"a move of {move['simulations']} simulations, median", move, "median_seconds"),
+        ("the same, slowest of " + str(_MOVES), move, "worst_seconds"),
+        (f"first page of {pages['matches']:,} matches", pages, "first_page_seconds"),
+        ("first page of those that fit a filter", pages, "filtered_page_seconds"),
+        ("a page of a filter that nothing fits", pages, "page_that_finds_nothing_seconds"),
+        ("until all matches are counted", pages, "counted_after_seconds"),
+    ]  # fmt: skip
+    lines = [
+        origin(),
+        "",
+        "| figure | |",
+        "| --- | --- |",
+    ]
+    lines += [f"| {name} | {values[key]} s |" for name, values, key in figures]
+    lines += [
+        f"| weight of the page | {page['bytes'] / 1000:.0f} kB in {page['files']} files, "
+        f"{page['compressed_bytes'] / 1000:.0f} kB compressed |",
+        f"| memory of the server before and after {memory['minutes']:g} minutes of visitors | "
+        f"{megabytes[0]} MB, {megabytes[1]} MB |",
+    ]
+    return "\n".join(lines)
 
 
 def say(text: str) -> None:
@@ -205,28 +246,7 @@ def move_latency(server: Server) -> dict[str, float]:
     }
 
 
-def load(server: Server, seconds: float) -> list[dict[str, Any]]:
-    """Returns requests per second and latency for several numbers of clients."""
-    rows = []
-    for clients in _CLIENTS:
-        # The batches are compiled when they are first wanted: not part of what is measured.
-        asyncio.run(_visitors(server.port, clients, min(seconds, 2.0), seed=1))
-        time.sleep(2)
-        taken, elapsed = asyncio.run(_visitors(server.port, clients, seconds, seed=3))
-        taken.sort()
-        rows.append(
-            {
-                "clients": clients,
-                "simulations": _LOAD_SIMULATIONS,
-                "requests_per_second": round(len(taken) / elapsed, 1),
-                "median_seconds": round(statistics.median(taken), 4),
-                "p99_seconds": round(taken[int(0.99 * (len(taken) - 1))], 4),
-            }
-        )
-    return rows
-
-
-async def _visitors(
+async def visitors(
     port: int, clients: int, seconds: float, *, seed: int
 ) -> tuple[list[float], float]:
     """Returns the latency of every request of some visitors, and the seconds they took."""
@@ -239,7 +259,7 @@ async def _visitors(
         while time.monotonic() - begin < seconds:
             # Five moves in a row end no match and fill no column.
             moves = [chance.randrange(7) for _ in range(chance.randrange(6))]
-            body = json.dumps({"moves": moves, "simulations": _LOAD_SIMULATIONS}).encode()
+            body = json.dumps({"moves": moves, "simulations": LOAD_SIMULATIONS}).encode()
             head = (
                 "POST /api/v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -264,7 +284,7 @@ def memory(server: Server, minutes: float) -> dict[str, Any]:
     deadline = time.monotonic() + 60 * minutes
     number = 0
     while time.monotonic() < deadline:
-        asyncio.run(_visitors(server.port, 16, 10.0, seed=100 + number))
+        asyncio.run(visitors(server.port, 16, 10.0, seed=100 + number))
         samples.append(server.memory_bytes)
         number += 1
     return {"minutes": minutes, "first_bytes": samples[0], "last_bytes": samples[-1]}
@@ -274,37 +294,20 @@ def many(run: Path, matches: int) -> None:
     """Fills a run with so many matches: copies of one file."""
     import dataclasses
 
-    import numpy as np
+    from selfplay.records import encode_matches
+    from selfplay.registry import make
+    from tests.records.examples import RandomMatches
 
-    from selfplay.records import MatchRecord, encode_matches
-
-    plies = 40
-    record = MatchRecord(
-        match_id="a-00000000-0000",
-        game="connect_four",
-        version=1,
-        fingerprint="",
-        worker="a",
-        first_checkpoint=1,
-        last_checkpoint=1,
-        settings_hash="",
-        start_key=(0, 0),
-        truncated=False,
-        returns=(1.0, -1.0),
-        players=np.arange(plies, dtype=np.int8) % 2,
-        actions=np.zeros(plies, np.int32),
-        outcomes=np.full(plies, -1, np.int32),
-        simulations=np.full(plies, 32, np.int32),
-        policy_offsets=np.arange(plies + 1, dtype=np.int32) * 7,
-        policy_actions=np.tile(np.arange(7, dtype=np.int32), plies),
-        policy_probabilities=np.full(7 * plies, 1 / 7, np.float32),
-        root_values=np.zeros(plies, np.float32),
-        raw_values=np.zeros(plies, np.float32),
-        is_target=np.ones(plies, np.bool_),
-        exploratory=np.zeros(plies, np.bool_),
-    )
+    played = RandomMatches(make("connect_four"))
     rows = [
-        dataclasses.replace(record, match_id=f"a-00000000-{index:04d}") for index in range(_IN_FILE)
+        dataclasses.replace(
+            played.play(seed=index).record,
+            match_id=f"a-00000000-{index:04d}",
+            worker="a",
+            first_checkpoint=1,
+            last_checkpoint=1,
+        )
+        for index in range(_IN_FILE)
     ]
     data = encode_matches(rows)
     folder = run / "matches" / "a"
@@ -337,8 +340,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    parser.add_argument("--matches", type=int, default=1_000_000)
-    parser.add_argument("--minutes", type=float, default=1.0, help="of visitors, for the memory")
+    parser.add_argument("--matches", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, default=0.2, help="of visitors, for the memory")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    main(arguments.seconds, arguments.matches, arguments.minutes)
+    figures = measure(arguments.matches, arguments.minutes)
+    print(json.dumps(figures, indent=1) if arguments.json else table(figures))
