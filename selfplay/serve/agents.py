@@ -4,6 +4,7 @@ import abc
 import collections
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from selfplay.errors import CheckpointError
 from selfplay.game import Game
 from selfplay.play import LiveMatch
 from selfplay.run import RunDirectory
+from selfplay.serve.errors import RequestError
 
 BUDGETS = (0, 2, 8, 16, 32, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 1600, 2048, 4096, 8192)
 """Simulations a search may have; a request gets the least of them that is enough."""
@@ -35,8 +37,8 @@ def budget_for(simulations: int) -> int:
     return next((budget for budget in BUDGETS if budget >= simulations), BUDGETS[-1])
 
 
-class ServedAgent(abc.ABC):
-    """An agent that many visitors ask at once.
+class ServedAgent:
+    """Who can be asked by many visitors at once: a `Thinker`, or an `EngineServed`.
 
     Attributes:
         id: what requests call it.
@@ -49,6 +51,8 @@ class ServedAgent(abc.ABC):
             business.
     """
 
+    analyses: bool = False
+
     def __init__(
         self,
         id: str,
@@ -57,7 +61,6 @@ class ServedAgent(abc.ABC):
         *,
         run: str | None = None,
         update: int | None = None,
-        analyses: bool = True,
         simulations: int | None = None,
     ) -> None:
         """Takes what is said of it."""
@@ -66,13 +69,18 @@ class ServedAgent(abc.ABC):
         self.kind: Kind = kind
         self.run = run
         self.update = update
-        self.analyses = analyses
         self.simulations = simulations
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what a page is told of it."""
         names = ("title", "kind", "run", "update", "analyses", "simulations")
         return {"agent": self.id, **{name: getattr(self, name) for name in names}}
+
+
+class Thinker(ServedAgent, abc.ABC):
+    """An agent that says what it thinks of positions, several at once."""
+
+    analyses = True
 
     @property
     def compiled(self) -> object:
@@ -95,6 +103,13 @@ class ServedAgent(abc.ABC):
             size: one of `SIZES`, which was prepared.
             seed: of its random choices.
         """
+
+
+def as_thinker(agent: ServedAgent) -> Thinker:
+    """Returns the agent; raises `RequestError` (422) if it gives no reasons."""
+    if not isinstance(agent, Thinker):
+        raise RequestError(f"{agent.title} gives no reasons: it only plays", place="agent")
+    return agent
 
 
 class SearchPrograms:
@@ -121,7 +136,7 @@ class SearchPrograms:
             return self._programs[simulations, size]
 
 
-class SearchServed(ServedAgent):
+class SearchServed(Thinker):
     """A search with fixed weights, or with random playouts."""
 
     def __init__(self, programs: SearchPrograms, params: Any, *names: Any, **facts: Any) -> None:
@@ -150,7 +165,7 @@ class SearchServed(ServedAgent):
         return self._agent(simulations, size).analyse(positions, key=jax.random.key(seed))
 
 
-class PlainServed(ServedAgent):
+class PlainServed(Thinker):
     """Random moves or the game's own solution: nothing to compile, nothing to choose."""
 
     def __init__(self, agent: Analyst, id: str, kind: Kind) -> None:
@@ -169,7 +184,7 @@ class PlainServed(ServedAgent):
 
 
 class EngineServed(ServedAgent):
-    """A program that the owner of the server named on the command line."""
+    """A program that the owner of the server named on the command line; it gives no reasons."""
 
     def __init__(self, agent: EngineAgent, id: str, title: str) -> None:
         """Takes the engine, which is started when it is first asked.
@@ -179,17 +194,9 @@ class EngineServed(ServedAgent):
             id: what requests call it.
             title: its name for visitors, who need not know the command.
         """
-        super().__init__(id, title, "engine", analyses=False)
+        super().__init__(id, title, "engine")
         self._agent = agent
         self._lock = threading.Lock()
-
-    def prepare(self, simulations: int, size: int) -> None:
-        """Does nothing."""
-
-    def think(
-        self, matches: Sequence[LiveMatch], *, simulations: int, size: int, seed: int
-    ) -> list[Analysis]:
-        raise NotImplementedError(f"{self.title} gives no reasons")
 
     def choose(self, match: LiveMatch, *, seed: int) -> int:
         """Returns the engine's move, or `selfplay.arena.agents.RESIGN`; may take seconds."""
@@ -256,7 +263,7 @@ class RunAgents:
     def _load(self, update: int) -> SearchServed:
         if self._programs is None:
             stored = load_network(f"{self._run.url}@{update}", game=self._game)
-            # Under "auto" XLA: other backends keep what they have loaded until it is released.
+            # Under "auto" XLA: a server should not measure backends while the first visitor waits.
             inference = agent_inference(stored, "xla" if stored.inference == "auto" else None)
             params = inference.load(stored.weights)
             template = SearchAgent(
@@ -272,7 +279,7 @@ class RunAgents:
         else:
             weights = load_weights(self._run.checkpoints, update, self._network)
             params = self._inference.load(weights)
-        return SearchServed(
+        agent = SearchServed(
             self._programs,
             params,
             f"{self._id}@{update}",
@@ -282,3 +289,6 @@ class RunAgents:
             update=update,
             simulations=self._programs.simulations,
         )
+        # Not when it leaves `_loaded`: a search that waits may still need the weights.
+        weakref.finalize(agent, self._inference.release, params).atexit = False
+        return agent

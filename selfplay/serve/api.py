@@ -12,17 +12,24 @@ from starlette.routing import Route
 
 from selfplay.errors import SelfplayError
 from selfplay.serve.bodies import read_object
+from selfplay.serve.control import stop_process
+from selfplay.serve.errors import RequestError, in_words
 from selfplay.serve.feed import Feeds, event
 from selfplay.serve.library import Library
 from selfplay.serve.matches import RunMatches, read_match
 from selfplay.serve.openapi import openapi_document
 from selfplay.serve.pages import Pages
 from selfplay.serve.searches import Searches
-from selfplay.serve.served import ServedRun
+from selfplay.serve.served import ServedRun, unreadable_run
+from selfplay.serve.surprises import add_surprises
 from selfplay.serve.thinking import Thinking
+from selfplay.serve.threads import Tasks, Threads
 from selfplay.serve.training import Remembered, status_document, training_document
 
 Answer = Callable[[Request], Awaitable[Response]]
+
+_OPINION_SECONDS = 1.5
+"""How long a recorded match may wait for what the network alone thinks of its positions."""
 
 
 class Api:
@@ -32,18 +39,23 @@ class Api:
         self,
         library: Library,
         searches: Searches,
+        threads: Threads,
         thinking: Thinking,
         title: str,
+        *,
+        allow_control: bool,
     ) -> None:
+        self._allow_control = allow_control
         self._library = library
         self._searches = searches
+        self._threads = threads
         self._thinking = thinking
         self._title = title
         self._pages = Pages()
         self._remembered = Remembered()
         self._matches: dict[str, RunMatches] = {}
         self._counting: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self.feeds = Feeds(self._look)
 
     def routes(self) -> list[Route]:
@@ -54,6 +66,7 @@ class Api:
             "/healthz": self.health,
             "/readyz": self.health,
             "/api/v1/about": self.about,
+            "/api/v1/health": self.health,
             "/api/v1/games": self.games,
             "/api/v1/games/{game}": self.game,
             "/api/v1/games/{game}/agents": self.agents,
@@ -72,6 +85,7 @@ class Api:
             "/api/v1/analyze": self.analyze,
             "/api/v1/move": self.move,
             "/api/v1/results": self.result,
+            "/api/v1/runs/{run}/stop": self.stop,
         }
         return [
             *(Route(path, answer, methods=["GET"]) for path, answer in get.items()),
@@ -85,34 +99,42 @@ class Api:
         return self._pages.answer(request.path_params["name"], request)
 
     async def health(self, request: Request) -> Response:
-        document = {"state": "serving", "waiting_searches": self._searches.waiting}
-        return JSONResponse(document)
+        return JSONResponse(
+            {
+                "state": "serving",
+                "waiting_searches": self._searches.waiting,
+                "compiling": self._searches.compiling,
+            }
+        )
 
     async def about(self, request: Request) -> Response:
-        names = await self._thinking.by_files(self._library.game_names)
-        games = [await self._thinking.by_files(self._library.describe_game, name) for name in names]
-        runs = await self._thinking.by_files(self._runs)
+        games = await self._described()
+        runs = await self._threads.by_files(self._runs)
         return JSONResponse(
             {
                 "version": importlib.metadata.version("selfplay-jax"),
                 "title": self._title,
                 "games": games,
                 "runs": runs,
-                # Nothing can be changed from here: the server only reads.
-                "allow_control": False,
-                "default_game": games[0]["game"] if games else None,
-                "default_run": runs[0]["run"] if runs else None,
+                "allow_control": self._allow_control,
+                "default_game": await self._threads.by_files(self._library.default_game),
+                "default_run": next((run["run"] for run in runs if not run["problem"]), None),
             }
         )
 
     async def games(self, request: Request) -> Response:
-        names = await self._thinking.by_files(self._library.game_names)
-        describe = self._library.describe_game
-        return JSONResponse([await self._thinking.by_files(describe, name) for name in names])
+        return JSONResponse(await self._described())
+
+    async def _described(self) -> list[dict[str, Any]]:
+        names = await self._threads.by_files(self._library.game_names)
+        return [await self._threads.by_files(self._describe, name) for name in names]
+
+    def _describe(self, game: str) -> dict[str, Any]:
+        return self._library.describe_game(game, shares=self._thinking.shares.agents)
 
     async def game(self, request: Request) -> Response:
         name = request.path_params["game"]
-        return JSONResponse(await self._thinking.by_files(self._library.describe_game, name))
+        return JSONResponse(await self._threads.by_files(self._describe, name))
 
     async def agents(self, request: Request) -> Response:
         name = request.path_params["game"]
@@ -120,17 +142,22 @@ class Api:
         def listed() -> list[dict[str, Any]]:
             return [agent.to_dict() for agent in self._library.game(name).agent_list()]
 
-        return JSONResponse(await self._thinking.by_files(listed))
+        return JSONResponse(await self._threads.by_files(listed))
 
     async def runs(self, request: Request) -> Response:
-        return JSONResponse(await self._thinking.by_files(self._runs))
+        return JSONResponse(await self._threads.by_files(self._runs))
 
     def _runs(self) -> list[dict[str, Any]]:
         found = []
         for run in self._library.runs():
-            with contextlib.suppress(SelfplayError):  # Removed since it was listed, or damaged.
+            try:
                 found.append(run.to_dict(self._library.game_of(run)))
-        return found
+            except RequestError:
+                continue  # Removed since it was listed.
+            except SelfplayError as error:
+                found.append(unreadable_run(run.id, in_words(error)))
+        damaged = self._library.damaged_runs().items()
+        return [*found, *(unreadable_run(id, in_words(error)) for id, error in damaged)]
 
     async def checkpoints(self, request: Request) -> Response:
         name = request.path_params["run"]
@@ -149,7 +176,7 @@ class Api:
                 for row in rows
             ]
 
-        return JSONResponse(await self._thinking.by_files(listed))
+        return JSONResponse(await self._threads.by_files(listed))
 
     async def matches(self, request: Request) -> Response:
         name, query = request.path_params["run"], dict(request.query_params)
@@ -158,19 +185,17 @@ class Api:
             run = self._library.run(name)
             return self._matches_of(run).page(query, game=self._library.game_of(run))
 
-        answer = await self._thinking.by_files(page)
+        answer = await self._threads.by_files(page)
         if name not in self._counting:
             # While people look at the first page.
             self._counting.add(name)
-            task = asyncio.create_task(self._count(name))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._count(name))
         return JSONResponse(answer)
 
     async def _count(self, name: str) -> None:
         try:
             with contextlib.suppress(SelfplayError):
-                while not await self._thinking.by_files(
+                while not await self._threads.by_files(
                     lambda: self._matches_of(self._library.run(name)).count()
                 ):
                     await asyncio.sleep(0.05)
@@ -178,43 +203,62 @@ class Api:
             self._counting.discard(name)
 
     def _matches_of(self, run: ServedRun) -> RunMatches:
-        if run.id not in self._matches:
-            self._matches[run.id] = RunMatches(run)
-        return self._matches[run.id]
+        known = self._matches.get(run.id)
+        if known is None or known.run is not run:
+            # Another run may have taken the place of one that was removed.
+            known = self._matches[run.id] = RunMatches(run)
+        return known
 
     async def match(self, request: Request) -> Response:
         name, match = request.path_params["run"], request.path_params["match"]
 
-        run = await self._thinking.by_files(self._library.run, name)
-        game = await self._thinking.by_files(self._library.game_of, run)
-        served = await self._thinking.by_files(self._library.game, game)
-        document = await self._thinking.by_files(read_match, run, served, match)
-        await self._thinking.add_surprises(served, run.id, document)
-        return JSONResponse(document)
+        run = await self._threads.by_files(self._library.run, name)
+        game = await self._threads.by_files(self._library.game_of, run)
+        served = await self._threads.by_files(self._library.game, game)
+        document = await self._threads.by_files(read_match, run, served, match)
+        pending = False
+        try:
+            async with asyncio.timeout(_OPINION_SECONDS):
+                await add_surprises(document, run.id, served, self._threads, self._searches)
+        except TimeoutError:
+            # What is missing is being loaded or compiled: the page asks again.
+            pending = True
+        return JSONResponse({**document, "pending": pending})
 
     async def status(self, request: Request) -> Response:
         return JSONResponse(await self._status(request.path_params["run"]))
 
     async def _status(self, name: str) -> dict[str, Any]:
-        run = await self._thinking.by_files(self._library.run, name)
-        return await self._thinking.by_files(
+        run = await self._threads.by_files(self._library.run, name)
+        return await self._threads.by_files(
             self._remembered.get, ("status", name), lambda: status_document(run)
         )
 
     async def training(self, request: Request) -> Response:
         name = request.path_params["run"]
-        run = await self._thinking.by_files(self._library.run, name)
+        run = await self._threads.by_files(self._library.run, name)
 
         def read() -> dict[str, Any]:
             return training_document(run, game=self._library.game_of(run))
 
         return JSONResponse(
-            await self._thinking.by_files(self._remembered.get, ("training", name), read)
+            await self._threads.by_files(self._remembered.get, ("training", name), read)
         )
+
+    async def stop(self, request: Request) -> Response:
+        body = await read_object(request)
+        run = await self._threads.by_files(self._library.run, request.path_params["run"])
+        if not self._allow_control:
+            raise RequestError(
+                "this server only watches runs",
+                hint="selfplay serve --allow-control lets visitors stop processes",
+                status=403,
+            )
+        return JSONResponse(await self._threads.by_files(stop_process, run, body))
 
     async def events(self, request: Request) -> Response:
         name = request.path_params["run"]
-        await self._thinking.by_files(self._library.run, name)
+        await self._threads.by_files(self._library.run, name)
         news = self.feeds.listen(name)
         # That too many listen is answered as such, before the stream begins.
         first = await anext(news)
@@ -231,7 +275,7 @@ class Api:
         update = status["checkpoint"]
         return {
             "status": status,
-            "matches": await self._thinking.by_files(newest),
+            "matches": await self._threads.by_files(newest),
             "checkpoint": None
             if update is None
             else {"update": update, "agent": f"{name}@{update}"},

@@ -14,10 +14,14 @@ from selfplay.errors import SelfplayError
 from selfplay.serve.api import Api
 from selfplay.serve.errors import explain, problem
 from selfplay.serve.library import Library
+from selfplay.serve.results_file import ResultsFile
 from selfplay.serve.searches import Searches
 from selfplay.serve.security import Guard
 from selfplay.serve.shares import Share, Shares
 from selfplay.serve.thinking import Thinking
+from selfplay.serve.threads import Threads
+
+_SAVE_SECONDS = 5.0
 
 
 def create_app(
@@ -27,8 +31,10 @@ def create_app(
     hosts: Sequence[str] | None = ("localhost",),
     token: str | None = None,
     shares: Sequence[Share] = (),
+    results: ResultsFile | None = None,
     searches: Searches | None = None,
     warm: bool = False,
+    allow_control: bool = False,
 ) -> Starlette:
     """Returns the application.
 
@@ -38,21 +44,30 @@ def create_app(
         hosts: names that requests may ask for; None for any.
         token: that requests to the API must carry; None for none.
         shares: agents that answer requests which name none; by default that of the game.
+        results: keeps how agents have done against visitors; closed with the application. By
+            default the counts begin anew.
         searches: what searches; by default one of its own.
-        warm: whether to compile at once what the first visitor will need.
+        warm: whether to compile in advance what visitors will need: at once for the first game, of
+            other games when somebody opens them.
+        allow_control: whether visitors may stop the processes of runs; else runs are only read.
     """
     searches = searches or Searches()
-    thinking = Thinking(library, searches, Shares(shares))
-    api = Api(library, searches, thinking, title)
+    threads = Threads()
+    counts = Shares(shares, results)
+    thinking = Thinking(library, searches, threads, counts, prepares=warm)
+    api = Api(library, searches, threads, thinking, title, allow_control=allow_control)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        warming = asyncio.create_task(thinking.warm()) if warm else None
+        tasks = [asyncio.create_task(_save_regularly(counts, threads))]
+        if warm:
+            tasks.append(asyncio.create_task(thinking.warm()))
         yield
-        if warming is not None:
-            warming.cancel()
+        for task in tasks:
+            task.cancel()
         api.feeds.close()
-        thinking.close()
+        threads.close()
+        counts.close()
         library.close()
         searches.close()
 
@@ -64,6 +79,13 @@ def create_app(
     )
     app.state.searches = searches
     return app
+
+
+async def _save_regularly(counts: Shares, threads: Threads) -> None:
+    while True:
+        await asyncio.sleep(_SAVE_SECONDS)
+        with contextlib.suppress(SelfplayError):
+            await threads.by_files(counts.save)
 
 
 async def _explained(request: Request, error: Exception) -> Response:

@@ -55,6 +55,11 @@ def not_found(what: str, hint: str = "") -> RequestError:
     return RequestError(f"there is no {what}", hint=hint, status=404)
 
 
+def in_words(error: SelfplayError) -> str:
+    """Returns an error and its hint as one text."""
+    return f"{error}; {error.hint}" if error.hint else str(error)
+
+
 def explain(error: SelfplayError) -> Response:
     """Returns the answer that says what went wrong."""
     if isinstance(error, RequestError):

@@ -15,13 +15,12 @@ from selfplay.errors import SelfplayError
 from selfplay.game import ChanceGame, Game
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory, is_run
-from selfplay.serve.agents import (
-    EngineServed,
-)
-from selfplay.serve.errors import not_found
-from selfplay.serve.served import ServedGame, ServedRun, default_agent
+from selfplay.serve.agents import EngineServed
+from selfplay.serve.errors import in_words, not_found
+from selfplay.serve.served import ServedGame, ServedRun, can_have, default_agent
 
 _RESCAN_SECONDS = 5.0
+_RETRY_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +69,8 @@ class Library:
         self._games: dict[str, ServedGame] = {}
         self._rules: dict[str, Game[Any] | PythonGame[Any]] = {}
         self._game_of_run: dict[str, str] = {}
+        self._damaged: dict[str, SelfplayError] = {}
+        self._unmade: dict[str, tuple[float, SelfplayError]] = {}
         self._scanned = float("-inf")
         for place in runs:
             self._add_run(place)
@@ -80,10 +81,18 @@ class Library:
             self._rescan()
             return [self._runs[id] for id in sorted(self._runs)]
 
+    def damaged_runs(self) -> dict[str, SelfplayError]:
+        """Returns what is wrong with the runs of the folder that cannot be opened, by name."""
+        with self._lock:
+            self._rescan()
+            return dict(sorted(self._damaged.items()))
+
     def run(self, id: str) -> ServedRun:
         """Returns a run; raises `RequestError` (404) if there is none of that name."""
         with self._lock:
             self._rescan()
+            if id in self._damaged:
+                raise self._damaged[id]
             if id not in self._runs:
                 raise not_found(f"run {id!r}", "/api/v1/runs lists them")
             found = self._runs[id]
@@ -111,23 +120,36 @@ class Library:
                     self._game_of_run[run.id] = f"{name} {run.id}" if is_taken else name
             return self._game_of_run[run.id]
 
+    def default_game(self) -> str | None:
+        """Returns the first game that can be made; where none can, the first."""
+        names = self.game_names()
+        sound = (id for id in names if self.problem_of_game(id) is None)
+        return next(sound, names[0] if names else None)
+
+    def problem_of_game(self, id: str) -> SelfplayError | None:
+        """Returns why the rules of a game cannot be loaded; None if they can."""
+        try:
+            self._written(id)
+        except SelfplayError as error:
+            return error
+        return None
+
     def game(self, id: str | None) -> ServedGame:
-        """Returns a game, made when it is first asked for; the first one without a name.
+        """Returns a game, made when it is first asked for; the default one without a name.
 
         Raises:
             RequestError: there is none of that name (404).
             SelfplayError: its rules cannot be loaded.
         """
-        names = self.game_names()
-        if id is None and names:
-            id = names[0]
-        if id is None or id not in names:
+        if id is None:
+            id = self.default_game()
+        if id is None or id not in self.game_names():
             what = "game yet" if id is None else f"game {id!r}"
             raise not_found(what, "/api/v1/games lists them")
-        runs = [run for run in self.runs() if self.game_of(run) == id]
+        runs = self._runs_of(id)
         with self._lock:
             if id not in self._games:
-                game = runs[0].game if runs else self._specs[id].make()
+                game = self._made(id, runs)
                 self._games[id] = ServedGame(id, game)
                 if not isinstance(game, ChanceGame):
                     self._games[id].engines = [
@@ -143,43 +165,77 @@ class Library:
             for engine in served.engines:
                 engine.close()
 
-    def describe_game(self, id: str) -> dict[str, Any]:
-        """Returns what a page is told of a game; quick, because the rules are not looked at."""
+    def describe_game(self, id: str, *, shares: Sequence[str] = ()) -> dict[str, Any]:
+        """Returns what a page is told of a game; quick, because the rules are not looked at.
+
+        Of a game whose rules cannot be loaded `problem` says why, and what the rules say is None.
+
+        Args:
+            id: of the game.
+            shares: agents that answer those who name none.
+        """
         if id not in self.game_names():
             raise not_found(f"game {id!r}", "/api/v1/games lists them")
-        runs = [run for run in self.runs() if self.game_of(run) == id]
-        rules = self._written(id, runs)
+        runs = self._runs_of(id)
+        problem, rules = self.problem_of_game(id), None
+        if problem is None:
+            rules = self._written(id)
         warning = (
             "the rules hide something from a player, which the search sees all the same"
-            if rules.hidden_information
+            if rules is not None and rules.hidden_information
             else ""
         )
-        kind = type(rules)
+        has_board = rules is not None and type(rules).board not in (Game.board, PythonGame.board)
+        plies = None if rules is None else rules.max_plies
         return {
             "game": id,
-            "name": rules.name,
+            "name": runs[0].directory.game_name if rules is None else rules.name,
             "title": id.replace("_", " ").capitalize(),
-            "num_actions": rules.num_actions,
-            "max_plies": rules.max_plies,
+            "problem": "" if problem is None else in_words(problem),
+            "num_actions": None if rules is None else rules.num_actions,
+            "max_plies": plies,
             "chance": isinstance(rules, ChanceGame | PythonChanceGame),
-            "board": kind.board not in (Game.board, PythonGame.board),
+            "board": has_board,
             "hidden_information": warning,
-            "limits": {**dataclasses.asdict(self.limits), "moves": rules.max_plies},
+            "limits": {**dataclasses.asdict(self.limits), "moves": plies},
             "default_agent": default_agent(runs),
+            "shared": any(can_have(runs, agent) for agent in shares),
             "run": runs[0].id if runs else None,
             "docs": None,
         }
 
-    def _written(self, id: str, runs: Sequence[ServedRun]) -> Game[Any] | PythonGame[Any]:
-        """Returns a game as its author wrote it."""
-        spec = runs[0].directory.game_spec if runs else self._specs[id]
+    def _runs_of(self, game: str) -> list[ServedRun]:
+        return [run for run in self.runs() if self.game_of(run) == game]
+
+    def _made(self, id: str, runs: Sequence[ServedRun]) -> Game[Any]:
+        """Returns a game from the first run that has its rules; raises what the first one says."""
+        errors: list[SelfplayError] = []
+        for make in [run.make_game for run in runs] or [self._specs[id].make]:
+            try:
+                made = make()
+            except SelfplayError as error:
+                errors.append(error)
+            else:
+                self._unmade.pop(id, None)
+                return made
+        self._unmade[id] = (time.monotonic(), errors[0])
+        raise errors[0]
+
+    def _written(self, id: str) -> Game[Any] | PythonGame[Any]:
+        """Returns a game as its author wrote it; what could not be made is tried again later."""
         with self._lock:
-            if id not in self._rules:
-                try:
-                    self._rules[id] = spec.rules()
-                except SelfplayError:
-                    # Its file has moved: a run knows where to look.
-                    self._rules[id] = self.game(id).game
+            tried, problem = self._unmade.get(id, (float("-inf"), None))
+            if problem is not None and time.monotonic() - tried < _RETRY_SECONDS:
+                raise problem
+            if id in self._rules:
+                return self._rules[id]
+            runs = self._runs_of(id)
+            spec = runs[0].directory.game_spec if runs else self._specs[id]
+            try:
+                self._rules[id] = spec.rules()
+            except SelfplayError:
+                # Its file has moved: a run knows where to look.
+                self._rules[id] = self._made(id, runs)
             return self._rules[id]
 
     def _rescan(self) -> None:
@@ -197,20 +253,20 @@ class Library:
             folders = sorted(path for path in self._folder.iterdir() if is_run(path))
         except OSError:
             folders = []
+        self._damaged.clear()
         for folder in folders:
             if folder.name not in self._runs:
-                self._add_run(str(folder))
+                try:
+                    self._add_run(str(folder))
+                except SelfplayError as error:
+                    # It must not hide the others.
+                    self._damaged[folder.name] = error
         for id in set(self._runs) - {folder.name for folder in folders}:
             del self._runs[id]
             self._game_of_run.pop(id, None)
 
     def _add_run(self, place: str) -> None:
-        try:
-            run = RunDirectory.open(place)
-        except SelfplayError:
-            if self._folder is None:
-                raise
-            return  # One damaged run must not hide the others.
+        run = RunDirectory.open(place)
         name = re.split(r"[/\\]", run.url.rstrip("/"))[-1] or "run"
         self._runs[name] = ServedRun(name, run)
 

@@ -14,6 +14,8 @@ LINE_KEYS = ("game", "start", "moves", "outcomes")
 """Keys of a request that say which position is meant."""
 
 _CACHED = 128
+_CACHED_PLIES = 20_000
+"""Each holds a position: long matches must not take all memory."""
 _SEED_LIMIT = 2**31
 
 
@@ -66,8 +68,10 @@ class Lines:
     def _remember(self, key: tuple[Any, ...], match: LiveMatch) -> None:
         self._recent[key] = match
         self._recent.move_to_end(key)
-        while len(self._recent) > _CACHED:
-            self._recent.popitem(last=False)
+        plies = sum(len(one.actions) for one in self._recent.values())
+        while len(self._recent) > 1 and (len(self._recent) > _CACHED or plies > _CACHED_PLIES):
+            _, oldest = self._recent.popitem(last=False)
+            plies -= len(oldest.actions)
 
     def _drawn(self, match: LiveMatch) -> list[int | None]:
         chance = isinstance(self._game, ChanceGame)

@@ -41,7 +41,7 @@ class RunMatches:
 
     def __init__(self, run: ServedRun) -> None:
         """Takes the run; reads nothing yet."""
-        self._run = run
+        self.run = run
         self._lock = threading.Lock()
         self._index = MatchIndex(run.directory)
 

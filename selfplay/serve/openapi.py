@@ -119,13 +119,15 @@ _SCHEMAS: dict[str, _Schema] = {
         game=_TEXT,
         name=_TEXT,
         title=_TEXT,
-        num_actions=_WHOLE,
-        max_plies=_WHOLE,
+        problem={**_TEXT, "description": "why its rules cannot be loaded; empty if they can"},
+        num_actions=_maybe(_WHOLE),
+        max_plies=_maybe(_WHOLE),
         chance=_FLAG,
         board=_FLAG,
         hidden_information=_TEXT,
-        limits={"type": "object", "additionalProperties": _WHOLE},
+        limits={"type": "object", "additionalProperties": _maybe(_WHOLE)},
         default_agent=_TEXT,
+        shared={**_FLAG, "description": "whether agents share the requests that name none"},
         run=_maybe(_TEXT),
         docs=_maybe(_TEXT),
     ),
@@ -141,10 +143,11 @@ _SCHEMAS: dict[str, _Schema] = {
     "Run": _object(
         run=_TEXT,
         title=_TEXT,
-        game=_TEXT,
+        game=_maybe(_TEXT),
         update=_maybe(_WHOLE),
         matches=_maybe(_WHOLE),
         alive=_FLAG,
+        problem={**_TEXT, "description": "why it cannot be read; empty if it can"},
     ),
     "About": _object(
         version=_TEXT,
@@ -185,6 +188,7 @@ _SCHEMAS: dict[str, _Schema] = {
         ending={"enum": ["finished", "resigned", "left"]},
         time=_maybe(_TEXT),
         plies=_list(_maybe({"type": "object"})),
+        pending={**_FLAG, "description": "whether the network's opinions will be there later"},
     ),
     "Training": _object(
         run=_TEXT,
@@ -204,10 +208,18 @@ _SCHEMAS: dict[str, _Schema] = {
         _object(agent=_TEXT, requests=_WHOLE, wins=_WHOLE, draws=_WHOLE, losses=_WHOLE)
     ),
     "Result": {
-        **_object((), **_LINE, agent=_TEXT, seat=_WHOLE),
+        **_object(
+            (),
+            **_LINE,
+            agent=_TEXT,
+            seat=_WHOLE,
+            resigned={**_maybe(_WHOLE), "description": "the player who gave the match up"},
+        ),
         "required": ["moves", "agent", "seat"],
     },
-    "Health": _object(state=_TEXT, waiting_searches=_WHOLE),
+    "Process": _object(role={"enum": ["trainer", "worker", "evaluator"]}, id=_TEXT),
+    "Asked": _object(role=_TEXT, id=_TEXT, pid=_WHOLE, host=_TEXT),
+    "Health": _object(state=_TEXT, waiting_searches=_WHOLE, compiling=_WHOLE),
 }
 
 _FILTERS: dict[str, _Schema] = {
@@ -226,6 +238,7 @@ _FILTERS: dict[str, _Schema] = {
 # Method, address, what it does, document asked with, document answered.
 _OPERATIONS: tuple[tuple[str, str, str, str, _Schema], ...] = (
     ("get", "/about", "all that a page needs first", "", _ref("About")),
+    ("get", "/health", "what the server does now", "", _ref("Health")),
     ("get", "/games", "the games", "", _list(_ref("Game"))),
     ("get", "/games/{game}", "one game", "", _ref("Game")),
     ("get", "/games/{game}/agents", "who can play it", "", _list(_ref("Agent"))),
@@ -240,6 +253,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str, _Schema], ...] = (
     ("get", "/runs/{run}/matches/{match}", "one match", "", _ref("Match")),
     ("get", "/runs/{run}/status", "how a run is doing", "", _ref("Status")),
     ("get", "/runs/{run}/training", "what can be drawn of a run", "", _ref("Training")),
+    ("post", "/runs/{run}/stop", "asks a process to save and end", "Process", _ref("Asked")),
     ("get", "/runs/{run}/events", "news of a run, as server-sent events", "", _TEXT),
 )
 
@@ -287,7 +301,7 @@ def _operation(
         "description": "refused; the document says why",
         "content": {"application/json": {"schema": _ref("Error")}},
     }
-    statuses = ["401", "404"] + (["413", "422", "429"] if asked else [])
+    statuses = ["401", "403", "404"] + (["413", "422", "429"] if asked else [])
     operation: dict[str, Any] = {
         "summary": summary,
         "operationId": method + address.title().translate(str.maketrans("", "", "/{}")),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from selfplay.arena import Analysis
 from selfplay.play import LiveMatch
-from selfplay.serve.agents import SIZES, ServedAgent
+from selfplay.serve.agents import SIZES, Thinker
 from selfplay.serve.errors import RequestError
 
 MOST_WAITING = 128
@@ -18,6 +18,7 @@ MOST_WAITING = 128
 
 _FIRST_GUESS_SECONDS = 0.2
 _SMOOTHING = 0.2
+_FORGETTING = 0.97
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,14 +38,14 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Asked:
-    agent: ServedAgent
+    agent: Thinker
     match: LiveMatch
     simulations: int
     seed: int
     answer: "concurrent.futures.Future[Found]"
 
     @property
-    def program(self) -> tuple[ServedAgent, int]:
+    def program(self) -> tuple[Thinker, int]:
         """What may be searched together: the same weights, the same budget."""
         return self.agent, self.simulations
 
@@ -52,9 +53,11 @@ class _Asked:
 class Searches:
     """Runs searches for whoever asks, on a thread of its own, oldest first.
 
-    Those that wait for the same agent and budget are searched together. What is not compiled yet
-    is compiled on a second thread: meanwhile others are served, and where a single search is ready
-    but the batch is not, one after the other.
+    Nobody waits for a batch to fill: a search begins as soon as the thread is free. Those that have
+    come meanwhile for the same agent and budget are searched together, unless batches of that size
+    have turned out slower here than one search after the other. What is not compiled yet is
+    compiled on a second thread: meanwhile others are served, and where a single search is ready but
+    the batch is not, one after the other.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Searches:
         self._ready: set[tuple[object, int, int]] = set()
         self._asked_for: set[tuple[object, int, int]] = set()
         self._mean_seconds = _FIRST_GUESS_SECONDS
-        self._rates: dict[tuple[str, int], float] = {}
+        self._rates: dict[tuple[str, int, int], float] = {}
         self._closed = False
         self.searched = 0
         self.batches = 0
@@ -88,7 +91,7 @@ class Searches:
         self._thread.start()
 
     def submit(
-        self, agent: ServedAgent, match: LiveMatch, *, simulations: int, seed: int = 0
+        self, agent: Thinker, match: LiveMatch, *, simulations: int, seed: int = 0
     ) -> "concurrent.futures.Future[Found]":
         """Asks for a search; the answer comes in the future, which may be cancelled.
 
@@ -111,11 +114,11 @@ class Searches:
             self._changed.notify()
         return answer
 
-    def is_ready(self, agent: ServedAgent, simulations: int, size: int = 1) -> bool:
+    def is_ready(self, agent: Thinker, simulations: int, size: int = 1) -> bool:
         """Returns whether such a search is compiled."""
         return (agent.compiled, simulations, size) in self._ready
 
-    def warm(self, agent: ServedAgent, simulations: int) -> None:
+    def warm(self, agent: Thinker, simulations: int) -> None:
         """Has a search compiled, for whoever asks for it later."""
         with self._changed:
             self._compile((agent, simulations), self._sizes[0])
@@ -125,9 +128,14 @@ class Searches:
         """Searches that wait now."""
         return len(self._waiting)
 
-    def seconds_for(self, agent: ServedAgent, simulations: int) -> float | None:
+    @property
+    def compiling(self) -> int:
+        """Programs that are being compiled, or wait for it."""
+        return len(self._asked_for) - len(self._ready)
+
+    def seconds_for(self, agent: Thinker, simulations: int) -> float | None:
         """Returns how long one search took lately; None if there was none."""
-        return self._rates.get((agent.id.partition("@")[0], simulations))
+        return self._taken(agent, simulations, self._sizes[0])
 
     def close(self) -> None:
         """Answers nothing any more."""
@@ -138,7 +146,7 @@ class Searches:
         self._thread.join(timeout=5)
 
     def _overload(self) -> RequestError:
-        seconds = self._mean_seconds * len(self._waiting) / self._sizes[-1]
+        seconds = self._mean_seconds * len(self._waiting)
         return RequestError(
             f"{len(self._waiting)} searches are waiting already",
             hint="ask again later, or for fewer simulations",
@@ -146,7 +154,7 @@ class Searches:
             retry_after=max(1, math.ceil(seconds)),
         )
 
-    def _compile(self, program: tuple[ServedAgent, int], size: int) -> None:
+    def _compile(self, program: tuple[Thinker, int], size: int) -> None:
         """Sees to it that a program is compiled; the lock is held."""
         agent, simulations = program
         key = (agent.compiled, simulations, size)
@@ -154,7 +162,7 @@ class Searches:
             self._asked_for.add(key)
             self._compiler.submit(self._prepare, agent, simulations, size)
 
-    def _prepare(self, agent: ServedAgent, simulations: int, size: int) -> None:
+    def _prepare(self, agent: Thinker, simulations: int, size: int) -> None:
         key = (agent.compiled, simulations, size)
         try:
             agent.prepare(simulations, size)
@@ -195,20 +203,47 @@ class Searches:
             if not self.is_ready(agent, simulations):
                 continue
             together = [one for one in self._waiting if one.program == first.program]
-            size = self._sizes[0]
-            for larger in self._sizes[1:]:
-                # Copies that fill a batch cost as much as positions: half of it must be wanted.
-                if 2 * len(together) > larger:
-                    if self.is_ready(agent, simulations, larger):
-                        size = larger
-                    else:
-                        self._compile(first.program, larger)
+            size = self._size_for(first.program, len(together))
             batch = together[:size]
             for one in batch:
                 self._waiting.remove(one)
             batch = [one for one in batch if one.answer.set_running_or_notify_cancel()]
             return (batch, size) if batch else self._next()
         return [], 0
+
+    def _size_for(self, program: tuple[Thinker, int], count: int) -> int:
+        """Returns the size of the batch in which to search now, of `count` that wait."""
+        agent, simulations = program
+        best = self._sizes[0]
+        for size in self._sizes[1:]:
+            # Copies that fill a batch cost as much as positions: half of it must be wanted.
+            if 2 * count <= size:
+                break
+            if not self.is_ready(agent, simulations, size):
+                self._compile(program, size)
+            elif self._pays(program, size, count, than=best):
+                best = size
+        return best
+
+    def _pays(self, program: tuple[Thinker, int], size: int, count: int, *, than: int) -> bool:
+        """Returns whether `count` positions take no longer in one batch than in smaller ones."""
+        whole, part = self._taken(*program, size), self._taken(*program, than)
+        if whole is None or part is None:
+            return True  # To be found out.
+        pays = whole <= part * math.ceil(min(count, size) / than)
+        if not pays:
+            # It was slow once, maybe because the machine was busy: after a while it is tried again.
+            self._rates[self._rate_key(*program, size)] = whole * _FORGETTING
+        return pays
+
+    def _taken(self, agent: Thinker, simulations: int, size: int) -> float | None:
+        """Returns how long a search of such a batch took lately, in seconds."""
+        return self._rates.get(self._rate_key(agent, simulations, size))
+
+    @staticmethod
+    def _rate_key(agent: Thinker, simulations: int, size: int) -> tuple[str, int, int]:
+        # All checkpoints of a run take as long.
+        return agent.id.partition("@")[0], simulations, size
 
     def _search(self, batch: list[_Asked], size: int) -> None:
         first = batch[0]
@@ -225,9 +260,8 @@ class Searches:
                 one.answer.set_exception(error)
             return
         seconds = self._clock() - begin
-        self._mean_seconds += _SMOOTHING * (seconds - self._mean_seconds)
-        if size == self._sizes[0]:
-            self._rates[first.agent.id.partition("@")[0], first.simulations] = seconds
+        self._mean_seconds += _SMOOTHING * (seconds / len(batch) - self._mean_seconds)
+        self._rates[self._rate_key(*first.program, size)] = seconds
         self.searched += len(batch)
         self.batches += 1
         for one, analysis in zip(batch, analyses, strict=True):

@@ -37,9 +37,12 @@ class ServedRun:
         self._game: Game[Any] | None = None
         self._agents: RunAgents | None = None
 
-    @property
-    def game(self) -> Game[Any]:
-        """Its rules, made when they are first needed."""
+    def make_game(self) -> Game[Any]:
+        """Returns its rules, made when they are first asked for.
+
+        Raises:
+            RunError: their file has moved, or they have changed.
+        """
         with self._lock:
             if self._game is None:
                 self._game = self.directory.make_game()
@@ -48,7 +51,7 @@ class ServedRun:
     @property
     def agents(self) -> RunAgents:
         """Its checkpoints."""
-        game = self.game
+        game = self.make_game()
         with self._lock:
             if self._agents is None:
                 self._agents = RunAgents(self.id, self.title, self.directory, game)
@@ -72,7 +75,14 @@ class ServedRun:
             "update": update,
             "matches": matches,
             "alive": any(beat.alive for beat in beats),
+            "problem": "",
         }
+
+
+def unreadable_run(id: str, problem: str) -> dict[str, Any]:
+    """Returns what a page is told of a run that cannot be read: as of others, and why."""
+    known = dict.fromkeys(("game", "update", "matches"))
+    return {"run": id, "title": id, **known, "alive": False, "problem": problem}
 
 
 class ServedGame:
@@ -102,11 +112,6 @@ class ServedGame:
             found.append(self.agent("solver"))
         found += [self.agent("mcts:1024"), self.agent(f"mcts:{PLAIN_SIMULATIONS}")]
         return [*found, self.agent("mcts:32"), self.agent("random")]
-
-    def can_have(self, id: str) -> bool:
-        """Returns whether such an agent may be one of this game; looks at no file."""
-        run = id.partition("@")[0]
-        return any(run == one.id for one in self.runs) or id.startswith("mcts:")
 
     def agent(self, id: str | None) -> ServedAgent:
         """Returns an agent by its identifier; the default without one. May read files.
@@ -149,6 +154,12 @@ class ServedGame:
                 self._programs = SearchPrograms(template)
             return SearchServed(self._programs, None, id, id, "mcts", simulations=simulations)
         raise not_found(f"agent {id!r} of {self.id}", f"/api/v1/games/{self.id}/agents lists them")
+
+
+def can_have(runs: Sequence[ServedRun], agent: str) -> bool:
+    """Returns whether such an agent may be one of a game with these runs; looks at no file."""
+    run = agent.partition("@")[0]
+    return any(run == one.id for one in runs) or agent.startswith("mcts:")
 
 
 def default_agent(runs: Sequence[ServedRun]) -> str:

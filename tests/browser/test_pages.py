@@ -1,17 +1,24 @@
 """The pages of `selfplay serve` in a browser: matches by clicks and keys, and what runs show."""
 
+import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfplay.play import LiveMatch, load_match, match_document, save_match
 from selfplay.registry import GameSpec, make
 from selfplay.run import RunDirectory
+from selfplay.runtime.lifetime import Lifetime
+from selfplay.workers.work import work
+from selfplay.workers.worker import WorkerOptions
 from tests.browser.serving import serve
 from tests.records.examples import RandomMatches
 from tests.serve.conftest import new_run
+from tests.training.runs import make_run, tiny_components, train_all
 
 QUICK: dict[str, GameSpec] = {
     "connect_four": GameSpec("connect_four"),
@@ -196,6 +203,131 @@ def test_illegal_moves_are_answered_in_words(page: Any, faults: list[str], site:
     assert "422" in faults.pop()
 
 
+def unfinished(page: Any, site: str) -> list[str]:
+    """Returns the matches that a fresh Play page offers to go on with."""
+    page.goto(f"{site}#/play/counters")
+    page.reload()
+    assert state(page)[1] == 0
+    return [text.partition(",")[0] for text in page.get_by_text("Go on with").all_inner_texts()]
+
+
+def test_two_tabs_play_a_match_each_and_lose_neither(context: Any, site: str) -> None:
+    first, second = context.new_page(), context.new_page()
+    for tab in (first, second):
+        seat(tab, site, "counters", "person", "person")
+    # Both at once, in turns.
+    for tab, button in ((first, "one"), (second, "two"), (second, "one"), (first, "two")):
+        ply = state(tab)[1]
+        tab.get_by_role("button", name=button, exact=True).click()
+        tab.wait_for_selector(f"[data-ply='{ply + 1}']")
+    assert [state(tab) for tab in (first, second)] == [("yours", 2)] * 2
+    second.get_by_role("button", name="one", exact=True).click()
+    second.wait_for_selector("[data-ply='3']")
+    assert first.locator(".text-board").inner_text().endswith("6 left")
+    assert second.locator(".text-board").inner_text().endswith("5 left")
+    second.close()
+    offered = unfinished(first, site)
+    assert sorted(offered) == [
+        "Go on with the match of 2 moves",
+        "Go on with the match of 3 moves",
+    ]
+    first.get_by_text("Go on with the match of 3 moves").click()
+    first.wait_for_selector("[data-ply='3']")
+    assert first.locator(".text-board").inner_text().endswith("5 left")
+    # It is kept once, and a match that is played to its end is kept no more.
+    assert len(unfinished(first, site)) == 2
+    first.get_by_text("Go on with the match of 3 moves").click()
+    first.wait_for_selector("[data-ply='3']")
+    play_out(first)
+    assert unfinished(first, site) == ["Go on with the match of 2 moves"]
+
+
+def test_a_match_of_the_terminal_goes_on_here_and_back(
+    page: Any, site: str, tmp_path: Path
+) -> None:
+    game = QUICK["counters"].make()
+    match = LiveMatch(game)
+    for action in (1, 0):
+        match.play(action)
+    file = tmp_path / "terminal.json"
+    document = match_document(
+        match, players=["a person", "random"], ending="left", returns=None, plies=None, time=None
+    )
+    save_match(file, document)
+    seat(page, site, "counters", "person", "person")
+    page.set_input_files("input[type=file]", file)
+    page.wait_for_selector("[data-ply='2']")
+    assert page.locator(".text-board").inner_text().endswith("6 left")
+    page.get_by_role("button", name="two", exact=True).click()
+    page.wait_for_selector("[data-ply='3']")
+    with page.expect_download() as download:
+        page.click("text=Save to a file")
+    back = tmp_path / "web.json"
+    download.value.save_as(back)
+    resumed, document = load_match(back, game)
+    assert resumed.actions == [1, 0, 1] and document["ending"] == "left"
+
+
+def test_names_from_runs_and_games_are_never_html(page: Any, site: str) -> None:
+    nasty = "<img src=x onerror=window.hit=1>"
+
+    def rename(route: Any) -> None:
+        about = route.fetch().json()
+        about["title"] = nasty
+        about["runs"] = [{**run, "title": nasty} for run in about["runs"]]
+        about["runs"].append({**about["runs"][0], "run": "x", "problem": nasty})
+        about["games"] = [{**game, "title": nasty} for game in about["games"]]
+        about["games"].append({**about["games"][0], "game": "broken", "problem": nasty})
+        route.fulfill(json=about)
+
+    page.route("**/api/v1/about", rename)
+    for address, shown in (
+        ("play/counters", ".board[data-ply]"),
+        ("play/broken", ".problems"),
+        ("analysis/noughts", ".board-svg"),
+        ("analysis/broken", ".problems"),
+        ("matches/noughts", "tbody tr"),
+        ("matches/x", "h1"),
+        ("training/noughts", ".problem"),
+    ):
+        page.goto(f"{site}#/{address}")
+        page.wait_for_selector(f"main {shown}")
+        assert page.locator("main img").count() == 0
+    assert page.evaluate("window.hit") is None
+    assert nasty in page.locator(".problem").inner_text()
+
+
+def test_a_process_is_stopped_after_a_second_question(page: Any, site: str, axe: Any) -> None:
+    asked: list[Any] = []
+    row = {"role": "trainer", "id": "loop", "alive": True, "session": "s", "seconds_ago": 1}
+
+    def permit(route: Any) -> None:
+        route.fulfill(json={**route.fetch().json(), "allow_control": True})
+
+    def work(route: Any) -> None:
+        route.fulfill(json={**route.fetch().json(), "processes": [row]})
+
+    def stop(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        route.fulfill(json={"role": "trainer", "id": "loop", "pid": 1, "host": "h"})
+
+    page.route("**/api/v1/about", permit)
+    page.route("**/runs/noughts/status", work)
+    page.route(
+        "**/runs/noughts/events",
+        lambda route: route.fulfill(content_type="text/event-stream", body=": quiet\n\n"),
+    )
+    page.route("**/runs/noughts/stop", stop)
+    page.goto(f"{site}#/training/noughts")
+    page.get_by_role("button", name="Stop trainer loop").click()
+    page.get_by_role("button", name="No, let trainer loop go on").click()
+    page.get_by_role("button", name="Stop trainer loop").click()
+    assert axe(page) == [] and asked == []
+    page.get_by_role("button", name="Yes, stop trainer loop").click()
+    page.wait_for_selector("text=asked to stop")
+    assert asked == [{"role": "trainer", "id": "loop"}]
+
+
 def test_analysis_deepens_branches_and_draws_its_tree(page: Any, site: str, axe: Any) -> None:
     page.goto(f"{site}#/analysis/noughts")
     page.wait_for_selector(".board-svg", timeout=60_000)
@@ -266,6 +398,31 @@ def test_training_is_shown_in_pictures_and_words(page: Any, site: str, axe: Any)
     assert page.locator("figcaption", has_text="Score, with 95 % intervals").count() == 1
     assert page.locator(".facts", has_text="tic_tac_toe").count() == 1
     assert axe(page) == []
+
+
+@pytest.mark.slow
+def test_matches_of_a_worker_appear_while_it_plays(page: Any, tmp_path: Path) -> None:
+    run, components = make_run(tmp_path / "run", tiny_components(), updates=2)
+    train_all(run, components)
+    lifetime = Lifetime(max_seconds=300)
+    options = WorkerOptions(id="w", jitter_seconds=0.0)
+    worker = threading.Thread(target=work, args=(run.url, options, lifetime))
+    worker.start()
+    try:
+        with contextlib.closing(serve({}, [run.url])) as sites:  # type: ignore[type-var]
+            page.goto(f"{next(sites)}#/matches/run")
+            page.wait_for_selector("tbody tr")
+            page.get_by_label("Worker").fill("w")
+            page.keyboard.press("Tab")
+            page.click("text=/Show [0-9]+ new match/", timeout=120_000)
+            page.locator("tbody a").first.click()
+            page.wait_for_selector(".board-svg")
+            assert "w" in page.locator(".facts").inner_text()
+            # The page is left while matches come: no stream is cut in the middle of an event.
+            page.goto("about:blank")
+    finally:
+        lifetime.stop()
+        worker.join(120)
 
 
 @pytest.mark.slow

@@ -23,11 +23,11 @@ CONFIG = Config.from_dict(
 )
 
 
-def new_run(path: Path, *, files: int = 4) -> RunDirectory:
+def new_run(path: Path, *, files: int = 4, config: Config = CONFIG) -> RunDirectory:
     """Returns a run with checkpoints 10 and 20, `files` files of one match, and an evaluation."""
     game = make("tic_tac_toe")
-    run = RunDirectory.create(path, GameSpec("tic_tac_toe"), game, CONFIG)
-    network = build_network(game, CONFIG.network)
+    run = RunDirectory.create(path, GameSpec("tic_tac_toe"), game, config)
+    network = build_network(game, config.network)
     played = RandomMatches(game)
     for update in (10, 20):
         weights = network.init(key=jax.random.key(update))

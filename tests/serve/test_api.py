@@ -13,14 +13,18 @@ import pytest
 from starlette.testclient import TestClient
 
 from selfplay.games.tic_tac_toe import TicTacToe
+from selfplay.inference.onnx_inference import OnnxInference
 from selfplay.play import LiveMatch
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
 from selfplay.serve import agents as agents_module
 from selfplay.serve import library as library_module
+from selfplay.serve.agents import Thinker, as_thinker
 from selfplay.serve.errors import RequestError
-from tests.serve.conftest import new_run
+from selfplay.serve.searches import Searches
+from selfplay.settings import Config
+from tests.serve.conftest import CONFIG, new_run
 from tests.serve.test_searches import PATIENCE_SECONDS, Slow, until
 
 
@@ -293,6 +297,81 @@ def test_runs_that_come_later_appear(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert folder.game(None).id == "tic_tac_toe"
 
 
+def test_a_run_or_game_that_cannot_be_loaded_is_listed_and_hides_no_other(tmp_path: Path) -> None:
+    game_file = tmp_path / "mine.py"
+    shutil.copy(Path(__file__).parents[1] / "browser" / "counters.py", game_file)
+    spec = GameSpec(f"{game_file}:Counters")
+    game = spec.make()
+    # First by name, so that it would be what the server begins with.
+    RunDirectory.create(tmp_path / "runs" / "a_lost", spec, game, CONFIG)
+    game_file.unlink()
+    new_run(tmp_path / "runs" / "good", files=1)
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "run.toml").write_text("damaged")
+    app = create_app(Library(folder=tmp_path / "runs"))
+    with TestClient(app, base_url="http://localhost") as asked:
+        about = asked.get("/api/v1/about").json()
+        assert (about["default_game"], about["default_run"]) == ("tic_tac_toe", "a_lost")
+        problems = {run["run"]: run["problem"] for run in about["runs"]}
+        assert list(problems) == ["a_lost", "good", "damaged"]
+        assert "run.toml" in problems["damaged"] and problems["a_lost"] == problems["good"] == ""
+        games = {game["game"]: game for game in about["games"]}
+        assert "mine.py" in games["counters"]["problem"] and not games["tic_tac_toe"]["problem"]
+        assert games["counters"]["num_actions"] is None
+        assert asked.get("/api/v1/games").json() == about["games"]
+        assert ask(asked, "position", moves=[4])["game"] == "tic_tac_toe"
+        status, message, _ = refusal(asked, "position", {"game": "counters"})
+        assert status == 404 and "mine.py" in message
+        answer = asked.get("/api/v1/runs/damaged/status")
+        assert answer.status_code == 404 and "run.toml" in answer.json()["error"]
+        # What needs no rules works.
+        for address in ("status", "training", "matches", "checkpoints"):
+            assert asked.get(f"/api/v1/runs/a_lost/{address}").status_code == 200, address
+
+
+def test_what_was_loaded_for_old_checkpoints_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    monkeypatch.setattr(agents_module, "_LOOK_SECONDS", 0.0)
+    loaded: list[object] = []
+    released: list[object] = []
+
+    class Counting(OnnxInference):
+        def load(self, weights: Any) -> Any:
+            loaded.append(weights)
+            return super().load(weights)
+
+        def release(self, params: Any) -> None:
+            released.append(params)
+            super().release(params)
+
+    monkeypatch.setattr("selfplay.inference.onnx_backend.OnnxInference", Counting, raising=False)
+    monkeypatch.setattr("selfplay.inference.onnx_inference.OnnxInference", Counting)
+    config = Config.from_dict(
+        {
+            "network": {"blocks": 1, "channels": 8},
+            "search": {"num_simulations": 4, "max_considered_actions": 4, "inference": "onnx"},
+        }
+    )
+    run = new_run(tmp_path / "r", files=0, config=config)
+    weights = run.checkpoints.load(20, "weights")
+    served = Library(runs=[run.url]).game(None)
+    searches = Searches()
+    match = LiveMatch(served.game)
+    try:
+        for update in range(30, 230, 10):
+            run.checkpoints.save(update, {"weights": weights}, metadata={})
+            agent = served.agent("r")
+            assert agent.update == update and isinstance(agent, Thinker)
+            found = searches.submit(agent, match, simulations=8).result(PATIENCE_SECONDS)
+            assert found.analysis.visits is not None and found.analysis.visits.sum() == 8
+            assert len(loaded) - len(released) <= agents_module._KEPT_WEIGHTS + 2
+    finally:
+        searches.close()
+    assert len(loaded) == 20
+
+
 def test_a_checkpoint_is_taken_up_as_it_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +383,8 @@ def test_a_checkpoint_is_taken_up_as_it_is_published(
     weights = run.checkpoints.load(10, "weights")
     run.checkpoints.save(30, {"weights": weights}, metadata={})
     newest = served.agent("r")
-    assert newest.id == "r@30" and newest.compiled is first.compiled
+    assert newest.id == "r@30"
+    assert as_thinker(newest).compiled is as_thinker(first).compiled
     assert served.agent("r@20") is first
 
 

@@ -11,7 +11,7 @@ import pytest
 from selfplay.arena import Analysis
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import LiveMatch
-from selfplay.serve.agents import ServedAgent, budget_for
+from selfplay.serve.agents import Thinker, budget_for
 from selfplay.serve.errors import RequestError
 from selfplay.serve.searches import Searches
 from tests.arena.toys import first_legal
@@ -19,7 +19,7 @@ from tests.arena.toys import first_legal
 PATIENCE_SECONDS = 30.0
 
 
-class Slow(ServedAgent):
+class Slow(Thinker):
     """Answers when it is let; notes how many positions it was asked about at once."""
 
     def __init__(self) -> None:
@@ -88,6 +88,53 @@ def test_those_who_wait_are_searched_together(searches: Searches, match: LiveMat
     assert sum(count for count, _ in agent.batches) == 7
     assert agent.batches[-1][1] in (1, 4) and (4, 4) in agent.batches
     assert searches.searched == 7 and searches.waiting == 0
+
+
+def test_nobody_waits_for_a_batch_to_fill(searches: Searches, match: LiveMatch) -> None:
+    agent = Slow()
+    agent.go.release(1000)
+    # Until the batch is compiled for later.
+    while not searches.is_ready(agent, 8, 4):
+        results([searches.submit(agent, match, simulations=8) for _ in range(4)])
+    agent.batches.clear()
+    for _ in range(5):
+        results([searches.submit(agent, match, simulations=8)])
+    assert agent.batches == [(1, 1)] * 5
+
+
+def test_batches_that_are_slower_than_one_after_the_other_are_given_up(match: LiveMatch) -> None:
+    # By this clock four at once take ten times as long as one.
+    class Costly(Slow):
+        def think(self, matches: Sequence[LiveMatch], *, size: int, **others: Any) -> Any:
+            found = super().think(matches, size=size, **others)
+            now[0] += 10.0 if size == 4 else 1.0
+            return found
+
+    def four() -> list[int]:
+        """Returns the sizes of the batches in which four that wait together are searched."""
+        blocker = Slow()
+        blocked = searches.submit(blocker, match, simulations=16)
+        assert blocker.started.acquire(timeout=PATIENCE_SECONDS)
+        agent.batches.clear()
+        asked = [searches.submit(agent, match, simulations=8) for _ in range(4)]
+        blocker.go.release()
+        results([blocked, *asked])
+        return [size for _, size in agent.batches]
+
+    now = [0.0]
+    searches = Searches(sizes=(1, 4), clock=lambda: now[0])
+    try:
+        agent = Costly()
+        agent.go.release(1000)
+        results([searches.submit(agent, match, simulations=8)])
+        assert four() == [1, 1, 1, 1]  # The batch is not compiled yet.
+        until(lambda: searches.is_ready(agent, 8, 4))
+        assert four() == [4]
+        assert four() == [1, 1, 1, 1]
+        # It may have been slow because the machine was busy: some time later it is tried again.
+        assert any(four() == [4] for _ in range(60))
+    finally:
+        searches.close()
 
 
 def test_budgets_are_not_mixed(searches: Searches, match: LiveMatch) -> None:

@@ -14,6 +14,7 @@ EXAMPLES = (
     "selfplay serve connect_four --open",
     "selfplay serve runs/connect_four",
     "selfplay serve runs --host 0.0.0.0 --token SECRET",
+    "selfplay serve runs/connect_four --allow-control",
     'selfplay serve go_9x9 --engine "gtp:gnugo --mode gtp --chinese-rules"',
 )
 _FOLDER = "runs"
@@ -85,6 +86,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="FILE",
+            help="Where these counts are kept; by default in the user's cache directory.",
+            show_default=False,
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Start even if the run does not exist yet.")
     ] = False,
@@ -96,6 +106,14 @@ def serve(
             help="The most simulations that one request may ask for.",
         ),
     ] = 4096,
+    allow_control: Annotated[
+        bool,
+        typer.Option(
+            "--allow-control",
+            help="Let visitors stop the trainer, workers and evaluators of a run, which save what "
+            "they have; without it runs are only read.",
+        ),
+    ] = False,
     option: GameOptions = None,
     devices: Devices = None,
 ) -> None:
@@ -116,6 +134,11 @@ def serve(
 
     if token is not None and no_token:
         raise ConfigError("--token and --no-token are both given")
+    if allow_control and no_token and not is_loopback(host):
+        raise ConfigError(
+            f"--allow-control and --no-token are both given, but others can reach --host {host}",
+            hint="leave out --no-token: whoever has the token may stop processes",
+        )
     if token is None and not no_token and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     if token is not None and not token.strip():
@@ -139,7 +162,9 @@ def serve(
             hosts=hosts,
             token=token,
             shares=shares,
+            results=_results_file(results, target or title),
             warm=True,
+            allow_control=allow_control,
         )
         url = address(listening, host)
         page = url if token is None else f"{url}#token={token}"
@@ -164,6 +189,22 @@ def _check_installed() -> None:
                 f"the Python package {package} is not installed",
                 hint='pip install "selfplay-jax[web]"',
             )
+
+
+def _results_file(path: Path | None, served: str) -> Any:
+    """Returns what keeps the counts; None, with a note, where they cannot be kept by default."""
+    from selfplay.errors import StorageError
+    from selfplay.serve.results_file import ResultsFile, default_results_path
+
+    try:
+        place = os.path.abspath(served) if os.path.exists(served) else served
+        found = ResultsFile(path or default_results_path(place))
+    except StorageError as error:
+        if path is not None:
+            raise
+        say(f"note: results of visitors are not kept: {error}", err=True)
+        return None
+    return found
 
 
 def _own_names() -> list[str]:

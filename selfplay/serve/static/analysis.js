@@ -7,15 +7,16 @@ import {button, field, h, put, select} from "./dom.js";
 import {MatchTree, valuesOf} from "./match.js";
 import {MODES, ValueBar, drawOverlay, drawTree, findMistakes, movesTable}
   from "./overlays.js";
-import {LineShower, agentsOf, asMove, gameOf, gameSelect, loadPosition, moveInput, moveList, panel,
-  seatRows, stepKeys, stepper} from "./parts.js";
+import {ANYBODY, LineShower, agentsOf, asMove, asking, gameOf, gameSelect, loadPosition, moveInput,
+  moveList, panel, saysProblem, seatRows, stepKeys, stepper} from "./parts.js";
 import {playerTitle} from "./pieces.js";
-import {recall, store} from "./play.js";
+import {recall, store} from "./storage.js";
 
 const FIRST_SIMULATIONS = 16;
 
 export async function analysisPage(holder, {about, rest, tell}) {
   const game = gameOf(about, rest[0]);
+  if (saysProblem(holder, about, game, "analysis")) return null;
   const agents = (await agentsOf(game)).filter(({analyses}) => analyses);
   const page = new AnalysisPage(holder, game, agents, tell, about);
   await page.begin();
@@ -57,7 +58,7 @@ class AnalysisPage {
       this.treeDepth = Number(value);
       this.columns.forEach((column) => column.again());
     });
-    this.main = new AgentColumn(this, this.game.default_agent ?? this.agents[0]?.agent);
+    this.main = new AgentColumn(this, this.game.shared ? ANYBODY : this.game.default_agent ?? this.agents[0]?.agent);
     this.columns = [this.main];
     this.columnsHolder = h("div", {class: "agents"}, this.main.element);
     this.compare = button("Compare with another", () => this.toggleSecond(), {class: "quiet"});
@@ -219,8 +220,8 @@ class AgentColumn {
     while (simulations <= most && !controller.signal.aborted) {
       let analysis;
       try {
-        analysis = await post("analyze", {...page.tree.line(node), agent: this.agent, simulations,
-          tree: page.treeDepth}, controller.signal);
+        analysis = await post("analyze", {...page.tree.line(node), ...asking(this.agent),
+          simulations, tree: page.treeDepth}, controller.signal);
       } catch (error) {
         if (error.name !== "AbortError") {
           this.stop();

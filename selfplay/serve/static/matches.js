@@ -5,11 +5,11 @@ import {Board, describe, remarks} from "./board.js";
 import {valueGraph} from "./charts.js";
 import {button, field, h, put, select} from "./dom.js";
 import {MatchTree} from "./match.js";
-import {ValueBar, drawOverlay, findMistakes, movesTable} from "./overlays.js";
+import {ValueBar, drawOverlay, findMistakes, movesTable, percent} from "./overlays.js";
 import {gameOf, loadPosition, moveList, panel, resultText, seatRows, stepKeys, stepper}
   from "./parts.js";
 import {playerTitle} from "./pieces.js";
-import {store} from "./play.js";
+import {store} from "./storage.js";
 
 export async function matchesPage(holder, {about, rest, tell}) {
   const [wanted, match, ply] = rest;
@@ -20,12 +20,18 @@ export async function matchesPage(holder, {about, rest, tell}) {
       h("code", null, "selfplay train GAME"), " and serve its folder."));
     return null;
   }
+  if (run.problem) {
+    put(holder, h("h1", null, "Matches"), h("p", null, `${run.title} cannot be read: ${run.problem}`));
+    return null;
+  }
   if (match) return new Viewer(holder, about, run, tell).open(match, Number(ply) || 0);
   const list = new List(holder, about, run, tell);
   await list.load();
   const unfollow = follow(run.run, {matches: ({matches}) => list.arrived(matches)});
   return unfollow;
 }
+
+const MOST_TRIES = 40;
 
 function link(run, match, ply = 0) {
   return `#/matches/${[run, match, ply].map(encodeURIComponent).join("/")}`;
@@ -43,7 +49,8 @@ class List {
     this.more = button("Older matches", () => this.load(this.next));
     this.news = button("", () => this.load(), {class: "quiet"});
     this.news.hidden = true;
-    const runs = select(about.runs.map(({run: id, title}) => [id, title]), run.run, (id) => {
+    const runs = select(about.runs.filter(({problem}) => !problem)
+      .map(({run: id, title}) => [id, title]), run.run, (id) => {
       location.hash = `#/matches/${encodeURIComponent(id)}`;
     });
     put(holder, h("h1", null, "Matches"),
@@ -97,7 +104,9 @@ class List {
   }
 
   arrived(matches) {
-    this.fresh += matches.length;
+    const fitting = matches.filter((row) => fits(row, this.filters)).length;
+    if (!fitting) return;
+    this.fresh += fitting;
     this.news.hidden = false;
     this.news.textContent = `Show ${this.fresh} new match${this.fresh === 1 ? "" : "es"}`;
   }
@@ -120,6 +129,18 @@ class List {
         h("td", null, row.time ? new Date(row.time).toLocaleString() : "–"));
     }));
   }
+}
+
+/** Returns whether a match is one that is looked for; as the server filters them. */
+function fits(row, filters) {
+  const asked = (key) => filters[key] !== undefined && filters[key] !== "";
+  const winner = row.returns[0] === 0 ? "draw" : row.returns[0] > 0 ? "first" : "second";
+  return ["kind", "worker", "opponent"].every((key) => !asked(key) || filters[key] === row[key]) &&
+    (!asked("result") || filters.result === winner) &&
+    (!asked("first_checkpoint") || row.last_checkpoint >= Number(filters.first_checkpoint)) &&
+    (!asked("last_checkpoint") || row.last_checkpoint <= Number(filters.last_checkpoint)) &&
+    (!asked("min_plies") || row.plies >= Number(filters.min_plies)) &&
+    (!asked("max_plies") || row.plies <= Number(filters.max_plies));
 }
 
 class Viewer {
@@ -159,7 +180,40 @@ class Viewer {
     put(this.steps, stepper(step));
     const removeKeys = stepKeys(step);
     await this.goTo(Math.min(ply, this.way.length - 1));
-    return removeKeys;
+    let left = false;
+    this.complete(() => left);
+    return () => {
+      left = true;
+      removeKeys();
+    };
+  }
+
+  /** Asks again until the network's own opinions are there. */
+  async complete(isOver) {
+    for (let tries = 0; this.document.pending && tries < MOST_TRIES; tries += 1) {
+      await new Promise((resolve) => { setTimeout(resolve, 1500); });
+      if (isOver()) return;
+      const document = await get(path("runs", this.run.run, "matches", this.match))
+        .catch(() => this.document);
+      if (isOver()) return;
+      this.document = document;
+      this.drawSurprises();
+      this.draw();
+    }
+  }
+
+  drawSurprises() {
+    const plies = this.document.plies ?? [];
+    const most = (measure, least) => plies.map((seen, ply) => ({ply, seen, much: measure(seen)}))
+      .filter(({much}) => much > least).sort((one, other) => other.much - one.much).slice(0, 5);
+    const rows = [
+      ...most((seen) => seen?.surprise, 0.1).map(({ply, much}) =>
+        [ply, `policy, by ${much.toFixed(2)} nats`]),
+      ...most((seen) => Math.abs(seen?.value - seen?.raw_value), 0.25).map(({ply, seen}) =>
+        [ply, `score, ${percent(seen.raw_value)} to ${percent(seen.value)}`])];
+    put(this.surprises, rows.length > 0 && panel("Where the search surprised the network",
+      h("ul", {class: "plain"}, rows.map(([ply, text]) => h("li", null,
+        button(`move ${ply + 1}`, () => this.goTo(ply), {class: "link"}), `: ${text}`)))));
   }
 
   build() {
@@ -180,8 +234,8 @@ class Viewer {
       ["Result", resultText(document.returns)], ["Moves", document.moves.length],
       ["Worker", document.worker], ["Checkpoints", checkpoints(document)],
       ["Opponent", document.opponent]].filter(([, value]) => value || value === 0);
-    const surprises = (document.plies ?? []).map((seen, ply) => ({ply, much: seen?.surprise}))
-      .filter(({much}) => much > 0.1).sort((one, other) => other.much - one.much).slice(0, 5);
+    this.surprises = h("div");
+    this.drawSurprises();
     put(this.holder, h("div", {class: "columns"},
       h("div", {class: "board-column"},
         h("p", null, h("a", {href: `#/matches/${encodeURIComponent(this.run.run)}`},
@@ -190,10 +244,7 @@ class Viewer {
         this.bar.element, this.steps, this.graph),
       h("div", {class: "side"}, this.status, this.remarks, panel("Moves", this.list),
         panel("What the search found", field("Show on the board", modes), this.thoughts),
-        surprises.length > 0 && panel("Where the search surprised the network",
-          h("ul", {class: "plain"}, surprises.map(({ply, much}) => h("li", null,
-            button(`move ${ply + 1}`, () => this.goTo(ply), {class: "link"}),
-            ` by ${much.toFixed(2)} nats`)))),
+        this.surprises,
         panel("About", h("dl", {class: "facts"}, facts.map(([name, value]) =>
           [h("dt", null, name), h("dd", null, value)])),
         button("Analyse this position", () => {
@@ -236,7 +287,10 @@ class Viewer {
       visits: null, simulations: seen.simulations};
     drawOverlay(this.board, analysis, this.mode);
     put(this.thoughts, analysis ? [h("p", {class: "quiet-text"},
-      `${seen.simulations ?? "?"} simulations`, seen.exploratory && ", then a random move"),
+      `${seen.simulations ?? "?"} simulations`, seen.exploratory && ", then a random move",
+      Number.isFinite(seen.value) && `; score of ${playerTitle(doc.view, seen.player)} ${
+        percent(seen.value)}`,
+      Number.isFinite(seen.raw_value) && `, by the network alone ${percent(seen.raw_value)}`),
     movesTable(analysis, doc, {limit: 8})] : h("p", {class: "quiet-text"},
       doc.over ? "The match is over here." : "Nothing was recorded here."));
   }

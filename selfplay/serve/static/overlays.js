@@ -120,17 +120,18 @@ export class ValueBar {
 }
 
 /** A table of moves with numbers; onHover(move or null) as pointer or focus goes over a row. */
-export function movesTable(analysis, doc, {onHover = () => {}, onPlay = null, limit = 12} = {}) {
+export function movesTable(analysis, doc, {onHover = null, onPlay = null, limit = 12} = {}) {
+  const over = (move) => onHover?.(move);
   const moves = rankedMoves(analysis, doc);
   const has = (key) => moves.some((move) => move[key] !== null);
   const columns = [["policy", "Policy", share], ["visits", "Visits", String],
     ["value", "Score", percent], ["prior", "Network", share]].filter(([key]) => has(key));
   const lines = moves.some(({line}) => line.length > 1);
   const rows = moves.slice(0, limit).map((move) => h("tr", {class: move.best ? "best" : "",
-    onpointerenter: () => onHover(move), onpointerleave: () => onHover(null)},
+    tabindex: onHover && !onPlay ? "0" : null, onpointerenter: () => over(move),
+    onpointerleave: () => over(null), onfocusin: () => over(move), onfocusout: () => over(null)},
   h("th", {scope: "row"}, onPlay
-    ? h("button", {type: "button", class: "link", onclick: () => onPlay(move.action),
-      onfocus: () => onHover(move), onblur: () => onHover(null)}, move.name)
+    ? h("button", {type: "button", class: "link", onclick: () => onPlay(move.action)}, move.name)
     : move.name),
   columns.map(([key, , write]) => h("td", null, move[key] === null ? "–" : write(move[key]))),
   lines && h("td", {class: "line"}, move.line.slice(1).map(({name}) => name).join(" "))));

@@ -1,34 +1,54 @@
 // Pieces of pages that several pages share.
 
 import {get, path, post} from "./api.js";
-import {button, h, s, select} from "./dom.js";
+import {button, h, put, s, select} from "./dom.js";
 import {colourOf, disc, mark, swatch} from "./pieces.js";
 import {drawLine, seats} from "./overlays.js";
+import {visitor} from "./storage.js";
 
 /** Asks for a position document. */
 export function loadPosition(line) {
   return post("position", line);
 }
 
+/** Stands for whoever the server chooses, where several agents share the visitors. */
+export const ANYBODY = "";
+
+/** Names an agent in a request. */
+export function asking(agent) {
+  return agent === ANYBODY ? {visitor: visitor()} : {agent};
+}
+
 /** Returns the agents of a game, the default one first. */
-export async function agentsOf({game, default_agent: first}) {
+export async function agentsOf({game, shared, default_agent: first}) {
   const agents = await get(path("games", game, "agents"));
+  if (shared) return [{agent: ANYBODY, title: "The server's choice", analyses: true}, ...agents];
   const listed = agents.find(({agent}) => agent === first);
   if (listed) return [listed, ...agents.filter((one) => one !== listed)];
   // A run by its name plays with whatever checkpoint is its newest.
   return first ? [{agent: first, title: `${first}, newest`, analyses: true}, ...agents] : agents;
 }
 
-/** The game that a page is about: from its address, else the default. */
+/** The game that a page is about: from its address, else the default; null if there is none. */
 export function gameOf(about, wanted) {
   return about.games.find(({game}) => game === wanted) ??
-    about.games.find(({game}) => game === about.default_game) ?? about.games[0];
+    about.games.find(({game}) => game === about.default_game) ?? about.games[0] ?? null;
+}
+
+/** Says on a page why its game cannot be played; false if it can. */
+export function saysProblem(holder, about, game, page) {
+  if (game && !game.problem) return false;
+  put(holder, game ? gameSelect(about, game, page) : h("h1", null, "No game yet"),
+    h("div", {class: "problems"}, h("p", null, game ? `This game cannot be loaded: ${game.problem}`
+      : "The server waits for its first run. Load this page again when training has begun.")));
+  return true;
 }
 
 /** A select of games; nothing where there is only one. */
 export function gameSelect(about, game, page) {
   if (about.games.length < 2) return h("h1", null, game.title);
-  const pairs = about.games.map(({game: id, title}) => [id, title]);
+  const pairs = about.games.map(({game: id, title, problem}) =>
+    [id, problem ? `${title} (cannot be loaded)` : title]);
   const control = select(pairs, game.game, (id) => {
     location.hash = `#/${page}/${encodeURIComponent(id)}`;
   });

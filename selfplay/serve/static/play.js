@@ -1,19 +1,22 @@
 // The page Play: a match between people and agents.
 
-import {post} from "./api.js";
+import {get, post} from "./api.js";
 import {Board, describe, remarks} from "./board.js";
 import {valueGraph} from "./charts.js";
 import {button, field, h, put, select} from "./dom.js";
 import {MatchTree, fromDocument, toDocument, valuesOf} from "./match.js";
 import {MODES, ValueBar, drawOverlay, findMistakes, movesTable} from "./overlays.js";
-import {LineShower, agentsOf, asMove, gameOf, gameSelect, loadPosition, moveInput, moveList,
-  openFile, panel, saveFile, seatRows} from "./parts.js";
+import {ANYBODY, LineShower, agentsOf, asMove, asking, gameOf, gameSelect, loadPosition, moveInput,
+  moveList, openFile, panel, saveFile, saysProblem, seatRows} from "./parts.js";
 import {playerTitle} from "./pieces.js";
+import {dropMatch, freshName, keepMatch, recall, store, unfinishedMatches} from "./storage.js";
 
 const PERSON = "person";
+const MOST_OFFERED = 3;
 
 export async function playPage(holder, {about, rest, tell}) {
   const game = gameOf(about, rest[0]);
+  if (saysProblem(holder, about, game, "play")) return null;
   const agents = await agentsOf(game);
   const page = new PlayPage(holder, game, agents, tell, about);
   await page.begin();
@@ -25,7 +28,7 @@ class PlayPage {
     Object.assign(this, {holder, game, agents, tell, about});
     const stored = recall(`selfplay-seats-${game.game}`) ?? {};
     const known = (who) => who === PERSON || agents.some(({agent}) => agent === who);
-    const opponent = game.default_agent ?? agents[0]?.agent ?? PERSON;
+    const opponent = game.shared ? ANYBODY : game.default_agent ?? agents[0]?.agent ?? PERSON;
     this.who = (stored.who ?? [PERSON, opponent]).map((who) => (known(who) ? who : opponent));
     this.limit = stored.limit ?? {kind: "default", number: 1};
     this.mode = stored.mode ?? "none";
@@ -34,6 +37,8 @@ class PlayPage {
     this.held = false;
     this.resigned = null;
     this.hint = null;
+    this.answeredBy = null;
+    this.reported = false;
     this.board = new Board({onPlay: (action) => this.personMoves(action)});
     this.shower = new LineShower(this.board);
     this.bar = new ValueBar();
@@ -47,6 +52,7 @@ class PlayPage {
     this.list = h("div");
     this.thoughts = h("div");
     this.graph = h("div");
+    this.resume = h("div", {class: "row"});
     this.controls = {
       undo: button("Undo", () => this.undo()),
       redo: button("Redo", () => this.redo()),
@@ -67,7 +73,7 @@ class PlayPage {
         h("div", {class: "side"},
           this.status, this.remarks,
           h("div", {class: "row controls"}, button("New match", () => this.newMatch(),
-            {class: "primary"}), undo, redo, hint, resign, go),
+            {class: "primary"}), undo, redo, hint, resign, go), this.resume,
           panel("Moves", this.list, moveInput((moves) => this.type(moves))),
           this.settings(),
           panel("What the agent thinks", field("Show on the board", this.overlayMode),
@@ -105,20 +111,20 @@ class PlayPage {
     this.seatFields = [0, 1].map((player) => h("div", null, field(`Player ${player}`,
       seat(player))));
     return panel("Players", h("div", {class: "fields"}, this.seatFields,
-      field("Agents think", kind), amount, field("Random first moves", random)));
+      field("Agents think", kind), amount, field("Random opening moves", random)));
   }
 
   filePanel() {
-    this.resume = h("div");
     return panel("Match", h("div", {class: "row"},
       button("Save to a file", () => saveFile(`${this.game.title}-${this.tree.tip.ply}.json`
         .replaceAll(/[^\w.-]+/g, "_"), this.document())),
       openFile("Open a file", (text) => this.open(text)),
-      button("Analyse", () => this.analyse())), this.resume);
+      button("Analyse", () => this.analyse())));
   }
 
   document() {
-    const players = this.who.map((who) => (who === PERSON ? "a person" : who));
+    const players = this.who.map((who) => (who === PERSON ? "a person"
+      : who === ANYBODY ? this.answeredBy ?? "an agent" : who));
     return toDocument(this.tree, {players, resigned: this.resigned, name: this.game.name});
   }
 
@@ -127,22 +133,29 @@ class PlayPage {
   }
 
   async begin() {
-    const saved = recall(`selfplay-match-${this.game.game}`);
+    const left = unfinishedMatches(this.game.game).slice(0, MOST_OFFERED);
+    put(this.resume, left.map(({name, document}) => {
+      const offer = button(`Go on with the match of ${document.moves.length} moves, ${
+        new Date(document.time).toLocaleString()}`, async () => {
+        offer.remove();
+        await this.open(JSON.stringify(document));
+        // From now on it is kept as the match of this tab.
+        dropMatch(this.game.game, name);
+      }, {class: "quiet"});
+      return offer;
+    }));
     await this.newMatch();
-    if (saved?.ending === "left" && saved.moves.length) {
-      put(this.resume, button(`Go on with the match of ${saved.moves.length} moves before`, () => {
-        put(this.resume);
-        this.open(JSON.stringify(saved));
-      }, {class: "quiet"}));
-    }
   }
 
   async newMatch() {
     this.stop();
     const seed = Math.floor(Math.random() * 2 ** 31);
     this.tree = new MatchTree(this.game.game, {seed}, loadPosition);
+    this.name = freshName();
     this.resigned = null;
+    this.reported = false;
     this.held = false;
+    put(this.status, "Preparing the board …");
     await this.doing(async () => {
       await this.tree.see();
       for (let count = 0; count < this.randomMoves; count += 1) {
@@ -166,7 +179,10 @@ class PlayPage {
       tree.addLine(saved.moves, saved.outcomes, saved.names);
       await tree.goTo(tree.tip);
       this.tree = tree;
+      this.name = freshName();
       this.resigned = null;
+      // Who played its moves is not known here.
+      this.reported = true;
       this.held = true;
     });
   }
@@ -222,6 +238,7 @@ class PlayPage {
       const answer = await this.think("move", this.who[this.doc.player]);
       if (!answer) return;
       node.analysis = answer.analysis;
+      this.answeredBy = answer.agent;
       if (answer.resigned) {
         this.resigned = this.doc.player;
         this.draw();
@@ -237,8 +254,10 @@ class PlayPage {
     const controller = new AbortController();
     this.thinking = controller;
     this.draw();
+    const watching = setInterval(() => this.sayWhyItTakes(controller), 1500);
     try {
-      return await post(what, {...this.tree.line(), agent, ...this.budget()}, controller.signal);
+      return await post(what, {...this.tree.line(), ...asking(agent), ...this.budget()},
+        controller.signal);
     } catch (error) {
       if (error.name !== "AbortError") {
         this.held = true;
@@ -246,11 +265,33 @@ class PlayPage {
       }
       return null;
     } finally {
+      clearInterval(watching);
       if (this.thinking === controller) {
         this.thinking = null;
         this.draw();
       }
     }
+  }
+
+  async sayWhyItTakes(controller) {
+    const health = await get("health").catch(() => null);
+    if (!health || this.thinking !== controller) return;
+    const why = [];
+    if (health.compiling) {
+      why.push("A search of this size is being compiled, which takes some seconds the first time.");
+    }
+    if (health.waiting_searches > 1) why.push(`${health.waiting_searches} searches are waiting.`);
+    put(this.remarks, why.join(" "));
+  }
+
+  /** Tells the server how a match between a person and an agent has ended, once. */
+  report() {
+    const seat = this.who.findIndex((who) => who !== PERSON);
+    const people = this.who.filter((who) => who === PERSON).length;
+    if (!this.over || this.reported || people !== 1 || this.answeredBy === null) return;
+    this.reported = true;
+    post("results", {...this.tree.line(), agent: this.answeredBy, seat, resigned: this.resigned})
+      .catch(() => {});
   }
 
   budget() {
@@ -349,7 +390,8 @@ class PlayPage {
         this.doing(() => this.tree.goTo(way[ply]));
       }}));
     this.drawControls(mine);
-    if (this.tree.tip.ply) store(`selfplay-match-${this.game.game}`, this.document());
+    if (this.tree.tip.ply) keepMatch(this.game.game, this.name, this.document());
+    this.report();
   }
 
   drawStatus(doc, mine) {
@@ -412,21 +454,3 @@ class PlayPage {
     });
   }
 }
-
-function recall(key) {
-  try {
-    return JSON.parse(localStorage.getItem(key));
-  } catch {
-    return null;
-  }
-}
-
-function store(key, value) {
-  try {
-    localStorage.setItem(key, JSON.stringify(value));
-  } catch {
-    // No room or no permission: the match goes on without a copy.
-  }
-}
-
-export {recall, store};

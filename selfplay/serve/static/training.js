@@ -1,10 +1,11 @@
 // The page Training: how a run does, or several beside each other.
 
-import {follow, get, path} from "./api.js";
+import {follow, get, path, post} from "./api.js";
 import {lineChart, short} from "./charts.js";
-import {h, put} from "./dom.js";
+import {button, h, put} from "./dom.js";
 import {panel} from "./parts.js";
 
+const MOST_WORKERS = 6;
 const CHARTS = [
   ["Loss", (name) => name === "loss/total"],
   ["Policy loss", (name) => name === "loss/policy"],
@@ -22,8 +23,9 @@ export async function trainingPage(holder, {about, rest, tell}) {
     return null;
   }
   const wanted = (rest[0] ?? about.default_run ?? about.runs[0].run).split(",");
-  const runs = about.runs.filter(({run}) => wanted.includes(run));
-  const shown = runs.length ? runs : [about.runs[0]];
+  const readable = about.runs.filter(({problem}) => !problem);
+  const runs = readable.filter(({run}) => wanted.includes(run));
+  const shown = runs.length ? runs : readable.slice(0, 1);
   const page = new TrainingPage(holder, about, shown, tell);
   await page.load();
   const stops = shown.map(({run}) => follow(run, {
@@ -36,12 +38,18 @@ export async function trainingPage(holder, {about, rest, tell}) {
 class TrainingPage {
   constructor(holder, about, runs, tell) {
     Object.assign(this, {runs, tell});
+    this.control = about.allow_control;
+    this.asked = new Map();
+    this.opened = Date.now();
+    this.workers = new Map();
+    this.workersHolder = h("div");
     this.data = new Map();
     this.states = new Map();
     this.cards = h("div", {class: "cards"});
     this.charts = h("div", {class: "charts"});
     const chosen = new Set(runs.map(({run}) => run));
-    const boxes = about.runs.map(({run, title}) => {
+    const boxes = about.runs.map(({run, title, problem}) => {
+      if (problem) return h("p", {class: "problem"}, `${title} cannot be read: ${problem}`);
       const box = h("input", {type: "checkbox", checked: chosen.has(run), onchange: () => {
         if (box.checked) chosen.add(run);
         else chosen.delete(run);
@@ -51,7 +59,7 @@ class TrainingPage {
     });
     put(holder, h("h1", null, "Training"),
       about.runs.length > 1 && h("fieldset", null, h("legend", null, "Runs"), boxes),
-      this.cards, this.charts);
+      this.cards, this.charts, this.workersHolder);
   }
 
   async load() {
@@ -70,7 +78,33 @@ class TrainingPage {
 
   status(run, status) {
     this.states.set(run, status);
+    this.note(run, status);
     this.drawCards();
+    this.drawWorkers();
+  }
+
+  /** Keeps how fast each worker plays, for as long as the page is open: the run does not say. */
+  note(run, {processes = []}) {
+    const seconds = (Date.now() - this.opened) / 1000;
+    for (const {role, id, alive, matches_per_second: rate} of processes) {
+      if (role !== "worker" || !alive || !Number.isFinite(rate)) continue;
+      const key = JSON.stringify([run, id]);
+      const line = this.workers.get(key) ?? {run, id, x: [], y: []};
+      this.workers.set(key, line);
+      line.x.push(seconds);
+      line.y.push(rate);
+    }
+  }
+
+  drawWorkers() {
+    const several = this.runs.length > 1;
+    const lines = [...this.workers.values()].map(({run, id, x, y}) =>
+      ({name: several ? `${run}: ${id}` : id, x, y}));
+    const last = (line) => line.y.at(-1);
+    const fastest = lines.sort((one, other) => last(other) - last(one)).slice(0, MOST_WORKERS);
+    const title = lines.length > MOST_WORKERS
+      ? `Matches a second, the ${MOST_WORKERS} fastest workers` : "Matches a second, by worker";
+    put(this.workersHolder, lineChart({title, lines: fastest, xLabel: "seconds on this page"}));
   }
 
   draw() {
@@ -104,9 +138,11 @@ class TrainingPage {
     const lines = [];
     for (const {run, title} of this.runs) {
       const rows = this.data.get(run)?.strength ?? [];
-      for (const opponent of new Set(rows.map((row) => row.opponent))) {
+      // Each checkpoint meets another earlier one: they are one line.
+      const named = ({opponent}) => (opponent.startsWith("@") ? "an earlier checkpoint" : opponent);
+      for (const opponent of new Set(rows.map(named))) {
         lines.push(interval(label(title, `against ${opponent}`),
-          rows.filter((row) => row.opponent === opponent), "score"));
+          rows.filter((row) => named(row) === opponent), "score"));
       }
     }
     return lineChart({title: "Score, with 95 % intervals", lines, range: [0, 1],
@@ -131,11 +167,38 @@ class TrainingPage {
       write: (share) => `${+(100 * share).toFixed(1)} %`});
   }
 
+  /** Returns what stops a process: a button, then the question whether that is meant. */
+  stopper(run, {role, id, alive, session}) {
+    if (!this.control || !alive || !session) return null;
+    const state = this.asked.get(session);
+    const set = (next) => {
+      this.asked.set(session, next);
+      this.drawCards();
+      this.cards.querySelector(`[aria-label$="${CSS.escape(`${role} ${id}`)}"]`)?.focus();
+    };
+    if (state === "asked") return "asked to stop";
+    if (state !== "sure?") {
+      return button("Stop", () => set("sure?"), {class: "quiet", "aria-label": `Stop ${role} ${id}`});
+    }
+    return [h("span", null, role === "trainer" ? "Save and stop? " : "Stop? "),
+      button("Yes", async () => {
+        set("asked");
+        try {
+          await post(path("runs", run, "stop"), {role, id});
+        } catch (error) {
+          this.tell(error);
+          set(null);
+        }
+      }, {"aria-label": `Yes, stop ${role} ${id}`}),
+      button("No", () => set(null), {class: "quiet", "aria-label": `No, let ${role} ${id} go on`})];
+  }
+
   drawCards() {
     put(this.cards, this.runs.map(({run, title}) => {
       const state = this.states.get(run);
       return state && panel(title, facts(state),
-        problems([...state.problems ?? [], ...this.data.get(run)?.problems ?? []]), processes(state));
+        problems([...state.problems ?? [], ...this.data.get(run)?.problems ?? []]),
+        processes(state, (row) => this.stopper(run, row)));
     }));
   }
 }
@@ -170,19 +233,31 @@ function problems(texts) {
   return h("ul", {class: "problems"}, texts.map((text) => h("li", null, text)));
 }
 
-function processes(state) {
+// Title of a column, and what a process says there; a column that nobody fills is left out.
+const COLUMNS = [
+  ["State", (row) => (row.alive ? row.state ?? "at work" : "silent")],
+  ["Checkpoint", (row) => row.checkpoint],
+  ["Updates behind", (row) => row.staleness_updates],
+  ["Matches/s", (row) => row.matches_per_second && short(row.matches_per_second)],
+  ["Positions/s", (row) => row.positions_per_second && short(row.positions_per_second)],
+  ["Simulations/s", (row) => row.simulations_per_second && short(row.simulations_per_second)],
+  ["Positions to learn from", (row) => row.backlog_positions],
+  ["Files to store", (row) => row.queue_files],
+  ["Heard", (row) => `${duration(row.seconds_ago)} ago`],
+];
+
+function processes(state, stopper) {
   const rows = state.processes ?? [];
   if (!rows.length) return h("p", {class: "quiet-text"}, "No process is at work.");
+  const known = (value) => value !== null && value !== undefined;
+  const shown = [...COLUMNS, ["Stop", stopper]]
+    .filter(([, pick]) => rows.some((row) => known(pick(row))));
   return h("div", {class: "scrolls", tabindex: "0", role: "region", "aria-label": "Processes"},
-    h("table", null, h("thead", null, h("tr", null,
-      ["Process", "State", "Checkpoint", "Matches/s", "Heard"].map((title) =>
-        h("th", {scope: "col"}, title)))),
+    h("table", null, h("thead", null, h("tr", null, h("th", {scope: "col"}, "Process"),
+      shown.map(([title]) => h("th", {scope: "col"}, title)))),
     h("tbody", null, rows.map((row) => h("tr", {class: row.alive ? "" : "silent"},
       h("th", {scope: "row"}, `${row.role} ${row.id}`),
-      h("td", null, row.alive ? row.state ?? "at work" : "silent"),
-      h("td", null, row.checkpoint ?? "–"),
-      h("td", null, row.matches_per_second ? short(row.matches_per_second) : "–"),
-      h("td", null, `${duration(row.seconds_ago)} ago`))))));
+      shown.map(([, pick]) => h("td", null, pick(row) ?? "–")))))));
 }
 
 /** Writes seconds as people say them. */
