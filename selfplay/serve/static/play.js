@@ -199,6 +199,7 @@ class PlayPage {
       await work();
     } catch (error) {
       this.tell(error);
+      if (!this.tree.current.doc) put(this.status, "The position could not be loaded.");
     }
     this.draw();
   }
