@@ -135,7 +135,8 @@ class PlayPage {
   async begin() {
     const left = unfinishedMatches(this.game.game).slice(0, MOST_OFFERED);
     put(this.resume, left.map(({name, document}) => {
-      const offer = button(`Go on with the match of ${document.moves.length} moves, ${
+      const count = document.moves.length;
+      const offer = button(`Go on with the match of ${count} move${count === 1 ? "" : "s"}, ${
         new Date(document.time).toLocaleString()}`, async () => {
         offer.remove();
         await this.open(JSON.stringify(document));

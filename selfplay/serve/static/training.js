@@ -59,7 +59,7 @@ class TrainingPage {
     });
     put(holder, h("h1", null, "Training"),
       about.runs.length > 1 && h("fieldset", null, h("legend", null, "Runs"), boxes),
-      this.cards, this.charts, this.workersHolder);
+      this.cards, this.charts);
   }
 
   async load() {
@@ -124,7 +124,7 @@ class TrainingPage {
     }
     const drawn = made.filter(Boolean);
     put(this.charts, drawn.length ? drawn
-      : h("p", {class: "quiet-text"}, "Nothing has been measured yet."));
+      : h("p", {class: "quiet-text"}, "Nothing has been measured yet."), this.workersHolder);
   }
 
   lines(pick) {
@@ -250,7 +250,7 @@ function processes(state, stopper) {
   const rows = state.processes ?? [];
   if (!rows.length) return h("p", {class: "quiet-text"}, "No process is at work.");
   const known = (value) => value !== null && value !== undefined;
-  const shown = [...COLUMNS, ["Stop", stopper]]
+  const shown = [COLUMNS[0], ["Stop", stopper], ...COLUMNS.slice(1)]
     .filter(([, pick]) => rows.some((row) => known(pick(row))));
   return h("div", {class: "scrolls", tabindex: "0", role: "region", "aria-label": "Processes"},
     h("table", null, h("thead", null, h("tr", null, h("th", {scope: "col"}, "Process"),
