@@ -329,8 +329,9 @@ def test_a_run_or_game_that_cannot_be_loaded_is_listed_and_hides_no_other(tmp_pa
             assert asked.get(f"/api/v1/runs/a_lost/{address}").status_code == 200, address
 
 
+@pytest.mark.parametrize("checkpoints", [7, pytest.param(20, marks=pytest.mark.slow)])
 def test_what_was_loaded_for_old_checkpoints_is_given_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: int
 ) -> None:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     monkeypatch.setattr(agents_module, "_LOOK_SECONDS", 0.0)
@@ -360,16 +361,16 @@ def test_what_was_loaded_for_old_checkpoints_is_given_back(
     searches = Searches()
     match = LiveMatch(served.game)
     try:
-        for update in range(30, 230, 10):
+        for update in range(30, 30 + checkpoints):
             run.checkpoints.save(update, {"weights": weights}, metadata={})
             agent = served.agent("r")
             assert agent.update == update and isinstance(agent, Thinker)
-            found = searches.submit(agent, match, simulations=8).result(PATIENCE_SECONDS)
-            assert found.analysis.visits is not None and found.analysis.visits.sum() == 8
+            found = searches.submit(agent, match, simulations=2).result(PATIENCE_SECONDS)
+            assert found.analysis.visits is not None and found.analysis.visits.sum() == 2
             assert len(loaded) - len(released) <= agents_module._KEPT_WEIGHTS + 2
     finally:
         searches.close()
-    assert len(loaded) == 20
+    assert len(loaded) == checkpoints
 
 
 def test_a_checkpoint_is_taken_up_as_it_is_published(
