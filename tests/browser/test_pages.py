@@ -207,6 +207,7 @@ def unfinished(page: Any, site: str) -> list[str]:
     """Returns the matches that a fresh Play page offers to go on with."""
     page.goto(f"{site}#/play/counters")
     page.reload()
+    page.wait_for_selector(".board[data-ply]")
     assert state(page)[1] == 0
     return [text.partition(",")[0] for text in page.get_by_text("Go on with").all_inner_texts()]
 
