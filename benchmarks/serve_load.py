@@ -13,12 +13,15 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from serve import LOAD_SIMULATIONS, Server, make_run, origin, say, visitors
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.serve import LOAD_SIMULATIONS, Server, make_run, origin, say, visitors
 
 _CLIENTS = (1, 8, 64, 256)
 
