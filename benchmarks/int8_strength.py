@@ -71,7 +71,7 @@ def measure(run: Path, arguments: argparse.Namespace) -> None:
         lines |= {(match.seat, match.actions) for match in table.matches}
         score = sum(pairs) / len(pairs)
         if int8_simulations == simulations:
-            test = sequential_test(pairs, low_elo=-arguments.margin, high_elo=0)
+            test = sequential_test(pairs, elo0=-arguments.margin, elo1=0)
         print(f"{2 * len(pairs)} matches: {score:.3f} {test}", file=sys.stderr, flush=True)
     interval = score_interval(pairs, distinct_pairs=len(lines) // 2)
     print(

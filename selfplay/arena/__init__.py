@@ -25,14 +25,13 @@ from selfplay.arena.openings import (
 )
 from selfplay.arena.paired_matches import Standing, play_matches
 from selfplay.arena.parsing import load_run_agent, make_agent, parse_opponent
+from selfplay.arena.rating.sequential import SequentialTest, sequential_test
 from selfplay.arena.solved import SolvedPositions, has_solver, solve_positions
 from selfplay.arena.statistics import (
     Interval,
-    SequentialTest,
     elo_from_score,
     result_interval,
     score_interval,
-    sequential_test,
     wilson_interval,
 )
 from selfplay.arena.stored import StoredNetwork, load_network, load_weights

@@ -9,7 +9,9 @@ from selfplay.errors import ConfigError
 Z_95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution: two-sided 95 %."""
 
-_PAIR_SCORES = (0.0, 0.25, 0.5, 0.75, 1.0)
+PAIR_SCORES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""The mean scores that a pair of matches can have."""
+
 # One imagined pair, spread over the five results. Without it fifty won pairs would have no
 # variance at all, and an interval of no width.
 _PRIOR_COUNT = 0.2
@@ -49,9 +51,9 @@ def score_interval(
     The two matches of a pair begin with the same opening, seats swapped, so they are not
     independent: what varies is the score of the pair, one of 0, 1/4, 1/2, 3/4, 1 (the
     pentanomial model). Its variance says how many independent win-or-lose trials the pairs are
-    worth, and Wilson's interval is taken with that many: twice the pairs if the two matches of
-    a pair behave independently, fewer where the agents decide all pairs 2-0, more where every
-    opening is won by the same seat.
+    worth (`independent_trials`), and Wilson's interval is taken with that many: twice the pairs
+    if the two matches of a pair behave independently, fewer where the agents decide all pairs
+    2-0, more where every opening is won by the same seat.
 
     Args:
         pair_scores: mean score of the two matches of each pair, in [0, 1].
@@ -59,13 +61,27 @@ def score_interval(
             evidence. By default all of them.
         z: quantile of the normal distribution.
     """
-    pairs = len(pair_scores)
-    if pairs == 0:
+    if not pair_scores:
         return Interval(low=0.0, high=1.0)
+    trials = independent_trials(pair_scores, distinct_pairs=distinct_pairs)
+    return wilson_interval(math.fsum(pair_scores) / len(pair_scores), trials, z=z)
+
+
+def independent_trials(pair_scores: Sequence[float], *, distinct_pairs: int | None = None) -> float:
+    """Returns how many independent matches, each won or lost, the pairs are worth as evidence.
+
+    The variance of a mean of so many would be that of the mean score of the pairs, with one
+    imagined pair among them (a design effect: Rao and Scott, "A simple method for the analysis
+    of clustered binary data", 1992).
+
+    Args:
+        pair_scores: mean score of the two matches of each pair, in [0, 1]; at least one.
+        distinct_pairs: as in `score_interval`.
+    """
     smoothed, variance = _smoothed(pair_scores)
+    pairs = len(pair_scores)
     independent = pairs if distinct_pairs is None else min(pairs, distinct_pairs)
-    trials = independent * smoothed * (1 - smoothed) / variance
-    return wilson_interval(math.fsum(pair_scores) / pairs, trials, z=z)
+    return independent * smoothed * (1 - smoothed) / variance
 
 
 def result_interval(
@@ -91,7 +107,7 @@ def result_interval(
     if independent < 3:
         return Interval(low=-1.0, high=1.0)
     mean = math.fsum(pair_results) / pairs
-    imagined = [largest * (2 * score - 1) for score in _PAIR_SCORES]
+    imagined = [largest * (2 * score - 1) for score in PAIR_SCORES]
     spread = math.fsum((result - mean) ** 2 for result in pair_results)
     spread += _PRIOR_COUNT * math.fsum((result - mean) ** 2 for result in imagined)
     variance = spread / (pairs + _PRIOR_COUNT * len(imagined) - 1)
@@ -127,63 +143,12 @@ def score_from_elo(elo: float) -> float:
     return 1 / (1 + 10 ** (-elo / 400))
 
 
-class SequentialTest(NamedTuple):
-    """What a sequential test of two hypotheses says so far.
-
-    Attributes:
-        log_likelihood_ratio: of the high hypothesis over the low one.
-        bound: the test is over when the ratio leaves (-bound, bound).
-        verdict: "low" or "high" for the hypothesis accepted, or "open".
-    """
-
-    log_likelihood_ratio: float
-    bound: float
-    verdict: str
-
-
-def sequential_test(
-    pair_scores: Sequence[float], *, low_elo: float, high_elo: float, error: float = 0.05
-) -> SequentialTest:
-    """Returns the state of a test whether the difference is `low_elo` or `high_elo`.
-
-    Matches may be played until the verdict is no longer "open", however often one looks. It is
-    the generalised sequential probability ratio test in its normal approximation (Van den
-    Bergh, "A practical introduction to the GSPRT", 2020, section 2) over pairs of matches, whose
-    variance is that of `score_interval`.
-
-    Args:
-        pair_scores: mean score of the two matches of each pair, in [0, 1].
-        low_elo: difference in Elo of the low hypothesis, seen by the agent whose scores these
-            are.
-        high_elo: that of the high one.
-        error: probability of accepting the wrong one, for both, in (0, 1/2).
-
-    Raises:
-        ConfigError: the hypotheses are in the wrong order, or `error` is out of range.
-    """
-    if low_elo >= high_elo:
-        raise ConfigError(
-            f"low_elo is {low_elo:g}, but must be below high_elo, which is {high_elo:g}"
-        )
-    if not 0 < error < 0.5:
-        raise ConfigError(f"error is {error:g}, but must be between 0 and 0.5")
-    bound = math.log((1 - error) / error)
-    if not pair_scores:
-        return SequentialTest(log_likelihood_ratio=0.0, bound=bound, verdict="open")
-    low, high = score_from_elo(low_elo), score_from_elo(high_elo)
-    mean = math.fsum(pair_scores) / len(pair_scores)
-    _, variance = _smoothed(pair_scores)
-    ratio = len(pair_scores) * (high - low) * (2 * mean - low - high) / (2 * variance)
-    verdict = "high" if ratio >= bound else "low" if ratio <= -bound else "open"
-    return SequentialTest(log_likelihood_ratio=ratio, bound=bound, verdict=verdict)
-
-
 def _smoothed(pair_scores: Sequence[float]) -> tuple[float, float]:
     """Returns mean and variance of the scores of pairs, one imagined pair included."""
-    weights = [_PRIOR_COUNT] * len(_PAIR_SCORES)
+    weights = [_PRIOR_COUNT] * len(PAIR_SCORES)
     for score in pair_scores:
         weights[round(4 * score)] += 1
     total = sum(weights)
-    mean = sum(w * s for w, s in zip(weights, _PAIR_SCORES, strict=True)) / total
-    spread = sum(w * (s - mean) ** 2 for w, s in zip(weights, _PAIR_SCORES, strict=True))
+    mean = sum(w * s for w, s in zip(weights, PAIR_SCORES, strict=True)) / total
+    spread = sum(w * (s - mean) ** 2 for w, s in zip(weights, PAIR_SCORES, strict=True))
     return mean, spread / total

@@ -9,7 +9,6 @@ from selfplay.arena import (
     elo_from_score,
     result_interval,
     score_interval,
-    sequential_test,
     wilson_interval,
 )
 from selfplay.arena.statistics import Z_95, _student, score_from_elo
@@ -97,45 +96,6 @@ def test_elo_and_score_are_inverse():
     assert score_from_elo(0) == 0.5
     for elo in (-300.0, -15.0, 40.0):
         assert elo_from_score(score_from_elo(elo)) == pytest.approx(elo)
-
-
-def test_a_sequential_test_of_known_pairs():
-    # 100 pairs with mean 0.55 and variance 0.0475, beside half an imagined one.
-    pairs = [1.0] * 15 + [0.5] * 80 + [0.0] * 5
-    state = sequential_test(pairs, low_elo=-15, high_elo=0)
-    low = score_from_elo(-15)
-    expected = 100 * (0.5 - low) * (1.1 - low - 0.5) / (2 * 0.0475)
-    assert state.log_likelihood_ratio == pytest.approx(expected, rel=0.02)
-    assert state.bound == pytest.approx(math.log(19))
-    assert state.verdict == "open"
-    assert sequential_test(pairs * 3, low_elo=-15, high_elo=0).verdict == "high"
-    worse = [1 - score for score in pairs]
-    assert sequential_test(worse * 3, low_elo=-15, high_elo=0).verdict == "low"
-    assert sequential_test([], low_elo=0, high_elo=5).verdict == "open"
-
-
-def test_a_sequential_test_errs_as_seldom_as_it_says():
-    """Under each hypothesis, looked at after every 20 pairs."""
-    generator = np.random.default_rng(0)
-    for elo, right in ((0.0, "low"), (60.0, "high")):
-        wrong = 0
-        for _ in range(200):
-            won = 0.5 + (score_from_elo(elo) - 0.5) / 0.6
-            chances = [0.6 * (1 - won), 0.4, 0.6 * won]
-            matches = generator.choice([0.0, 0.5, 1.0], (4000, 2), p=chances).mean(axis=1)
-            for count in range(20, 4001, 20):
-                verdict = sequential_test(list(matches[:count]), low_elo=0, high_elo=60).verdict
-                if verdict != "open":
-                    break
-            wrong += verdict != right
-        assert wrong <= 20
-
-
-def test_a_sequential_test_refuses_what_makes_no_sense():
-    with pytest.raises(ConfigError, match="low_elo is 5, but must be below high_elo"):
-        sequential_test([0.5], low_elo=5, high_elo=5)
-    with pytest.raises(ConfigError, match=r"error is 0\.5"):
-        sequential_test([0.5], low_elo=0, high_elo=5, error=0.5)
 
 
 @pytest.mark.parametrize("pairs", [10, 50])
