@@ -7,7 +7,13 @@ from .arena import MatchTable as MatchTable
 from .arena import make_agent as make_agent
 from .arena import parse_opponent as parse_opponent
 from .arena import play_matches as play_matches
+from .arena.rating.fit import Pairing as Pairing
+from .arena.rating.fit import RatingTable as RatingTable
+from .arena.rating.fit import fit_ratings as fit_ratings
+from .arena.rating.sequential import SequentialTest as SequentialTest
+from .arena.rating.sequential import sequential_test as sequential_test
 from .arena.searcher import Searcher as Searcher
+from .arena.sequential_match import play_until_decided as play_until_decided
 from .check import CheckReport as CheckReport
 from .check import check_game as check_game
 from .check import known_answers as known_answers
