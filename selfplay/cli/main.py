@@ -15,6 +15,7 @@ from selfplay.cli.reports import (
     doctor,
     export,
     health,
+    ladder,
     matches,
     rerun,
     status,
@@ -64,7 +65,8 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, serve, analyze, matches, arena, curve, tensorboard, export, rerun, bench, tune, doctor),
+    *(play, serve, analyze, matches, arena, ladder, curve, tensorboard, export, rerun),
+    *(bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))

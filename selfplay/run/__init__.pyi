@@ -7,6 +7,8 @@ from .heartbeats import read_heartbeats as read_heartbeats
 from .heartbeats import remove_heartbeat as remove_heartbeat
 from .heartbeats import store_clock_offset as store_clock_offset
 from .heartbeats import write_heartbeat as write_heartbeat
+from .ladder_matches import append_ladder_matches as append_ladder_matches
+from .ladder_matches import read_ladder_matches as read_ladder_matches
 from .match_files import MatchFiles as MatchFiles
 from .mistake_records import append_mistakes as append_mistakes
 from .mistake_records import read_mistake_moves as read_mistake_moves
@@ -18,6 +20,7 @@ from .names import split_simulations as split_simulations
 from .ratings import append_evaluation as append_evaluation
 from .ratings import read_evaluation_matches as read_evaluation_matches
 from .ratings import read_evaluations as read_evaluations
+from .ratings import read_played_evaluations as read_played_evaluations
 from .stop_requests import ask_to_stop as ask_to_stop
 from .stop_requests import is_asked_to_stop as is_asked_to_stop
 from .stop_requests import withdraw_request as withdraw_request

@@ -73,15 +73,23 @@ def read_evaluation_matches(run: Place | Store) -> list[dict[str, Any]]:
     Raises:
         RunError: one of the files is damaged.
     """
-    matches = []
+    return [
+        {"update": summary["update"], "opponent": summary["opponent"], **match}
+        for summary, matches in read_played_evaluations(run)
+        for match in matches
+    ]
+
+
+def read_played_evaluations(
+    run: Place | Store,
+) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Returns the summary and the matches of every evaluation, by their names.
+
+    Raises:
+        RunError: one of the files is damaged.
+    """
     store = open_store(run)
-    for name in _names(store):
-        if not (found := _read(store, name)):
-            continue
-        summary, *lines = found
-        of = {"update": summary["update"], "opponent": summary["opponent"]}
-        matches += [{**of, **line} for line in lines]
-    return matches
+    return [(lines[0], lines[1:]) for name in _names(store) if (lines := _read(store, name))]
 
 
 def _names(store: Store) -> list[str]:

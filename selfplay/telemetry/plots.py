@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfplay.errors import MissingExtraError
+from selfplay.telemetry.figures import new_figure
 from selfplay.telemetry.results import mistake_rates
 from selfplay.telemetry.tensorboard import Point
 
@@ -35,19 +35,8 @@ def plot_training(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError(
-            "drawing a training curve needs matplotlib", hint="pip install 'selfplay-jax[dev]'"
-        ) from None
-
-    # Not pyplot, which keeps global state and looks for a display.
     heights = (3, 2, 2) if mistakes else (3, 2)
-    figure = Figure(figsize=(8, 1.2 * sum(heights)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    above, *between, below = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    figure, (above, *between, below) = new_figure("drawing a training curve", heights=heights)
 
     minutes_at = {point.step: point.value / 60 for point in scalars.get("time/elapsed_seconds", ())}
     rows = (*evaluations, *mistakes)

@@ -18,7 +18,7 @@ from selfplay.cli import group
 from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
-    "games train status play analyze matches arena curve export rerun bench doctor".split()  # noqa: SIM905
+    "games train status play analyze matches arena ladder curve export rerun bench doctor".split()  # noqa: SIM905
 )
 
 
