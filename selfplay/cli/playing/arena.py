@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfplay.cli.live_line import LiveLine
+from selfplay.cli.option_groups import with_option_groups
 from selfplay.cli.options import GameOptions, Inference, Json, Seed
 from selfplay.cli.output import facts, say, say_json
+from selfplay.cli.playing.arena_agents import make_agents, parse_times
+from selfplay.cli.playing.arena_tests import (
+    SequentialOptions,
+    play_sequential,
+    say_simulations,
+    sequential_facts,
+    show_simulations,
+)
 
 if TYPE_CHECKING:
     from selfplay.arena import OpeningSet
@@ -19,6 +28,9 @@ EXAMPLES = (
     "selfplay arena runs/a@1200:64 runs/b --matches 200 --json",
     "selfplay arena mcts:200 random --game tic_tac_toe",
     "selfplay arena runs/a runs/b --openings starts.json",
+    "selfplay arena runs/new runs/old --sprt --elo0 0 --elo1 15",
+    "selfplay arena runs/a mcts:1000 --seconds-per-move 0.1",
+    "selfplay arena runs/a mcts:1000 --simulations 1,4,16,64,256 --output strength.png",
     'selfplay arena runs/go "gtp:gnugo --mode gtp --chinese-rules --positional-superko"',
 )
 _HELP = (
@@ -29,7 +41,9 @@ _HELP = (
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help=_HELP, show_default=False)]
 
 
+@with_option_groups
 def arena(
+    *,
     first: AgentName,
     second: AgentName,
     num_matches: Annotated[
@@ -86,6 +100,36 @@ def arena(
             help="Number of processes of each gtp: or uci: program.",
         ),
     ] = 1,
+    sequential: SequentialOptions,
+    seconds_per_move: Annotated[
+        str | None,
+        typer.Option(
+            "--seconds-per-move",
+            metavar="S[,S]",
+            help="Equal time: each agent makes as many simulations as it does in so many seconds "
+            "on this machine; with two numbers the second agent has its own.",
+            show_default=False,
+        ),
+    ] = None,
+    simulations: Annotated[
+        str | None,
+        typer.Option(
+            "--simulations",
+            metavar="N,N,...",
+            help="A table of how strong the first agent, a run, is with each of these numbers of "
+            "simulations; --matches is for each of them.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Draw what --simulations finds: .png, .svg or .pdf, by its ending.",
+            show_default=False,
+        ),
+    ] = None,
     inference: Inference = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -96,45 +140,109 @@ def arena(
     twice, once from each seat.
     """
     from selfplay import startup
-    from selfplay.arena import parse_opponent, play_matches
+    from selfplay.arena import play_matches
     from selfplay.arena.agents import DEFAULT_BATCH_SIZE
     from selfplay.cli.targets import game_of
     from selfplay.game.rules import search_sees_more
 
+    bounds = sequential.bounds()
+    times = parse_times(seconds_per_move)
+    _check_modes(
+        simulations,
+        output,
+        {
+            "--sprt": sequential.sprt or None,
+            "--seconds-per-move": seconds_per_move,
+            "--openings": openings,
+            "--save-openings": save_openings,
+            "--opening-plies": opening_plies,
+        },
+    )
     startup.prepare()
     game = game_of([first, second], game_name, option)
     if hidden := search_sees_more(game):
         say(f"note: {hidden}", err=True)
+    if simulations is not None:
+        with LiveLine("getting ready") as line:
+            document = show_simulations(
+                game,
+                first,
+                second,
+                simulations,
+                line,
+                num_matches=num_matches,
+                engines=engines,
+                inference=inference,
+                output=output,
+            )
+        say_simulations(document, output, as_json=as_json)
+        return
     begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
-    if num_matches is None:
+    if num_matches is None and not sequential.sprt:
         num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)
     # Each agent is to move in about half of the matches, so a larger batch would be wasted.
-    batch_size = max(1, min(DEFAULT_BATCH_SIZE, num_matches // 2))
+    batch_size = max(1, min(DEFAULT_BATCH_SIZE, (num_matches or 2 * DEFAULT_BATCH_SIZE) // 2))
     with LiveLine("getting ready") as line:
-        agents = [
-            parse_opponent(
-                text,
-                game,
-                batch_size=batch_size,
-                processes=engines,
-                inference=inference,
-                say=line.note,
-            )
-            for text in (first, second)
-        ]
-        result = play_matches(
+        agents, time = make_agents(
+            (first, second),
             game,
-            *agents,
-            num_matches=num_matches,
-            seed=seed,
-            opening_plies=opening_plies if begin is None or openings is not None else None,
-            openings=begin,
-            progress=lambda standing: line.show(str(standing)),
+            batch_size=batch_size,
+            engines=engines,
+            inference=inference,
+            times=times,
+            line=line,
         )
+        plies = opening_plies if begin is None or openings is not None else None
+        if sequential.sprt:
+            document = play_sequential(
+                game,
+                agents,
+                bounds,
+                line,
+                max_matches=num_matches,
+                seed=seed,
+                opening_plies=plies,
+                openings=begin,
+            )
+        else:
+            document = play_matches(
+                game,
+                *agents,
+                num_matches=num_matches,
+                seed=seed,
+                opening_plies=plies,
+                openings=begin,
+                progress=lambda standing: line.show(str(standing)),
+            ).to_dict()
+        document |= time
     if as_json:
-        say_json(result.to_dict())
+        say_json(document)
     else:
-        say(facts(_facts(result.to_dict())))
+        say(facts(_facts(document)))
+
+
+def _check_modes(simulations: str | None, output: Path | None, others: dict[str, Any]) -> None:
+    """Raises `ConfigError` where options do not go together."""
+    from selfplay.configuration import check_choice
+    from selfplay.errors import ConfigError
+    from selfplay.reports.simulations import parse_counts
+
+    if simulations is None:
+        if output is not None:
+            raise ConfigError(
+                f"--output is {output}, but only what --simulations finds is drawn",
+                hint="add --simulations 1,4,16,64",
+            )
+        return
+    parse_counts(simulations)
+    if output is not None:
+        check_choice("the ending of --output", output.suffix, (".png", ".svg", ".pdf"))
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"--simulations is {simulations}, but does not go together with {given[0]}",
+            hint="leave one of the two out",
+        )
 
 
 def _openings(
@@ -195,6 +303,10 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("length", f"{result['mean_plies']:.1f} plies on average"),
         ("openings", f"set {result['opening_set']}"),
     ]
+    if "sprt" in result:
+        pairs[1:1] = sequential_facts(result)
+    for one in result.get("time", ()):
+        pairs.append(("time", _time(one)))
     if result["scored"]:
         bounds = "{:+.3f} to {:+.3f}".format(*result["result_interval"])
         text = f"{result['mean_result']:+.3f} on average (95 % interval {bounds}), in [-1, 1]"
@@ -206,3 +318,12 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     if result["truncated"]:
         pairs.append(("cut", f"{result['truncated']} matches ended by the limit of plies"))
     return pairs
+
+
+def _time(one: dict[str, Any]) -> str:
+    if one["measured_seconds"] is None:
+        return f"{one['agent']} does not search"
+    if one["simulations"] is None:
+        return f"{one['agent']} is told to take {one['seconds']:g} s a move"
+    seconds = f"{one['measured_seconds']:.3g} s a move"
+    return f"{one['agent']}: {one['simulations']:,} simulations, {seconds}"
