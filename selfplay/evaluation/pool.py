@@ -31,18 +31,24 @@ class PoolAgent:
         run: URL of the run whose checkpoint it is, "" if it is none.
         update: which checkpoint, -1 if it is none.
         simulations: of a checkpoint, per move; -1 if it is none.
+        settings: of its search, other than those it was stored with, with spaces in between.
     """
 
     name: str
     run: str = ""
     update: int = -1
     simulations: int = -1
+    settings: str = ""
 
     @classmethod
     def checkpoint(cls, url: str, update: int, simulations: int) -> "PoolAgent":
         """Returns the agent that searches with a checkpoint."""
         name = f"{url}@{update}:{simulations}"
         return cls(name=name, run=url, update=update, simulations=simulations)
+
+    def with_settings(self, settings: str) -> "PoolAgent":
+        """Returns the same checkpoint with other settings of its search."""
+        return dataclasses.replace(self, name=f"{self.name} {settings}", settings=settings)
 
     @property
     def is_checkpoint(self) -> bool:
@@ -140,6 +146,18 @@ class Pool:
                 distinct_pairs=len(self._played[first, second]),
             )
             for (first, second), scores in self._scores.items()
+        ]
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Returns what documents say of the pairings: "agents", and "score" of the first."""
+        return [
+            {
+                "agents": [one.first, one.second],
+                "matches": 2 * len(one.pair_scores),
+                "distinct_pairs": one.distinct_pairs,
+                "score": one.score,
+            }
+            for one in self.pairings()
         ]
 
 

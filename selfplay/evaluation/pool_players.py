@@ -12,7 +12,7 @@ from selfplay.arena.stored import agent_inference
 from selfplay.evaluation.pool import PoolAgent
 from selfplay.game import Game, start
 from selfplay.inference import Inference
-from selfplay.settings import SearchConfig
+from selfplay.settings import Config, SearchConfig, read_settings
 
 # Weights of so many checkpoints are held at once; loading one again takes a moment.
 _HELD = 4
@@ -84,7 +84,7 @@ class PoolPlayers:
             self._held[agent.name] = held = self._held.pop(agent.name)
             return held[0]
         stored = load_network(f"{agent.run}@{agent.update}", game=self._game)
-        search = stored.config.search.for_matches(agent.simulations)
+        search = searches_as(stored.config, agent.settings).for_matches(agent.simulations)
         # The network of a run is fixed, its search is not.
         key = (agent.run, search)
         if key in self._compiled:
@@ -114,3 +114,12 @@ class PoolPlayers:
         """Asks for one move, so that the seconds of the first matches are those of all others."""
         key = jax.random.key(0)
         agent.select(stack([start(self._game, key)]), key=key)
+
+
+def searches_as(config: Config, settings: str) -> SearchConfig:
+    """Returns the search of a config with other settings, as "search.value_scale=0.3 ...".
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
+    return config.updated(read_settings(environ={}, overrides=settings.split())).search

@@ -50,21 +50,12 @@ class Rated:
                     "unbounded": rating.unbounded,
                 }
             )
-        pairings = [
-            {
-                "agents": [one.first, one.second],
-                "matches": 2 * len(one.pair_scores),
-                "distinct_pairs": one.distinct_pairs,
-                "score": one.score,
-            }
-            for one in self.pool.pairings()
-        ]
         return {
             "runs": list(self.runs),
             "game": self.game,
             "anchor": self.table.anchor,
             "agents": agents,
-            "pairings": pairings,
+            "pairings": self.pool.documents(),
             "matches": self.pool.matches,
             "dispersion": self.table.dispersion,
             "prior_elo": self.table.prior_elo,

@@ -70,6 +70,31 @@ def plot_simulations(rows: Sequence[Agent], output: Path, *, title: str, opponen
     figure.savefig(output)
 
 
+def plot_variants(rows: Sequence[Agent], output: Path, *, title: str, opponent: str) -> None:
+    """Draws the ratings of one agent with different settings, the strongest above.
+
+    Args:
+        rows: each with "settings", "elo" and its 95 % "interval".
+        output: the file to write; its suffix chooses the format.
+        title: what was rated.
+        opponent: the agent whose rating is 0.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure, (axes,) = new_figure("drawing ratings", heights=(max(2.0, 0.4 * len(rows)),))
+    ordered = sorted(rows, key=lambda row: row["elo"])
+    elo = [row["elo"] for row in ordered]
+    errors = [[row["elo"] - row["interval"][0] for row in ordered]]
+    errors.append([row["interval"][1] - row["elo"] for row in ordered])
+    axes.errorbar(elo, range(len(rows)), xerr=errors, fmt="o", capsize=3, markersize=4)
+    axes.set_yticks(range(len(rows)), [row["settings"] for row in ordered])
+    axes.set_xlabel(f"Elo above {opponent} (95 % intervals)")
+    axes.set_title(title, loc="left")
+    axes.grid(alpha=0.3)
+    figure.savefig(output)
+
+
 def _simulations(count: int) -> str:
     return f"{count} simulations" if count else "no search"
 

@@ -190,6 +190,22 @@ def test_strength_by_simulations(invoke: Invoke, trained: Path, tmp_path: Path) 
     assert b"<svg" in picture.read_bytes()
 
 
+def test_settings_of_the_search_are_compared(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "settings.png"
+    values = ("search.value_scale=0.1,3", "search.max_depth=1,4")
+    asked = ("arena", f"{trained}:4", f"{trained}:2", "--vary", values[0], "--vary", values[1])
+    result = invoke(*asked, "--matches", 4, "--output", picture, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    found = {row["settings"] for row in document["strength"]}
+    assert "search.value_scale=0.1 search.max_depth=4" in found and len(found) == 4
+    assert {row["simulations"] for row in document["strength"]} == {4}
+    assert document["opponent"] == f"{trained}@8:2"
+    assert sum(row["matches"] for row in document["strength"]) >= document["matches"] == 16
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_equal_time(invoke: Invoke, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Few and quick measurements, which need not be good.
     for name, value in (("_SMALL", 2), ("_LARGE", 4), ("_MOVES", 3), ("_CORRECTIONS", 0)):
@@ -222,8 +238,25 @@ def test_equal_time(invoke: Invoke, trained: Path, monkeypatch: pytest.MonkeyPat
         (("--simulations", "1,x"), "'x' is not a number of simulations", "1,4,16"),
         (("--simulations", "1,,4"), "'' is not a number of simulations", "1,4,16"),
         (("--simulations", "4,4"), "must have two different numbers", "RUN@UPDATE:64"),
+        (
+            ("--vary", "network.blocks=1,2"),
+            "must be a setting of the search with its values",
+            "--vary search.value_scale",
+        ),
+        (("--vary", "search.value_scale"), "must be a setting of the search", "=0.1,0.3,1"),
+        (("--vary", "search.value_scale=1"), "gives 1 combinations", "commas between"),
+        (("--vary", "search.value_scale=1,-1"), "search.value_scale is -1, but must be above", ""),
+        (
+            ("--vary", "search.value_scale=1,2", "--simulations", "1,4"),
+            "does not go together with --vary",
+            "leave one",
+        ),
         (("--simulations", "1,4", "--sprt"), "does not go together with --sprt", "leave one"),
-        (("--output", "x.png"), "only what --simulations finds is drawn", "add --simulations"),
+        (
+            ("--output", "x.png"),
+            "only what --simulations or --vary finds is drawn",
+            "add --simulations",
+        ),
         (("--seconds-per-move", "soon"), "--seconds-per-move is 'soon'", "0.1,0.5"),
         (("--seconds-per-move", "0"), "--seconds-per-move is '0'", "0.1,0.5"),
         (("--seconds-per-move", "1,2,3"), "--seconds-per-move is '1,2,3'", "0.1,0.5"),

@@ -14,14 +14,15 @@ from selfplay.cli.playing.arena_agents import make_agents, parse_times
 from selfplay.cli.playing.arena_tests import (
     SequentialOptions,
     play_sequential,
-    say_simulations,
+    say_variants,
     sequential_facts,
-    show_simulations,
+    show_variants,
 )
 
 if TYPE_CHECKING:
     from selfplay.arena import OpeningSet
     from selfplay.game import Game
+    from selfplay.reports.variants import Variant
 
 EXAMPLES = (
     "selfplay arena runs/connect_four mcts:1000",
@@ -121,12 +122,22 @@ def arena(
             show_default=False,
         ),
     ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            metavar="SEARCH.KEY=V,V,...",
+            help="The same for values of a setting of its search, such as "
+            "search.value_scale=0.1,0.3,1. May be repeated: then for all combinations.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             metavar="FILE",
-            help="Draw what --simulations finds: .png, .svg or .pdf, by its ending.",
+            help="Draw what --simulations or --vary finds: .png, .svg or .pdf, by its ending.",
             show_default=False,
         ),
     ] = None,
@@ -147,35 +158,36 @@ def arena(
 
     bounds = sequential.bounds()
     times = parse_times(seconds_per_move)
-    _check_modes(
+    variants = _variants(
         simulations,
+        vary,
         output,
         {
-            "--sprt": sequential.sprt or None,
+            "--sprt": sequential.sprt,
             "--seconds-per-move": seconds_per_move,
             "--openings": openings,
             "--save-openings": save_openings,
-            "--opening-plies": opening_plies,
+            "--opening-plies": opening_plies is not None,
         },
     )
     startup.prepare()
     game = game_of([first, second], game_name, option)
     if hidden := search_sees_more(game):
         say(f"note: {hidden}", err=True)
-    if simulations is not None:
+    if variants:
         with LiveLine("getting ready") as line:
-            document = show_simulations(
+            document = show_variants(
                 game,
                 first,
                 second,
-                simulations,
+                variants,
                 line,
                 num_matches=num_matches,
                 engines=engines,
                 inference=inference,
                 output=output,
             )
-        say_simulations(document, output, as_json=as_json)
+        say_variants(document, output, as_json=as_json)
         return
     begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
     if num_matches is None and not sequential.sprt:
@@ -221,28 +233,35 @@ def arena(
         say(facts(_facts(document)))
 
 
-def _check_modes(simulations: str | None, output: Path | None, others: dict[str, Any]) -> None:
-    """Raises `ConfigError` where options do not go together."""
+def _variants(
+    simulations: str | None, vary: list[str] | None, output: Path | None, others: dict[str, Any]
+) -> "tuple[Variant, ...]":
+    """Returns the searches that are to be compared, none where nothing of the kind is asked for.
+
+    Raises:
+        ConfigError: they cannot be read, or options do not go together.
+    """
     from selfplay.configuration import check_choice
     from selfplay.errors import ConfigError
-    from selfplay.reports.simulations import parse_counts
+    from selfplay.reports.variants import parse_counts, parse_settings
 
-    if simulations is None:
+    if simulations is None and not vary:
         if output is not None:
             raise ConfigError(
-                f"--output is {output}, but only what --simulations finds is drawn",
+                f"--output is {output}, but only what --simulations or --vary finds is drawn",
                 hint="add --simulations 1,4,16,64",
             )
-        return
-    parse_counts(simulations)
-    if output is not None:
-        check_choice("the ending of --output", output.suffix, (".png", ".svg", ".pdf"))
-    given = [name for name, value in others.items() if value is not None]
+        return ()
+    asked = f"--simulations is {simulations}" if simulations else f"--vary is {vary}"
+    others["--vary"] = vary if simulations else None
+    given = [name for name, value in others.items() if value]
     if given:
         raise ConfigError(
-            f"--simulations is {simulations}, but does not go together with {given[0]}",
-            hint="leave one of the two out",
+            f"{asked}, but does not go together with {given[0]}", hint="leave one of the two out"
         )
+    if output is not None:
+        check_choice("the ending of --output", output.suffix, (".png", ".svg", ".pdf"))
+    return parse_counts(simulations) if simulations is not None else parse_settings(vary or ())
 
 
 def _openings(

@@ -10,9 +10,12 @@ from selfplay.cli.option_groups import OptionGroup
 from selfplay.cli.output import say, say_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from selfplay.arena import Agent, OpeningSet, SequentialTest
     from selfplay.cli.live_line import LiveLine
     from selfplay.game import Game
+    from selfplay.reports.variants import Variant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,11 +170,11 @@ def sequential_facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     return [("verdict", verdict), ("log ratio", ratio)]
 
 
-def show_simulations(
+def show_variants(
     game: "Game[Any]",
     first: str,
     second: str,
-    simulations: str,
+    variants: "Sequence[Variant]",
     line: "LiveLine",
     *,
     num_matches: int | None,
@@ -179,16 +182,16 @@ def show_simulations(
     inference: str | None,
     output: Path | None,
 ) -> dict[str, Any]:
-    """Returns the document of an agent's strength by simulations, and draws it if asked."""
-    from selfplay.reports.simulations import parse_counts, strength_by_simulations
+    """Returns the document of an agent's strength by its search, and draws it if asked."""
+    from selfplay.reports.variants import strength_by_variant
     from selfplay.store.files import storage_errors
-    from selfplay.telemetry.rating_plots import plot_simulations
+    from selfplay.telemetry.rating_plots import plot_simulations, plot_variants
 
-    found = strength_by_simulations(
+    found = strength_by_variant(
         game,
         first,
         second,
-        parse_counts(simulations),
+        variants,
         num_matches=100 if num_matches is None else num_matches,
         engines=engines,
         inference=inference,
@@ -197,21 +200,23 @@ def show_simulations(
     )
     document = found.to_dict()
     if output is not None:
-        title = f"{found.game}: {found.agent} by simulations"
+        title = f"{found.game}: {found.agent}"
+        draw = plot_variants if variants[0].settings else plot_simulations
         with storage_errors(output):
-            plot_simulations(document["strength"], output, title=title, opponent=found.opponent)
+            draw(document["strength"], output, title=title, opponent=found.opponent)
     return document
 
 
-def say_simulations(document: dict[str, Any], output: Path | None, *, as_json: bool) -> None:
-    """Prints the document of strength by simulations."""
+def say_variants(document: dict[str, Any], output: Path | None, *, as_json: bool) -> None:
+    """Prints the document of strength by simulations or settings."""
     if as_json:
         say_json(document)
         return
     won = {"above": "won every match", "below": "lost every match", "": ""}
+    settings = any(row["settings"] for row in document["strength"])
     rows = [
         (
-            f"{row['simulations']:,}",
+            row["settings"] if settings else f"{row['simulations']:,}",
             f"{row['elo']:+,.0f}",
             "{:+,.0f} to {:+,.0f}".format(*row["interval"]),
             f"{row['matches']:,}",
@@ -219,10 +224,15 @@ def say_simulations(document: dict[str, Any], output: Path | None, *, as_json: b
         )
         for row in document["strength"]
     ]
-    say(table(("simulations", "Elo", "95 % interval", "matches", ""), rows))
+    say(
+        table(
+            ("settings" if settings else "simulations", "Elo", "95 % interval", "matches", ""), rows
+        )
+    )
     say(
         f"\n{document['agent']}; Elo above {document['opponent']}, from {document['matches']:,} "
-        "matches against it and between the numbers; 0 and 1 are the network without search"
+        "matches against it and between them"
+        + ("" if settings else "; 0 and 1 are the network without search")
     )
     if output is not None:
         say(f"{output} shows it")
