@@ -28,6 +28,7 @@ SHOWN_ELSEWHERE = {
     "known_answers": "docs/correctness.md",
     "open_checkpoints": "docs/run-directory.md",
     "play_text": "templates/game_test.py",
+    "play_until_decided": "docs/library.md",
     "prepare": "docs/examples/library.py",
     "read_matches": "docs/records.md",
     "read_mistake_moves": "docs/run-directory.md",
@@ -46,8 +47,11 @@ SHOWN_BY = {
     "MatchRecord": "read_matches",
     "MatchTable": "play_matches",
     "Network": "build_network",
+    "Pairing": "fit_ratings",
+    "RatingTable": "fit_ratings",
     "SearchResult": "search",
     "SelfPlayer": "Components",
+    "SequentialTest": "sequential_test",
 }
 """Public classes that are not made by hand: another public name takes, holds or returns them."""
 

@@ -22,7 +22,7 @@ def test_it_ends_with_the_first_round_that_decides():
     )
     assert found.test.verdict == "elo1" and not found.exhausted
     # Whoever chooses 1 wins both matches of a pair, but for what a random opening brings.
-    assert found.table.score > 0.8
+    assert found.table.score > 0.7
     assert 0 < found.test.pairs == found.table.distinct_pairs <= len(found.table.matches) // 2
     assert told[0] == (0, 0) and told[-1][1] == len(found.table.matches)
     assert [one for _, one in told] == sorted(one for _, one in told)

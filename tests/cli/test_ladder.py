@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.arena import equal_time
+from selfplay.arena import SearchAgent, equal_time
+from selfplay.arena.equal_time import TimedAgent
 from selfplay.reports import ladder_matches
+from selfplay.reports.variants import parse_settings
 from selfplay.run import RunDirectory, append_evaluation, read_evaluations, read_ladder_matches
 from tests.cli.conftest import Invoke
 
@@ -55,6 +57,17 @@ def test_a_ladder_rates_stored_evaluations(invoke: Invoke, own_run: Path, tmp_pa
     text = invoke("ladder", own_run).stdout
     rows = [line.split() for line in text.splitlines()]
     assert rows[1][0] == "@8:8" and "Elo above random, from 160 matches" in text
+
+
+def test_of_many_checkpoints_some_are_shown(invoke: Invoke, own_run: Path) -> None:
+    for update in range(10, 70):
+        store(own_run, update, "random", 3, 1)
+    lines = invoke("ladder", own_run).stdout.splitlines()
+    rows = [line.split()[0] for line in lines if line.startswith(("@", "random"))]
+    assert len(rows) <= 41 and {"random", "@69:8"} <= set(rows)
+    assert any(line.startswith(f"{len(rows)} of ") for line in lines)
+    document = json.loads(invoke("ladder", own_run, "--json").stdout)
+    assert len(document["agents"]) > 60
 
 
 def test_a_ladder_plays_where_least_is_known_and_keeps_the_matches(
@@ -193,31 +206,60 @@ def test_strength_by_simulations(invoke: Invoke, trained: Path, tmp_path: Path) 
 def test_settings_of_the_search_are_compared(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "settings.png"
-    values = ("search.value_scale=0.1,3", "search.max_depth=1,4")
-    asked = ("arena", f"{trained}:4", f"{trained}:2", "--vary", values[0], "--vary", values[1])
-    result = invoke(*asked, "--matches", 4, "--output", picture, "--json")
+    asked = ("arena", f"{trained}:4", f"{trained}:2", "--vary", "search.value_scale=0.1,3")
+    result = invoke(*asked, "--matches", 8, "--output", picture, "--json")
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
     found = {row["settings"] for row in document["strength"]}
-    assert "search.value_scale=0.1 search.max_depth=4" in found and len(found) == 4
+    assert found == {"search.value_scale=0.1", "search.value_scale=3"}
     assert {row["simulations"] for row in document["strength"]} == {4}
     assert document["opponent"] == f"{trained}@8:2"
     assert sum(row["matches"] for row in document["strength"]) >= document["matches"] == 16
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_equal_time(invoke: Invoke, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Few and quick measurements, which need not be good.
-    for name, value in (("_SMALL", 2), ("_LARGE", 4), ("_MOVES", 3), ("_CORRECTIONS", 0)):
-        monkeypatch.setattr(equal_time, name, value)
+def test_all_combinations_of_settings_are_compared() -> None:
+    found = parse_settings(["search.value_scale=0.1,3", "search.max_depth=1, 4"])
+    assert [variant.settings for variant in found] == [
+        "search.value_scale=0.1 search.max_depth=1",
+        "search.value_scale=0.1 search.max_depth=4",
+        "search.value_scale=3 search.max_depth=1",
+        "search.value_scale=3 search.max_depth=4",
+    ]
+
+
+def test_agents_get_their_time(
+    invoke: Invoke, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def four(agent: SearchAgent, seconds: float, *, batch_size: int) -> TimedAgent:
+        made = agent.resized(num_simulations=4, batch_size=batch_size, keep_trees=False)
+        return TimedAgent(agent=made, simulations=4, seconds=0.9 * seconds)
+
+    monkeypatch.setattr(equal_time, "simulations_in", four)
     asked = ("arena", trained, "random", "--matches", 4, "--seconds-per-move", "0.02,1")
     result = invoke(*asked, "--json")
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
     ours, other = document["time"]
-    assert ours["seconds"] == 0.02 and ours["simulations"] >= 2 and ours["measured_seconds"] > 0
-    assert document["agents"][0] == f"{trained}@8:{ours['simulations']}"
-    assert (other["simulations"], other["measured_seconds"]) == (None, None)
+    assert document["agents"] == [f"{trained}@8:4", "random"]
+    assert ours == {
+        "agent": f"{trained}@8:4",
+        "seconds": 0.02,
+        "simulations": 4,
+        "measured_seconds": pytest.approx(0.018),
+    }
+    assert (other["seconds"], other["simulations"], other["measured_seconds"]) == (1, None, None)
+
+
+@pytest.mark.slow
+def test_equal_time_is_measured(invoke: Invoke, trained: Path) -> None:
+    asked = ("arena", trained, "mcts:8", "--matches", 4, "--seconds-per-move", "0.05")
+    result = invoke(*asked, "--json")
+    assert result.exit_code == 0, result.stderr
+    for one in json.loads(result.stdout)["time"]:
+        assert one["simulations"] >= 2
+        # Only the order: other work on the machine may come in between.
+        assert 0.2 < one["measured_seconds"] / 0.05 < 5
 
 
 @pytest.mark.parametrize(

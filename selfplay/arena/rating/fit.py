@@ -143,7 +143,7 @@ def fit_ratings(
     ...     [Pairing(first="a", second="random", pair_scores=(1.0, 0.5) * 50)], anchor="random"
     ... )
     >>> round(table["a"].elo)
-    188
+    191
     """
     check_range("prior_elo", prior_elo, above=0)
     for pairing in pairings:

@@ -12,6 +12,8 @@ from selfplay.cli.output import say, say_json, table
 if TYPE_CHECKING:
     from selfplay.reports.ladder_matches import Plan
 
+_MOST_ROWS = 40
+
 EXAMPLES = (
     "selfplay ladder runs/connect_four",
     "selfplay ladder runs/connect_four --minutes 30 --output ladder.png",
@@ -152,7 +154,7 @@ def ratings_table(document: dict[str, Any]) -> str:
     """Returns the table of a ladder, the strongest agent first."""
     one_run = len(document["runs"]) == 1
     rows = []
-    for agent in document["agents"]:
+    for agent in _shown(document["agents"]):
         name = agent["agent"]
         if one_run and agent["run"] == document["runs"][0]:
             name = f"@{agent['update']}:{agent['simulations']}"
@@ -160,8 +162,27 @@ def ratings_table(document: dict[str, Any]) -> str:
         fixed = agent["agent"] == document["anchor"]
         interval = "-" if fixed else f"{low:+,.0f} to {high:+,.0f}"
         remark = "0 by definition" if fixed else _remark(agent)
-        rows.append((name, f"{agent['elo']:+,.0f}", interval, f"{agent['matches']:,}", remark))
+        elo = "0" if fixed else f"{agent['elo']:+,.0f}"
+        rows.append((name, elo, interval, f"{agent['matches']:,}", remark))
     return table(("agent", "Elo", "95 % interval", "matches", ""), rows)
+
+
+def _shown(agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns all agents or, of many checkpoints, some that are spread over each training."""
+    from selfplay.reports.ladder_matches import spread
+
+    if len(agents) <= _MOST_ROWS:
+        return agents
+    runs: dict[str | None, list[int]] = {}
+    for agent in agents:
+        if agent["update"] is not None:
+            runs.setdefault(agent["run"], []).append(agent["update"])
+    kept = {
+        (run, update)
+        for run, updates in runs.items()
+        for update in spread(sorted(set(updates)), max(2, _MOST_ROWS // len(runs)))
+    }
+    return [one for one in agents if one["update"] is None or (one["run"], one["update"]) in kept]
 
 
 def _remark(agent: dict[str, Any]) -> str:
@@ -179,6 +200,8 @@ def _notes(document: dict[str, Any]) -> str:
     if document["played_matches"]:
         seconds = words.duration(document["played_seconds"])
         lines[0] += f", {document['played_matches']:,} of them played now in {seconds}"
+    if len(shown := _shown(document["agents"])) < len(document["agents"]):
+        lines.append(f"{len(shown)} of {len(document['agents'])} agents are shown; --json has all")
     if any(_remark(agent) for agent in document["agents"]):
         lines.append(
             "where an agent won or lost every match, or never met the others, only the prior "
