@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from selfplay.arena.rating import fit
+from selfplay.arena.rating import intervals
 from selfplay.arena.rating.fit import Pairing, fit_ratings
 from selfplay.arena.rating.information import information_gains
 from selfplay.arena.statistics import elo_from_score, score_from_elo, score_interval
@@ -199,10 +199,12 @@ def test_both_ways_to_an_interval_agree():
     pairings.append(Pairing(first="best", second="c", pair_scores=(1.0,) * 8))
     quick = fit_ratings(pairings, anchor="random")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "_step", fit._searched_step)
+        patch.setattr(intervals, "_step", intervals._searched_step)
         slow = fit_ratings(pairings, anchor="random")
     for one, two in zip(quick.ratings, slow.ratings, strict=True):
         assert (one.low, one.high) == pytest.approx((two.low, two.high), abs=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "_searched_step", lambda *arguments: pytest.fail("not found quickly"))
+        patch.setattr(
+            intervals, "_searched_step", lambda *arguments: pytest.fail("not found quickly")
+        )
         fit_ratings(pairings, anchor="random")
