@@ -69,12 +69,12 @@ class PoolMatches:
             table: the ratings of the pool as it is now.
             per_second: whether a match that takes twice as long must tell twice as much.
         """
-        gains = information_gains(table)
-        index = {rating.agent: number for number, rating in enumerate(table.ratings)}
+        gains = information_gains(table, [agent.name for agent in self.playing])
         best, chosen = -1.0, Choice(self.playing[0], self.playing[1])
         for number, first in enumerate(self.playing):
-            for second in self.playing[number + 1 :]:
-                worth = float(gains[index[first.name], index[second.name]])
+            for other in range(number + 1, len(self.playing)):
+                second = self.playing[other]
+                worth = float(gains[number, other])
                 if per_second:
                     worth /= self.seconds(first, second)
                 if worth > best:

@@ -1,5 +1,7 @@
 """How much another match between two agents would tell about their ratings."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from scipy import special
@@ -9,7 +11,7 @@ from selfplay.arena.rating.fit import ELO, RatingTable
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 
 
-def information_gains(table: RatingTable) -> Float[np.ndarray, "N N"]:
+def information_gains(table: RatingTable, agents: Sequence[str]) -> Float[np.ndarray, "N N"]:
     """Returns the information, in nats, that one match between each two agents is expected to give.
 
     It is the mutual information of the result and the difference of the two ratings, which is
@@ -19,11 +21,16 @@ def information_gains(table: RatingTable) -> Float[np.ndarray, "N N"]:
     whose result is certain tells nothing.
 
     Args:
-        table: ratings; rows and columns of the result are in their order. The diagonal is 0.
+        table: the ratings.
+        agents: those that can play; rows and columns of the result are in their order. The
+            diagonal is 0.
     """
-    elo = np.array([rating.elo for rating in table.ratings])
-    variances = np.diag(table.covariance)
-    spread = variances[:, None] + variances[None, :] - 2 * table.covariance
+    index = {rating.agent: number for number, rating in enumerate(table.ratings)}
+    rows = [index[agent] for agent in agents]
+    elo = np.array([table.ratings[row].elo for row in rows])
+    covariance = table.covariance[np.ix_(rows, rows)]
+    variances = np.diag(covariance)
+    spread = variances[:, None] + variances[None, :] - 2 * covariance
     leads = (elo[:, None] - elo[None, :]) / ELO
     errors = np.sqrt(np.maximum(spread, 0)) / ELO
     chances = special.expit(leads[..., None] + errors[..., None] * _NODES)
