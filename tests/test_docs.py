@@ -195,6 +195,12 @@ def test_generated_parts_are_up_to_date() -> None:
     assert stale == [], "run `python docs/generate.py`"
 
 
+def test_a_page_without_a_place_for_its_table_is_refused() -> None:
+    with_table = runpy.run_path(str(ROOT / "docs" / "generate.py"))["_with_table"]
+    with pytest.raises(ValueError, match=r"index\.md has 0 places for a table"):
+        with_table("index", "| a |")
+
+
 def contributing() -> str:
     return (ROOT / "CONTRIBUTING.md").read_text()
 
