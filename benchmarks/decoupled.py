@@ -1,12 +1,12 @@
-"""Trainer plus worker against the one-process loop, on the same cores and at equal reuse.
+"""Compares a trainer and a worker with `selfplay train`, on the same cores and replay ratio.
 
     python benchmarks/decoupled.py connect_four --seconds 120 --rounds 3
 
-Without arguments it measures in short: tic-tac-toe, 30 seconds, one round. Both ways are the real
-commands. They take turns, each round in a run of its own; rates are what the trainer counts
-between two looks at its heartbeat, after `--warm-up` seconds. `pickup_seconds` says how long after
-the publication of a checkpoint the worker played with it, median and worst. `both_active` says in
-how many intervals of ten seconds the trainer made updates and the worker made simulations.
+Without arguments it runs a short measurement: tic-tac-toe, 30 seconds, one round. Both use the real
+commands and take turns, each round in a new run. The rates are differences between two heartbeats
+of the trainer, after `--warm-up` seconds. `pickup_seconds` is the time from the publication of a
+checkpoint to its first use by the worker, median and worst. `both_active` is the number of
+intervals of ten seconds in which the trainer made updates and the worker made simulations.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Measures which share of the cores' time the one-process loop uses.
+"""Measures the share of the cores' time that `selfplay train` uses.
 
     python benchmarks/useful_share.py [GAME] [MINUTES]
 
-`selfplay train GAME` is started with its defaults; its first minute, in which everything is
-compiled, does not count. The share is the CPU time of the process divided by cores times wall time:
-what it lacks to 1 are cores that wait for each other, for the host or for the disk. Linux only.
-Prints one JSON object.
+Starts `selfplay train GAME` with its defaults. The first minute, in which everything is compiled,
+does not count. The share is the CPU time of the process divided by cores times wall time; the rest
+is the time in which cores wait for each other, for the host or for the disk. Linux only. Prints one
+JSON object.
 """
 
 import argparse
