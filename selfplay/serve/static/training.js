@@ -43,6 +43,8 @@ class TrainingPage {
     this.opened = Date.now();
     this.workers = new Map();
     this.workersHolder = h("div");
+    this.others = h("div", {class: "charts"});
+    this.more = h("details", null, h("summary", null, "More numbers"), this.others);
     this.data = new Map();
     this.states = new Map();
     this.cards = h("div", {class: "cards"});
@@ -59,7 +61,7 @@ class TrainingPage {
     });
     put(holder, h("h1", null, "Training"),
       about.runs.length > 1 && h("fieldset", null, h("legend", null, "Runs"), boxes),
-      this.cards, this.charts);
+      this.cards, this.charts, this.more);
   }
 
   async load() {
@@ -118,13 +120,16 @@ class TrainingPage {
     }
     const rest = new Set([...this.data.values()].flatMap((data) => Object.keys(data.series ?? {}))
       .filter((name) => !CHARTS.some(([, fits]) => fits(name))));
+    const others = [];
     for (const name of rest) {
-      made.push(lineChart({title: name.replaceAll("_", " ").replace("/", ": "),
+      others.push(lineChart({title: name.replaceAll("_", " ").replace("/", ": "),
         lines: this.lines((data) => (data.series[name] ? [[name, data.series[name]]] : []))}));
     }
     const drawn = made.filter(Boolean);
     put(this.charts, drawn.length ? drawn
       : h("p", {class: "quiet-text"}, "Nothing has been measured yet."), this.workersHolder);
+    put(this.others, others.filter(Boolean));
+    this.more.hidden = !others.some(Boolean);
   }
 
   lines(pick) {
