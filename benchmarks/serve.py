@@ -18,6 +18,7 @@ import json
 import os
 import random
 import re
+import runpy
 import shlex
 import signal
 import statistics
@@ -30,9 +31,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 LOAD_SIMULATIONS = 64
+_ROOT = Path(__file__).parents[1]
 _MOVE_SIMULATIONS = 200
 _MOVES = 40
 _IN_FILE = 100
@@ -296,9 +296,10 @@ def many(run: Path, matches: int) -> None:
 
     from selfplay.records import encode_matches
     from selfplay.registry import make
-    from tests.records.examples import RandomMatches
 
-    played = RandomMatches(make("connect_four"))
+    # By its path: other packages install a `tests` of their own.
+    examples = runpy.run_path(str(_ROOT / "tests" / "records" / "examples.py"))
+    played = examples["RandomMatches"](make("connect_four"))
     rows = [
         dataclasses.replace(
             played.play(seed=index).record,
