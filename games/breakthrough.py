@@ -1,18 +1,29 @@
 """Breakthrough: walk forward, capture on the diagonal; the first piece across the board wins."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt, UInt32
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
+from selfplay.game import (
+    BoardView,
+    Game,
+    Reply,
+    Solution,
+    Symmetry,
+    legal_actions,
+    pytree,
+    solve_exactly,
+)
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("white", "black")
 _LETTERS = "abcdefghijklmnop"
 # Columns to the right: the three ways to step forward.
 _WAYS = (-1, 0, 1)
+_SOLVER_LIMIT = 20_000
 
 
 @pytree
@@ -53,6 +64,12 @@ class Breakthrough(Game[BreakthroughState]):
         # ends the match.
         self.max_plies = 2 * columns * (2 * rows - 5) + 1
         self._word = jnp.uint8 if columns <= 8 else jnp.uint16
+        # Masks of the solver, whose rows have one more bit that is always empty.
+        self._stride = columns + 1
+        row = (1 << columns) - 1
+        self._board = sum(row << self._stride * index for index in range(rows))
+        self._goals = (row, row << self._stride * (rows - 1))
+        self._last_steps = (row << self._stride, row << self._stride * (rows - 2))
 
     def init(self, key: Key[Array, ""]) -> BreakthroughState:
         """Returns two full rows on either side."""
@@ -181,6 +198,45 @@ class Breakthrough(Game[BreakthroughState]):
             column_labels=_LETTERS[: self.columns],
         )
 
+    def solve(self, state: BreakthroughState) -> Solution | None:
+        """Returns the exact solution, or None if it takes more than 20,000 positions to find."""
+        player = int(state.player)
+        own, opponent = (
+            sum(word << self._stride * row for row, word in enumerate(state.pieces[side].tolist()))
+            for side in (player, 1 - player)
+        )
+        replies = self._replies(_Pieces(player, own, opponent))
+        return solve_exactly(replies, self._expand, max_positions=_SOLVER_LIMIT)
+
+    def _expand(self, pieces: "_Pieces") -> float | list[Reply]:
+        """Returns the value where it is plain to see, else what follows each step, on the host."""
+        player, own, opponent = pieces
+        if not own or opponent & self._goals[1 - player]:
+            return -1.0
+        if own & self._last_steps[player]:
+            return 1.0  # from the row before the last there is always a step, a diagonal one
+        return self._replies(pieces)
+
+    def _replies(self, pieces: "_Pieces") -> list[Reply]:
+        """Returns what follows each step, captures first, then those of the farthest pieces."""
+        player, own, opponent = pieces
+        found = []
+        forward = self._stride if player else -self._stride
+        for cell in range(self.rows * self.columns):
+            row, column = divmod(cell, self.columns)
+            here = 1 << self._stride * row + column
+            if not own & here:
+                continue
+            for way, right in enumerate(_WAYS):
+                there = _shifted(here, forward + right) & self._board & ~own
+                captures = bool(there & opponent)
+                if there and not (captures and right == 0):
+                    position = _Pieces(1 - player, opponent & ~there, own & ~here | there)
+                    rank = (captures, row if player else -row)
+                    found.append((rank, Reply(len(_WAYS) * cell + way, position)))
+        found.sort(key=_promise, reverse=True)
+        return [reply for _, reply in found]
+
     def _path(self, state: BreakthroughState, action: int) -> tuple[int, int]:
         """Returns the cells that an action leaves and reaches, on the host."""
         cell, way = divmod(action, len(_WAYS))
@@ -209,6 +265,28 @@ class Breakthrough(Game[BreakthroughState]):
             for row in range(self.rows)
             for column in range(self.columns)
         ]
+
+
+class _Pieces(NamedTuple):
+    """A position on the host; pieces are bit masks of cells.
+
+    Attributes:
+        player: who is to move: 0 walks up, 1 down.
+        own: pieces of the player to move.
+        opponent: the other pieces.
+    """
+
+    player: int
+    own: int
+    opponent: int
+
+
+def _promise(ranked: tuple[tuple[bool, int], Reply]) -> tuple[bool, int]:
+    return ranked[0]
+
+
+def _shifted(cells: int, by: int) -> int:
+    return cells << by if by >= 0 else cells >> -by
 
 
 def _by_mover(

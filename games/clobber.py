@@ -2,20 +2,24 @@
 
 from selfplay.adapters import PythonGame
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView
+from selfplay.game import BoardView, Reply, Solution, solve_exactly
 
 _PIECES = ("x", "o")
 # Up, right, down, left.
 _DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))
+_SOLVER_LIMIT = 5_000
 
 Position = tuple[list[list[int]], int]
 """The board, row by row from the top (-1 empty, else whose stone), and who is to move."""
+_Stones = tuple[int, int]
+"""The stones of the player to move and of the opponent, as bit masks of cells, row by row."""
 
 
 class Clobber(PythonGame[Position]):
     """Clobber, in plain Python: take a neighbour or lose; player 0 (x) begins."""
 
     name = "clobber"
+    suite_file = "suites/clobber.txt"
 
     def __init__(self, *, rows: int = 5, columns: int = 6) -> None:
         """Sets up a board of `rows` by `columns`, each 2 to 12."""
@@ -27,6 +31,14 @@ class Clobber(PythonGame[Position]):
         self.num_actions = 4 * rows * columns
         # Every move takes a stone, and the last one stays.
         self.max_plies = rows * columns - 1
+        # Every step within the board: its action, and bit masks of where from and where to.
+        self._steps = []
+        for action in range(self.num_actions):
+            row, column, to_row, to_column = self._squares(action)
+            if 0 <= to_row < rows and 0 <= to_column < columns:
+                here, there = row * columns + column, to_row * columns + to_column
+                self._steps.append((action, (1 << here, 1 << there)))
+        self._pairs = [pair for _, pair in self._steps]
 
     def initial_state(self, rng: object) -> Position:
         """Returns the full board, stones alternating; x has the top left corner."""
@@ -116,9 +128,42 @@ class Clobber(PythonGame[Position]):
             column_labels="abcdefghijkl"[: self.columns],
         )
 
+    def solve(self, state: Position) -> Solution | None:
+        """Returns the exact solution, or None if it takes more than 5,000 positions to find."""
+        board, player = state
+        cells = [cell for line in board for cell in line]
+        own, opponent = (
+            sum(1 << index for index, cell in enumerate(cells) if cell == side)
+            for side in (player, 1 - player)
+        )
+        replies = self._replies((own, opponent))
+        return solve_exactly(replies, self._expand, max_positions=_SOLVER_LIMIT)
+
+    def _expand(self, stones: _Stones) -> float | list[Reply]:
+        """Returns what follows each move, or -1 if there is none."""
+        return self._replies(stones) or -1.0
+
+    def _replies(self, stones: _Stones) -> list[Reply]:
+        """Returns what follows each move, those first that leave the opponent the fewest."""
+        own, opponent = stones
+        found = []
+        for action, (here, there) in self._steps:
+            if own & here and opponent & there:
+                left, reached = opponent ^ there, own ^ here | there
+                answers = sum(
+                    left & one != 0 and reached & other != 0 for one, other in self._pairs
+                )
+                found.append((answers, Reply(action, (left, reached))))
+        found.sort(key=_first)
+        return [reply for _, reply in found]
+
     def _squares(self, action: int) -> tuple[int, int, int, int]:
         """Returns row and column a stone leaves, and those it enters."""
         cell, direction = divmod(action, 4)
         row, column = divmod(cell, self.columns)
         down, right = _DIRECTIONS[direction]
         return row, column, row + down, column + right
+
+
+def _first(ranked: tuple[int, Reply]) -> int:
+    return ranked[0]

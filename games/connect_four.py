@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt8
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, pytree
+from selfplay.game import BoardView, Game, Solution, Symmetry, pytree
+from selfplay.games.connect_four_solver import ConnectFourSolver
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("yellow", "red")
+_SOLVER_LIMIT = 50_000
 
 
 @pytree
@@ -38,6 +40,7 @@ class ConnectFour(Game[ConnectFourState]):
 
     name = "connect_four"
     version = 2
+    suite_file = "suites/connect_four.txt"
 
     def __init__(self, rows: int = 6, columns: int = 7, threats: bool = True) -> None:
         for option, value, high in (("rows", rows, 8), ("columns", columns, 16)):
@@ -168,6 +171,13 @@ class ConnectFour(Game[ConnectFourState]):
             highlights=self._line(rows) if int(state.winner) >= 0 else (),
             column_labels=[str(column + 1) for column in range(self.columns)],
         )
+
+    def solve(self, state: ConnectFourState) -> Solution | None:
+        """Returns the exact solution, or None if it takes more than 50,000 positions to find."""
+        player = int(state.player)
+        discs = state.discs.tolist()
+        solver = ConnectFourSolver(self.rows, self.columns)
+        return solver.solve(discs[player], discs[1 - player], max_positions=_SOLVER_LIMIT)
 
     def _line(self, rows: list[list[int]]) -> list[int]:
         """Returns the cells of every four in a line, on the host."""

@@ -1,16 +1,27 @@
 """Dots and boxes: draw lines between dots; who closes a box owns it and draws again."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt8
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
+from selfplay.game import (
+    BoardView,
+    Game,
+    Reply,
+    Solution,
+    Symmetry,
+    legal_actions,
+    pytree,
+    solve_exactly,
+)
 
 _SYMBOLS = ("x", "o")
 _LETTERS = "abcdefghijklmno"
+_SOLVER_LIMIT = 20_000
 
 
 @pytree
@@ -41,6 +52,7 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
     """
 
     name = "dots_and_boxes"
+    suite_file = "suites/dots_and_boxes.txt"
 
     def __init__(self, rows: int = 3, columns: int = 3, margin: bool = False) -> None:
         for option, value in (("rows", rows), ("columns", columns)):
@@ -54,6 +66,11 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
         self.lines_across = (rows + 1) * columns
         self.num_actions = self.lines_across + rows * (columns + 1)
         self.max_plies = self.num_actions
+        # For each line the boxes beside it, each as a bit mask of its four lines.
+        boxes = [self._sides(row, column) for row in range(rows) for column in range(columns)]
+        self._boxes_beside = [
+            [sides for sides in boxes if sides >> action & 1] for action in range(self.num_actions)
+        ]
 
     def init(self, key: Key[Array, ""]) -> DotsAndBoxesState:
         """Returns the dots without a line."""
@@ -190,6 +207,50 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
             column_labels=_LETTERS[:columns],
         )
 
+    def solve(self, state: DotsAndBoxesState) -> Solution | None:
+        """Returns the exact solution, or None if it takes more than 20,000 positions to find."""
+        legal = self.legal_action_mask(state).tolist()
+        counts = [sum(mask.bit_count() for mask in boxes.tolist()) for boxes in self._owners(state)]
+        player = int(state.player)
+        lines = _Lines(
+            free=sum(1 << action for action, is_free in enumerate(legal) if is_free),
+            lead=counts[player] - counts[1 - player],
+            boxes=self.rows * self.columns - sum(counts),
+        )
+        return solve_exactly(self._replies(lines), self._expand, max_positions=_SOLVER_LIMIT)
+
+    def _expand(self, lines: "_Lines") -> float | list[Reply]:
+        """Returns the result if it is decided, else what follows each line, on the host."""
+        lead = lines.lead
+        if lines.free and (self.margin or abs(lead) <= lines.boxes):
+            return self._replies(lines)
+        if self.margin:
+            return lead / (self.rows * self.columns)
+        return float((lead > 0) - (lead < 0))
+
+    def _replies(self, lines: "_Lines") -> list[Reply]:
+        """Returns what follows each free line.
+
+        First come those that close boxes, last those that leave a box with three sides.
+        """
+        free, lead, boxes = lines
+        found = []
+        for action, touched in enumerate(self._boxes_beside):
+            line = 1 << action
+            if not free & line:
+                continue
+            left = free ^ line
+            open_sides = [(left & sides).bit_count() for sides in touched]
+            closed = open_sides.count(0)
+            if closed:
+                position = _Lines(left, lead + closed, boxes - closed)
+            else:
+                position = _Lines(left, -lead, boxes)
+            rank = open_sides.count(1) - 4 * closed
+            found.append((rank, Reply(action, position, closed > 0)))
+        found.sort(key=_first)
+        return [reply for _, reply in found]
+
     def _closed(
         self, across: UInt8[Array, " rows_of_dots"], down: UInt8[Array, " rows"]
     ) -> UInt8[Array, " rows"]:
@@ -201,6 +262,12 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
     ) -> tuple[UInt8[Array, " rows"], UInt8[Array, " rows"]]:
         """Returns the boxes of player 0 and of player 1."""
         return state.first, self._closed(state.across, state.down) & ~state.first
+
+    def _sides(self, row: int, column: int) -> int:
+        """Returns the four lines around a box as a bit mask of actions."""
+        above = row * self.columns + column
+        left = self.lines_across + row * (self.columns + 1) + column
+        return 1 << above | 1 << above + self.columns | 1 << left | 1 << left + 1
 
     def _place(self, action: int) -> tuple[int, int]:
         """Returns where a line lies in a grid that has dots, lines and boxes as its cells."""
@@ -266,6 +333,24 @@ class DotsAndBoxes(Game[DotsAndBoxesState]):
             map_state=map_state,
             permutation=tuple(permutation),
         )
+
+
+class _Lines(NamedTuple):
+    """A position on the host, seen by the player to move.
+
+    Attributes:
+        free: the lines that are not drawn, as a bit mask of actions.
+        lead: own boxes less the opponent's.
+        boxes: how many are still open.
+    """
+
+    free: int
+    lead: int
+    boxes: int
+
+
+def _first(ranked: tuple[int, Reply]) -> int:
+    return ranked[0]
 
 
 def _bits(masks: UInt8[Array, " height"], width: int) -> Bool[Array, "height width"]:

@@ -6,11 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int, Int8, Int32, Key
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, Symmetry, legal_actions, pytree
+from selfplay.game import BoardView, Game, Solution, Symmetry, legal_actions, pytree
+from selfplay.games.hex_solver import HexSolver
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("red", "blue")
 _LETTERS = "abcdefghijklmnopqrs"
+_SOLVER_LIMIT = 20_000
+_LARGEST_SOLVED = 4  # boards on which every position is within the limit after one stone
 _DIRECTIONS = ((-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0))
 
 
@@ -40,6 +43,7 @@ class Hex(Game[HexState]):
     """
 
     name = "hex"
+    suite_file = "suites/hex.txt"
 
     def __init__(self, size: int = 11, swap: bool = True) -> None:
         if not 3 <= size <= 19:
@@ -209,6 +213,24 @@ class Hex(Game[HexState]):
             row_labels=[str(row + 1) for row in range(self.size)],
             column_labels=[*_LETTERS[: self.size], *[""] * (columns - self.size)],
         )
+
+    def solve(self, state: HexState) -> Solution | None:
+        """Returns the exact solution, or None if it takes more than 20,000 positions to find."""
+        groups = state.board.tolist()
+        red = [cell for cell, group in enumerate(groups) if group > 0]
+        blue = [cell for cell, group in enumerate(groups) if group < 0]
+        if self.swap and not red and not blue:
+            if self.size > _LARGEST_SOLVED:
+                return None
+            # Whoever may choose the side after the first stone chooses the one that wins.
+            return Solution(value=-1.0, actions=tuple(range(self._cells)))
+        player = int(state.player)
+        own, opponent = (red, blue) if player == 0 else (blue, red)
+        solver = HexSolver(self.size)
+        replies = solver.replies(player, own, opponent)
+        if self.swap and player == 1 and len(red) + len(blue) == 1:
+            replies.append(solver.swapped(red[0]))
+        return solver.solve(replies, max_positions=_SOLVER_LIMIT)
 
     def _side(self, line: int) -> int:
         """Returns 1 on the first row or column, 2 on the last, 0 between."""

@@ -1,12 +1,15 @@
 """Kalah: sow seeds around the board, catch more of them in your store than the opponent."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int8, Int32, Key, UInt8
 
 from selfplay.errors import ConfigError
-from selfplay.game import BoardView, Game, pytree
+from selfplay.game import BoardView, Game, Reply, Solution, pytree, solve_exactly
 
 _SYMBOLS = ("x", "o")
+_SOLVER_LIMIT = 20_000
 
 
 @pytree
@@ -33,6 +36,7 @@ class Kalah(Game[KalahState]):
     """
 
     name = "kalah"
+    suite_file = "suites/kalah.txt"
 
     def __init__(self, pits: int = 6, seeds: int = 4, empty_capture: bool = False) -> None:
         for option, value, low in (("pits", pits, 2), ("seeds", seeds, 1)):
@@ -179,6 +183,72 @@ class Kalah(Game[KalahState]):
             owners=[1] * (columns - 1) + [None, None] + [0] * (columns - 1),
             column_labels=["", *letters[::-1], "", "", *letters, ""],
         )
+
+    def solve(self, state: KalahState) -> Solution | None:
+        """Returns the exact solution, or None if it takes more than 20,000 positions to find."""
+        player = int(state.player)
+        sides = state.seeds.tolist()
+        (*own, store), (*opponent, other_store) = sides[player], sides[1 - player]
+        side = _Seeds(tuple(own), tuple(opponent), store - other_store)
+        return solve_exactly(self._replies(side), self._expand, max_positions=_SOLVER_LIMIT)
+
+    def _expand(self, seeds: "_Seeds") -> float | list[Reply]:
+        """Returns the result if it is decided, else what follows each move, on the host."""
+        own, opponent = sum(seeds.own), sum(seeds.opponent)
+        lead = seeds.lead
+        if not own or not opponent:
+            lead += own - opponent
+        elif abs(lead) <= own + opponent:
+            return self._replies(seeds)
+        return float((lead > 0) - (lead < 0))
+
+    def _replies(self, seeds: "_Seeds") -> list[Reply]:
+        """Returns what follows each move: those first that move again, then by what they gain."""
+        own, opponent, lead = seeds
+        pits, places = self.pits, 2 * self.pits + 1
+        found = []
+        for pit in range(pits):
+            in_hand = own[pit]
+            if not in_hand:
+                continue
+            ring = [*own, 0, *opponent]
+            ring[pit] = 0
+            for step in range(1, in_hand + 1):
+                ring[(pit + step) % places] += 1
+            last = (pit + in_hand) % places
+            gain = ring[pits]
+            if last < pits and ring[last] == 1:
+                facing = 2 * pits - last
+                if ring[facing] or self.empty_capture:
+                    gain += 1 + ring[facing]
+                    ring[last] = ring[facing] = 0
+            after, other = tuple(ring[:pits]), tuple(ring[pits + 1 :])
+            again = last == pits
+            if again:
+                position = _Seeds(after, other, lead + gain)
+            else:
+                position = _Seeds(other, after, -lead - gain)
+            found.append((again, gain, Reply(pit, position, again)))
+        found.sort(key=_promise, reverse=True)
+        return [reply for _, _, reply in found]
+
+
+class _Seeds(NamedTuple):
+    """A position on the host, seen by the player to move.
+
+    Attributes:
+        own: seeds in the pits of the player to move, in the order of sowing.
+        opponent: likewise.
+        lead: seeds in the own store less those in the opponent's.
+    """
+
+    own: tuple[int, ...]
+    opponent: tuple[int, ...]
+    lead: int
+
+
+def _promise(ranked: tuple[bool, int, Reply]) -> tuple[bool, int]:
+    return ranked[:2]
 
 
 def _by_mover(

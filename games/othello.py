@@ -11,6 +11,7 @@ from selfplay.game import (
     BoardView,
     Game,
     GridTurn,
+    Solution,
     Symmetry,
     grid_symmetries,
     legal_actions,
@@ -30,9 +31,12 @@ from selfplay.game.bitboards import (
     to_number,
     without,
 )
+from selfplay.games.othello_solver import OthelloSolver
 
 _SYMBOLS = ("x", "o")
 _PIECES = ("black", "white")
+_MOST_SOLVED = 10
+_SOLVER_LIMIT = 1_000_000
 
 
 @pytree
@@ -58,6 +62,7 @@ class Othello(Game[OthelloState]):
     """
 
     name = "othello"
+    suite_file = "suites/othello.txt"
 
     def __init__(self, size: int = 8) -> None:
         if size not in (4, 6, 8, 10):
@@ -189,6 +194,16 @@ class Othello(Game[OthelloState]):
             row_labels=[str(row + 1) for row in range(self.size)],
             column_labels="abcdefghij"[: self.size],
         )
+
+    def solve(self, state: OthelloState) -> Solution | None:
+        """Returns the exact solution if at most 10 cells are empty, else None."""
+        discs = [to_number(words) for words in state.discs.tolist()]
+        empty = self.size * self.size - sum(some.bit_count() for some in discs)
+        if empty > _MOST_SOLVED:
+            return None
+        player = int(state.player)
+        solver = OthelloSolver(self.size)
+        return solver.solve(discs[player], discs[1 - player], max_positions=_SOLVER_LIMIT)
 
     def _constant(self, cells: int) -> Cells:
         """Returns the set whose bits are those of a Python integer."""

@@ -26,10 +26,12 @@ from .game import EngineSetup as EngineSetup
 from .game import Game as Game
 from .game import GridTurn as GridTurn
 from .game import Position as Position
+from .game import Reply as Reply
 from .game import Solution as Solution
 from .game import Symmetry as Symmetry
 from .game import grid_symmetries as grid_symmetries
 from .game import pytree as pytree
+from .game import solve_exactly as solve_exactly
 from .learner import Learner as Learner
 from .mcts import Evaluation as Evaluation
 from .mcts import Evaluator as Evaluator

@@ -49,6 +49,7 @@ SHOWN_BY = {
     "Network": "build_network",
     "Pairing": "fit_ratings",
     "RatingTable": "fit_ratings",
+    "Reply": "solve_exactly",
     "SearchResult": "search",
     "SelfPlayer": "Components",
     "SequentialTest": "sequential_test",

@@ -226,7 +226,10 @@ class SearchAgent:
 
 
 class SolverAgent:
-    """Plays perfectly by the game's own `solve`, one of the best moves at random."""
+    """Plays perfectly by the game's own `solve`, one of the best moves at random.
+
+    Where `solve` has no answer it refuses to move: no move of it is anything but perfect.
+    """
 
     def __init__(self, game: Game[Any], *, name: str = "solver") -> None:
         if type(game).solve is Game.solve:
@@ -236,6 +239,11 @@ class SolverAgent:
             )
         self.name = name
         self._game = game
+
+    @property
+    def knows_the_start(self) -> bool:
+        """Returns whether `solve` answers at the first position of a match."""
+        return self._game.solve(self._game.init(jax.random.key(0))) is not None
 
     def select(self, positions: Position[Any], *, key: Key[Array, ""]) -> Int32[np.ndarray, " n"]:
         """Returns a perfect action for each of `n` positions; consumes `key`."""
@@ -251,7 +259,10 @@ class SolverAgent:
             solution = self._game.solve(position.state)
             if solution is None:
                 raise ConfigError(
-                    f"the solver of {self._game.name} has no answer at ply {position.ply}"
+                    f"agent is {self.name!r}, but the solver of {self._game.name} has no answer "
+                    f"at ply {position.ply}",
+                    hint="it knows later or smaller positions: begin closer to the end of a match, "
+                    "as with --opening-plies or --openings in selfplay arena",
                 )
             policy = np.zeros(self._game.num_actions, np.float32)
             policy[list(solution.actions)] = 1 / len(solution.actions)

@@ -13,6 +13,7 @@ from selfplay.game.chance import (
     outcome_probabilities,
     pick_outcome,
 )
+from selfplay.game.exact import Reply, solve_exactly
 from selfplay.game.grids import GridTurn, grid_symmetries
 from selfplay.game.position import Position, is_over, is_truncated, start
 from selfplay.game.pytrees import pytree
@@ -36,6 +37,7 @@ __all__ = [
     "GridTurn",
     "Position",
     "RandomPly",
+    "Reply",
     "Solution",
     "Symmetry",
     "Transition",
@@ -55,5 +57,6 @@ __all__ = [
     "random_legal_action",
     "random_ply",
     "setup_from_attributes",
+    "solve_exactly",
     "start",
 ]

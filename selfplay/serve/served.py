@@ -1,5 +1,6 @@
 """One run, and one game with everybody who can play it, as they are served."""
 
+import functools
 import re
 import threading
 from collections.abc import Sequence
@@ -108,10 +109,16 @@ class ServedGame:
             except SelfplayError:
                 continue  # No checkpoint yet, or the run is gone.
         found += self.engines
-        if type(self.game).solve is not Game.solve:
+        if self._solver_knows_the_start:
             found.append(self.agent("solver"))
         found += [self.agent("mcts:1024"), self.agent(f"mcts:{PLAIN_SIMULATIONS}")]
         return [*found, self.agent("mcts:32"), self.agent("random")]
+
+    @functools.cached_property
+    def _solver_knows_the_start(self) -> bool:
+        """Whether it can play whole matches; it can be asked by name where it cannot."""
+        solved = type(self.game).solve is not Game.solve
+        return solved and SolverAgent(self.game).knows_the_start
 
     def agent(self, id: str | None) -> ServedAgent:
         """Returns an agent by its identifier; the default without one. May read files.
