@@ -36,6 +36,7 @@ class PythonGame(abc.ABC, Generic[P]):
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
         hidden_information: whether the rules hide something from a player that `observe` leaves
             out on purpose. Searches see it nevertheless; `train` and `arena` print a note.
+        suite_file: see `selfplay.game.Game`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PythonGame(abc.ABC, Generic[P]):
     num_actions: int
     max_plies: int
     hidden_information: bool = False
+    suite_file: str = ""
 
     @abc.abstractmethod
     def initial_state(self, rng: random.Random) -> P:

@@ -16,6 +16,7 @@ from selfplay.arena.agents import (
     mcts_agent,
 )
 from selfplay.arena.engines import EngineAgent, EngineSpec, is_engine, parse_engine
+from selfplay.arena.live import LiveMatch, play_text
 from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
 from selfplay.arena.openings import (
     Opening,
@@ -24,7 +25,7 @@ from selfplay.arena.openings import (
     random_openings,
 )
 from selfplay.arena.paired_matches import Standing, play_matches
-from selfplay.arena.parsing import load_run_agent, make_agent, parse_opponent
+from selfplay.arena.parsing import checkpoint_agents, load_run_agent, make_agent, parse_opponent
 from selfplay.arena.rating.sequential import SequentialTest, sequential_test
 from selfplay.arena.solved import SolvedPositions, has_solver, solve_positions
 from selfplay.arena.statistics import (
@@ -35,6 +36,8 @@ from selfplay.arena.statistics import (
     wilson_interval,
 )
 from selfplay.arena.stored import StoredNetwork, load_network, load_weights
+from selfplay.arena.suite_file import Suite, SuitePosition, read_suite, suite_of
+from selfplay.arena.suites import SuiteAnswer, SuiteResult, ask_suite
 from selfplay.arena.table import Match, MatchTable
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "EngineSpec",
     "HistoryAgent",
     "Interval",
+    "LiveMatch",
     "MoveHistory",
     "Match",
     "MatchTable",
@@ -60,7 +64,13 @@ __all__ = [
     "SolverAgent",
     "Standing",
     "StoredNetwork",
+    "Suite",
+    "SuiteAnswer",
+    "SuitePosition",
+    "SuiteResult",
     "analyse_one",
+    "ask_suite",
+    "checkpoint_agents",
     "default_opening_plies",
     "elo_from_score",
     "has_solver",
@@ -74,10 +84,13 @@ __all__ = [
     "parse_engine",
     "parse_opponent",
     "play_matches",
+    "play_text",
     "random_openings",
+    "read_suite",
     "result_interval",
     "score_interval",
     "sequential_test",
     "solve_positions",
+    "suite_of",
     "wilson_interval",
 ]

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from selfplay.arena.agents import (
@@ -15,10 +15,11 @@ from selfplay.arena.agents import (
     mcts_agent,
 )
 from selfplay.arena.engines import EngineAgent, is_engine, parse_engine
-from selfplay.arena.stored import agent_inference, load_network
-from selfplay.errors import ConfigError
+from selfplay.arena.stored import StoredNetwork, agent_inference, load_network, load_weights
+from selfplay.errors import CheckpointError, ConfigError
 from selfplay.game import Game
-from selfplay.run import split_checkpoint_name, split_simulations
+from selfplay.inference import Inference
+from selfplay.run import RunDirectory, split_checkpoint_name, split_simulations
 from selfplay.store import is_remote
 
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
@@ -139,12 +140,66 @@ def load_run_agent(
     """
     name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
-    game, config = stored.game, stored.config
     computed = agent_inference(stored, inference, say)
-    search = config.search.for_matches(simulations)
+    return _stored_agent(stored, computed, simulations, batch_size)
+
+
+def checkpoint_agents(
+    run: str,
+    *,
+    game: Game[Any] | None = None,
+    simulations: int | None = None,
+    newest: int | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    inference: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[int, SearchAgent]]:
+    """Yields the agents of a run's checkpoints with their updates, oldest first; compiles once.
+
+    All of them search as the newest one does. An agent must not be used once the next is asked for.
+
+    Args:
+        run: the directory or URL.
+        game: the rules it must belong to; by default the run's own game.
+        simulations: per move; by default the run's own number.
+        newest: only so many of them, at least 1.
+        batch_size: positions searched at once.
+        inference: see `load_run_agent`.
+        say: likewise; also told of checkpoints that are left out because they were removed
+            meanwhile, are damaged, or have another network.
+
+    Raises:
+        RunError: the directory is no run.
+        CheckpointError: it has no checkpoint, or is of another game.
+        ConfigError: the network cannot be computed here by what was asked for.
+    """
+    stored = load_network(run, game=game)
+    checkpoints = RunDirectory.open(stored.url).checkpoints
+    computed = agent_inference(stored, inference, say)
+    agent = _stored_agent(stored, computed, simulations, batch_size)
+    earlier = [update for update in checkpoints.updates() if update < stored.update]
+    for update in earlier if newest is None else earlier[len(earlier) - newest + 1 :]:
+        try:
+            weights = load_weights(checkpoints, update, stored.network)
+        except CheckpointError as error:
+            say(f"checkpoint {update} is left out: {error}")
+            continue
+        params = computed.load(weights)
+        try:
+            name = f"{stored.url}@{update}:{agent.config.num_simulations}"
+            yield update, agent.with_params(name, params)
+        finally:
+            computed.release(params)
+    yield stored.update, agent
+
+
+def _stored_agent(
+    stored: StoredNetwork, computed: Inference, simulations: int | None, batch_size: int
+) -> SearchAgent:
+    search = stored.config.search.for_matches(simulations)
     return SearchAgent(
         f"{stored.url}@{stored.update}:{search.num_simulations}",
-        game,
+        stored.game,
         computed.evaluate,
         computed.load(stored.weights),
         search,

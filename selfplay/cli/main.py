@@ -19,6 +19,7 @@ from selfplay.cli.reports import (
     matches,
     rerun,
     status,
+    suite,
     tensorboard,
     tune,
 )
@@ -65,7 +66,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, serve, analyze, matches, arena, ladder, curve, tensorboard, export, rerun),
+    *(play, serve, analyze, matches, arena, ladder, suite, curve, tensorboard, export, rerun),
     *(bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]

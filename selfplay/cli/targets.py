@@ -139,7 +139,7 @@ def run_agent(
     """Returns the agent "RUN[@UPDATE][:simulations]"; `simulations` overrides the text."""
     if simulations is not None:
         text = f"{split_simulations(text)[0]}:{simulations}"
-    return make_agent(text, game, batch_size=batch_size, inference=inference, say=_note)
+    return make_agent(text, game, batch_size=batch_size, inference=inference, say=note)
 
 
 def opponent_agent(
@@ -160,10 +160,11 @@ def opponent_agent(
             f"--simulations is {simulations}, but {text} is a program with limits of its own",
             hint="set the limits of an engine in its command; see docs/engines.md",
         )
-    return parse_opponent(text, game, say=_note)
+    return parse_opponent(text, game, say=note)
 
 
-def _note(text: str) -> None:
+def note(text: str) -> None:
+    """Shows what an agent has to say of itself."""
     say(f"note: {text}", err=True)
 
 

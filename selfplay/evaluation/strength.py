@@ -1,26 +1,30 @@
 """Strength of a run's checkpoints: short matches against fixed opponents and earlier checkpoints.
 
-In a game that has a solver it also counts mistakes.
+In a game that has a solver it also counts mistakes; a position suite is asked too.
 """
 
 import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import PyTree
 
 from selfplay.arena import (
     Agent,
+    OpeningSet,
     SearchAgent,
+    SolverAgent,
     Standing,
     load_weights,
     make_agent,
     play_matches,
 )
-from selfplay.errors import RunError
+from selfplay.errors import ConfigError, RunError
 from selfplay.evaluation.mistake_meter import MistakeMeter
+from selfplay.evaluation.suite_meter import SuiteMeter
 from selfplay.networks import Weights
 from selfplay.run import RunDirectory, append_evaluation, read_evaluations
 from selfplay.runtime.background import LeftBehindError, attend
@@ -38,6 +42,7 @@ class StrengthMeter:
     Attributes:
         results: by opponent.
         mistakes: of the checkpoints, if the game has a solver.
+        suite: what they do in a position suite, if the game or the settings name one.
     """
 
     def __init__(
@@ -57,7 +62,8 @@ class StrengthMeter:
             say: shows a message to people.
 
         Raises:
-            ConfigError: an opponent in the settings is not an agent.
+            ConfigError: an opponent in the settings is not an agent, or a file that the settings
+                name cannot be used for this game.
         """
         self._components = components
         self._run = run
@@ -67,18 +73,32 @@ class StrengthMeter:
             name: make_agent(name, components.game, batch_size=self._config.matches // 2)
             for name in (self._config.opponents if enabled else ())
         }
+        for name, agent in self._opponents.items():
+            if isinstance(agent, SolverAgent) and not agent.knows_the_start:
+                raise ConfigError(
+                    f"evaluation.opponents names {name!r}, but the solver of "
+                    f"{components.game.name} does not know the first position",
+                    hint="mistakes are counted where it has an answer; leave it out here",
+                )
         self._agent: SearchAgent | None = None
         self._turn = 0
         self._seconds: dict[str, float] = {}
         self._guess = 0.0
         self.results: dict[str, Strength] = {}
         self.mistakes = MistakeMeter(components.game, run, self._config, enabled=enabled, say=say)
+        self.suite = SuiteMeter(components.game, run, self._config.suite, enabled=enabled)
+        self._openings = (
+            OpeningSet.load(Path(self._config.openings).expanduser(), components.game)
+            if enabled and self._config.openings
+            else None
+        )
         self._read_results()
 
     def reread(self) -> None:
         """Takes in results that other processes have stored."""
         self._read_results()
         self.mistakes.reread()
+        self.suite.reread()
 
     def _read_results(self) -> None:
         # A damaged file must not stop training: `selfplay status` reports it.
@@ -182,12 +202,14 @@ class StrengthMeter:
                     facts=facts,
                     progress=go_on,
                 )
+            self.suite.measure(player, update=update, facts=facts)
             table = play_matches(
                 self._components.game,
                 player,
                 self._opponent(name, loaded),
                 num_matches=self._config.matches,
                 seed=update,
+                openings=self._openings,
                 progress=go_on,
             )
         finally:

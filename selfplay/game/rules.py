@@ -98,6 +98,8 @@ class Game(abc.ABC, Generic[S]):
             zero them in a share of its samples (`learner.history_dropout`).
         hidden_information: whether the rules hide something from a player that `observe` leaves
             out on purpose. Searches see it all the same; `train` and `arena` say so.
+        suite_file: a file beside the game's own with positions and the moves that are right there,
+            see docs/suites.md; every evaluation of a run asks the checkpoint for its moves.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Game(abc.ABC, Generic[S]):
     max_plies: int
     history_planes: tuple[int, ...] = ()
     hidden_information: bool = False
+    suite_file: str = ""
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""]) -> S:

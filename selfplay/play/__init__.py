@@ -3,9 +3,9 @@
 In: moves as text, and an agent. Out: positions, the agent's moves, and analyses of positions.
 """
 
+from selfplay.arena.live import LiveMatch, play_text
 from selfplay.play.analyze import analyze, describe_analysis, read_positions
 from selfplay.play.ink import takes_colour
-from selfplay.play.live import LiveMatch, play_text
 from selfplay.play.match_file import load_match, match_document, save_match
 from selfplay.play.position import describe_position, view_document
 from selfplay.play.search_tree import expected_lines, read_tree, tree_svg, tree_text

@@ -10,9 +10,9 @@ import numpy as np
 
 from selfplay.arena.agents import Analysis, Analyst
 from selfplay.arena.batches import stack
+from selfplay.arena.live import LiveMatch, play_text
 from selfplay.errors import ConfigError, IllegalActionError
 from selfplay.game import ChanceGame, Game
-from selfplay.play.live import LiveMatch, play_text
 from selfplay.play.search_tree import LINE_LENGTH, expected_lines, read_tree
 
 _POSITIONS_AT_ONCE = 256

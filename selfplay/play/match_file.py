@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from selfplay.arena.agents import Analysis
+from selfplay.arena.live import LiveMatch
 from selfplay.errors import IllegalActionError, RecordError
 from selfplay.game import Game
-from selfplay.play.live import LiveMatch
 from selfplay.registry import fingerprint
 from selfplay.store.files import atomic_write
 

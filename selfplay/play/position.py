@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from selfplay.arena.live import LiveMatch
 from selfplay.game import BoardView
-from selfplay.play.live import LiveMatch
 
 
 def describe_position(

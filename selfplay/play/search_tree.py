@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from selfplay.arena.live import LiveMatch
 from selfplay.mcts import SearchTree
-from selfplay.play.live import LiveMatch
 
 LINE_LENGTH = 8
 """Moves of an expected line, where nothing else is asked for."""

@@ -11,11 +11,11 @@ import numpy as np
 
 from selfplay.arena.agents import RESIGN, Agent, Analysis, Analyst, HistoryAgent, analyse_one
 from selfplay.arena.batches import stack
+from selfplay.arena.live import LiveMatch
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
 from selfplay.game import Game
 from selfplay.play.ink import Ink
-from selfplay.play.live import LiveMatch
 from selfplay.play.match_file import describe_thought
 from selfplay.play.streams import LineSource, Screen
 

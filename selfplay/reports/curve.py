@@ -6,13 +6,14 @@ from selfplay.errors import RunError
 from selfplay.run.directory import RunDirectory
 from selfplay.run.mistake_records import read_mistakes
 from selfplay.run.ratings import read_evaluations
+from selfplay.run.suite_records import read_suite_results
 from selfplay.store.place import Place
 from selfplay.telemetry.plots import plot_training
 from selfplay.telemetry.tensorboard import read_scalars
 
 
 def training_curve(run_path: Place, output: Path) -> None:
-    """Draws strength, mistakes if there is a solver, and losses over the course of a run.
+    """Draws strength, suites, mistakes if there is a solver, and losses of a run.
 
     Args:
         run_path: the run directory.
@@ -24,9 +25,11 @@ def training_curve(run_path: Place, output: Path) -> None:
     """
     run = RunDirectory.open(run_path)
     evaluations = read_evaluations(run.store)
-    mistakes = read_mistakes(run.store)
+    mistakes, suites = read_mistakes(run.store), read_suite_results(run.store)
     run.fetch_files("tensorboard")
     scalars = read_scalars(run.tensorboard_path)
-    if not evaluations and not mistakes and not scalars:
+    if not (evaluations or mistakes or suites or scalars):
         raise RunError(f"{run.url} has nothing to draw yet", hint="train it for a minute first")
-    plot_training(evaluations, scalars, output, title=run.game_name, mistakes=mistakes)
+    plot_training(
+        evaluations, scalars, output, title=run.game_name, mistakes=mistakes, suites=suites
+    )

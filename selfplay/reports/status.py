@@ -13,6 +13,7 @@ from selfplay.run import (
     read_evaluations,
     read_heartbeats,
     read_mistakes,
+    read_suite_results,
 )
 from selfplay.store import Place, Store
 
@@ -35,6 +36,7 @@ def run_status(place: Place | Store) -> dict[str, Any]:
     by reason, `damaged_files`, `processes` (`role`, `id`, `alive`, `state`, `checkpoint`,
     `matches_per_second`, `seconds_ago`, ...), newest `strength` against each opponent,
     `mistakes` of the newest checkpoint that was measured (None in a game without a solver),
+    `suite`, what the newest checkpoint did that was asked a position suite (None without one),
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
     and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
     known), and `problems`: texts, none if all is well. The values of heartbeats are included: of a
@@ -80,6 +82,7 @@ def run_status(place: Place | Store) -> dict[str, Any]:
         "processes": [_process(beat) for beat in beats],
         "strength": _strength(run, problems),
         "mistakes": _mistakes(run, problems),
+        "suite": _suite(run, problems),
         "recent": _recent([*reversed(trainers), metadata.get("recent", {})]),
         "problems": problems,
     }
@@ -210,6 +213,16 @@ def _mistakes(run: RunDirectory, problems: list[str]) -> dict[str, Any] | None:
     """Returns the newest measurement in solved positions."""
     try:
         records = read_mistakes(run.store)
+    except RunError as error:
+        problems.append(f"{error}; {error.hint}")
+        return None
+    return records[-1] if records else None
+
+
+def _suite(run: RunDirectory, problems: list[str]) -> dict[str, Any] | None:
+    """Returns the newest result in a position suite."""
+    try:
+        records = read_suite_results(run.store)
     except RunError as error:
         problems.append(f"{error}; {error.hint}")
         return None

@@ -24,5 +24,7 @@ from .ratings import read_played_evaluations as read_played_evaluations
 from .stop_requests import ask_to_stop as ask_to_stop
 from .stop_requests import is_asked_to_stop as is_asked_to_stop
 from .stop_requests import withdraw_request as withdraw_request
+from .suite_records import append_suite_result as append_suite_result
+from .suite_records import read_suite_results as read_suite_results
 from .unsent_matches import UnsentMatches as UnsentMatches
 from .uploads import UploadQueue as UploadQueue

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfplay.errors import RunError
 from selfplay.run.ratings import FOLDER, result_digest
+from selfplay.run.small_records import read_records
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.store import Store
@@ -66,23 +66,4 @@ def read_mistake_moves(run: Place | Store) -> list[dict[str, Any]]:
 
 
 def _records(run: Place | Store) -> list[dict[str, Any]]:
-    store = open_store(run)
-    names = [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
-    records = [record for name in names if (record := _read(store, name))]
-    return sorted(records, key=lambda record: (record["update"], record["time"]))
-
-
-def _read(store: Store, name: str) -> dict[str, Any]:
-    """Returns a record; an empty one if it was removed since it was listed."""
-    try:
-        record: dict[str, Any] = json.loads(store.read(name).decode())
-        # What every reader relies on.
-        _ = record["update"], record["time"], record["phases"], record["made"]
-    except FileNotFoundError:
-        return {}
-    except (ValueError, LookupError, TypeError) as error:
-        raise RunError(
-            f"{store.label(name)} is damaged: {error}",
-            hint="remove the file: only this measurement is lost",
-        ) from None
-    return record
+    return read_records(run, _NAME, ("update", "time", "phases", "made"))

@@ -76,7 +76,7 @@ def _named(scalars: Mapping[str, Sequence[Point]]) -> dict[str, Sequence[Point]]
     found: dict[str, Sequence[Point]] = {}
     for name, points in scalars.items():
         group, _, rest = name.partition("/")
-        if group.partition("_")[0] in ("strength", "mistakes"):
+        if group.partition("_")[0] in ("strength", "mistakes", "suite"):
             continue
         found[rest if group in _GROUPS else name] = points
     return found

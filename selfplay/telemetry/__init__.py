@@ -7,7 +7,7 @@ from selfplay.telemetry.health import Health
 from selfplay.telemetry.metrics import METRICS, PHASES
 from selfplay.telemetry.monitor import Monitor
 from selfplay.telemetry.progress import Progress
-from selfplay.telemetry.results import MistakeRate, Strength, mistake_rates
+from selfplay.telemetry.results import MistakeRate, Strength, SuiteScore, mistake_rates, suite_score
 from selfplay.telemetry.screen import PlainReporter, Reporter, ScreenReporter, make_reporter
 from selfplay.telemetry.tensorboard import Point, TensorBoardWriter, read_scalars
 
@@ -23,8 +23,10 @@ __all__ = [
     "Reporter",
     "ScreenReporter",
     "Strength",
+    "SuiteScore",
     "TensorBoardWriter",
     "make_reporter",
     "mistake_rates",
     "read_scalars",
+    "suite_score",
 ]

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from selfplay.telemetry import words
-from selfplay.telemetry.results import MistakeRate, Strength
+from selfplay.telemetry.results import MistakeRate, Strength, SuiteScore
 
 ROWS = ("play", "speed", "results", "learn", "loss", "replay", "workers", "time")
 """Rows of the live screen and of `selfplay status` that list metrics, in order."""
 
-_OTHER_ROWS = ("plan", "strength", "mistakes", "saved", "")
+_OTHER_ROWS = ("plan", "strength", "mistakes", "suite", "saved", "")
 """Rows that the screen lays out in a way of its own; "" for metrics that are not on the screen."""
 
 _ROLES = {"T": "trainer", "W": "worker", "E": "evaluator"}
@@ -155,7 +155,7 @@ def readings(value: Any) -> Iterator[Reading]:
                 yield Reading(name=str(name), part="", number=one)
     elif isinstance(value, Sequence):
         for one in value:
-            if isinstance(one, (Strength, MistakeRate)):
+            if isinstance(one, (Strength, MistakeRate, SuiteScore)):
                 for part, number in one.numbers.items():
                     if number is not None:
                         yield Reading(name=one.name, part=part, number=number, update=one.update)

@@ -160,6 +160,11 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
            label="plies", prometheus="mistakes_ratio", heartbeat=False, line="T",
            text=words.mistakes,
            line_text=lambda value: [f"mistakes {text}" for text in words.mistakes(value)[:1]]),
+    Metric("suite", "share in [0, 1]", "TE", "suite",
+           "of the positions of a suite that the newest asked checkpoint solves",
+           label="suite", prometheus="suite_solved_ratio", heartbeat=False, line="T",
+           text=lambda value: [words.suite(one) for one in value],
+           line_text=lambda value: [f"suite {words.suite(one)}" for one in value]),
 )}
 """Every metric, by key. A new one needs an entry here and the code that computes its value."""
 # fmt: on

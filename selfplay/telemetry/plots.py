@@ -19,6 +19,7 @@ def plot_training(
     *,
     title: str,
     mistakes: Sequence[Mapping[str, Any]] = (),
+    suites: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Draws strength with its 95 % intervals and the losses over training time.
 
@@ -31,6 +32,7 @@ def plot_training(
         output: the file to write; its suffix chooses the format.
         title: what was trained.
         mistakes: as `read_mistakes` returns them.
+        suites: as `read_suite_results` returns them; drawn with the strength, without intervals.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -39,7 +41,7 @@ def plot_training(
     figure, (above, *between, below) = new_figure("drawing a training curve", heights=heights)
 
     minutes_at = {point.step: point.value / 60 for point in scalars.get("time/elapsed_seconds", ())}
-    rows = (*evaluations, *mistakes)
+    rows = (*evaluations, *mistakes, *suites)
     by_time = bool(minutes_at) or any("elapsed_seconds" in one for one in rows)
 
     by_opponent: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -50,6 +52,13 @@ def plot_training(
         score, low, high = ([100 * one[k] for one in results] for k in ("score", "low", "high"))
         (line,) = above.plot(x, score, marker="o", markersize=3, label=f"against {opponent}")
         above.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    by_suite: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for one in suites:
+        by_suite[str(one["suite"])].append(one)
+    for suite, results in by_suite.items():
+        x = [_minutes(one, minutes_at) if by_time else one["update"] for one in results]
+        share = [100 * one["share"] for one in results]
+        above.plot(x, share, linestyle="--", linewidth=1, label=f"solved of suite {suite}")
     above.set_ylabel("score, % (band: 95 % interval)")
     above.set_ylim(-2, 102)
     above.set_title(f"{title}: strength during training", loc="left")

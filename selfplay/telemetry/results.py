@@ -71,7 +71,46 @@ class MistakeRate:
         return {"": self.share, "low": self.low, "high": self.high, "raw": self.raw_share}
 
 
-Result = Strength | MistakeRate
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SuiteScore:
+    """The share of the positions of a suite that a checkpoint solves.
+
+    Attributes:
+        suite: its name.
+        share: of the positions, in [0, 1].
+        low: lower end of the 95 % interval of `share`.
+        high: upper end of it.
+        solved: how many positions it solves.
+        positions: how many there are.
+        update: of the checkpoint that was asked.
+    """
+
+    suite: str
+    share: float
+    low: float
+    high: float
+    solved: int
+    positions: int
+    update: int
+
+    @property
+    def name(self) -> str:
+        """Tells results apart: the suite."""
+        return self.suite
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """The share under "", its interval under "low" and "high"."""
+        return {"": self.share, "low": self.low, "high": self.high}
+
+
+def suite_score(record: Mapping[str, Any]) -> SuiteScore:
+    """Returns the result in a stored record of a suite."""
+    fields = [field.name for field in dataclasses.fields(SuiteScore)]
+    return SuiteScore(**{name: record[name] for name in fields})
+
+
+Result = Strength | MistakeRate | SuiteScore
 """A share measured for one checkpoint, with its 95 % interval."""
 
 

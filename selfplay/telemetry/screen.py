@@ -147,6 +147,8 @@ def render(progress: Progress) -> RenderableType:
     grid.add_row("strength", _strength(progress))
     if mistakes := METRICS["mistakes"].parts(progress.metrics.get("mistakes")):
         grid.add_row("mistakes", _Parts(mistakes[:1], mistakes[1:]))
+    if suite := METRICS["suite"].parts(progress.metrics.get("suite")):
+        grid.add_row("suite", _Parts(suite))
     saved = METRICS["checkpoint"].parts(progress.metrics.get("checkpoint"))
     device = [progress.device] if progress.device else []
     grid.add_row("saved", _Parts([*(saved or ["no checkpoint yet"]), *device]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from selfplay.telemetry.results import MistakeRate, Strength
+from selfplay.telemetry.results import MistakeRate, Strength, SuiteScore
 
 _WINNERS = {"first": "first player wins", "draw": "draws", "second": "second player wins"}
 
@@ -75,6 +75,11 @@ def mistakes(rates: Sequence[MistakeRate]) -> list[str]:
     if whole.raw_share is not None:
         parts.append(f"raw network {100 * whole.raw_share:.1f} %")
     return [*parts, f"random moves {100 * whole.random_share:.1f} %"]
+
+
+def suite(score: SuiteScore) -> str:
+    """Returns a result in a suite, such as "21 of 24 positions of connect_four solved"."""
+    return f"{score.solved} of {score.positions} positions of {score.suite} solved"
 
 
 def percent_interval(score: float, low: float, high: float) -> str:

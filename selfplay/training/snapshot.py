@@ -81,6 +81,7 @@ class SnapshotBuilder:
             "phases": meter.shares(PHASES),
             "strength": tuple(self.strength.results.values()),
             "mistakes": self.strength.mistakes.rates,
+            "suite": self.strength.suite.scores,
         }
         return Progress(
             game=self.components.game.name,

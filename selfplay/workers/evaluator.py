@@ -78,7 +78,7 @@ class EvaluatorProcess:
         self._strength = StrengthMeter(components, run, say=listeners.say)
         self._next_beat = 0.0
         self._newest = -1
-        self._mistakes_said = -1
+        self._mistakes_said = self._suite_said = -1
         rated = [one.update for one in self._strength.results.values()]
         self._last = max(rated, default=-1)
 
@@ -133,6 +133,7 @@ class EvaluatorProcess:
             self._lifetime.matches += result.matches
             self._meter.count(matches=result.matches)
             self._say_mistakes(result.update)
+            self._say_suite(result.update)
             self._say(f"checkpoint {result.update:,}: {words.score(result)} against {opponent}")
         self.rated.append(published.update)
 
@@ -181,6 +182,12 @@ class EvaluatorProcess:
             self._mistakes_said = update
             self._say(f"checkpoint {update:,}: mistakes in {', '.join(words.mistakes(rates))}")
 
+    def _say_suite(self, update: int) -> None:
+        for score in self._strength.suite.scores:
+            if score.update == update != self._suite_said:
+                self._suite_said = update
+                self._say(f"checkpoint {update:,}: {words.suite(score)}")
+
     @property
     def mistakes(self) -> dict[str, Any] | None:
         """The mistakes of the newest checkpoint, None if it was not measured."""
@@ -217,6 +224,7 @@ class EvaluatorProcess:
             "elapsed_seconds": self._meter.elapsed,
             "strength": tuple(self._strength.results.values()),
             "mistakes": self._strength.mistakes.rates,
+            "suite": self._strength.suite.scores,
         }
 
 

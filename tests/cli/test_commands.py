@@ -18,7 +18,8 @@ from selfplay.cli import group
 from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
-    "games train status play analyze matches arena ladder curve export rerun bench doctor".split()  # noqa: SIM905
+    *("games", "train", "status", "play", "analyze", "matches", "arena", "ladder", "suite"),
+    *("curve", "export", "rerun", "bench", "doctor"),
 )
 
 
@@ -379,6 +380,34 @@ def test_arena_plays_a_file_of_openings(invoke: Invoke, tmp_path: Path) -> None:
         (("--openings", file, "--opening-plies", 2), "opening_plies is 2, but openings are given"),
     ):
         wrong = invoke(*asked, *options)
+        assert (wrong.exit_code, wrong.stdout) == (2, "")
+        assert message in wrong.stderr
+
+
+def test_suite(invoke: Invoke, trained: Path, tmp_path: Path) -> None:
+    document = json.loads(invoke("suite", trained, "--json").stdout)
+    assert [one["update"] for one in document["results"]][-1] == 8
+    assert len(document["results"]) > 1 and document["suite"] == "tic_tac_toe"
+    for one in document["results"]:
+        assert sum(answer["solved"] for answer in one["answers"]) == one["solved"]
+        assert len(one["answers"]) == document["positions"] == one["solved"] + len(one["failed"])
+    file = tmp_path / "mine.txt"
+    file.write_text("game: tic_tac_toe\nname: win; moves: 0 3 1 4; best: c3\n")
+    one = json.loads(invoke("suite", f"{trained}@8", file, "--simulations", 0, "--json").stdout)
+    assert [row["agent"] for row in one["results"]] == [f"{trained}@8:0"]
+    newest = invoke("suite", trained, file, "--newest", 1).stdout
+    assert newest.count(f"{trained}@") >= 1 and "of 1" in newest
+    perfect = invoke("suite", "solver", "--game", "tic_tac_toe").stdout
+    assert "100.0 %" in perfect and "not solved" not in perfect
+    assert "not solved by random:" in invoke("suite", "random", "--game", "tic_tac_toe").stdout
+    file.write_text("game: tic_tac_toe\n\nname: win; moves: 0 0; best: 1\n")
+    for arguments, message in (
+        ((trained, file), f"the suite {file}, line 3: action 0 is not legal at ply 1"),
+        ((trained, tmp_path / "none.txt"), "cannot be read"),
+        ((f"{trained}@8", "--newest", 2), "--newest is 2, but"),
+        (("random", "--game", "breakthrough"), "no suite is named, and breakthrough has none"),
+    ):
+        wrong = invoke("suite", *arguments)
         assert (wrong.exit_code, wrong.stdout) == (2, "")
         assert message in wrong.stderr
 

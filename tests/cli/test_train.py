@@ -16,7 +16,9 @@ def test_a_run_without_an_update_is_said_to_have_learnt_nothing(update: int) -> 
         saved=update,
         evaluates=True,
         run=SimpleNamespace(url="runs/a"),
-        strength=SimpleNamespace(results={}, mistakes=SimpleNamespace(rates=())),
+        strength=SimpleNamespace(
+            results={}, mistakes=SimpleNamespace(rates=()), suite=SimpleNamespace(scores=())
+        ),
     )
     text = " ".join(" ".join(pair) for pair in reached(trainer, finished=True))
     assert f"at update {update}" in text

@@ -15,7 +15,7 @@ from selfplay.errors import GameContractError, RunError
 from selfplay.evaluation.mistake_meter import MistakeMeter
 from selfplay.evaluation.strength import StrengthMeter
 from selfplay.game import Game
-from selfplay.games.connect_four import ConnectFour
+from selfplay.games.gomoku import Gomoku
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.reports.status import run_status
 from selfplay.run import (
@@ -24,6 +24,7 @@ from selfplay.run import (
     read_evaluations,
     read_mistake_moves,
     read_mistakes,
+    read_suite_results,
 )
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.settings.sections import EvaluationConfig
@@ -90,6 +91,16 @@ def test_the_loop_measures_in_every_evaluation(tmp_path: Path) -> None:
     assert scalars["mistakes/all"][-1].value == pytest.approx(newest["share"])
     assert scalars["mistakes/all"][-1].step == newest["update"]
     assert run_status(run.path)["mistakes"] == newest
+    # The game's own suite is asked in the same evaluations.
+    suites = read_suite_results(run.path)
+    assert [one["update"] for one in suites] == [one["update"] for one in records]
+    assert {(one["suite"], one["simulations"]) for one in suites} == {("tic_tac_toe", 2)}
+    last = suites[-1]
+    assert last["solved"] + len(last["failed"]) == last["positions"] >= 20
+    assert run_status(run.path)["suite"] == last
+    (shown,) = listener.progress[-1].metrics["suite"]
+    assert (shown.name, shown.share, shown.update) == ("tic_tac_toe", last["share"], last["update"])
+    assert scalars["suite/tic_tac_toe"][-1].value == pytest.approx(last["share"])
 
 
 def test_the_evaluator_measures_each_checkpoint_once(template: Path, tmp_path: Path) -> None:
@@ -117,6 +128,11 @@ def test_the_evaluator_measures_each_checkpoint_once(template: Path, tmp_path: P
         f"raw network {100 * records[-1]['raw_share']:.1f} %, random moves ",
     ):
         assert part in text
+    suites = read_suite_results(path)
+    assert [record["update"] for record in suites] == [0, 4, 8]
+    asked_once = [text for text in said if text.endswith("positions of tic_tac_toe solved")]
+    assert asked_once[-1].startswith(f"checkpoint 8: {suites[-1]['solved']} of ")
+    assert len(asked_once) == 3
     # What was stored is what the checkpoint does, asked by somebody else.
     agent = load_run_agent(f"{path}@8:2", batch_size=2)
     table = measure_mistakes(
@@ -153,7 +169,7 @@ def test_it_can_be_switched_off(template: Path, tmp_path: Path) -> None:
     run = RunDirectory.open(shutil.copytree(template, tmp_path / "run"))
     said: list[str] = []
     for one in (
-        meter(run, ConnectFour(), said),
+        meter(run, Gomoku(), said),
         meter(run, TicTacToe(), said, mistake_positions=0),
     ):
         assert not one.due(3)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from selfplay.arena import RandomAgent
+from selfplay.arena.live import LiveMatch
 from selfplay.errors import IllegalActionError
 from selfplay.play import analyze, play_in_terminal, play_text
-from selfplay.play.live import LiveMatch
 from tests.dice import Storm
 
 GAME = Storm(stones=9)

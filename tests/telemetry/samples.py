@@ -1,6 +1,6 @@
 """A snapshot with every number known."""
 
-from selfplay.telemetry import MistakeRate, Progress, Strength
+from selfplay.telemetry import MistakeRate, Progress, Strength, SuiteScore
 
 FULL = Progress(
     game="connect_four",
@@ -50,6 +50,17 @@ FULL = Progress(
                 update=1100,
             )
             for plies, share in (("all", 0.031), ("0-13", 0.012), ("14-27", 0.053))
+        ),
+        "suite": (
+            SuiteScore(
+                suite="tic_tac_toe",
+                share=0.8,
+                low=0.6,
+                high=0.9,
+                solved=20,
+                positions=25,
+                update=1100,
+            ),
         ),
         "waiting_seconds": 12.5,
         "starved_seconds": 0.0,

@@ -91,7 +91,8 @@ def test_plain_line() -> None:
         "2 foreign matches left out | 1 damaged file set aside | "
         "random 100.0 % (95 % interval 89.0-100.0 %) | "
         "mcts:100 84.4 % (95 % interval 68.2-93.0 %) | "
-        "mistakes 3.1 % (95 % interval 2.1-5.1 %) of 256 solved positions"
+        "mistakes 3.1 % (95 % interval 2.1-5.1 %) of 256 solved positions | "
+        "suite 20 of 25 positions of tic_tac_toe solved"
     )
 
 

@@ -163,7 +163,15 @@ def test_a_new_metric_is_one_line_of_the_table(grown: Progress, tmp_path: Path) 
 
 def document(process: dict[str, Any]) -> dict[str, Any]:
     """Returns what `selfplay status` prints, with one process."""
-    facts = ("checkpoint", "checkpoint_age_seconds", "mistakes", "origin", "recent", "reuse")
+    facts = (
+        "checkpoint",
+        "checkpoint_age_seconds",
+        "mistakes",
+        "origin",
+        "recent",
+        "reuse",
+        "suite",
+    )
     empty = {"left_out": {}, "strength": [], "problems": [], "damaged_files": 0}
     counts = dict.fromkeys(("update", "matches", "positions", "elapsed_seconds"), 0)
     plan = {"minutes": 0.0, "updates": 0}

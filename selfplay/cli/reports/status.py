@@ -93,7 +93,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         score = words.percent_interval(one["score"], one["low"], one["high"])
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
-    return pairs + _mistakes(document["mistakes"])
+    return [*pairs, *_mistakes(document["mistakes"]), *_suite(document["suite"])]
 
 
 def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -111,6 +111,17 @@ def _mistakes(record: dict[str, Any] | None) -> list[tuple[str, str]]:
         return []
     share, *parts = words.mistakes(mistake_rates(record))
     return [("mistakes", f"{share} at update {record['update']:,}"), ("", ", ".join(parts))]
+
+
+def _suite(record: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns what a checkpoint did in a position suite."""
+    from selfplay.telemetry import suite_score, words
+
+    if record is None:
+        return []
+    text = f"{words.suite(suite_score(record))} at update {record['update']:,}"
+    failed = ", ".join(record["failed"])
+    return [("suite", text), *([("", f"not: {failed}")] if failed else [])]
 
 
 def _trainer_facts(process: dict[str, Any]) -> list[tuple[str, str]]:

@@ -71,6 +71,8 @@ def reached(trainer: "Trainer", *, finished: bool) -> list[tuple[str, str]]:
         share, *parts = words.mistakes(rates)
         text = f"{share} at update {rates[0].update:,}"
         pairs += [("mistakes", text), ("", ", ".join(parts))]
+    for score in trainer.strength.suite.scores:
+        pairs.append(("suite", f"{words.suite(score)} at update {score.update:,}"))
     return pairs
 
 

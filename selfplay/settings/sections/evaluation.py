@@ -26,6 +26,10 @@ class EvaluationConfig:
             least 0; longer if `share` requires it.
         mistake_positions: in a game with `solve`, the number of positions of random matches in
             which every evaluation counts mistakes, at least 0; 0 counts none.
+        openings: a file of openings, as `selfplay arena --save-openings` writes it, with which the
+            matches begin, in turn; by default every evaluation draws its own.
+        suite: the position suite that every evaluation asks: "game" for the game's own, if it has
+            one, "none", or a file.
         solver_seconds: time limit for solving those positions, above 0. It starts with the late
             positions, and happens once in the life of a process.
     """
@@ -38,6 +42,8 @@ class EvaluationConfig:
     first_seconds: float = 20.0
     interval_seconds: float = 20.0
     mistake_positions: int = 256
+    openings: str = ""
+    suite: str = "game"
     solver_seconds: float = 10.0
 
     def __post_init__(self) -> None:
