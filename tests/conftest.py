@@ -15,10 +15,6 @@ from typing import Any
 import jax
 import pytest
 
-# Named in pyproject.toml: it checks the annotations of all that is imported from the package.
-import tests.annotations  # noqa: F401
-
-# isort: split
 from selfplay.startup import cache_directory
 
 # Servers of every kind of store, for the tests over all of them.
