@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from selfplay.arena import MatchTable, has_solver
+from selfplay.arena import MatchTable, SolverAgent, has_solver
 from selfplay.arena.rating.fit import RatingTable
 from selfplay.errors import StorageError
 from selfplay.evaluation.pool import BASELINE, Pool, PoolAgent, described, pool_agent, run_agent
@@ -85,7 +85,8 @@ class LadderMatches:
             say=say,
         )
         opponents = [pool_agent(name) for name in dict.fromkeys(plan.opponents)]
-        optional = "solver" if has_solver(plan.game) and "solver" not in plan.opponents else ""
+        solved = "solver" not in plan.opponents and _solves_the_start(plan.game)
+        optional = "solver" if solved else ""
         if optional:
             opponents.append(pool_agent(optional))
         # Before anything is played, so that what is no agent is refused now.
@@ -183,6 +184,10 @@ def spread(updates: Sequence[int], count: int) -> list[int]:
     wanted = np.linspace(updates[0], updates[-1], count)
     found = np.array(updates)
     return sorted({int(found[np.abs(found - one).argmin()]) for one in wanted})
+
+
+def _solves_the_start(game: Game[Any]) -> bool:
+    return has_solver(game) and SolverAgent(game).knows_the_start
 
 
 def _checkpoints(run: RunDirectory, plan: Plan, chosen: Sequence[int] | None) -> list[PoolAgent]:
