@@ -54,7 +54,8 @@ def ladder(
             "--opponent",
             metavar="AGENT",
             help="One more agent that plays, such as mcts:10000 or gtp:COMMAND. May be repeated. "
-            "random, mcts:100 and mcts:1000 always play, and solver if it knows the first position.",
+            "random, mcts:100 and mcts:1000 always play, and solver if it knows the first "
+            "position.",
             show_default=False,
         ),
     ] = None,
