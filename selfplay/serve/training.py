@@ -1,12 +1,14 @@
 """What the training pages draw: curves, strength, mistakes, and how the processes are."""
 
+import collections
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from selfplay.errors import RunError
+from selfplay.errors import RunError, SelfplayError
+from selfplay.reports.ladder import ladder
 from selfplay.reports.status import run_status
 from selfplay.run import read_evaluations, read_mistakes
 from selfplay.serve.served import ServedRun
@@ -64,7 +66,7 @@ def training_document(run: ServedRun, *, game: str) -> dict[str, Any]:
             for name, points in _named(read_scalars(directory.tensorboard_path)).items()
         },
         "strength": _strength(run, problems),
-        "ratings": [],
+        "ratings": _ratings(run),
         "mistakes": _mistakes(run, problems),
         "balance": None,
         "problems": problems,
@@ -102,6 +104,34 @@ def _strength(run: ServedRun, problems: list[str]) -> list[dict[str, Any]]:
         return []
     keys = ("opponent", "update", "score", "low", "high", "matches")
     return [{key: row[key] for key in keys if key in row} for row in rows]
+
+
+def _ratings(run: ServedRun) -> list[dict[str, Any]]:
+    """Returns the ratings of the run's checkpoints by all stored matches, as `selfplay ladder`.
+
+    Only of checkpoints with the number of simulations that most of them have: others are not to be
+    compared along a curve. Empty if there are no matches that rate them.
+    """
+    try:
+        agents = ladder([run.directory.url]).to_dict()["agents"]
+    except SelfplayError:
+        # `selfplay ladder` says what is missing; damaged files are told by `strength`.
+        return []
+    own = [one for one in agents if one["update"] is not None and one["connected"]]
+    counts = collections.Counter(one["simulations"] for one in own)
+    usual = counts.most_common(1)[0][0] if counts else None
+    return [
+        {
+            "update": one["update"],
+            "rating": one["elo"],
+            "low": one["interval"][0],
+            "high": one["interval"][1],
+            "matches": one["matches"],
+            "simulations": one["simulations"],
+        }
+        for one in own
+        if one["simulations"] == usual
+    ]
 
 
 def _mistakes(run: ServedRun, problems: list[str]) -> list[dict[str, Any]]:

@@ -12,13 +12,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from selfplay.registry import make
-from selfplay.run import RunDirectory
+from selfplay.run import RunDirectory, append_evaluation
 from selfplay.serve import Library, create_app
 from selfplay.serve import training as training_module
 from selfplay.serve.errors import RequestError
 from selfplay.serve.feed import Feeds
 from selfplay.serve.matches import read_match
-from selfplay.serve.training import Remembered
+from selfplay.serve.training import Remembered, training_document
 from selfplay.telemetry import TensorBoardWriter
 from tests.records.examples import RandomMatches
 from tests.serve.conftest import new_run
@@ -145,6 +145,30 @@ def test_training_is_drawn_from_the_event_files(
     assert series["learning_rate"]["x"][-1] == 149
     assert document["strength"][0]["opponent"] == "mcts:50"
     assert document["balance"] is None and document["problems"] == []
+
+
+def test_checkpoints_are_rated_by_all_stored_matches(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "rated", files=0)
+    served = Library(runs=[run.url]).run("rated")
+    for opponent in ("random", "mcts:50"):
+        match = {"opening": 0, "start_key": [0, 0], "outcomes": [], "truncated": False}
+        summary = {"update": 10, "opponent": opponent, "score": 0.5, "low": 0.2, "high": 0.8}
+        matches = [
+            {**match, "actions": [4, 0, 3, 1, 5], "seat": seat, "score": score, "result": result}
+            for seat, score, result in ((0, 1.0, 1.0), (1, 0.0, -1.0))
+        ]
+        append_evaluation(run.store, {**summary, "matches": 2}, matches)
+    ratings = training_document(served, game="tic_tac_toe")["ratings"]
+    assert {one["update"] for one in ratings} == {10, 20}
+    for one in ratings:
+        assert one["low"] < one["rating"] < one["high"]
+        json.dumps(one, allow_nan=False)
+    # Where nothing leads from one to another there are none, and the rest is shown all the same.
+    bare = new_run(tmp_path / "bare", files=0)
+    for file in (bare.path / "ratings").iterdir():
+        file.unlink()
+    served = Library(runs=[bare.url]).run("bare")
+    assert training_document(served, game="tic_tac_toe")["ratings"] == []
 
 
 def test_what_is_slow_is_asked_once() -> None:

@@ -155,7 +155,7 @@ class TrainingPage {
   }
 
   ratings() {
-    return lineChart({title: "Rating", lines: this.runs.map(({run, title}) =>
+    return lineChart({title: "Rating in Elo, with 95 % intervals", lines: this.runs.map(({run, title}) =>
       interval(title, this.data.get(run)?.ratings ?? [], "rating"))});
   }
 
