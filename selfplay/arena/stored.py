@@ -91,13 +91,21 @@ def agent_inference(
     return found
 
 
-def load_weights(checkpoints: Checkpoints, update: int, network: Network) -> Weights:
+def load_weights(
+    checkpoints: Checkpoints, update: int, network: Network, *, item: str = "weights"
+) -> Weights:
     """Returns the weights of a checkpoint that `network` needs; other heads are left out.
+
+    Args:
+        checkpoints: of the run.
+        update: which checkpoint.
+        network: the network.
+        item: of the checkpoint that holds the weights.
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged, or of another network.
     """
-    stored = checkpoints.load(update, "weights")
+    stored = checkpoints.load(update, item)
     wanted = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
     for name, shape in wanted.items():
         found = stored.get(name)

@@ -6,7 +6,7 @@ In a game that has a solver it also counts mistakes; a position suite is asked t
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from selfplay.errors import ConfigError, RunError
 from selfplay.evaluation.mistake_meter import MistakeMeter
 from selfplay.evaluation.suite_meter import SuiteMeter
 from selfplay.networks import Weights
-from selfplay.run import RunDirectory, append_evaluation, read_evaluations
+from selfplay.run import RunDirectory, append_evaluation, newest_results, read_evaluations
 from selfplay.runtime.background import LeftBehindError, attend
 from selfplay.runtime.components import Components
 from selfplay.telemetry import Strength
@@ -103,9 +103,8 @@ class StrengthMeter:
     def _read_results(self) -> None:
         # A damaged file must not stop training: `selfplay status` reports it.
         with contextlib.suppress(RunError):
-            self.results = {
-                row["opponent"]: _strength(row) for row in read_evaluations(self._run.store)
-            }
+            rows = newest_results(read_evaluations(self._run.store))
+            self.results = {row["opponent"]: _strength(row) for row in rows}
 
     @property
     def opponents(self) -> tuple[str, ...]:
@@ -136,6 +135,8 @@ class StrengthMeter:
         update: int,
         elapsed_seconds: float,
         opponent: str | None = None,
+        against: Weights | None = None,
+        num_matches: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[str], None] = lambda text: None,
     ) -> Strength | None:
@@ -150,6 +151,8 @@ class StrengthMeter:
             elapsed_seconds: of training, for the record.
             opponent: a name in `opponents`, or "@UPDATE" for an earlier checkpoint of this run;
                 by default the fixed ones in turn.
+            against: weights of the earlier checkpoint, if they are at hand.
+            num_matches: even; by default `evaluation.matches`.
             stop: asked after every ply and a few times a second; the matches end once it returns
                 True.
             tick: called a few times a second, in this thread, with a text about the matches.
@@ -171,7 +174,9 @@ class StrengthMeter:
                 raise _StoppedError
 
         def play() -> Strength:
-            return self._evaluate(weights, name, update, elapsed_seconds, go_on)
+            return self._evaluate(
+                weights, name, update, elapsed_seconds, go_on, against, num_matches
+            )
 
         try:
             return attend(play, stop=stop, tick=lambda: tick(doing))
@@ -185,6 +190,8 @@ class StrengthMeter:
         update: int,
         elapsed_seconds: float,
         go_on: Callable[..., None],
+        against: Weights | None,
+        num_matches: int | None,
     ) -> Strength:
         """Plays and stores the matches against one opponent; `go_on` may raise to stop them."""
         loaded: list[PyTree] = []
@@ -206,8 +213,8 @@ class StrengthMeter:
             table = play_matches(
                 self._components.game,
                 player,
-                self._opponent(name, loaded),
-                num_matches=self._config.matches,
+                self._opponent(name, against, loaded),
+                num_matches=num_matches or self._config.matches,
                 seed=update,
                 openings=self._openings,
                 progress=go_on,
@@ -227,14 +234,24 @@ class StrengthMeter:
             self._run.store, summary, [dataclasses.asdict(match) for match in table.matches]
         )
         self._seconds[name] = time.monotonic() - begin
-        self.results[name] = _strength(summary)
-        return self.results[name]
+        result = _strength(summary)
+        # Of earlier checkpoints the one played last is shown. Replaced as a whole, because another
+        # thread may be reading.
+        earlier = name.startswith("@")
+        kept = {
+            other: one
+            for other, one in self.results.items()
+            if not (earlier and other.startswith("@"))
+        }
+        self.results = {**kept, name: result}
+        return result
 
-    def _opponent(self, name: str, loaded: list[PyTree]) -> Agent:
+    def _opponent(self, name: str, weights: Weights | None, loaded: list[PyTree]) -> Agent:
         if name in self._opponents:
             return self._opponents[name]
         update = int(name.removeprefix("@"))
-        weights = load_weights(self._run.checkpoints, update, self._components.network)
+        if weights is None:
+            weights = load_weights(self._run.checkpoints, update, self._components.network)
         return self._player(weights, update, loaded)
 
     @property
@@ -258,7 +275,7 @@ class StrengthMeter:
         return self._agent.with_params(f"{self._run.path.name}@{update}", params)
 
 
-def _strength(row: dict[str, Any]) -> Strength:
+def _strength(row: Mapping[str, Any]) -> Strength:
     return Strength(
         opponent=row["opponent"],
         score=row["score"],

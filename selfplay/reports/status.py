@@ -10,6 +10,7 @@ from selfplay.errors import CheckpointError, RunError
 from selfplay.run import (
     Heartbeat,
     RunDirectory,
+    newest_results,
     read_evaluations,
     read_heartbeats,
     read_mistakes,
@@ -39,9 +40,9 @@ def run_status(place: Place | Store) -> dict[str, Any]:
     `suite`, what the newest checkpoint did that was asked a position suite (None without one),
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
     and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
-    known), and `problems`: texts, none if all is well. The values of heartbeats are included: of a
-    trainer `window_positions`, `window_age_updates`, `losses`, `data_age_seconds`,
-    `staleness_updates` and more.
+    known), `gate` (what the newest checkpoint says of it, or None), and `problems`: texts, none if
+    all is well. The values of heartbeats are included: of a trainer `window_positions`,
+    `window_age_updates`, `losses`, `data_age_seconds`, `staleness_updates` and more.
 
     Raises:
         RunError: it is not a run.
@@ -83,6 +84,7 @@ def run_status(place: Place | Store) -> dict[str, Any]:
         "strength": _strength(run, problems),
         "mistakes": _mistakes(run, problems),
         "suite": _suite(run, problems),
+        "gate": metadata.get("gate"),
         "recent": _recent([*reversed(trainers), metadata.get("recent", {})]),
         "problems": problems,
     }
@@ -201,12 +203,12 @@ def _silence(beat: Heartbeat) -> str:
 def _strength(run: RunDirectory, problems: list[str]) -> list[dict[str, Any]]:
     """Returns the newest result against each opponent."""
     try:
-        newest = {row["opponent"]: row for row in read_evaluations(run.store)}
+        newest = newest_results(read_evaluations(run.store))
     except RunError as error:
         problems.append(f"{error}; {error.hint}")
         return []
     keys = ("opponent", "score", "low", "high", "update", "matches", "distinct_matches")
-    return [{key: row[key] for key in keys if key in row} for row in newest.values()]
+    return [{key: row[key] for key in keys if key in row} for row in newest]
 
 
 def _mistakes(run: RunDirectory, problems: list[str]) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from .names import is_run as is_run
 from .names import split_checkpoint_name as split_checkpoint_name
 from .names import split_simulations as split_simulations
 from .ratings import append_evaluation as append_evaluation
+from .ratings import newest_results as newest_results
 from .ratings import read_evaluation_matches as read_evaluation_matches
 from .ratings import read_evaluations as read_evaluations
 from .ratings import read_played_evaluations as read_played_evaluations

@@ -67,6 +67,22 @@ def read_evaluations(run: Place | Store) -> list[dict[str, Any]]:
     return sorted(summaries, key=lambda line: (line["update"], line["time"]))
 
 
+def newest_results(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns the newest evaluation against each opponent, in order of first appearance.
+
+    Of the earlier checkpoints of the run, "@UPDATE", only the one played last counts as one: there
+    are ever more of them.
+
+    Args:
+        evaluations: by update and then time, as `read_evaluations` returns them.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in evaluations:
+        name = str(row["opponent"])
+        found["@" if name.startswith("@") else name] = row
+    return list(found.values())
+
+
 def read_evaluation_matches(run: Place | Store) -> list[dict[str, Any]]:
     """Returns every evaluation match, each with its evaluation's "update" and "opponent".
 

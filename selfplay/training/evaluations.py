@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import jax
+
 from selfplay.evaluation.strength import StrengthMeter
+from selfplay.networks import Weights
 from selfplay.runtime.meter import Meter
 from selfplay.settings.sections import EvaluationConfig
 from selfplay.training.learning import Learning
@@ -89,6 +92,44 @@ class Evaluations:
             if fits and new and not stop():
                 self._play(opponent, stop, elapsed_seconds, tick)
 
+    def play_gate(self, *, elapsed_seconds: float, tick: Callable[[str], None]) -> float | None:
+        """Plays the newest weights against those that passed the gate last.
+
+        Args:
+            elapsed_seconds: of training, over all sessions.
+            tick: as in `play_next`.
+
+        Returns:
+            The mean result of the newest weights, in [0, 1]; None if the session was asked to end.
+        """
+        accepted = self._learning.gate.accepted
+        if accepted is None:
+            return None
+        with self._meter.phase("evaluate"):
+            found = self.strength.evaluate(
+                _local(self._learning.state.average),
+                update=self._learning.update,
+                elapsed_seconds=elapsed_seconds,
+                opponent=f"@{accepted.update}",
+                against=_local(accepted.weights),
+                num_matches=self._learning.config.trainer.gate_matches,
+                stop=self._stopped,
+                tick=self._now_and_then(tick),
+            )
+        return None if found is None else found.score
+
+    def _now_and_then(self, tick: Callable[[str], None]) -> Callable[[str], None]:
+        """Returns what passes on a text about once a second."""
+        next_tick = self._meter.elapsed
+
+        def tell(text: str) -> None:
+            nonlocal next_tick
+            if self._meter.elapsed >= next_tick:
+                next_tick = self._meter.elapsed + _PROGRESS_SECONDS
+                tick(text)
+
+        return tell
+
     def _play(
         self,
         opponent: str | None,
@@ -96,14 +137,7 @@ class Evaluations:
         elapsed_seconds: float,
         tick: Callable[[str], None],
     ) -> None:
-        begin = next_tick = self._meter.elapsed
-
-        def tick_now_and_then(text: str) -> None:
-            nonlocal next_tick
-            if self._meter.elapsed >= next_tick:
-                next_tick = self._meter.elapsed + _PROGRESS_SECONDS
-                tick(text)
-
+        begin = self._meter.elapsed
         with self._meter.phase("evaluate"):
             self.strength.evaluate(
                 self._learning.state.average,
@@ -111,9 +145,14 @@ class Evaluations:
                 elapsed_seconds=elapsed_seconds,
                 opponent=opponent,
                 stop=stop,
-                tick=tick_now_and_then,
+                tick=self._now_and_then(tick),
             )
         self._schedule.ended(took=self._meter.elapsed - begin)
+
+
+def _local(weights: Weights) -> Weights:
+    """Returns weights that this process can use alone, where several train as one."""
+    return jax.device_put(jax.device_get(weights)) if jax.process_count() > 1 else weights
 
 
 class EvaluationSchedule:

@@ -140,7 +140,7 @@ class Intake:
         made_with = {match.settings_hash for match in matches}
         if not trainer.any_settings and made_with - {self._settings}:
             return "foreign"
-        oldest = self._learning.update - trainer.max_staleness
+        oldest = self._learning.player.update - trainer.max_staleness
         # By the checkpoint that ended them, because long matches begin earlier than short ones.
         if trainer.max_staleness and all(match.last_checkpoint < oldest for match in matches):
             return "stale"

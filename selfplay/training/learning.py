@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, PyTree
 
 from selfplay.errors import GameContractError, NonFiniteError, RecordError
 from selfplay.learner import TrainState, learning_rate
@@ -16,32 +16,13 @@ from selfplay.replay.target_faults import TargetFaults
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components
 from selfplay.training.cursor import Cursor, WindowFile
+from selfplay.training.gate import Gate, Player
+from selfplay.training.run_keys import run_keys
 from selfplay.training.training_log import TrainingLog
 
 UPDATES_AT_ONCE = 64
 _FILES_AT_ONCE = 64
 _BLAME_SECONDS = 60.0
-
-
-class RunKeys(NamedTuple):
-    """The random keys of a run, made from its seed.
-
-    Attributes:
-        init: for the first weights.
-        start: for the starts of the trainer's own matches.
-        play: for the moves of the trainer's own matches.
-        update: for the symmetries of training samples.
-    """
-
-    init: Key[Array, ""]
-    start: Key[Array, ""]
-    play: Key[Array, ""]
-    update: Key[Array, ""]
-
-
-def run_keys(seed: int) -> RunKeys:
-    """Returns the keys of a run."""
-    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
 
 
 class Learning:
@@ -54,6 +35,7 @@ class Learning:
         state: weights, average, optimiser, update count.
         cursor: the counters.
         window: the positions to learn from.
+        gate: the weights that self-play uses, if they must be accepted first.
         losses: means over the last updates, by name.
         rate: learning rate of the last update.
     """
@@ -73,6 +55,7 @@ class Learning:
         self.state: TrainState = components.learner.init(key=keys.init)
         self.cursor = Cursor()
         self.window = components.window(run.fingerprint)
+        self.gate = Gate(self.config.trainer, 0, self.state.average)
         self.losses: dict[str, float] = {}
         self.rate = 0.0
         self.saved: int | None = None
@@ -86,8 +69,12 @@ class Learning:
             RecordError: a file of matches in the replay window is missing or damaged.
         """
         checkpoints, learner = self.run.checkpoints, self.components.learner
-        self.cursor = Cursor.from_json(checkpoints.metadata(update)["cursor"])
+        metadata = checkpoints.metadata(update)
+        self.cursor = Cursor.from_json(metadata["cursor"])
         self.state = learner.place(checkpoints.load(update, "train_state", learner.like()))
+        self.gate = Gate.restored(
+            self.config.trainer, checkpoints, metadata, update, self.state.average
+        )
         self.saved = update
         return self._refill()
 
@@ -118,6 +105,11 @@ class Learning:
     def update(self) -> int:
         """Updates made."""
         return int(self.state.update)
+
+    @property
+    def player(self) -> Player:
+        """The weights that self-play uses now."""
+        return self.gate.player(self.update, self.state.average)
 
     def take_in(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> int:
         """Takes the matches of a stored file into the window; returns the number of positions.
@@ -159,7 +151,11 @@ class Learning:
         due = min(allowed - done, UPDATES_AT_ONCE)
         if plan.updates:
             due = min(due, plan.updates - done)
-        for step in (plan.checkpoint_updates, plan.pinned_every_updates):
+        for step in (
+            plan.checkpoint_updates,
+            plan.pinned_every_updates,
+            plan.gate_updates if plan.gate else 0,
+        ):
             if step:
                 due = min(due, step - done % step)
         return max(0, due)
@@ -297,9 +293,10 @@ class Learning:
             {
                 "weights": jax.device_get(self.state.average),
                 "train_state": jax.device_get(self.state),
+                **self.gate.items(),
                 **items,
             },
-            metadata={"cursor": self.cursor.to_json(), **facts},
+            metadata={"cursor": self.cursor.to_json(), **self.gate.facts(), **facts},
         )
         self.saved = update
         trainer = self.config.trainer

@@ -11,8 +11,9 @@ from selfplay.run import MatchFiles
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.playing import Playing
 from selfplay.training.cursor import OWN_WORKER, Cursor
-from selfplay.training.learning import Learning, run_keys
+from selfplay.training.learning import Learning
 from selfplay.training.match_source import MatchSource
+from selfplay.training.run_keys import run_keys
 
 
 class OwnPlay(MatchSource):
@@ -53,9 +54,8 @@ class OwnPlay(MatchSource):
     def get_more(self, stopped: threading.Event) -> Sequence[MatchRecord]:
         learning, playing = self.learning, self.playing
         with self.meter.phase("play"):
-            finished = playing.chunk(
-                learning.state.average, update=learning.update, sequence=learning.cursor.sequence
-            )
+            update, weights = learning.player
+            finished = playing.chunk(weights, update=update, sequence=learning.cursor.sequence)
             learning.cursor.iteration = playing.iteration
             self.meter.count(simulations=playing.simulations)
             # Meanwhile the devices play on.

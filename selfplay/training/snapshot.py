@@ -50,12 +50,14 @@ class SnapshotBuilder:
         fraction = schedule.planned_fraction
         losses = dict(learning.losses)
         gradient_norm = losses.pop("gradient_norm", None)
+        accepted = learning.gate.accepted
         drawn = update * self.components.config.learner.batch_size
         played_by = self.source.intake.counts.last_checkpoints.values()
         metrics = {
             "elapsed_seconds": schedule.elapsed,
             "update": update,
             "checkpoint": learning.saved,
+            "accepted_update": accepted.update if accepted else None,
             "newest_checkpoint": learning.saved,
             "checkpoint_age_seconds": schedule.checkpoint_age,
             "matches": cursor.matches,

@@ -183,6 +183,8 @@ class Trainer:
                     self._save()
                 if step.stop:
                     break
+                if not self._pass_gate():
+                    continue
                 self._take_in(step)
                 due = self._schedule.updates_due(training=self._training)
                 if due:
@@ -244,6 +246,28 @@ class Trainer:
         with self.meter.phase("train"):
             self.learning.learn(count, time_share=time_share)
         self.meter.count(updates=count)
+
+    def _pass_gate(self) -> bool:
+        """Tests whether self-play is to use new weights, if that is due.
+
+        Returns:
+            Whether that was done, if it was due; else the session was asked to end.
+        """
+        gate, update, weights = self.learning.gate, self.update, self.state.average
+        if not gate.due(update) or gate.accepted is None:
+            return True
+        self._state, before = "evaluating", gate.accepted.update
+        score = None
+        if self.group.leads:
+            tick = self._publish_evaluation
+            score = self._evaluations.play_gate(elapsed_seconds=self.elapsed, tick=tick)
+        score = self.group.agree(score)
+        if score is None:
+            return False
+        passes = gate.judge(update, weights, score)
+        verdict = "self-play uses it from now on" if passes else f"self-play stays with {before:,}"
+        self._say(f"checkpoint {update:,} scores {100 * score:.1f} % against {before:,}: {verdict}")
+        return True
 
     def _evaluate_if_due(self) -> None:
         if self._evaluations.due(elapsed_seconds=self.elapsed):

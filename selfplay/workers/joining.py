@@ -105,11 +105,23 @@ def _ask_store(
 
 
 def wait_for_checkpoint(
-    run: RunDirectory, network: Network, lifetime: Lifetime, listeners: Listeners
+    run: RunDirectory,
+    network: Network,
+    lifetime: Lifetime,
+    listeners: Listeners,
+    *,
+    accepted: bool = False,
 ) -> Published | None:
     """Waits for a checkpoint and returns the newest; None if the lifetime ends before.
 
     Meanwhile heartbeats show that the process waits.
+
+    Args:
+        run: the run.
+        network: what the weights are for.
+        lifetime: ends the wait.
+        listeners: show that the process waits.
+        accepted: as for `load_published`.
 
     Raises:
         CheckpointError: it is damaged.
@@ -119,7 +131,9 @@ def wait_for_checkpoint(
 
     def look() -> Published | None:
         try:
-            return run.checkpoints.read_latest(lambda update: load_published(run, update, network))
+            return run.checkpoints.read_latest(
+                lambda update: load_published(run, update, network, accepted=accepted)
+            )
         except StorageError:
             return None
 

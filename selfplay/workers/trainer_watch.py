@@ -25,17 +25,29 @@ class Published:
 
     Attributes:
         update: number of updates.
+        played_update: number of updates behind `weights`: smaller than `update` if a gate has not
+            accepted the newest weights.
         weights: on this process's first device.
         config: the settings in force when it was written.
     """
 
     update: int
+    played_update: int
     weights: Weights
     config: Config
 
 
-def load_published(run: RunDirectory, update: int, network: Network) -> Published:
+def load_published(
+    run: RunDirectory, update: int, network: Network, *, accepted: bool = False
+) -> Published:
     """Returns a checkpoint of a run.
+
+    Args:
+        run: the run.
+        update: which checkpoint.
+        network: what the weights are for.
+        accepted: whether the weights are wanted that passed the gate last, where there is one
+            (`trainer.gate`), and not the newest.
 
     Raises:
         CheckpointError: it is missing, damaged, or of another network.
@@ -45,9 +57,12 @@ def load_published(run: RunDirectory, update: int, network: Network) -> Publishe
     if metadata.get("fingerprint") != run.fingerprint:
         raise RunError(f"checkpoint {update} of {run.url} was written for other rules")
     settings = metadata.get("config")
+    gate = metadata.get("gate") if accepted else None
+    item = "weights" if gate is None else "accepted_weights"
     return Published(
         update=update,
-        weights=load_weights(run.checkpoints, update, network),
+        played_update=update if gate is None else int(gate["accepted"]),
+        weights=load_weights(run.checkpoints, update, network, item=item),
         config=run.config if settings is None else Config.from_dict(settings),
     )
 
@@ -137,7 +152,7 @@ class TrainerWatch:
                     self.newest.update, min(pause, _LOOK_SECONDS)
                 )
                 if update is not None:
-                    self.newest = load_published(self._run, update, self._network)
+                    self.newest = load_published(self._run, update, self._network, accepted=True)
                     self.heard_at = time.monotonic()
                     # Last, because the new weights need not wait for it.
                     self.published_at = (update, self._time_of(update))

@@ -48,7 +48,7 @@ def work(
         listeners.monitor.id = id
         components = worker_components(run.make_game(options.game), config)
         plan_worker_memory(components).check()
-        first = wait_for_checkpoint(run, components.network, lifetime, listeners)
+        first = wait_for_checkpoint(run, components.network, lifetime, listeners, accepted=True)
         if first is None:
             return None
         lifetime.heard()

@@ -237,7 +237,9 @@ class Worker:
         self._pickup_delays.play(self.published.update)
         begin = self._meter.elapsed
         finished = self.playing.chunk(
-            self._weights, update=self.published.update, sequence=self._sink.next_sequence
+            self._weights,
+            update=self.published.played_update,
+            sequence=self._sink.next_sequence,
         )
         self._fit_chunk_length(self._meter.elapsed - begin)
         self._simulations += self.playing.simulations
@@ -312,7 +314,7 @@ class Worker:
         newest = self._trainer_watch.newest.update
         return {
             "elapsed_seconds": self._meter.elapsed,
-            "update": self.published.update,
+            "update": self.published.played_update,
             "checkpoint": self.published.update,
             "newest_checkpoint": newest,
             "staleness_updates": newest - self.published.update,

@@ -8,6 +8,7 @@ from selfplay.errors import RunError
 from selfplay.run import (
     append_evaluation,
     append_mistakes,
+    newest_results,
     read_evaluation_matches,
     read_evaluations,
     read_mistake_moves,
@@ -27,6 +28,16 @@ def test_append_and_read(tmp_path: Path) -> None:
         {"update": 20, "opponent": "mcts:100", "opening": [3], "result": 1.0},
         {"update": 20, "opponent": "mcts:100", "opening": [4], "result": 0.5},
     ]
+
+
+def test_of_earlier_checkpoints_the_one_played_last_is_the_newest_result(tmp_path: Path) -> None:
+    for update, opponent in ((8, "@0"), (8, "random"), (16, "@8"), (24, "random"), (24, "mcts:9")):
+        append_evaluation(tmp_path, {"update": update, "opponent": opponent, "score": 0.5})
+    newest = newest_results(read_evaluations(tmp_path))
+    assert [(row["update"], row["opponent"]) for row in newest] == [
+        (16, "@8"), (24, "random"), (24, "mcts:9")
+    ]  # fmt: skip
+    assert newest_results([]) == []
 
 
 def test_a_repetition_adds_nothing(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         left_out.append(f"{document['damaged_files']:,} damaged files")
     if left_out:
         pairs.append(("left out", ", ".join(left_out)))
+    pairs += _gate(document["gate"])
     for process in document["processes"]:
         if process["role"] == "trainer" and process["alive"]:
             pairs += _trainer_facts(process)
@@ -94,6 +95,16 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
     return [*pairs, *_mistakes(document["mistakes"]), *_suite(document["suite"])]
+
+
+def _gate(gate: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns which weights self-play uses, if there is a gate."""
+    if gate is None:
+        return []
+    text = f"self-play uses the weights of update {gate['accepted']:,}"
+    if gate["score"] is not None:
+        text += f"; {gate['tested']:,} was tested last and scored {100 * gate['score']:.1f} %"
+    return [("gate", text)]
 
 
 def _endings(recent: dict[str, Any] | None) -> list[tuple[str, str]]:

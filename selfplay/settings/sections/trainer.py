@@ -3,6 +3,7 @@
 import dataclasses
 
 from selfplay.configuration import check_range
+from selfplay.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,11 @@ class TrainerConfig:
             workers pause until it has caught up.
         suspend_workers: whether workers pause while the trainer makes updates, which it then makes
             in bursts: for one accelerator that all of them share.
+        gate: score in [0.5, 1) that a checkpoint must reach against the last accepted one, draws
+            counting one half, before self-play uses it; 0 for no gate: self-play uses the newest
+            weights.
+        gate_updates: with a gate, the weights are tested every so many updates, at least 1.
+        gate_matches: of each test, at least 2 and even: every opening is played from both seats.
         any_settings: whether to learn from matches made with other settings of search and rollout
             too, as in training on stored matches of other runs.
     """
@@ -46,6 +52,9 @@ class TrainerConfig:
     max_backlog: int = 20_000
     suspend_workers: bool = False
     any_settings: bool = False
+    gate: float = 0.0
+    gate_updates: int = 500
+    gate_matches: int = 64
 
     def __post_init__(self) -> None:
         check_range("trainer.replay_ratio", self.replay_ratio, above=0)
@@ -58,6 +67,21 @@ class TrainerConfig:
         check_range("trainer.updates", self.updates, low=0)
         check_range("trainer.max_staleness", self.max_staleness, low=0)
         check_range("trainer.max_backlog", self.max_backlog, low=1)
+        if self.gate:
+            check_range(
+                "trainer.gate",
+                self.gate,
+                low=0.5,
+                below=1,
+                hint="0.55 is usual; 0 is no gate",
+            )
+        check_range("trainer.gate_updates", self.gate_updates, low=1)
+        check_range("trainer.gate_matches", self.gate_matches, low=2)
+        if self.gate_matches % 2:
+            raise ConfigError(
+                f"trainer.gate_matches is {self.gate_matches}, but must be even",
+                hint="every opening is played once from each seat",
+            )
 
     def checkpoint_due(self, update: int, seconds: float) -> bool:
         """Returns whether to write a checkpoint after `update`, `seconds` after the last one."""
