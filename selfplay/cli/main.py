@@ -13,6 +13,7 @@ from selfplay.cli.reports import (
     bench,
     curve,
     doctor,
+    evaluate,
     export,
     health,
     ladder,
@@ -66,8 +67,8 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, serve, analyze, matches, arena, ladder, suite, curve, tensorboard, export, rerun),
-    *(bench, tune, doctor),
+    *(play, serve, analyze, matches, arena, ladder, suite, evaluate),
+    *(curve, tensorboard, export, rerun, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"), epilog=examples(*module.EXAMPLES))(getattr(module, name))

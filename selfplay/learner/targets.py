@@ -62,11 +62,11 @@ def make_targets(
     """
     symmetry_keys, dropout_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     legal = jax.vmap(game.legal_action_mask)(samples.states)
-    policy = _dense(samples.policy_actions, samples.policy_probabilities, game.num_actions)
+    policy = dense_policies(samples.policy_actions, samples.policy_probabilities, game.num_actions)
     if config.label_smoothing:
         even = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
         policy = (1 - config.label_smoothing) * policy + config.label_smoothing * even
-    next_policy = _dense(samples.next_actions, samples.next_probabilities, game.num_actions)
+    next_policy = dense_policies(samples.next_actions, samples.next_probabilities, game.num_actions)
     states, final_states = samples.states, samples.final_states
     symmetries = game.symmetries() if config.symmetries else ()
     if symmetries:
@@ -121,7 +121,7 @@ def make_targets(
     )
 
 
-def _dense(
+def dense_policies(
     actions: Int32[Array, "B K"], shares: Float32[Array, "B K"], num_actions: int
 ) -> Float32[Array, "B A"]:
     """Returns sparse policies as full rows that sum to 1, or to 0 where nothing is given."""

@@ -170,6 +170,14 @@ class ReplayWindow:
         self.matches_made += len(matches)
         return total
 
+    def check(self, matches: Sequence[MatchRecord]) -> None:
+        """Raises `RecordError` unless `matches` could be taken in; takes in none."""
+        matches = [match for match in matches if match.plies > 0]
+        if matches:
+            if self._final_states is not None:
+                _check_ends(matches)
+            self._rebuild(matches)
+
     def sample(self, batch_size: int, *, seed: int, update: int) -> Samples:
         """Returns `batch_size` positions, drawn uniformly with replacement.
 
@@ -177,8 +185,14 @@ class ReplayWindow:
         draws what the uninterrupted one would have drawn.
         """
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
-        drawn = generator.integers(0, self.size, batch_size)
-        slots = self._slots(drawn)
+        return self._at(self._slots(generator.integers(0, self.size, batch_size)))
+
+    def newest(self, count: int) -> Samples:
+        """Returns the newest `count` positions, at most `max_window`, the oldest of them first."""
+        return self._at(self._slots(np.arange(count)[::-1]))
+
+    def _at(self, slots: npt.NDArray[Any]) -> Samples:
+        """Returns the positions at these indices of the ring."""
         following = (slots + 1) % self.config.max_window
         return Samples(
             states=jax.tree.map(lambda ring: ring[slots], self._states),

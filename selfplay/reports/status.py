@@ -40,9 +40,10 @@ def run_status(place: Place | Store) -> dict[str, Any]:
     `suite`, what the newest checkpoint did that was asked a position suite (None without one),
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
     and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
-    known), `gate` (what the newest checkpoint says of it, or None), and `problems`: texts, none if
-    all is well. The values of heartbeats are included: of a trainer `window_positions`,
-    `window_age_updates`, `losses`, `data_age_seconds`, `staleness_updates` and more.
+    known), `held_out` and `gate` (what the newest checkpoint says of matches kept out of training
+    and of the gate, or None), and `problems`: texts, none if all is well. The values of heartbeats
+    are included: of a trainer `window_positions`, `window_age_updates`, `losses`,
+    `data_age_seconds`, `staleness_updates` and more.
 
     Raises:
         RunError: it is not a run.
@@ -84,6 +85,7 @@ def run_status(place: Place | Store) -> dict[str, Any]:
         "strength": _strength(run, problems),
         "mistakes": _mistakes(run, problems),
         "suite": _suite(run, problems),
+        "held_out": metadata.get("held_out"),
         "gate": metadata.get("gate"),
         "recent": _recent([*reversed(trainers), metadata.get("recent", {})]),
         "problems": problems,

@@ -1,6 +1,6 @@
 """Numbers formatted for people, each with its unit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from selfplay.telemetry.results import MistakeRate, Strength, SuiteScore
 
@@ -53,6 +53,14 @@ def losses(values: Mapping[str, float]) -> list[str]:
     """Returns the losses in nats, the total first."""
     names = sorted(values, key=lambda name: name != "total")
     return [f"{name.replace('_', ' ')} {values[name]:.3f}" for name in names]
+
+
+def of_each(template: str) -> Callable[[Mapping[str, float]], list[str]]:
+    """Returns what formats each entry of a mapping by a template with {name} and {number}."""
+    return lambda values: [
+        template.format(name=name.replace("_", " "), number=number)
+        for name, number in values.items()
+    ]
 
 
 def score(strength: Strength) -> str:

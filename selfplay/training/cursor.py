@@ -15,14 +15,16 @@ class WindowFile(NamedTuple):
     Attributes:
         worker: that played the matches.
         sequence: the number of the file.
-        matches: how many matches it holds.
+        matches: how many of its matches were learnt from.
         positions: how many positions they have.
+        holdout_share: what `replay.holdout_share` was when the file was taken in.
     """
 
     worker: str
     sequence: int
     matches: int
     positions: int
+    holdout_share: float = 0.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,8 +35,9 @@ class Cursor:
         iteration: chunks of self-play that the trainer played itself.
         sequence: number of the next file of those matches.
         elapsed_seconds: time of training, over all sessions.
-        positions: number of positions taken in since the run began.
-        matches: number of matches taken in since the run began.
+        positions: number of positions learnt from since the run began.
+        matches: number of matches learnt from since the run began.
+        held_out: number of matches kept out of training.
         plateau: the state of the "plateau" schedule.
         window: files whose positions may still be in the replay window, oldest first.
         next_files: by worker, the number of the first file that has not been read yet.
@@ -48,6 +51,7 @@ class Cursor:
     elapsed_seconds: float = 0.0
     positions: int = 0
     matches: int = 0
+    held_out: int = 0
     plateau: Plateau = dataclasses.field(default_factory=Plateau)
     window: list[WindowFile] = dataclasses.field(default_factory=list)
     next_files: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -66,7 +70,9 @@ class Cursor:
         Early checkpoints of selfplay 0.1 knew one worker, the trainer itself.
         """
         window = [
-            WindowFile(str(entry[0]), int(entry[1]), int(entry[2]), int(entry[3]))
+            WindowFile(
+                str(entry[0]), int(entry[1]), int(entry[2]), int(entry[3]), *map(float, entry[4:5])
+            )
             for entry in (
                 [OWN_WORKER, *held] if len(held) == 3 else held for held in document["window"]
             )

@@ -11,12 +11,13 @@ from jaxtyping import Array, PyTree
 from selfplay.errors import GameContractError, NonFiniteError, RecordError
 from selfplay.learner import TrainState, learning_rate
 from selfplay.records import MatchRecord
-from selfplay.replay import Samples
+from selfplay.replay import Samples, part
 from selfplay.replay.target_faults import TargetFaults
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components
 from selfplay.training.cursor import Cursor, WindowFile
 from selfplay.training.gate import Gate, Player
+from selfplay.training.held_out import HeldOut
 from selfplay.training.run_keys import run_keys
 from selfplay.training.training_log import TrainingLog
 
@@ -35,6 +36,7 @@ class Learning:
         state: weights, average, optimiser, update count.
         cursor: the counters.
         window: the positions to learn from.
+        held_out: matches kept out of training.
         gate: the weights that self-play uses, if they must be accepted first.
         losses: means over the last updates, by name.
         rate: learning rate of the last update.
@@ -55,6 +57,7 @@ class Learning:
         self.state: TrainState = components.learner.init(key=keys.init)
         self.cursor = Cursor()
         self.window = components.window(run.fingerprint)
+        self.held_out = HeldOut()
         self.gate = Gate(self.config.trainer, 0, self.state.average)
         self.losses: dict[str, float] = {}
         self.rate = 0.0
@@ -71,6 +74,7 @@ class Learning:
         checkpoints, learner = self.run.checkpoints, self.components.learner
         metadata = checkpoints.metadata(update)
         self.cursor = Cursor.from_json(metadata["cursor"])
+        self.held_out.restore(metadata)
         self.state = learner.place(checkpoints.load(update, "train_state", learner.like()))
         self.gate = Gate.restored(
             self.config.trainer, checkpoints, metadata, update, self.state.average
@@ -88,12 +92,15 @@ class Learning:
         for first in range(0, len(held), _FILES_AT_ONCE):
             group: list[MatchRecord] = []
             for file in held[first : first + _FILES_AT_ONCE]:
-                matches = self.run.matches.get(file.worker, file.sequence)
+                stored = self.run.matches.get(file.worker, file.sequence)
+                name = file.worker, file.sequence
+                matches, held_out = part(stored, file.holdout_share)
+                self.held_out.add(*name, held_out)
                 found = len(matches), sum(match.plies for match in matches)
                 if found != (file.matches, file.positions):
                     raise RecordError(
-                        f"{self.run.matches.name(file.worker, file.sequence)} holds {found[0]} "
-                        f"matches of {found[1]} positions, but the checkpoint counts "
+                        f"{self.run.matches.name(*name)} holds {found[0]} matches of {found[1]} "
+                        f"positions to learn from, but the checkpoint counts "
                         f"{file.matches} of {file.positions}",
                         hint="the file was replaced; go on from a copy of the run that has it",
                     )
@@ -112,20 +119,29 @@ class Learning:
         return self.gate.player(self.update, self.state.average)
 
     def take_in(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> int:
-        """Takes the matches of a stored file into the window; returns the number of positions.
+        """Takes the matches of a stored file into the window, but for those to keep out.
+
+        Returns:
+            The number of positions to learn from.
 
         Raises:
             RecordError: a match does not follow the rules; nothing is taken in.
         """
-        positions = self.window.ingest(matches)
+        share = self.config.replay.holdout_share
+        learnt, held_out = part(matches, share)
+        self.window.check(held_out)
+        positions = self.window.ingest(learnt)
+        self.held_out.add(worker, sequence, held_out)
         cursor = self.cursor
-        cursor.window.append(WindowFile(worker, sequence, len(matches), positions))
+        cursor.window.append(WindowFile(worker, sequence, len(learnt), positions, share))
         cursor.next_files[worker] = sequence + 1
         cursor.positions += positions
-        cursor.matches += len(matches)
+        cursor.matches += len(learnt)
+        cursor.held_out += len(held_out)
         held = sum(file.positions for file in cursor.window)
         while held - cursor.window[0].positions >= self.config.replay.max_window:
             held -= cursor.window.pop(0).positions
+        self.held_out.keep(cursor.window)
         self._training_log.take(worker, sequence)
         return positions
 
@@ -285,6 +301,9 @@ class Learning:
             StorageError: the disk is full; the checkpoints before stay.
         """
         update = self.update
+        self.held_out.measure(
+            self.components, self.state.average, self.window, self.cursor.window, update=update
+        )
         # First, so that every checkpoint has its training log.
         self._training_log.write(self.cursor.segments, previous=self.saved, update=update)
         self.cursor.segments += 1
@@ -296,7 +315,12 @@ class Learning:
                 **self.gate.items(),
                 **items,
             },
-            metadata={"cursor": self.cursor.to_json(), **self.gate.facts(), **facts},
+            metadata={
+                "cursor": self.cursor.to_json(),
+                **self.held_out.facts(),
+                **self.gate.facts(),
+                **facts,
+            },
         )
         self.saved = update
         trainer = self.config.trainer

@@ -50,7 +50,7 @@ class SnapshotBuilder:
         fraction = schedule.planned_fraction
         losses = dict(learning.losses)
         gradient_norm = losses.pop("gradient_norm", None)
-        accepted = learning.gate.accepted
+        held_out, accepted = learning.held_out.losses, learning.gate.accepted
         drawn = update * self.components.config.learner.batch_size
         played_by = self.source.intake.counts.last_checkpoints.values()
         metrics = {
@@ -70,6 +70,9 @@ class SnapshotBuilder:
             "losses": losses,
             "learning_rate": learning.rate if losses else None,
             "gradient_norm": gradient_norm,
+            "held_out_losses": held_out.held_out if held_out else {},
+            "overfitting": held_out.gaps if held_out else {},
+            "held_out_matches": cursor.held_out,
             "reuse": drawn / cursor.positions if cursor.positions else None,
             "window_positions": learning.window.size,
             "window_age_updates": int(learning.window.mean_age(update)),

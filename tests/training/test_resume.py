@@ -66,7 +66,7 @@ def test_a_larger_window_after_a_restart_offers_only_what_was_read(tmp_path: Pat
     trainer = train_all(run, components)
     wide = with_settings(components, {"replay": {"min_window": 5000, "max_window": 5000}})
     again = Trainer(run, wide, Listener())
-    held = sum(rows for *_, rows in trainer.cursor.window)
+    held = sum(file.positions for file in trainer.cursor.window)
     assert again.learning.window.size == held < trainer.cursor.positions
     # No row of zeros: every position has its policy.
     samples = again.learning.window.sample(2000, seed=0, update=0)
@@ -231,7 +231,9 @@ def test_a_missing_or_damaged_file_of_matches_is_named(new_run: MakeRun, damage:
         file.write_bytes(file.read_bytes()[:-5])
     else:
         others = [
-            n for _, n, m, p in trainer.cursor.window if (m, p) != trainer.cursor.window[1][2:]
+            file.sequence
+            for file in trainer.cursor.window
+            if file[2:] != trainer.cursor.window[1][2:]
         ]
         file.write_bytes((file.parent / f"{others[0]:08d}.parquet").read_bytes())
         message = "but the checkpoint counts"

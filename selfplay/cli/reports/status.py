@@ -86,7 +86,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         left_out.append(f"{document['damaged_files']:,} damaged files")
     if left_out:
         pairs.append(("left out", ", ".join(left_out)))
-    pairs += _gate(document["gate"])
+    pairs += _held_out(document) + _gate(document["gate"])
     for process in document["processes"]:
         if process["role"] == "trainer" and process["alive"]:
             pairs += _trainer_facts(process)
@@ -95,6 +95,18 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
     return [*pairs, *_mistakes(document["mistakes"]), *_suite(document["suite"])]
+
+
+def _held_out(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the losses on matches kept out of training beside those on matches learnt from."""
+    losses = document["held_out"]
+    if losses is None:
+        return []
+    parts = [
+        f"{name} loss {number:.3f}, {losses['learnt'][name]:.3f} on matches learnt from"
+        for name, number in losses["held_out"].items()
+    ]
+    return [("held out", "; ".join(parts))]
 
 
 def _gate(gate: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -24,6 +24,9 @@ class ReplayConfig:
             the root value of the ply itself, 1 the outcome, 0.9 about the next ten root values.
             Root values a few plies later are more accurate; outcomes are noisy while play is weak.
         first_positions: positions that must be there before the first update, at least 1.
+        holdout_share: share of new matches that are kept out of training, in [0, 0.5]. The loss on
+            them beside that on matches learnt from shows overfitting. Which ones is decided by
+            their ids; 0 keeps out none.
     """
 
     min_window: int = 30_000
@@ -33,6 +36,7 @@ class ReplayConfig:
     power: float = 0.75
     value_lambda: float = 0.9
     first_positions: int = 4_000
+    holdout_share: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("replay.min_window", self.min_window, low=1)
@@ -42,6 +46,7 @@ class ReplayConfig:
         check_range("replay.power", self.power, above=0, high=1)
         check_range("replay.value_lambda", self.value_lambda, low=0, high=1)
         check_range("replay.first_positions", self.first_positions, low=1)
+        check_range("replay.holdout_share", self.holdout_share, low=0, high=0.5)
 
     def window(self, positions_made: int) -> int:
         """Returns how many of the newest positions may be sampled."""
