@@ -1,19 +1,21 @@
 """The recorded matches of a run, as documents for people and scripts."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from selfplay.arena.batches import row_on_device
-from selfplay.errors import CheckpointError, ConfigError, RecordError
+from selfplay.errors import CheckpointError, ConfigError, RecordError, RunError
 from selfplay.records import MatchRecord, decode_matches, written_by
 from selfplay.records.match import RESIGNED
 from selfplay.registry import GameSpec
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.run import RunDirectory
+from selfplay.run.storage_limit import TRAINING_LOG
 from selfplay.settings import Config, settings_hash
 from selfplay.store import Place
 from selfplay.store.place import typed
+from selfplay.training.training_log import read_segment
 
 
 def newest_matches(
@@ -112,7 +114,8 @@ def stored_checkpoints(
 def match_report(place: Place, match_id: str, *, game: GameSpec | None = None) -> dict[str, Any]:
     """Returns one match with board, move and values at every ply, and its provenance.
 
-    "settings" are those of search and rollout that played it, if a checkpoint has them.
+    "settings" are those of search and rollout that played it, if a checkpoint or the training log
+    has them.
 
     Args:
         place: the run.
@@ -159,17 +162,25 @@ def _summary(match: MatchRecord) -> dict[str, Any]:
 
 
 def _settings(run: RunDirectory, wanted: str) -> dict[str, Any] | None:
-    """Returns the settings with that hash: of the run, or of one of its checkpoints."""
-    configs = [run.config.to_dict()]
-    for update in reversed(run.checkpoints.updates()):
-        with contextlib.suppress(CheckpointError):
-            configs.append(run.checkpoints.metadata(update).get("config") or {})
-        if _hash(configs[-1]) == wanted:
-            break
-    for config in configs:
+    """Returns the settings with that hash: of the run, a checkpoint, or the training log."""
+    for config in _configs(run):
         if _hash(config) == wanted:
             return {section: config[section] for section in ("search", "rollout")}
     return None
+
+
+def _configs(run: RunDirectory) -> Iterator[dict[str, Any]]:
+    """Yields all settings that were in force in a run, the newest first."""
+    yield run.config.to_dict()
+    for update in reversed(run.checkpoints.updates()):
+        with contextlib.suppress(CheckpointError):
+            yield run.checkpoints.metadata(update).get("config") or {}
+    # Checkpoints are pruned; the log keeps the settings that led to each of them.
+    for name in sorted(run.store.names(TRAINING_LOG), reverse=True):
+        number = name.rpartition("/")[2].removesuffix(".json")
+        if number.isdecimal():
+            with contextlib.suppress(RunError):
+                yield read_segment(run, int(number))[0]
 
 
 def _hash(config: dict[str, Any] | None) -> str | None:

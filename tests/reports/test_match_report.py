@@ -16,10 +16,33 @@ from selfplay.registry import GameSpec, make
 from selfplay.reports.match_report import match_report, newest_matches, stored_checkpoints
 from selfplay.run import RunDirectory
 from selfplay.settings import Config, settings_hash
+from selfplay.training.training_log import TrainingLog
 from tests.records.examples import RandomMatches
 
 CONFIG = Config.from_dict({"search": {"num_simulations": 8}})
 VERSION = importlib.metadata.version("selfplay-jax")
+
+
+def test_the_training_log_keeps_the_settings_of_pruned_checkpoints(tmp_path: Path) -> None:
+    game = make("tic_tac_toe")
+    run = RunDirectory.create(tmp_path / "run", GameSpec("tic_tac_toe"), game, CONFIG)
+    search = {"algorithm": "puct", "puct_constant": 3.0, "fpu_reduction": 0.5}
+    earlier = CONFIG.updated({"search": search})
+    run.config = earlier
+    TrainingLog(run).write(0, previous=None, update=5)
+    run.config = CONFIG
+    TrainingLog(run).write(1, previous=5, update=9)
+    record = RandomMatches(game).play(seed=1).record
+    match = dataclasses.replace(
+        record,
+        match_id="a-00000000-0000",
+        worker="a",
+        fingerprint=run.fingerprint,
+        settings_hash=settings_hash(earlier),
+    )
+    run.matches.put("a", 0, [match])
+    found = match_report(run.url, "a-00000000-0000")["settings"]["search"]
+    assert {name: found[name] for name in search} == search
 
 
 @pytest.fixture(scope="module")
