@@ -15,12 +15,14 @@ class Plateau:
         best: lowest smoothed loss so far, None before the first update.
         smoothed: running mean of the loss, None before the first update.
         since_best: updates since `best` fell.
+        count: how often the loss has stopped falling for `plateau_updates` updates.
     """
 
     scale: float = 1.0
     best: float | None = None
     smoothed: float | None = None
     since_best: int = 0
+    count: int = 0
 
     def observe(self, loss: float, updates: int, config: LearnerConfig) -> "Plateau":
         """Returns the state after `updates` more updates with mean loss `loss`."""
@@ -35,7 +37,7 @@ class Plateau:
             return dataclasses.replace(self, smoothed=smoothed, since_best=since_best)
         return dataclasses.replace(
             self, smoothed=smoothed, best=smoothed, since_best=0,
-            scale=self.scale * config.step_factor,
+            scale=self.scale * config.step_factor, count=self.count + 1,
         )  # fmt: skip
 
 

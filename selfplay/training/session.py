@@ -18,6 +18,7 @@ from selfplay.runtime.process_config import process_config
 from selfplay.settings import Config
 from selfplay.store.place import Place
 from selfplay.telemetry import words
+from selfplay.training.cursor import Cursor
 from selfplay.training.process_group import ProcessGroup
 from selfplay.training.warm_start import check_origin, find_source, own_source, publish
 
@@ -33,6 +34,7 @@ class Session:
         components: what plays and learns.
         update: of the newest checkpoint; None if there is none.
         elapsed_seconds: of training so far.
+        plateaus: how often the loss has stopped falling so far.
         notes: messages for people before training starts.
     """
 
@@ -40,6 +42,7 @@ class Session:
     components: Components
     update: int | None
     elapsed_seconds: float
+    plateaus: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -51,6 +54,10 @@ class Session:
             return f"{minutes:.3g} of {plan.minutes:g} minutes"
         if plan.updates and (self.update or 0) >= plan.updates:
             return f"{self.update} of {plan.updates} updates"
+        if plan.stop_at_plateau and self.plateaus >= plan.stop_at_plateau:
+            return (
+                f"until the loss stopped falling, {self.plateaus} of {plan.stop_at_plateau} times"
+            )
         return ""
 
     @property
@@ -71,6 +78,8 @@ class Session:
         minutes = self.elapsed_seconds / 60
         if plan.minutes and minutes >= plan.minutes:
             return f"--minutes {2 * max(plan.minutes, minutes):.3g}"
+        if not plan.updates or (self.update or 0) < plan.updates:
+            return f"--set trainer.stop_at_plateau={self.plateaus + 1}"
         return f"--updates {2 * plan.updates}"
 
 
@@ -121,14 +130,15 @@ def open_session(
         if state is not None:
             publish(run, state)
             update = 0
-    seconds = 0.0
+    cursor = Cursor()
     if update is not None:
-        seconds = float(run.checkpoints.metadata(update)["cursor"]["elapsed_seconds"])
+        cursor = Cursor.from_json(run.checkpoints.metadata(update)["cursor"])
     return Session(
         run=run,
         components=components,
         update=update,
-        elapsed_seconds=seconds,
+        elapsed_seconds=cursor.elapsed_seconds,
+        plateaus=cursor.plateau.count,
         notes=tuple(notes),
     )
 

@@ -53,8 +53,14 @@ class SessionSchedule:
 
     @property
     def over(self) -> bool:
-        """Whether the plan is fulfilled, or the session was asked to end."""
-        return self.stopped.is_set() or (self.planned_fraction or 0.0) >= 1.0
+        """Whether the plan is fulfilled, the loss at a plateau, or the session asked to end."""
+        return self.stopped.is_set() or (self.planned_fraction or 0.0) >= 1.0 or self.at_plateau
+
+    @property
+    def at_plateau(self) -> bool:
+        """Whether the loss has stopped falling as often as `trainer.stop_at_plateau` allows."""
+        most = self._plan.stop_at_plateau
+        return bool(most) and self._learning.cursor.plateau.count >= most
 
     def save_due(self, *, last: bool) -> bool:
         """Returns whether to write a checkpoint now.

@@ -195,6 +195,11 @@ class Trainer:
                 self.meter.mark()
                 progress = self.progress()
                 self._publish(progress, suspends=self._schedule.suspends(training=self._training))
+            if self._schedule.at_plateau:
+                self._say(
+                    "the loss has stopped falling for learner.plateau_updates "
+                    f"{self.cursor.plateau.count} times: trainer.stop_at_plateau ends the training"
+                )
             self._final_elapsed = self.elapsed
             self._evaluations.play_last(elapsed_seconds=self.elapsed, tick=self._publish_evaluation)
             progress = self.progress()

@@ -36,6 +36,8 @@ class TrainerConfig:
             weights.
         gate_updates: with a gate, the weights are tested every so many updates, at least 1.
         gate_matches: of each test, at least 2 and even: every opening is played from both seats.
+        stop_at_plateau: training ends once the loss has stopped falling for
+            `learner.plateau_updates` updates so many times, at least 0; 0 for never.
         any_settings: whether to learn from matches made with other settings of search and rollout
             too, as in training on stored matches of other runs.
     """
@@ -55,6 +57,7 @@ class TrainerConfig:
     gate: float = 0.0
     gate_updates: int = 500
     gate_matches: int = 64
+    stop_at_plateau: int = 0
 
     def __post_init__(self) -> None:
         check_range("trainer.replay_ratio", self.replay_ratio, above=0)
@@ -82,6 +85,7 @@ class TrainerConfig:
                 f"trainer.gate_matches is {self.gate_matches}, but must be even",
                 hint="every opening is played once from each seat",
             )
+        check_range("trainer.stop_at_plateau", self.stop_at_plateau, low=0)
 
     def checkpoint_due(self, update: int, seconds: float) -> bool:
         """Returns whether to write a checkpoint after `update`, `seconds` after the last one."""
