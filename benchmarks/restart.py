@@ -32,7 +32,8 @@ def fill(path: Path, positions: int) -> dict[str, float]:
     from selfplay import startup
     from selfplay.registry import GameSpec
     from selfplay.runtime.playing import Playing
-    from selfplay.training.learning import Learning, run_keys
+    from selfplay.training.learning import Learning
+    from selfplay.training.run_keys import run_keys
     from selfplay.training.session import open_session
 
     startup.prepare()

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from selfplay.check.laws.table import laws_table
+from selfplay.diagnosis.table import findings_table
 from selfplay.records.reference import columns_table
 from selfplay.settings.presets import PRESETS
 from selfplay.settings.reference import settings_table
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 WITH_EXAMPLES = ("README.md", "docs/library.md", "docs/python-games.md")
 MARK = "<!-- settings and presets, written by docs/generate.py -->"
 TABLE = re.compile(
-    r"(<!-- (?:metrics|columns|laws), written by docs/generate.py -->\n).*?(<!-- end -->)",
+    r"(<!-- \w+, written by docs/generate.py -->\n).*?(<!-- end -->)",
     re.DOTALL,
 )
 EXAMPLE = re.compile(
@@ -34,6 +35,7 @@ def pages() -> dict[Path, str]:
         **_with_table("monitoring", reference()),
         **_with_table("records", columns_table()),
         **_with_table("check", laws_table()),
+        **_with_table("diagnosis", findings_table()),
         **{page: EXAMPLE.sub(_example, page.read_text()) for page in with_examples},
     }
 

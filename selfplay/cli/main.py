@@ -12,6 +12,7 @@ from selfplay.cli.process import Ending, prepare_streams
 from selfplay.cli.reports import (
     bench,
     curve,
+    diagnose,
     doctor,
     evaluate,
     export,
@@ -67,7 +68,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, serve, analyze, matches, arena, ladder, suite, evaluate),
+    *(play, serve, analyze, matches, arena, ladder, suite, evaluate, diagnose),
     *(curve, tensorboard, export, rerun, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]

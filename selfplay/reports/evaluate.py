@@ -59,7 +59,8 @@ def evaluate_checkpoints(
     found = (
         named_matches(run, metadata, data, positions=positions)
         if data
-        else held_out_matches(run, metadata)
+        # The same for every checkpoint, so that they can be compared.
+        else held_out_matches(run, run.checkpoints.metadata(run.checkpoints.updates()[-1]))
     )
     rules = run.make_game(game)
     config = Config.from_dict(metadata.get("config", run.config.to_dict()))

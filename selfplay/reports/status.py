@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from selfplay.diagnosis.diagnose import diagnose
+from selfplay.diagnosis.evidence import read_evidence
 from selfplay.errors import CheckpointError, RunError
 from selfplay.run import (
     Heartbeat,
@@ -28,7 +30,7 @@ _COUNTERS = ("matches", "positions", "elapsed_seconds")
 _RECENT = ("recent_matches", "results", "truncated_share", "mean_length")
 
 
-def run_status(place: Place | Store) -> dict[str, Any]:
+def run_status(place: Place | Store, *, diagnosis: bool = False) -> dict[str, Any]:
     """Returns the state of a run, while it trains or afterwards. Reads only.
 
     Keys: `run`, `game`, `origin` (the run and checkpoint it was made from, or None), `update`,
@@ -41,9 +43,14 @@ def run_status(place: Place | Store) -> dict[str, Any]:
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
     and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
     known), `held_out` and `gate` (what the newest checkpoint says of matches kept out of training
-    and of the gate, or None), and `problems`: texts, none if all is well. The values of heartbeats
-    are included: of a trainer `window_positions`, `window_age_updates`, `losses`,
-    `data_age_seconds`, `staleness_updates` and more.
+    and of the gate, or None), `diagnosis` (the headline of `selfplay diagnose` as far as it can be
+    told without asking the network; None unless asked for), and `problems`: texts, none if all is
+    well. The values of heartbeats are included: of a trainer `window_positions`,
+    `window_age_updates`, `losses`, `data_age_seconds`, `staleness_updates` and more.
+
+    Args:
+        place: the run.
+        diagnosis: whether to judge how the run learns, which reads its newest matches.
 
     Raises:
         RunError: it is not a run.
@@ -87,9 +94,15 @@ def run_status(place: Place | Store) -> dict[str, Any]:
         "suite": _suite(run, problems),
         "held_out": metadata.get("held_out"),
         "gate": metadata.get("gate"),
+        "diagnosis": _headline(run) if diagnosis else None,
         "recent": _recent([*reversed(trainers), metadata.get("recent", {})]),
         "problems": problems,
     }
+
+
+def _headline(run: RunDirectory) -> str:
+    """Returns what a diagnosis says in one line; what it cannot read, the rest reports."""
+    return diagnose(read_evidence(run, network=False)).headline
 
 
 def process_problems(

@@ -19,7 +19,7 @@ from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
     *("games", "train", "status", "play", "analyze", "matches", "arena", "ladder", "suite"),
-    *("curve", "export", "rerun", "bench", "doctor"),
+    *("curve", "export", "rerun", "bench", "doctor", "diagnose", "evaluate"),
 )
 
 
@@ -74,6 +74,44 @@ def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Pa
     assert "of training, at update 12 saved checkpoint 12 in" in text
     assert f"selfplay play {own_run}\n" in result.stdout
     assert json.loads(invoke("status", own_run, "--json").stdout)["update"] == 12
+
+
+def test_diagnose_says_what_holds_a_run_back(invoke: Invoke, trained: Path) -> None:
+    document = json.loads(invoke("diagnose", trained, "--json").stdout)
+    assert (document["game"], document["update"]) == ("tic_tac_toe", 8)
+    states = {one["name"]: one["state"] for one in document["findings"]}
+    assert states["policy learnt"] == "unknown"
+    assert document["learns"] is None
+    result = invoke("diagnose", trained, "--all")
+    assert result.exit_code == 0, result.stderr
+    assert f"diagnosis  {document['headline']}" in result.stdout
+    for one in document["findings"]:
+        assert f"{one['name']}" in result.stdout
+    short = invoke("diagnose", trained).stdout
+    assert "cannot tell yet: " in short and "--all lists them" in short
+    # The headline of status knows no network, so nothing of that is in it.
+    status = json.loads(invoke("status", trained, "--json").stdout)
+    assert status["diagnosis"].startswith("too early to tell")
+    assert "diagnosis  too early to tell" in invoke("status", trained).stdout
+
+
+def test_evaluate_tests_checkpoints_on_matches_not_learnt_from(
+    invoke: Invoke, trained: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    seed = ("--seed", 5, "--run", other)
+    assert invoke("train", "tic_tac_toe", *TINY, "--updates", 4, *seed).exit_code == 0
+    result = invoke("evaluate", trained, "--data", other, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert [row["update"] for row in document["checkpoints"]] == [0, 4, 8]
+    assert document["learnt_from"] == 0
+    text = invoke("evaluate", f"{trained}@8", "--data", other / "matches").stdout
+    (row,) = [line for line in text.splitlines() if line.startswith("8 ")]
+    newest = document["checkpoints"][-1]
+    assert f"{newest['policy']['cross_entropy']:.3f}" in row
+    assert f"{newest['value']['squared_error']:.3f}" in row
+    assert "predicted" in text and "mean outcome" in text
 
 
 def test_rerun_makes_a_checkpoint_again(invoke: Invoke, trained: Path, own_run: Path) -> None:

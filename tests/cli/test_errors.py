@@ -40,6 +40,24 @@ def test_unknown_game(invoke: Invoke) -> None:
     )
 
 
+def test_nothing_to_evaluate(invoke: Invoke, trained: Path) -> None:
+    refused(
+        invoke,
+        *("evaluate", trained),
+        status=1,
+        message=f"{trained} keeps no matches out of training",
+        hint="name matches of another run: --data FILES; or train on with "
+        "--set replay.holdout_share=0.05, which keeps out 5 % of the new matches",
+    )
+    refused(
+        invoke,
+        *("diagnose", trained / "nowhere"),
+        status=1,
+        message=f"{trained / 'nowhere'} does not exist",
+        hint="name a directory made by `selfplay train`, such as runs/connect_four",
+    )
+
+
 def test_file_without_a_game(invoke: Invoke, tmp_path: Path) -> None:
     file = tmp_path / "empty.py"
     file.write_text("x = 1\n")

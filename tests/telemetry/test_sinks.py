@@ -171,6 +171,9 @@ def document(process: dict[str, Any]) -> dict[str, Any]:
         "recent",
         "reuse",
         "suite",
+        "held_out",
+        "gate",
+        "diagnosis",
     )
     empty = {"left_out": {}, "strength": [], "problems": [], "damaged_files": 0}
     counts = dict.fromkeys(("update", "matches", "positions", "elapsed_seconds"), 0)

@@ -42,14 +42,14 @@ def status(
         from selfplay.cli.targets import check_moved_game
 
         check_moved_game(run, game)
-    document = run_status(run)
+    document = run_status(run, diagnosis=True)
     if as_json:
         say_json(document)
         return
     while watch:
         say(_CLEAR + _text(document))
         time.sleep(_WATCH_SECONDS)
-        document = run_status(run)
+        document = run_status(run, diagnosis=True)
     say(_text(document))
 
 
@@ -87,6 +87,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     if left_out:
         pairs.append(("left out", ", ".join(left_out)))
     pairs += _held_out(document) + _gate(document["gate"])
+    pairs.append(("diagnosis", f"{document['diagnosis']} (more: selfplay diagnose)"))
     for process in document["processes"]:
         if process["role"] == "trainer" and process["alive"]:
             pairs += _trainer_facts(process)

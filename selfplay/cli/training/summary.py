@@ -97,7 +97,7 @@ def document(session: "Session", update: int | None, *, finished: bool) -> dict[
     """Returns the document of `--json`."""
     from selfplay.reports.status import run_status
 
-    return {**run_status(session.run.store), "update": update, "finished": finished}
+    return {**run_status(session.run.store, diagnosis=True), "update": update, "finished": finished}
 
 
 def _devices(count: int, platform: str) -> str:

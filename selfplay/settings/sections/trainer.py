@@ -53,11 +53,11 @@ class TrainerConfig:
     max_staleness: int = 20_000
     max_backlog: int = 20_000
     suspend_workers: bool = False
-    any_settings: bool = False
     gate: float = 0.0
     gate_updates: int = 500
     gate_matches: int = 64
     stop_at_plateau: int = 0
+    any_settings: bool = False
 
     def __post_init__(self) -> None:
         check_range("trainer.replay_ratio", self.replay_ratio, above=0)

@@ -1,0 +1,1 @@
+"""The findings of `selfplay diagnose`, by what they look at."""
