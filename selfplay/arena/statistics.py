@@ -115,6 +115,43 @@ def result_interval(
     return Interval(low=max(-1.0, mean - margin), high=min(1.0, mean + margin))
 
 
+def mean_interval(
+    values: Sequence[float], *, distinct: int | None = None, z: float = Z_95
+) -> Interval | None:
+    """Returns the 95 % interval of a mean of any numbers, by Student's t.
+
+    Args:
+        values: one for each match.
+        distinct: how many of the matches differ; a repeated match is no new evidence. By default
+            all of them.
+        z: quantile of the normal distribution.
+
+    Returns:
+        None if fewer than three matches differ: then nothing is known of the spread.
+    """
+    count = len(values)
+    independent = count if distinct is None else min(count, distinct)
+    if independent < 3:
+        return None
+    mean = math.fsum(values) / count
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    margin = _student(independent - 1, z) * math.sqrt(variance / independent)
+    return Interval(low=mean - margin, high=mean + margin)
+
+
+def difference_interval(
+    first: float, first_interval: Interval, second: float, second_interval: Interval
+) -> Interval:
+    """Returns the 95 % interval of `first - second`, two independent means.
+
+    From the intervals of both by the method of variance estimates recovery: Newcombe, "Interval
+    estimation for the difference between independent proportions", 1998, method 10.
+    """
+    below = math.hypot(first - first_interval.low, second_interval.high - second)
+    above = math.hypot(first_interval.high - first, second - second_interval.low)
+    return Interval(low=first - second - below, high=first - second + above)
+
+
 def _student(degrees: int, z: float) -> float:
     """Returns the quantile of Student's t, 2 degrees or more, that `z` is of the normal one.
 

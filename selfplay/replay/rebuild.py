@@ -1,6 +1,5 @@
 """Rebuilds positions from the moves of records, by replaying them in compiled batches."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,17 +56,20 @@ class Replayed:
     returns: Float32[Array, "2"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@pytree
 class Positions:
     """The positions of some matches, match after match.
 
     Attributes:
         states: leaves [sum of plies, ...].
         final_states: leaves [matches, ...].
+        legal_bits: [sum of plies, bytes] the legal actions, eight to a byte as `np.packbits`
+            packs them.
     """
 
     states: PyTree
     final_states: PyTree
+    legal_bits: npt.NDArray[np.uint8]
 
 
 class Rebuilder:
@@ -116,14 +118,9 @@ class Rebuilder:
             self._replay_some(matches[first : first + _MATCHES_AT_ONCE])
             for first in range(0, len(matches), _MATCHES_AT_ONCE)
         ]
-        return Positions(
-            states=jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[0] for p in parts)),
-            final_states=jax.tree.map(
-                lambda *leaves: np.concatenate(leaves), *(p[1] for p in parts)
-            ),
-        )
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
-    def _replay_some(self, matches: Sequence[MatchRecord]) -> tuple[PyTree, PyTree]:
+    def _replay_some(self, matches: Sequence[MatchRecord]) -> Positions:
         lengths = np.zeros(_MATCHES_AT_ONCE, np.int32)
         lengths[: len(matches)] = [match.plies for match in matches]
         actions = np.zeros((_MATCHES_AT_ONCE, _bucket(int(lengths.max()))), np.int32)
@@ -144,9 +141,10 @@ class Rebuilder:
                     raise
                 raise broken from error
         played = np.arange(actions.shape[1]) < lengths[:, None]
-        return (
-            jax.tree.map(lambda leaf: leaf[played], replayed.states),
-            jax.tree.map(lambda leaf: leaf[: len(matches)], replayed.final_state),
+        return Positions(
+            states=jax.tree.map(lambda leaf: leaf[played], replayed.states),
+            final_states=jax.tree.map(lambda leaf: leaf[: len(matches)], replayed.final_state),
+            legal_bits=np.asarray(replayed.legal_bits)[played],
         )
 
 

@@ -11,7 +11,13 @@ from selfplay.arena import (
     score_interval,
     wilson_interval,
 )
-from selfplay.arena.statistics import Z_95, _student, score_from_elo
+from selfplay.arena.statistics import (
+    Z_95,
+    _student,
+    difference_interval,
+    mean_interval,
+    score_from_elo,
+)
 from selfplay.errors import ConfigError
 
 
@@ -138,3 +144,34 @@ def test_mean_results_at_the_edges():
     wide = result_interval([0.1, -0.1] * 10, distinct_pairs=4)
     narrow = result_interval([0.1, -0.1] * 10)
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [
+        # Newcombe, "Interval estimation for the difference between independent proportions",
+        # 1998, table II, method 10.
+        ((56, 70), (48, 80), (0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.1705, 0.8090)),
+        ((10, 10), (0, 10), (0.6075, 1.0)),
+    ],
+)
+def test_differences_of_proportions(first, second, wanted):
+    (a, m), (b, n) = first, second
+    found = difference_interval(
+        a / m, wilson_interval(a / m, float(m)), b / n, wilson_interval(b / n, float(n))
+    )
+    assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_interval_of_a_mean_holds_what_it_promises():
+    random = np.random.default_rng(2)
+    kept = 0
+    for _ in range(1000):
+        lengths = random.poisson(30, size=12)
+        low, high = mean_interval(lengths.tolist())
+        kept += low <= 30 <= high
+    assert 0.925 <= kept / 1000 <= 0.97
+    assert mean_interval([3.0, 4.0]) is None
+    assert mean_interval([3.0, 4.0] * 9, distinct=2) is None
+    assert mean_interval([5.0] * 9) == (5.0, 5.0)
