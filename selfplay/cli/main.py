@@ -10,6 +10,7 @@ from selfplay.cli.output import say
 from selfplay.cli.playing import analyze, arena, check, games, new_game, play, serve
 from selfplay.cli.process import Ending, prepare_streams
 from selfplay.cli.reports import (
+    balance,
     bench,
     curve,
     diagnose,
@@ -68,7 +69,7 @@ def selfplay(
 
 for module in (
     *(games, new_game, check, train, trainer, worker, evaluator, status, health, clone),
-    *(play, serve, analyze, matches, arena, ladder, suite, evaluate, diagnose),
+    *(play, serve, analyze, matches, arena, ladder, suite, evaluate, diagnose, balance),
     *(curve, tensorboard, export, rerun, bench, tune, doctor),
 ):
     name = module.__name__.rpartition(".")[2]

@@ -169,8 +169,9 @@ def test_the_interval_of_a_mean_holds_what_it_promises():
     kept = 0
     for _ in range(1000):
         lengths = random.poisson(30, size=12)
-        low, high = mean_interval(lengths.tolist())
-        kept += low <= 30 <= high
+        found = mean_interval(lengths.tolist())
+        assert found is not None
+        kept += found.low <= 30 <= found.high
     assert 0.925 <= kept / 1000 <= 0.97
     assert mean_interval([3.0, 4.0]) is None
     assert mean_interval([3.0, 4.0] * 9, distinct=2) is None

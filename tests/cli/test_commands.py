@@ -19,7 +19,7 @@ from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
     *("games", "train", "status", "play", "analyze", "matches", "arena", "ladder", "suite"),
-    *("curve", "export", "rerun", "bench", "doctor", "diagnose", "evaluate"),
+    *("curve", "export", "rerun", "bench", "doctor", "diagnose", "evaluate", "balance"),
 )
 
 

@@ -33,6 +33,7 @@ def moved(own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         ("export", "RUN", "file.stablehlo"),
         ("matches", "RUN", "MATCH"),
         ("rerun", "RUN"),
+        ("balance", "RUN"),
         ("worker", "--run", "RUN", "--dry-run", "--jitter", "0", "--max-matches", "1"),
         ("evaluator", "--run", "RUN", "--max-seconds", "2"),
         ("trainer", "--run", "RUN", "--updates", "8"),

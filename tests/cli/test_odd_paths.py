@@ -43,6 +43,7 @@ def commands(succeed: Succeed, run: Path, folder: Path) -> None:
     succeed("export", f"{run}@8", file)
     assert file.stat().st_size > 0
     succeed("curve", run, f"--output={folder / run.name}.svg")
+    assert json.loads(succeed("balance", f"{run}@8", "--json"))["run"] == str(run)
     succeed("clone", f"{run}@8", folder / "clone" / run.name)
     options = (f"--run={run}", "--jitter=0", "--max-matches=1", "--id=w")
     assert json.loads(succeed("worker", *options, "--json"))["matches"] >= 1
