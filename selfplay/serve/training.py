@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from selfplay.errors import RunError, SelfplayError
+from selfplay.reports.balance.stored import read_report
 from selfplay.reports.ladder import ladder
 from selfplay.reports.status import run_status
 from selfplay.run import read_evaluations, read_mistakes
@@ -68,7 +69,7 @@ def training_document(run: ServedRun, *, game: str) -> dict[str, Any]:
         "strength": _strength(run, problems),
         "ratings": _ratings(run),
         "mistakes": _mistakes(run, problems),
-        "balance": None,
+        "balance": read_report(directory),
         "problems": problems,
     }
 

@@ -11,6 +11,8 @@ import pytest
 
 from selfplay.play import LiveMatch, load_match, match_document, save_match
 from selfplay.registry import GameSpec, make
+from selfplay.reports.balance.report import balance_report
+from selfplay.reports.balance.stored import write_report
 from selfplay.run import RunDirectory
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.workers.work import work
@@ -398,6 +400,17 @@ def test_training_is_shown_in_pictures_and_words(page: Any, site: str, axe: Any)
     page.wait_for_selector(".chart")
     assert page.locator("figcaption", has_text="Score, with 95 % intervals").count() == 1
     assert page.locator(".facts", has_text="tic_tac_toe").count() == 1
+    assert axe(page) == []
+
+
+def test_what_is_known_of_the_balance_of_the_game_is_shown(
+    page: Any, site: str, live_run: RunDirectory, axe: Any
+) -> None:
+    write_report(live_run, balance_report(live_run, make("tic_tac_toe")))
+    page.goto(f"{site}#/training/noughts")
+    page.wait_for_selector("text=Balance of noughts", timeout=30_000)
+    assert page.locator("li", has_text="The player who makes the first move scores").count() == 1
+    assert page.locator("figcaption", has_text="Score of the first player").count() == 1
     assert axe(page) == []
 
 

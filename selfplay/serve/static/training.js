@@ -17,6 +17,16 @@ const CHARTS = [
   ["Learning rate", (name) => name === "learning_rate"],
 ];
 
+const percent = (share) => `${+(100 * share).toFixed(1)} %`;
+const BALANCE = [
+  ["Score of the first player", "first_score", percent],
+  ["Draws", "draws", percent],
+  ["Length, plies", "length", short],
+  ["Legal actions a ply", "branching", short],
+  ["Decided after this share of the moves", "decided", percent],
+  ["Lead changes a match", "lead_changes", short],
+];
+
 export async function trainingPage(holder, {about, rest, tell}) {
   if (!about.runs.length) {
     put(holder, h("h1", null, "Training"), h("p", null, "There is no run here yet."));
@@ -49,6 +59,7 @@ class TrainingPage {
     this.states = new Map();
     this.cards = h("div", {class: "cards"});
     this.charts = h("div", {class: "charts"});
+    this.balances = h("div");
     const chosen = new Set(runs.map(({run}) => run));
     const boxes = about.runs.map(({run, title, problem}) => {
       if (problem) return h("p", {class: "problem"}, `${title} cannot be read: ${problem}`);
@@ -61,7 +72,7 @@ class TrainingPage {
     });
     put(holder, h("h1", null, "Training"),
       about.runs.length > 1 && h("fieldset", null, h("legend", null, "Runs"), boxes),
-      this.cards, this.charts, this.more);
+      this.cards, this.charts, this.balances, this.more);
   }
 
   async load() {
@@ -130,6 +141,21 @@ class TrainingPage {
       : h("p", {class: "quiet-text"}, "Nothing has been measured yet."), this.workersHolder);
     put(this.others, others.filter(Boolean));
     this.more.hidden = !others.some(Boolean);
+    this.drawBalance();
+  }
+
+  /** What `selfplay balance` has found out about the game of each run. */
+  drawBalance() {
+    const known = this.runs.map(({run, title}) => [title, this.data.get(run)?.balance])
+      .filter(([, report]) => report);
+    const drawn = BALANCE.map(([title, key, write]) => lineChart({title, write,
+      lines: known.map(([name, report]) => balanceLine(name, report, key))}));
+    put(this.balances, known.length > 0 && [
+      h("div", {class: "cards"}, known.map(([title, report]) => panel(`Balance of ${title}`,
+        h("ul", null, report.verdicts.map((text) => h("li", null, text))),
+        h("p", {class: "quiet-text"}, `As of ${report.created.slice(0, 16).replace("T", " ")} UTC, ${
+          report.matches.toLocaleString("en")} matches.`)))),
+      h("div", {class: "charts"}, drawn.filter(Boolean))]);
   }
 
   lines(pick) {
@@ -206,6 +232,14 @@ class TrainingPage {
         processes(state, (row) => this.stopper(run, row)));
     }));
   }
+}
+
+/** One measure of a balance report over the stages of self-play. */
+function balanceLine(name, report, key) {
+  const rows = report.samples.filter(({source, [key]: found}) => source === "self-play" && found)
+    .map((sample) => ({update: sample.last_checkpoint, value: sample[key].mean,
+      low: sample[key].low ?? NaN, high: sample[key].high ?? NaN}));
+  return interval(name, rows, "value");
 }
 
 function interval(name, rows, key) {
