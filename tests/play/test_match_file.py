@@ -94,7 +94,7 @@ def test_play_saves_and_goes_on(tmp_path: Path) -> None:
     assert document["plies"][0] is None and document["plies"][1]["value"] == 0.0
     assert document["players"] == ["a person", "solver"]
     refused = play("--save", str(file))
-    assert refused.exit_code == 2 and "is there already" in refused.stderr
+    assert refused.exit_code == 2 and "exists already" in refused.stderr
     again = play("--resume", str(file), "--save", str(file), typed="undo\na1\nresign\n")
     assert again.exit_code == 0, again.stderr
     document = json.loads(file.read_text())
