@@ -46,7 +46,8 @@ class PolicyQuality:
         entropy: of the network's policy, in nats.
         uniform: the cross-entropy of an even guess among the legal actions, in nats.
         top: by number `k`, the share of positions in which the searched policy's first choice is
-            among the `k` likeliest actions of the network, in [0, 1].
+            among the `k` likeliest actions of the network, in [0, 1]. Actions that the network
+            holds for exactly as likely are taken in random order: the share is the expected one.
     """
 
     positions: int
@@ -205,8 +206,31 @@ def policy_quality(scores: Scores, counted: npt.NDArray[np.bool_]) -> PolicyQual
         search_entropy=mean(scores.search_entropy),
         entropy=mean(scores.entropy),
         uniform=mean(scores.uniform),
-        top={count: mean(np.asarray(scores.rank) < count) for count in TOP},
+        top={count: mean(top_shares(scores, count)) for count in TOP},
     )
+
+
+def top_shares(scores: Scores, count: int) -> npt.NDArray[np.float64]:
+    """Returns how likely the searched first choice is among the network's first `count` actions.
+
+    It is 0 or 1 unless the network holds several actions for exactly as likely, which are taken in
+    random order: an untrained network must not seem to know everything.
+
+    Args:
+        scores: of `B` positions.
+        count: of actions, at least 1.
+
+    Returns:
+        A probability for each of the `B` positions.
+    """
+    tied, wanted = np.asarray(scores.tied), np.asarray(scores.tied_best)
+    places = np.minimum(count - np.asarray(scores.rank), tied)
+    missed = np.ones(len(tied))
+    for place in range(count):
+        # None of the wanted actions takes this place among those that are tied.
+        left = np.maximum(tied - wanted - place, 0) / np.maximum(tied - place, 1)
+        missed = np.where(place < places, missed * left, missed)
+    return 1.0 - missed
 
 
 def _value_quality(values: npt.NDArray[np.float32], examples: Examples) -> ValueQuality | None:

@@ -25,6 +25,8 @@ class Scores:
         uniform: the cross-entropy of an even guess: the logarithm of the number of legal actions.
         rank: how many legal actions the network holds for likelier than the best by the searched
             policy; 0 where both have the same first choice.
+        tied: how many it holds for exactly as likely as that one, itself included, at least 1.
+        tied_best: how many of those share the first place in the searched policy, at least 1.
         value: the expected result in [-1, 1], for the player to move.
     """
 
@@ -33,6 +35,8 @@ class Scores:
     entropy: Float32[Array, " B"]
     uniform: Float32[Array, " B"]
     rank: Int32[Array, " B"]
+    tied: Int32[Array, " B"]
+    tied_best: Int32[Array, " B"]
     value: Float32[Array, " B"]
 
 
@@ -51,13 +55,17 @@ def score_positions(game: Game[Any], network: Network, weights: Weights, samples
     target = dense_policies(samples.policy_actions, samples.policy_probabilities, game.num_actions)
     logits = jnp.where(legal, prediction.policy_logits, _FLOOR)
     log_policy = jax.nn.log_softmax(logits)
-    best = jnp.where(target == target.max(axis=-1, keepdims=True), logits, _FLOOR).max(axis=-1)
+    first = legal & (target == target.max(axis=-1, keepdims=True))
+    best = jnp.where(first, logits, _FLOOR).max(axis=-1, keepdims=True)
+    tied = legal & (logits == best)
     return Scores(
         cross_entropy=-(target * log_policy).sum(axis=-1),
         search_entropy=_entropy(target),
         entropy=_entropy(jnp.exp(log_policy)),
         uniform=jnp.log(legal.sum(axis=-1).astype(jnp.float32)),
-        rank=(logits > best[:, None]).sum(axis=-1).astype(jnp.int32),
+        rank=(logits > best).sum(axis=-1).astype(jnp.int32),
+        tied=tied.sum(axis=-1).astype(jnp.int32),
+        tied_best=(tied & first).sum(axis=-1).astype(jnp.int32),
         value=prediction.value.astype(jnp.float32),
     )
 

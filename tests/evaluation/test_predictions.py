@@ -1,10 +1,14 @@
 """What a network says of positions, compared with plain NumPy."""
 
+import itertools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from selfplay.evaluation.predictions import ExampleMaker, Predictor
+from selfplay.evaluation.predictions import ExampleMaker, Predictor, top_shares
+from selfplay.learner import Scores
 from selfplay.networks import Network, build_network
 from selfplay.registry import make
 from selfplay.settings.sections import NetworkConfig, ReplayConfig
@@ -29,7 +33,11 @@ def test_every_number_by_hand(network: Network, predictor: Predictor) -> None:
         match.is_target[::2] = False
     examples = ExampleMaker(GAME, ReplayConfig(), positions=10_000)(matches)
     assert examples is not None
-    weights = network.init(key=jax.random.key(1))
+    # The heads of a new network give 0 everywhere.
+    fresh, noise = network.init(key=jax.random.key(1)), np.random.default_rng(0)
+    weights = jax.tree.map(
+        lambda leaf: leaf + noise.normal(0.0, 0.3, leaf.shape).astype(leaf.dtype), fresh
+    )
     found = predictor.quality(weights, examples)
     samples = examples.samples
     assert len(samples.outcomes) == sum(match.plies for match in matches) > 256
@@ -58,6 +66,7 @@ def test_every_number_by_hand(network: Network, predictor: Predictor) -> None:
     assert policy_found.search_entropy == pytest.approx(np.mean(entropies), rel=1e-4)
     assert policy_found.entropy == pytest.approx(np.mean(own), rel=1e-4)
     assert policy_found.uniform == pytest.approx(np.mean(uniform), rel=1e-4)
+    assert len(set(ranks)) > 4
     for count in (1, 3, 5):
         assert policy_found.top[count] == pytest.approx(np.mean(np.array(ranks) < count), abs=0.01)
     assert found.value is not None
@@ -66,6 +75,28 @@ def test_every_number_by_hand(network: Network, predictor: Predictor) -> None:
     search = np.sqrt(np.mean((prediction.value - samples.search_values) ** 2))
     assert found.search_error == pytest.approx(search, rel=1e-4)
     assert found.to_dict()["policy"]["top_3"] == policy_found.top[3]
+
+
+@pytest.mark.parametrize("tied_best", [1, 2])
+def test_actions_held_for_equally_likely_are_taken_in_random_order(tied_best: int) -> None:
+    """An untrained network is no better than chance, by the average over all orders."""
+    rank, tied = 1, 5
+    zero = jnp.zeros(1)
+    scores = Scores(
+        cross_entropy=zero,
+        search_entropy=zero,
+        entropy=zero,
+        uniform=zero,
+        rank=jnp.full(1, rank, jnp.int32),
+        tied=jnp.full(1, tied, jnp.int32),
+        tied_best=jnp.full(1, tied_best, jnp.int32),
+        value=zero,
+    )
+    orders = list(itertools.permutations(range(tied)))
+    for count in range(1, 8):
+        places = max(0, count - rank)
+        hits = [any(action < tied_best for action in order[:places]) for order in orders]
+        assert top_shares(scores, count)[0] == pytest.approx(np.mean(hits))
 
 
 def test_whole_matches_are_drawn_without_replacement() -> None:
