@@ -271,7 +271,7 @@ def test_a_run_that_names_another_backend_can_be_joined(
     worker = work(str(run_path), options, Lifetime(max_matches=4), listeners)
     assert worker is not None
     assert worker.components.inference.kind == "xla"
-    assert [text for text in said if "inference" in text] == [
+    assert [text for text in said if "search.inference" in text] == [
         "the run has search.inference = onnx, but here ONNX Runtime is not installed: auto takes "
         "its place"
     ]
