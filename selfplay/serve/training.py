@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from selfplay.diagnosis.diagnose import diagnose
+from selfplay.diagnosis.evidence import read_evidence
 from selfplay.errors import RunError, SelfplayError
 from selfplay.reports.balance.stored import read_report
 from selfplay.reports.ladder import ladder
@@ -69,8 +71,26 @@ def training_document(run: ServedRun, *, game: str) -> dict[str, Any]:
         "strength": _strength(run, problems),
         "ratings": _ratings(run),
         "mistakes": _mistakes(run, problems),
+        "diagnosis": _diagnosis(run, problems),
         "balance": read_report(directory),
         "problems": problems,
+    }
+
+
+def _diagnosis(run: ServedRun, problems: list[str]) -> dict[str, Any] | None:
+    """Returns what a diagnosis says without asking the network; None if it cannot be made."""
+    try:
+        found = diagnose(read_evidence(run.directory, network=False))
+    except SelfplayError as error:
+        problems.append(str(error))
+        return None
+    return {
+        "headline": found.headline,
+        "learns": found.learns,
+        "problems": [
+            {"name": finding.name, "words": judgement.words, "advice": finding.advice}
+            for finding, judgement in found.named("problem")
+        ],
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from selfplay.registry import make
+from selfplay.reports.status import run_status
 from selfplay.run import RunDirectory, append_evaluation
 from selfplay.serve import Library, create_app
 from selfplay.serve import training as training_module
@@ -169,6 +170,17 @@ def test_checkpoints_are_rated_by_all_stored_matches(tmp_path: Path) -> None:
         file.unlink()
     served = Library(runs=[bare.url]).run("bare")
     assert training_document(served, game="tic_tac_toe")["ratings"] == []
+
+
+def test_a_run_is_diagnosed(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "judged", files=2)
+    served = Library(runs=[run.url]).run("judged")
+    document = training_document(served, game="tic_tac_toe")
+    assert document["diagnosis"]["headline"] == run_status(run.url, diagnosis=True)["diagnosis"]
+    named = [one["name"] for one in document["diagnosis"]["problems"]]
+    assert all(name in document["diagnosis"]["headline"] for name in named)
+    assert document["problems"] == []
+    json.dumps(document, allow_nan=False)
 
 
 def test_what_is_slow_is_asked_once() -> None:

@@ -227,7 +227,7 @@ class TrainingPage {
   drawCards() {
     put(this.cards, this.runs.map(({run, title}) => {
       const state = this.states.get(run);
-      return state && panel(title, facts(state),
+      return state && panel(title, facts(state), diagnosis(this.data.get(run)?.diagnosis),
         problems([...state.problems ?? [], ...this.data.get(run)?.problems ?? []]),
         processes(state, (row) => this.stopper(run, row)));
     }));
@@ -265,6 +265,14 @@ function facts(state) {
     ["Mean length", recent?.mean_length ? `${recent.mean_length.toFixed(1)} moves` : null]];
   return h("dl", {class: "facts"}, rows.filter(([, value]) => value).map(([name, value]) =>
     [h("dt", null, name), h("dd", null, value)]));
+}
+
+/** What `selfplay diagnose` says of a run: the headline, then each problem with what to change. */
+function diagnosis(found) {
+  return found && [h("p", {class: found.learns === false ? "problem" : null},
+    `Diagnosis: ${found.headline}.`),
+  found.problems.length > 0 && h("dl", null, found.problems.map(({name, words, advice}) =>
+    [h("dt", null, name), h("dd", null, `${words}. To change: ${advice}.`)]))];
 }
 
 function problems(texts) {
