@@ -44,7 +44,7 @@ import sys
 from selfplay import startup
 startup.prepare()
 from selfplay.serve import Library, create_app, open_port, run_server
-from selfplay.serve.searches import Searches
+from selfplay.serve.analysis.searches import Searches
 sizes = tuple(map(int, sys.argv[2].split(",")))
 listening = open_port("127.0.0.1", 0)
 app = create_app(Library(runs=[sys.argv[1]]), searches=Searches(sizes=sizes, most_waiting=10**6))

@@ -11,20 +11,20 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from selfplay.errors import SelfplayError
+from selfplay.serve.analysis.searches import Searches
+from selfplay.serve.analysis.thinking import Thinking
 from selfplay.serve.bodies import read_object
-from selfplay.serve.control import stop_process
 from selfplay.serve.errors import RequestError, in_words
-from selfplay.serve.feed import Feeds, event
 from selfplay.serve.library import Library
-from selfplay.serve.matches import RunMatches, read_match
 from selfplay.serve.openapi import openapi_document
 from selfplay.serve.pages import Pages
-from selfplay.serve.searches import Searches
+from selfplay.serve.runs.control import stop_process
+from selfplay.serve.runs.feed import Feeds, event
+from selfplay.serve.runs.matches import RunMatches, read_match
+from selfplay.serve.runs.surprises import add_surprises
+from selfplay.serve.runs.training import Remembered, status_document, training_document
 from selfplay.serve.served import ServedRun, unreadable_run
-from selfplay.serve.surprises import add_surprises
-from selfplay.serve.thinking import Thinking
 from selfplay.serve.threads import Tasks, Threads
-from selfplay.serve.training import Remembered, status_document, training_document
 
 Answer = Callable[[Request], Awaitable[Response]]
 

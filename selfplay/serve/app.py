@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from selfplay.errors import SelfplayError
+from selfplay.serve.analysis.results_file import ResultsFile
+from selfplay.serve.analysis.searches import Searches
+from selfplay.serve.analysis.shares import Share, Shares
+from selfplay.serve.analysis.thinking import Thinking
 from selfplay.serve.api import Api
 from selfplay.serve.errors import explain, problem
 from selfplay.serve.library import Library
-from selfplay.serve.results_file import ResultsFile
-from selfplay.serve.searches import Searches
 from selfplay.serve.security import Guard
-from selfplay.serve.shares import Share, Shares
-from selfplay.serve.thinking import Thinking
 from selfplay.serve.threads import Threads
 
 _SAVE_SECONDS = 5.0

@@ -15,7 +15,7 @@ from selfplay.errors import SelfplayError
 from selfplay.game import ChanceGame, Game
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory, is_run
-from selfplay.serve.agents import EngineServed
+from selfplay.serve.analysis.agents import EngineServed
 from selfplay.serve.errors import in_words, not_found
 from selfplay.serve.served import ServedGame, ServedRun, can_have, default_agent
 

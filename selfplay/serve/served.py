@@ -10,7 +10,7 @@ from selfplay.arena import RandomAgent, SolverAgent, mcts_agent
 from selfplay.errors import SelfplayError
 from selfplay.game import Game
 from selfplay.run import RunDirectory, is_run, read_heartbeats
-from selfplay.serve.agents import (
+from selfplay.serve.analysis.agents import (
     BUDGETS,
     EngineServed,
     PlainServed,
@@ -19,8 +19,8 @@ from selfplay.serve.agents import (
     SearchServed,
     ServedAgent,
 )
+from selfplay.serve.analysis.lines import Lines
 from selfplay.serve.errors import RequestError, not_found
-from selfplay.serve.lines import Lines
 
 PLAIN_SIMULATIONS = 200
 """Simulations of the opponent of a game without a run."""

@@ -62,6 +62,16 @@ class SessionSchedule:
         most = self._plan.stop_at_plateau
         return bool(most) and self._learning.cursor.plateau.count >= most
 
+    @property
+    def plateau_note(self) -> str:
+        """Says that the loss has stopped falling, if that ends the training; else empty."""
+        if not self.at_plateau:
+            return ""
+        return (
+            "the loss has stopped falling for learner.plateau_updates "
+            f"{self._learning.cursor.plateau.count} times: trainer.stop_at_plateau ends the training"
+        )
+
     def save_due(self, *, last: bool) -> bool:
         """Returns whether to write a checkpoint now.
 

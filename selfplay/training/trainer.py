@@ -185,7 +185,7 @@ class Trainer:
                     break
                 if not self._pass_gate():
                     continue
-                self._take_in(step)
+                self._count(self.source.take_in([(str(who), int(n)) for who, n in step.files]))
                 due = self._schedule.updates_due(training=self._training)
                 if due:
                     self._learn(due, step.time_share)
@@ -195,11 +195,8 @@ class Trainer:
                 self.meter.mark()
                 progress = self.progress()
                 self._publish(progress, suspends=self._schedule.suspends(training=self._training))
-            if self._schedule.at_plateau:
-                self._say(
-                    "the loss has stopped falling for learner.plateau_updates "
-                    f"{self.cursor.plateau.count} times: trainer.stop_at_plateau ends the training"
-                )
+            if note := self._schedule.plateau_note:
+                self._say(note)
             self._final_elapsed = self.elapsed
             self._evaluations.play_last(elapsed_seconds=self.elapsed, tick=self._publish_evaluation)
             progress = self.progress()
@@ -228,10 +225,6 @@ class Trainer:
         """Whether the last step made updates."""
         return self._state == "training"
 
-    def _take_in(self, step: Step) -> None:
-        files = [(str(worker), int(sequence)) for worker, sequence in step.files]
-        self._count(self.source.take_in(files))
-
     def _get_matches(self) -> None:
         self._state = self.source.activity
         begin = self.meter.elapsed
@@ -242,8 +235,8 @@ class Trainer:
     def _count(self, matches: Sequence[MatchRecord]) -> None:
         if matches:
             self._recent.add(matches)
-            positions = sum(match.plies for match in matches)
-            self.meter.count(matches=len(matches), positions=positions)
+            plies = sum(match.plies for match in matches)
+            self.meter.count(matches=len(matches), positions=plies)
 
     def _learn(self, count: int, time_share: float) -> None:
         """Makes `count` updates."""

@@ -74,8 +74,8 @@ def test_commands_are_understood(line: str) -> None:
 
 def test_figures_of_the_page_are_those_of_the_code() -> None:
     from selfplay.serve import bodies, server
-    from selfplay.serve.agents import BUDGETS, SIZES
-    from selfplay.serve.searches import MOST_WAITING
+    from selfplay.serve.analysis.agents import BUDGETS, SIZES
+    from selfplay.serve.analysis.searches import MOST_WAITING
 
     assert ", ".join(map(str, BUDGETS)) in PAGE
     assert f"more than {MOST_WAITING} searches" in PAGE and f"up to {SIZES[-1]} at once" in PAGE

@@ -18,11 +18,11 @@ from selfplay.play import LiveMatch
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
-from selfplay.serve import agents as agents_module
 from selfplay.serve import library as library_module
-from selfplay.serve.agents import Thinker, as_thinker
+from selfplay.serve.analysis import agents as agents_module
+from selfplay.serve.analysis.agents import Thinker, as_thinker
+from selfplay.serve.analysis.searches import Searches
 from selfplay.serve.errors import RequestError
-from selfplay.serve.searches import Searches
 from selfplay.settings import Config
 from tests.serve.conftest import CONFIG, new_run
 from tests.serve.test_searches import PATIENCE_SECONDS, Slow, until

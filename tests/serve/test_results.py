@@ -14,8 +14,8 @@ from selfplay.cli.main import app as command
 from selfplay.errors import StorageError
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
-from selfplay.serve.results_file import ResultsFile, default_results_path
-from selfplay.serve.shares import Share, Shares
+from selfplay.serve.analysis.results_file import ResultsFile, default_results_path
+from selfplay.serve.analysis.shares import Share, Shares
 
 WON = {"moves": [4, 0, 3, 1, 5], "agent": "random", "seat": 0}
 

@@ -15,11 +15,11 @@ from selfplay.registry import make
 from selfplay.reports.status import run_status
 from selfplay.run import RunDirectory, append_evaluation
 from selfplay.serve import Library, create_app
-from selfplay.serve import training as training_module
 from selfplay.serve.errors import RequestError
-from selfplay.serve.feed import Feeds
-from selfplay.serve.matches import read_match
-from selfplay.serve.training import Remembered, training_document
+from selfplay.serve.runs import training as training_module
+from selfplay.serve.runs.feed import Feeds
+from selfplay.serve.runs.matches import read_match
+from selfplay.serve.runs.training import Remembered, training_document
 from selfplay.telemetry import TensorBoardWriter
 from tests.records.examples import RandomMatches
 from tests.serve.conftest import new_run
@@ -293,7 +293,7 @@ def test_a_quiet_stream_stays_open_and_slow_readers_miss_the_oldest() -> None:
 
 
 def test_two_checkpoints_share_the_visitors_and_are_counted(run: RunDirectory) -> None:
-    from selfplay.serve.shares import Share
+    from selfplay.serve.analysis.shares import Share
 
     library = Library(runs=[run.url])
     shares = [Share(agent="noughts@10", share=0.5), Share(agent="noughts@20", share=0.5)]

@@ -11,9 +11,9 @@ import pytest
 from selfplay.arena import Analysis
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import LiveMatch
-from selfplay.serve.agents import Thinker, budget_for
+from selfplay.serve.analysis.agents import Thinker, budget_for
+from selfplay.serve.analysis.searches import Searches
 from selfplay.serve.errors import RequestError
-from selfplay.serve.searches import Searches
 from tests.arena.toys import first_legal
 
 PATIENCE_SECONDS = 30.0

@@ -128,9 +128,9 @@ def serve(
 
     from selfplay import startup
     from selfplay.cli.signals import StopSignals
+    from selfplay.serve.analysis.shares import parse_share
     from selfplay.serve.security import is_loopback
     from selfplay.serve.server import address, open_port, run_server
-    from selfplay.serve.shares import parse_share
 
     if token is not None and no_token:
         raise ConfigError("--token and --no-token are both given")
@@ -194,7 +194,7 @@ def _check_installed() -> None:
 def _results_file(path: Path | None, served: str) -> Any:
     """Returns what keeps the counts; None, with a note, where they cannot be kept by default."""
     from selfplay.errors import StorageError
-    from selfplay.serve.results_file import ResultsFile, default_results_path
+    from selfplay.serve.analysis.results_file import ResultsFile, default_results_path
 
     try:
         place = os.path.abspath(served) if os.path.exists(served) else served
@@ -225,7 +225,7 @@ def _library(
     from selfplay.cli.targets import game_spec, named_run
     from selfplay.configuration import check_range
     from selfplay.registry import game_names
-    from selfplay.serve.agents import BUDGETS
+    from selfplay.serve.analysis.agents import BUDGETS
     from selfplay.serve.library import Library, Limits
     from selfplay.store import is_remote
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfplay.errors import ConfigError, StorageError
-from selfplay.serve.results_file import ResultsFile
+from selfplay.serve.analysis.results_file import ResultsFile
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from selfplay.arena.agents import RESIGN, Analysis
 from selfplay.errors import EngineError, IllegalActionError, SelfplayError
 from selfplay.play import LiveMatch, describe_analysis
 from selfplay.serve import bodies
-from selfplay.serve.agents import (
+from selfplay.serve.analysis.agents import (
     BUDGETS,
     EngineServed,
     ServedAgent,
@@ -18,12 +18,12 @@ from selfplay.serve.agents import (
     as_thinker,
     budget_for,
 )
+from selfplay.serve.analysis.lines import LINE_KEYS, position_document
+from selfplay.serve.analysis.searches import Searches
+from selfplay.serve.analysis.shares import Shares
 from selfplay.serve.errors import RequestError
 from selfplay.serve.library import Library
-from selfplay.serve.lines import LINE_KEYS, position_document
-from selfplay.serve.searches import Searches
 from selfplay.serve.served import ServedGame, can_have
-from selfplay.serve.shares import Shares
 from selfplay.serve.threads import Tasks, Threads
 
 _LOG = logging.getLogger(__name__)

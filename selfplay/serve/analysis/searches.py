@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from selfplay.arena import Analysis
 from selfplay.play import LiveMatch
-from selfplay.serve.agents import SIZES, Thinker
+from selfplay.serve.analysis.agents import SIZES, Thinker
 from selfplay.serve.errors import RequestError
 
 MOST_WAITING = 128
@@ -98,7 +98,7 @@ class Searches:
         Args:
             agent: who thinks.
             match: the position, not over.
-            simulations: one of `selfplay.serve.agents.BUDGETS`.
+            simulations: one of `selfplay.serve.analysis.agents.BUDGETS`.
             seed: of the agent's random choices.
 
         Raises:

@@ -8,9 +8,9 @@ import numpy as np
 
 from selfplay.arena import Analysis
 from selfplay.errors import SelfplayError
-from selfplay.serve.agents import SIZES, as_thinker
-from selfplay.serve.lines import LINE_KEYS
-from selfplay.serve.searches import Searches
+from selfplay.serve.analysis.agents import SIZES, as_thinker
+from selfplay.serve.analysis.lines import LINE_KEYS
+from selfplay.serve.analysis.searches import Searches
 from selfplay.serve.served import ServedGame
 from selfplay.serve.threads import Threads
 

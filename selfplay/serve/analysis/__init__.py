@@ -1,0 +1,1 @@
+"""What visitors ask: positions by their moves, agents, searches in batches, shares of visitors."""
