@@ -69,7 +69,7 @@ class SessionSchedule:
             return ""
         return (
             "the loss has stopped falling for learner.plateau_updates "
-            f"{self._learning.cursor.plateau.count} times: trainer.stop_at_plateau ends the training"
+            f"{self._learning.cursor.plateau.count} times: trainer.stop_at_plateau ends training"
         )
 
     def save_due(self, *, last: bool) -> bool:

@@ -31,7 +31,7 @@ def test_it_stops_at_a_plateau_and_a_resumed_one_at_the_same(tmp_path: Path) -> 
     whole = begin("whole", 0)
     assert whole.cursor.plateau.count >= 2
     assert whole.saved == whole.update > 6
-    assert "trainer.stop_at_plateau ends the training" in listener.messages[-1]
+    assert "trainer.stop_at_plateau ends training" in listener.messages[-1]
     begin("parts", 5)
     last = begin("parts", 0)
     assert_same(everything(last), everything(whole))
