@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfplay.arena import Analyst, Suite, ask_suite, read_suite, suite_of
-from selfplay.errors import RunError
+from selfplay.errors import ConfigError, RunError
 from selfplay.game import Game
 from selfplay.run import RunDirectory, append_suite_result, read_suite_results
 from selfplay.telemetry import SuiteScore, suite_score
@@ -27,19 +27,22 @@ class SuiteMeter:
         Args:
             game: the rules.
             run: gets the records.
-            named: the suite: "game" for the game's own, if it has one; "none"; or a file.
+            named: the suite: "game" for the game's own, if it has one that can be read; "none"; or
+                a file.
             enabled: whether it will ask anything; else it only reads earlier records.
 
         Raises:
-            ConfigError: the file cannot be read, is of another game, or wrong.
+            ConfigError: a file that was named cannot be read, is of another game, or wrong.
         """
         self._run = run
         self._game = game
         self._path: Path | None = None
         self._suite: Suite | None = None
         if enabled and named == GAMES_OWN:
-            # Its moves are played when it is first asked: most processes never come to that.
-            self._path = suite_of(game)
+            # Its moves are played when it is first asked: most processes never come to that. A
+            # game's file may have been copied without it, which `selfplay suite` would say.
+            with contextlib.suppress(ConfigError):
+                self._path = suite_of(game)
         elif enabled and named != NONE:
             self._path = Path(named).expanduser()
             self._suite = read_suite(self._path, game)

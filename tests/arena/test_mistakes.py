@@ -26,9 +26,9 @@ from selfplay.arena.openings import fingerprint_row
 from selfplay.check.solved.brute_force import BruteForce
 from selfplay.errors import ConfigError, GameContractError, IllegalActionError
 from selfplay.game import ChanceGame, Game, Position, Solution, advance, start
-from selfplay.games.connect_four import ConnectFour
 from selfplay.games.tic_tac_toe import TicTacToe, TicTacToeState
 from selfplay.mcts import Evaluation
+from selfplay.registry import make
 from selfplay.settings.sections import SearchConfig
 from tests.adapters.python_storm import Heap, PythonStorm, expected
 from tests.arena.toys import ScriptedAgent
@@ -303,7 +303,7 @@ def test_games_of_chance_and_games_in_plain_python(game: ChanceGame[Any]) -> Non
 
 def test_who_has_a_solver() -> None:
     assert has_solver(GAME) and has_solver(host(SolvedPythonStorm(stones=2)))
-    assert not has_solver(ConnectFour()) and not has_solver(host(PythonStorm(stones=2)))
+    assert not has_solver(make("gomoku")) and not has_solver(host(PythonStorm(stones=2)))
 
 
 def test_a_table_is_of_the_agent_and_the_positions(solved: SolvedPositions) -> None:

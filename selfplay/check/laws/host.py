@@ -150,7 +150,7 @@ def _solutions(sample: Sample) -> Iterator[Finding]:
         try:
             values = brute_force.action_values(position)
         except SelfplayError:
-            continue  # too many positions follow: nothing to compare with
+            break  # Too many positions follow here, and from positions with more plies to go.
         best = max(values.values())
         good = {action for action, value in values.items() if value > best - TOLERANCE}
         if abs(best - solution.value) > TOLERANCE or actions != good:

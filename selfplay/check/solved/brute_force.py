@@ -26,7 +26,11 @@ class BruteForce:
         self._look = jax.jit(lambda position: _look(game, position))
 
     def action_values(self, position: Position[Any]) -> dict[int, float]:
-        """Returns the exact result of each legal action, in [-1, 1], for the player to move."""
+        """Returns the exact result of each legal action, in [-1, 1], for the player to move.
+
+        Raises:
+            SelfplayError: there are too many positions, or one without a legal action.
+        """
         seen = jax.device_get(self._look(position))
         sign = 1.0 if seen["player"] == 0 else -1.0
         return {
@@ -54,6 +58,10 @@ class BruteForce:
                     self._first_players_result(_row(seen["children"], action))
                     for action in np.flatnonzero(seen["legal"]).tolist()
                 ]
+                if not results:
+                    raise SelfplayError(
+                        f"{self.game.name} has a position without a legal action that is not over"
+                    )
                 best: Callable[[list[float]], float] = max if seen["player"] == 0 else min
                 self._known[name] = best(results)
         return self._known[name]
