@@ -1,0 +1,1 @@
+"""What visitors see of runs: matches, training, events, and the control of processes."""
