@@ -1,20 +1,28 @@
 """Self-play on an accelerator: simulations against the network's ceiling and the pgx way.
 
     python benchmarks/gpu.py [--blocks 6] [--channels 64] [--batches 256 1024 4096] [--seconds 20]
+        [--profile]
 
 Connect Four, 32 simulations, bf16. For each number of matches on one device, in turns in one
 process: simulations per second of self-play, positions per second of the network alone in batches
 as large (the ceiling), their ratio, and the pgx way: pgx's game, its state as embedding, mctx and
 a network of the same shape. Without an accelerator nothing is timed: what the compiled chunk is
-made of is printed instead, as compiled for this CPU, and what it would call on CUDA. Prints one
-JSON object.
+made of is printed instead, as compiled for this CPU, and what it would call on CUDA. --profile
+also says where a chunk's time goes: the share of the wall time in which the device computes, and
+the kernels that take most of it. Each batch is printed to stderr when it is measured; at the end,
+one JSON object.
 """
 
 import argparse
+import collections
 import json
+import re
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 SIMULATIONS = 32
@@ -30,6 +38,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
     parser.add_argument("--seconds", type=float, default=20.0, help="for each batch")
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
 
     from selfplay.startup import prepare
@@ -43,11 +52,17 @@ def main() -> None:
         "simulations": SIMULATIONS,
     }
     on_cpu = jax.default_backend() == "cpu"
-    look = inspect if on_cpu else measure
-    document["batches"] = {
-        batch: look(parts_for(arguments.blocks, arguments.channels, batch), arguments.seconds)
-        for batch in arguments.batches
-    }
+    document["batches"] = {}
+    for batch in arguments.batches:
+        components = parts_for(arguments.blocks, arguments.channels, batch)
+        if on_cpu:
+            found = inspect(components)
+        else:
+            found = measure(components, arguments.seconds)
+            if arguments.profile:
+                found["profile"] = profile(components)
+        print(json.dumps({batch: found}), file=sys.stderr, flush=True)
+        document["batches"][batch] = found
     print(json.dumps(document, indent=1))
 
 
@@ -73,13 +88,12 @@ def parts_for(blocks: int, channels: int, batch: int) -> Any:
     )
 
 
-def inspect(components: Any, seconds: float) -> dict[str, Any]:
+def inspect(components: Any) -> dict[str, Any]:
     """Returns what the compiled chunk is made of, beside the network alone; times nothing."""
     import dataclasses
 
     from compiled_program import custom_calls, forward_cost, inspect_self_play
 
-    del seconds
     program, forward = inspect_self_play(components), forward_cost(components)
     return {
         **dataclasses.asdict(program),
@@ -143,6 +157,55 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
         "ratio": ratio(rounds, "forwards_per_second"),
         "times_pgx": ratio(rounds, "pgx_simulations_per_second"),
         "rounds": len(rounds),
+    }
+
+
+def profile(components: Any, chunks: int = 3) -> dict[str, Any]:
+    """Returns where the time of some chunks goes, as the profiler of JAX saw the device.
+
+    `busy` is the share of the wall time in which at least one kernel ran; `kernels_per_ply` counts
+    them; `milliseconds_per_ply` maps kernels, by name without numbers, to their time, the 25
+    longest.
+    """
+    import jax
+
+    from selfplay.runtime.playing import Chunks
+
+    weights = components.learner.place(components.network.init(key=jax.random.key(0)))
+    player = Chunks(components, start_key=jax.random.key(1), play_key=jax.random.key(2))
+    for _ in range(3):
+        player.play(weights)
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        with jax.profiler.trace(folder):
+            for _ in range(chunks):
+                player.play(weights)
+            wall = time.perf_counter() - begin
+        [file] = Path(folder).rglob("*.xplane.pb")
+        data = jax.profiler.ProfileData.from_file(str(file))
+    spans: list[tuple[float, float]] = []
+    times: collections.Counter[str] = collections.Counter()
+    for plane in data.planes:
+        if not plane.name.startswith("/device:GPU"):
+            continue
+        for line in plane.lines:
+            if not line.name.startswith("Stream"):
+                continue
+            for event in line.events:
+                times[re.sub(r"[._]?\d+", "", event.name)] += event.duration_ns
+                spans.append((event.start_ns, event.start_ns + event.duration_ns))
+    busy, end = 0.0, 0.0
+    for start, stop in sorted(spans):
+        busy += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    plies = chunks * PLIES
+    return {
+        "busy": round(busy / 1e9 / wall, 3),
+        "milliseconds_of_a_ply": round(1e3 * wall / plies, 3),
+        "kernels_per_ply": round(len(spans) / plies),
+        "milliseconds_per_ply": {
+            name: round(time_ns / 1e6 / plies, 4) for name, time_ns in times.most_common(25)
+        },
     }
 
 
