@@ -1,16 +1,17 @@
 """Self-play on an accelerator: simulations against the network's ceiling and the pgx way.
 
     python benchmarks/gpu.py [--blocks 6] [--channels 64] [--batches 256 1024 4096] [--seconds 20]
-        [--profile]
+        [--updates 128 1024 4096] [--profile]
 
 Connect Four, 32 simulations, bf16. For each number of matches on one device, in turns in one
 process: simulations per second of self-play, positions per second of the network alone in batches
 as large (the ceiling), their ratio, and the pgx way: pgx's game, its state as embedding, mctx and
-a network of the same shape. Without an accelerator nothing is timed: what the compiled chunk is
-made of is printed instead, as compiled for this CPU, and what it would call on CUDA. --profile
-also says where a chunk's time goes: the share of the wall time in which the device computes, and
-the kernels that take most of it. Each batch is printed to stderr when it is measured; at the end,
-one JSON object.
+a network of the same shape. --updates also times training: updates per second by the number of
+positions in a batch, with the drawing of samples. --profile says where a chunk's time goes: the
+share of the wall time in which the device computes, and the kernels that take most of it. Without
+an accelerator nothing is timed: what the compiled chunk is made of is printed instead, as compiled
+for this CPU, and what it would call on CUDA. Each batch is printed to stderr when it is measured;
+at the end, one JSON object.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
     parser.add_argument("--seconds", type=float, default=20.0, help="for each batch")
+    parser.add_argument("--updates", type=int, nargs="+", default=[])
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
 
@@ -63,11 +65,14 @@ def main() -> None:
                 found["profile"] = profile(components)
         print(json.dumps({batch: found}), file=sys.stderr, flush=True)
         document["batches"][batch] = found
+    if arguments.updates and not on_cpu:
+        document["updates"] = updates(arguments)
+        print(json.dumps(document["updates"]), file=sys.stderr, flush=True)
     print(json.dumps(document, indent=1))
 
 
-def parts_for(blocks: int, channels: int, batch: int) -> Any:
-    """Returns the components of self-play with so many matches, on one device."""
+def parts_for(blocks: int, channels: int, batch: int, learner_batch: int = 128) -> Any:
+    """Returns components for so many matches and samples of an update, on one device."""
     import jax
     from jax.sharding import Mesh
 
@@ -80,6 +85,7 @@ def parts_for(blocks: int, channels: int, batch: int) -> Any:
         {
             "network": {"blocks": blocks, "channels": channels, "dtype": "bfloat16"},
             "search": {"num_simulations": SIMULATIONS, "inference": "xla"},
+            "learner": {"batch_size": learner_batch},
             "rollout": {"matches_per_device": batch, "plies_per_chunk": PLIES},
         }
     )
@@ -158,6 +164,26 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
         "times_pgx": ratio(rounds, "pgx_simulations_per_second"),
         "rounds": len(rounds),
     }
+
+
+def updates(arguments: argparse.Namespace) -> dict[int, dict[str, int]]:
+    """Returns, by the positions in a batch, updates and positions learnt per second."""
+    from selfplay.reports.bench import MeasuredUpdates
+    from selfplay.reports.bench_play import MeasuredPlay, bench_weights
+
+    batch = arguments.batches[0]
+    components = parts_for(arguments.blocks, arguments.channels, batch)
+    records = MeasuredPlay(components, bench_weights(components, None)).records
+    found = {}
+    for size in arguments.updates:
+        components = parts_for(arguments.blocks, arguments.channels, batch, size)
+        measured = MeasuredUpdates(components, records)
+        rate = statistics.median(measured.rate(arguments.seconds / 5) for _ in range(3))
+        found[size] = {
+            "updates_per_second": round(rate),
+            "positions_per_second": round(rate * size),
+        }
+    return found
 
 
 def profile(components: Any, chunks: int = 3) -> dict[str, Any]:

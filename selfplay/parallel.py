@@ -30,6 +30,17 @@ def global_mesh() -> Mesh:
     return Mesh(jax.devices(), (AXIS,))
 
 
+def host_device() -> jax.Device:
+    """Returns a CPU device of this process, for small programs that are not to wait for others.
+
+    Where JAX was told to use no CPU (`JAX_PLATFORMS=cuda`), it is the first device there is.
+    """
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return jax.local_devices()[0]
+
+
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
     """Returns arrays, equal in all processes of `mesh`, laid out on its devices.
 

@@ -85,11 +85,14 @@ class Field:
         plain = value.item() if isinstance(value, np.generic | np.ndarray) else value
         return None if self.null is not None and plain == self.null else plain
 
-    def allows(self, values: Any) -> bool:
-        """Returns whether every value is in range. Rounding may lead a little outside."""
+    def allows(self, values: Sequence[Any]) -> bool:
+        """Returns whether the values of some records, one each, are all in range.
+
+        Rounding may lead a little outside.
+        """
         if self.choices:
-            return values in self.choices
-        numbers = np.asarray(values)
+            return all(value in self.choices for value in values)
+        numbers = np.asarray(values) if self.per == "match" else np.concatenate(values)
         # NaN is nowhere inside.
         above = self.low is None or bool((numbers >= self.low - 1e-3).all())
         return above and (self.high is None or bool((numbers <= self.high + 1e-3).all()))

@@ -20,6 +20,7 @@ from selfplay.game import (
     pytree,
     start,
 )
+from selfplay.parallel import host_device
 from selfplay.records import MatchRecord
 from selfplay.records.match import FIELDS, LENGTH, RESIGNED
 from selfplay.replay.blame import broken_by
@@ -92,6 +93,7 @@ class Rebuilder:
             )
 
         self._replay: Callable[..., Replayed] = jax.jit(replay)
+        self._device = host_device()
 
     def __call__(self, matches: Sequence[MatchRecord]) -> Positions:
         """Returns the positions of `matches`, which must not be empty.
@@ -130,21 +132,25 @@ class Rebuilder:
             actions[row, : match.plies] = match.actions
             outcomes[row, : match.plies] = match.outcomes
             keys[row] = match.start_key
-        replayed = jax.tree.map(np.asarray, self._replay(keys, actions, outcomes, lengths))
-        for row, match in enumerate(matches):
-            try:
-                _check(match, jax.tree.map(lambda leaf, row=row: leaf[row], replayed))
-            except RecordError as error:
-                # A game that breaks its contract makes records that do not follow it.
-                broken = broken_by(self.game, match)
-                if broken is None:
-                    raise
-                raise broken from error
+        # On an accelerator it would wait for the chunk of self-play that is in progress there.
+        with jax.default_device(self._device):
+            replayed = jax.tree.map(np.asarray, self._replay(keys, actions, outcomes, lengths))
         played = np.arange(actions.shape[1]) < lengths[:, None]
+        bits = np.asarray(replayed.legal_bits)[played]
+        try:
+            _check_rules(matches, replayed)
+            _check_values(matches)
+            _check_policies(matches, bits)
+        except RecordError as error:
+            # A game that breaks its contract makes records that do not follow it.
+            broken = next(filter(None, (broken_by(self.game, match) for match in matches)), None)
+            if broken is None:
+                raise
+            raise broken from error
         return Positions(
             states=jax.tree.map(lambda leaf: leaf[played], replayed.states),
             final_states=jax.tree.map(lambda leaf: leaf[: len(matches)], replayed.final_state),
-            legal_bits=np.asarray(replayed.legal_bits)[played],
+            legal_bits=bits,
         )
 
 
@@ -197,74 +203,147 @@ def _replay(
     )
 
 
-def _check(match: MatchRecord, replayed: Replayed) -> None:
-    """Raises `RecordError` unless the record agrees with the rules."""
-    legal: npt.NDArray[np.bool_] = np.asarray(replayed.legal)
-    players = np.asarray(replayed.players)[: match.plies]
-    if not legal.all():
-        ply = int(np.argmin(legal))
-        problem = f"action {match.actions[ply]} at ply {ply} is not legal"
-    elif not np.all(replayed.possible):
-        ply = int(np.argmin(replayed.possible))
-        problem = f"chance outcome {match.outcomes[ply]} at ply {ply} is not possible"
-    elif not np.array_equal(players, match.players):
-        problem = f"player {match.players[np.argmax(players != match.players)]} moves out of turn"
-    elif match.ending == RESIGNED and replayed.over:
-        problem = "the match ends by resignation, but the rules had ended it"
-    elif match.ending == RESIGNED and (match.truncated or not match.returns[0]):
-        problem = "the match ends by resignation, but without a winner"
-    elif match.ending != RESIGNED and not replayed.over:
-        problem = f"the match goes on after its last ply {match.plies}"
-    elif match.ending != RESIGNED and bool(replayed.truncated) != match.truncated:
-        problem = f"truncated is {match.truncated}, but the rules say {bool(replayed.truncated)}"
-    elif match.truncated != (match.ending == LENGTH):
-        problem = f"its ending is {match.ending}, but truncated is {match.truncated}"
-    elif match.ending != RESIGNED and not np.allclose(replayed.returns, match.returns, atol=1e-6):
-        problem = f"the result is {match.returns}, but the rules say {tuple(replayed.returns)}"
-    else:
-        _check_values(match)
-        problem = _illegal_policy(match, np.asarray(replayed.legal_bits))
-        if not problem:
-            return
-    raise RecordError(
+def _check_rules(matches: Sequence[MatchRecord], replayed: Replayed) -> None:
+    """Raises `RecordError` unless moves and results agree with the rules.
+
+    All matches are looked at together: one by one, this would take longer than the replay.
+
+    Args:
+        matches: at most as many as there are rows in `replayed`.
+        replayed: leaves [rows, ...].
+    """
+    rows = len(matches)
+    legal, possible = np.asarray(replayed.legal)[:rows], np.asarray(replayed.possible)[:rows]
+    players = np.asarray(replayed.players)[:rows]
+    over, truncated = replayed.over[:rows], replayed.truncated[:rows]
+    results = np.asarray(replayed.returns)[:rows]
+    recorded = players.copy()
+    for row, match in enumerate(matches):
+        recorded[row, : match.plies] = match.players
+    # After the end of a match `players` has who would move next, which `recorded` copies.
+    out_of_turn = players != recorded
+    resigned = np.array([match.ending == RESIGNED for match in matches])
+    by_length = np.array([match.ending == LENGTH for match in matches])
+    cut = np.array([match.truncated for match in matches])
+    returns = np.array([match.returns for match in matches], np.float64)
+    # [rows] where it is wrong, and what to say of such a row.
+    problems: list[tuple[Any, Callable[[int, MatchRecord], str]]] = [
+        (
+            ~legal.all(axis=1),
+            lambda row, match: (
+                f"action {match.actions[ply := int(np.argmin(legal[row]))]} at ply {ply} "
+                "is not legal"
+            ),
+        ),
+        (
+            ~possible.all(axis=1),
+            lambda row, match: (
+                f"chance outcome {match.outcomes[ply := int(np.argmin(possible[row]))]} "
+                f"at ply {ply} is not possible"
+            ),
+        ),
+        (
+            out_of_turn.any(axis=1),
+            lambda row, match: (
+                f"player {match.players[np.argmax(out_of_turn[row])]} moves out of turn"
+            ),
+        ),
+        (
+            resigned & over,
+            lambda row, match: "the match ends by resignation, but the rules had ended it",
+        ),
+        (
+            resigned & (cut | (returns[:, 0] == 0)),
+            lambda row, match: "the match ends by resignation, but without a winner",
+        ),
+        (
+            ~resigned & ~over,
+            lambda row, match: f"the match goes on after its last ply {match.plies}",
+        ),
+        (
+            ~resigned & (truncated != cut),
+            lambda row, match: (
+                f"truncated is {match.truncated}, but the rules say {bool(truncated[row])}"
+            ),
+        ),
+        (
+            cut != by_length,
+            lambda row, match: f"its ending is {match.ending}, but truncated is {match.truncated}",
+        ),
+        (
+            ~resigned & ~np.isclose(results, returns, atol=1e-6).all(axis=1),
+            lambda row, match: (
+                f"the result is {match.returns}, but the rules say {tuple(results[row])}"
+            ),
+        ),
+    ]
+    for row in np.flatnonzero(np.any([wrong for wrong, _ in problems], axis=0))[:1]:
+        explain = next(explain for wrong, explain in problems if wrong[row])
+        raise _not_by_the_rules(matches[row], explain(int(row), matches[row]))
+
+
+def _not_by_the_rules(match: MatchRecord, problem: str) -> RecordError:
+    return RecordError(
         f"match {match.match_id} does not follow the rules of {match.game}: {problem}",
         hint="the record is damaged, or the rules changed without a new `version`",
     )
 
 
-def _illegal_policy(match: MatchRecord, legal_bits: npt.NDArray[np.uint8]) -> str:
-    """Returns what is wrong with the actions of the policy targets, "" if they are legal."""
-    plies = np.repeat(np.arange(match.plies), np.diff(match.policy_offsets))
-    actions = match.policy_actions
+def _check_policies(matches: Sequence[MatchRecord], legal_bits: npt.NDArray[np.uint8]) -> None:
+    """Raises `RecordError` unless all actions of the policy targets are legal.
+
+    Args:
+        matches: played [sum of plies] plies in all.
+        legal_bits: of each of these, see `Positions`.
+    """
+    counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
+    plies = np.repeat(np.arange(len(counts)), counts)
+    actions = np.concatenate([match.policy_actions for match in matches])
     known = (actions >= 0) & (actions < 8 * legal_bits.shape[1])
     # The padding of the last byte is 0: not legal.
     within = np.where(known, actions, 0)
     legal = known & ((legal_bits[plies, within >> 3] >> (7 - (within & 7))) & 1).astype(np.bool_)
     if legal.all():
-        return ""
+        return
     worst = int(np.argmin(legal))
-    return f"the policy of ply {plies[worst]} has action {actions[worst]}, which is not legal"
+    ends = np.cumsum([match.plies for match in matches])
+    row = int(np.searchsorted(ends, plies[worst], side="right"))
+    ply = plies[worst] - (ends[row] - matches[row].plies)
+    raise _not_by_the_rules(
+        matches[row], f"the policy of ply {ply} has action {actions[worst]}, which is not legal"
+    )
 
 
-def _check_values(match: MatchRecord) -> None:
-    """Raises `RecordError` unless the numbers of a record are in their ranges.
+def _check_values(matches: Sequence[MatchRecord]) -> None:
+    """Raises `RecordError` unless the numbers of the records are in their ranges.
 
     What another program writes may be anything; one NaN in a target would end the training.
     """
-    shares = match.policy_probabilities
-    sums = np.zeros(match.plies)
-    np.add.at(sums, np.repeat(np.arange(match.plies), np.diff(match.policy_offsets)), shares)
-    rules = {rule: field.allows(getattr(match, field.name)) for rule, field in _RANGES.items()} | {
-        "returns must be two opposite numbers": abs(sum(match.returns)) <= 1e-5,
-        "policy_probabilities of a ply must sum to at most 1": bool((sums <= 1 + 1e-3).all()),
-        "the policy of a training target must not be empty": bool(
-            (sums[match.is_target] > 0).all()
+    counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
+    shares = np.concatenate([match.policy_probabilities for match in matches])
+    sums = np.bincount(np.repeat(np.arange(len(counts)), counts), shares, len(counts))
+    is_target = np.concatenate([match.is_target for match in matches])
+    rules = {
+        rule: field.allows([getattr(match, field.name) for match in matches])
+        for rule, field in _RANGES.items()
+    } | {
+        "returns must be two opposite numbers": all(
+            abs(sum(match.returns)) <= 1e-5 for match in matches
         ),
-        "its checkpoints must be in order": match.first_checkpoint <= match.last_checkpoint,
+        "policy_probabilities of a ply must sum to at most 1": bool((sums <= 1 + 1e-3).all()),
+        "the policy of a training target must not be empty": bool((sums[is_target] > 0).all()),
+        "its checkpoints must be in order": all(
+            match.first_checkpoint <= match.last_checkpoint for match in matches
+        ),
     }
     for rule, holds in rules.items():
-        if not holds:
-            raise RecordError(
-                f"match {match.match_id} cannot be learnt from: {rule}",
-                hint="docs/records.md says what each column holds",
-            )
+        if holds:
+            continue
+        if len(matches) > 1:
+            # To say which.
+            for match in matches:
+                _check_values([match])
+        raise RecordError(
+            f"match {matches[0].match_id} cannot be learnt from: {rule}",
+            hint="docs/records.md says what each column holds",
+        )

@@ -25,6 +25,10 @@ from selfplay.runtime.trace import TRACED_CHUNKS, Trace
 from selfplay.settings import Config
 
 FORWARD_BATCHES = (16, 32, 64, 128, 256)
+"""On a CPU core; the best of them counts."""
+
+ACCELERATOR_FORWARD_BATCHES = (256, 1024, 4096)
+
 _SHORTEST_SECONDS = 0.3
 _LEAST_ROUNDS = 3
 
@@ -69,7 +73,7 @@ def bench(
     say("compiling the network alone")
     alone, together = _best_forward(components, weights, seconds / 10)
     say("compiling updates")
-    update = _Updater(components, player.records)
+    update = MeasuredUpdates(components, player.records)
     say(f"measuring for {seconds:g} seconds")
     rounds: list[dict[str, float]] = []
     end = time.monotonic() + seconds
@@ -80,7 +84,7 @@ def bench(
                 **player.measure(share),
                 "alone": alone.rate(share / 2),
                 "together": together.rate(share / 2),
-                "updates": update.per_call * _rate(update, share / 2),
+                "updates": update.rate(share / 2),
             }
         )
     if trace is not None:
@@ -115,7 +119,7 @@ def bench(
     }
 
 
-def _trace(player: MeasuredPlay, update: "_Updater", trace: Trace) -> None:
+def _trace(player: MeasuredPlay, update: "MeasuredUpdates", trace: Trace) -> None:
     """Writes a trace of chunks with an update after each."""
     player.chunks.trace = trace
     for _ in range(TRACED_CHUNKS):
@@ -164,8 +168,10 @@ def _best_forward(
     """Returns the network on one device alone and on all, each at its best batch size."""
     best = []
     for together in (False, True):
+        on_cpu = components.mesh.devices.flat[0].platform == "cpu"
         forwards = [
-            _Forward(components, weights, batch, together=together) for batch in FORWARD_BATCHES
+            _Forward(components, weights, batch, together=together)
+            for batch in (FORWARD_BATCHES if on_cpu else ACCELERATOR_FORWARD_BATCHES)
         ]
         share = seconds / len(forwards)
         # Twice, to reduce the effect of noise.
@@ -174,7 +180,7 @@ def _best_forward(
     return best[0], best[1]
 
 
-class _Updater:
+class MeasuredUpdates:
     """Updates on positions of the self-play before, including sampling.
 
     Attributes:
@@ -208,6 +214,10 @@ class _Updater:
             key=jax.random.key(4),
         )
         jax.block_until_ready(metrics)
+
+    def rate(self, seconds: float) -> float:
+        """Returns updates per second."""
+        return self.per_call * _rate(self, seconds)
 
 
 def _rate(call: Callable[[], None], seconds: float) -> float:
