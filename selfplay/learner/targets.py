@@ -18,9 +18,9 @@ class Targets:
         observations: of the player to move.
         legal: True where an action is legal.
         policy: the policy of the search; each row sums to 1, or to 0 where there is no target.
-        policy_weights: 1 where there is a policy target, else 0.
+        policy_weights: of the policy loss, 0 where there is no policy target.
         next_policy: the policy of the search one ply later, likewise.
-        next_weights: 1 where there is one, else 0.
+        next_weights: of its loss, 0 where there is none.
         outcomes: results of the matches, in [-1, 1], for the player to move.
         outcome_weights: 1 where the outcome counts, else 0.
         search_values: values of the searches, in [-1, 1], for the player to move.

@@ -106,6 +106,21 @@ def search_with_tree(
     return found, bare_tree(len(found.actions)) if tree is None else describe_tree(tree)
 
 
+def policy_surprise(
+    policy: Float32[Array, "B A"], raw_policy: Float32[Array, "B A"]
+) -> Float32[Array, " B"]:
+    """Returns how much a search surprised the network: a divergence in nats, at least 0.
+
+    It is the Kullback-Leibler divergence of the policy of the search from the network's own.
+
+    Args:
+        policy: of the search; each row sums to 1, illegal actions have 0.
+        raw_policy: of the network, likewise.
+    """
+    ratio = jnp.log(jnp.maximum(policy, 1e-30)) - jnp.log(jnp.maximum(raw_policy, 1e-30))
+    return jnp.maximum(jnp.sum(policy * ratio, axis=-1), 0.0)
+
+
 def _search(
     game: Game[Any],
     evaluate: Evaluator,

@@ -118,6 +118,15 @@ class MatchRecord:
         played="",
         shown="reanalysis_checkpoint",
     )
+    surprises: npt.NDArray[np.float32] = ply_field(
+        "float32",
+        "Kullback-Leibler divergence of the search's policy from the network's own, in nats; null "
+        "(-1 in Python) if it is not known",
+        since=3,
+        default=-1,
+        null=-1,
+        shown="surprise",
+    )
     policy_offsets: npt.NDArray[np.int32]
     policy_actions: npt.NDArray[np.int32] = action_field(
         "int32", "the actions with a share in the policy target"

@@ -1,4 +1,4 @@
-"""The replay window: the newest positions in host memory, sampled uniformly."""
+"""The replay window: the newest positions in host memory, from which batches are sampled."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from selfplay.records import MatchRecord
 from selfplay.records.match import RESIGNED
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.replay.search_values import outcome_known, search_values
+from selfplay.replay.weights import WeightedDraws, surprise_weights
 from selfplay.settings.sections.replay import ReplayConfig
 
 _MOST_ACTIONS = 128
@@ -28,10 +29,12 @@ class Samples:
         final_states: where their matches ended; None if the game declares no auxiliary targets.
         policy_actions: actions of the policy target, padded with action 0.
         policy_probabilities: their probabilities, padded with 0; not normalised.
-        policy_weights: 1 where the policy is a training target, else 0.
+        policy_weights: 0 where the policy is no training target; the others are equal, with a mean
+            of 1 over what was sampled, so that the loss weighs policy and value alike however few
+            targets there are.
         next_actions: actions of the policy target one ply later, padded with action 0.
         next_probabilities: their probabilities, padded with 0; not normalised.
-        next_weights: 1 where there is a next ply with a target, else 0.
+        next_weights: likewise where there is a next ply with a target, else 0.
         outcomes: result of the match in [-1, 1], for the player to move.
         outcome_weights: 1 where the searched moves led to the result, 0 where a random move
             followed.
@@ -84,6 +87,8 @@ class ReplayWindow:
         self._search_values = np.zeros(ring, np.float32)
         self._checkpoints = np.zeros(ring, np.int64)
         self._match_numbers = np.zeros(ring, np.int64)
+        self._weights = np.ones(ring, np.float32) if config.surprise_share else None
+        self._draws: tuple[tuple[int, int], WeightedDraws] | None = None
         self._oldest = 0
         self.positions_made = 0
         self.matches_made = 0
@@ -166,6 +171,9 @@ class ReplayWindow:
         )
         put(self._checkpoints, np.array([m.first_checkpoint for m in matches])[match_of])
         put(self._match_numbers, self.matches_made + match_of)
+        if self._weights is not None:
+            share = self.config.surprise_share
+            put(self._weights, np.concatenate([surprise_weights(one, share) for one in matches]))
         self.positions_made += total
         self.matches_made += len(matches)
         return total
@@ -178,14 +186,31 @@ class ReplayWindow:
                 _check_ends(matches)
             self._rebuild(matches)
 
-    def sample(self, batch_size: int, *, seed: int, update: int) -> Samples:
-        """Returns `batch_size` positions, drawn uniformly with replacement.
+    def sample(self, batch_size: int, *, seed: int, update: int, evenly: bool = False) -> Samples:
+        """Returns `batch_size` positions, drawn with replacement.
 
         The draw depends only on `seed`, `update` and the content of the window, so a resumed run
         draws what the uninterrupted one would have drawn.
+
+        Args:
+            batch_size: at least 1.
+            seed: of the run.
+            update: that the samples are for.
+            evenly: whether all positions have the same chance, whatever `replay.surprise_share`
+                says.
         """
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
-        return self._at(self._slots(generator.integers(0, self.size, batch_size)))
+        if evenly or self._weights is None:
+            return self._at(self._slots(generator.integers(0, self.size, batch_size)))
+        return self._at(self._slots(self._weighted(self._weights).draw(generator, batch_size)))
+
+    def _weighted(self, weights: npt.NDArray[np.float32]) -> WeightedDraws:
+        """Returns what draws the ages of positions by their weights; kept while none is added."""
+        state = (self.positions_made, self.size)
+        if self._draws is None or self._draws[0] != state:
+            slots = self._slots(np.arange(state[1]))
+            self._draws = (state, WeightedDraws(weights[slots]))
+        return self._draws[1]
 
     def newest(self, count: int) -> Samples:
         """Returns the newest `count` positions, at most `max_window`, the oldest of them first."""
@@ -194,15 +219,17 @@ class ReplayWindow:
     def _at(self, slots: npt.NDArray[Any]) -> Samples:
         """Returns the positions at these indices of the ring."""
         following = (slots + 1) % self.config.max_window
+        is_target = self._is_target[slots]
+        weight = np.float32(len(slots) / max(1, is_target.sum()))
         return Samples(
             states=jax.tree.map(lambda ring: ring[slots], self._states),
             final_states=jax.tree.map(lambda ring: ring[slots], self._final_states),
             policy_actions=self._policy_actions[slots],
             policy_probabilities=self._policy_probabilities[slots],
-            policy_weights=self._is_target[slots].astype(np.float32),
+            policy_weights=weight * is_target,
             next_actions=self._policy_actions[following],
             next_probabilities=self._policy_probabilities[following],
-            next_weights=self._has_next[slots].astype(np.float32),
+            next_weights=weight * self._has_next[slots],
             outcomes=self._outcomes[slots],
             outcome_weights=self._outcome_known[slots].astype(np.float32),
             search_values=self._search_values[slots],

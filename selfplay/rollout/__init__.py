@@ -1,5 +1,6 @@
 """Rollout: self-play in one compiled function; weights in, plies of many matches out. Pure."""
 
+from selfplay.rollout.playout_cap import mean_simulations as mean_simulations
 from selfplay.rollout.plies import Plies as Plies
 from selfplay.rollout.self_player import Matches as Matches
 from selfplay.rollout.self_player import SelfPlayer as SelfPlayer

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Int32, Key, PyTree, UInt32
+from jaxtyping import Array, Bool, Int32, Key, PyTree, UInt32
 
 from selfplay.game import (
     ChanceGame,
@@ -21,8 +21,9 @@ from selfplay.game import (
     random_legal_action,
     start,
 )
-from selfplay.mcts import Evaluator, search
+from selfplay.mcts import Evaluator, SearchResult, policy_surprise, search
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
+from selfplay.rollout.playout_cap import fast_search, full_plies, search_full_or_fast
 from selfplay.rollout.plies import Plies
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
@@ -71,6 +72,7 @@ class SelfPlayer:
         """
         self.game = game
         self.search_config = search_config
+        self._fast = fast_search(search_config, config)
         if not config.matches_per_device:
             config = dataclasses.replace(config, matches_per_device=CPU_MATCHES)
         if not config.plies_per_chunk:
@@ -87,15 +89,19 @@ class SelfPlayer:
             )
         )
 
+        searches = (search_config, self._fast)
+
         # Compiled functions have names: traces and the log of compilations show them.
-        def play_chunk(params: PyTree, matches: Matches, keys: Array) -> tuple[Matches, Plies]:
-            return _play_chunk(game, evaluate, search_config, config, params, matches, key=keys[0])
+        def play_chunk(
+            params: PyTree, matches: Matches, keys: Array, full: Array | None
+        ) -> tuple[Matches, Plies]:
+            return _play_chunk(game, evaluate, searches, config, params, matches, full, key=keys[0])
 
         self._play = jax.jit(
             per_device(
                 play_chunk,
                 self.mesh,
-                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH),
+                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH, REPLICATED),
                 out_specs=(ALONG_BATCH, jax.sharding.PartitionSpec(None, *ALONG_BATCH)),
             ),
             donate_argnums=1,
@@ -115,9 +121,9 @@ class SelfPlayer:
         Args:
             params: weights for the evaluator, or their shapes.
         """
-        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self.mesh.size))
+        keys, full = jax.eval_shape(self._drawn, jax.random.key(0))
         matches = jax.eval_shape(self._start, keys)
-        return self._play.trace(params, matches, keys)
+        return self._play.trace(params, matches, keys, full)
 
     def play(
         self, params: PyTree, matches: Matches, *, key: Key[Array, ""]
@@ -132,7 +138,18 @@ class SelfPlayer:
         Returns:
             The matches as they stand now, and the plies that were played, each leaf [T, B, ...].
         """
-        return self._play(params, matches, jax.random.split(key, self.mesh.size))
+        return self._play(params, matches, *self._drawn(key))
+
+    def _drawn(self, key: Key[Array, ""]) -> tuple[Key[Array, " D"], Bool[Array, " T"] | None]:
+        """Returns a key for each device, and which plies of a chunk are searched fully.
+
+        All devices search fully at the same plies, so that none waits for another.
+        """
+        if self._fast is None:
+            return jax.random.split(key, self.mesh.size), None
+        keys = jax.random.split(key, self.mesh.size + 1)
+        share, plies = self.config.full_search_share, self.config.plies_per_chunk
+        return keys[:-1], full_plies(share, plies, key=keys[-1])
 
 
 def _begin(game: Game[Any], config: RolloutConfig, keys: Key[Array, " B"]) -> Matches:
@@ -156,26 +173,30 @@ def _begin(game: Game[Any], config: RolloutConfig, keys: Key[Array, " B"]) -> Ma
 def _play_chunk(
     game: Game[Any],
     evaluate: Evaluator,
-    search_config: SearchConfig,
+    searches: tuple[SearchConfig, SearchConfig | None],
     config: RolloutConfig,
     params: PyTree,
     matches: Matches,
+    full: Bool[Array, " T"] | None,
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
-    def play_ply(matches: Matches, key: Key[Array, ""]) -> tuple[Matches, Plies]:
-        return _play_ply(game, evaluate, search_config, config, params, matches, key=key)
+    def play_ply(
+        matches: Matches, ply: tuple[Key[Array, ""], Bool[Array, ""] | None]
+    ) -> tuple[Matches, Plies]:
+        return _play_ply(game, evaluate, searches, config, params, matches, ply[1], key=ply[0])
 
-    return jax.lax.scan(play_ply, matches, jax.random.split(key, config.plies_per_chunk))
+    return jax.lax.scan(play_ply, matches, (jax.random.split(key, config.plies_per_chunk), full))
 
 
 def _play_ply(
     game: Game[Any],
     evaluate: Evaluator,
-    search_config: SearchConfig,
+    searches: tuple[SearchConfig, SearchConfig | None],
     config: RolloutConfig,
     params: PyTree,
     matches: Matches,
+    is_full: Bool[Array, ""] | None,
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
@@ -184,7 +205,7 @@ def _play_ply(
     search_key, random_key, begin_key, *chance_key = jax.random.split(key, num_keys)
     positions = matches.positions
     batch = positions.ply.shape[0]
-    found = search(game, evaluate, params, positions, search_config, key=search_key)
+    found, marks = _search(game, evaluate, searches, params, positions, is_full, key=search_key)
     random_actions = jax.vmap(lambda state, key: random_legal_action(game, state, key=key))(
         positions.state, jax.random.split(random_key, batch)
     )
@@ -206,9 +227,11 @@ def _play_ply(
         root_values=found.value,
         raw_values=found.raw_value,
         exploratory=exploratory,
+        surprises=policy_surprise(found.policy, found.raw_policy),
         over=after.over,
         truncated=jax.vmap(functools.partial(is_truncated, game))(after.position),
         returns=jax.vmap(game.returns)(after.position.state).astype(jnp.float32),
+        **marks,
     )
     played = Matches(
         positions=after.position,
@@ -226,3 +249,26 @@ def _play_ply(
 
     # Not under vmap, so this is a real branch: it costs nothing at plies where no match ends.
     return jax.lax.cond(after.over.any(), replace_finished, lambda played: played, played), plies
+
+
+def _search(
+    game: Game[Any],
+    evaluate: Evaluator,
+    searches: tuple[SearchConfig, SearchConfig | None],
+    params: PyTree,
+    positions: Position[Any],
+    is_full: Bool[Array, ""] | None,
+    *,
+    key: Key[Array, ""],
+) -> tuple[SearchResult, dict[str, Bool[Array, " B"]]]:
+    """Returns what the search found, and the columns of `Plies` that say how hard it searched."""
+
+    def search_with(config: SearchConfig) -> SearchResult:
+        return search(game, evaluate, params, positions, config, key=key)
+
+    full_search, fast = searches
+    if fast is None or is_full is None:
+        return search_with(full_search), {}
+    found = search_full_or_fast(search_with, full_search, fast, is_full)
+    is_target = jnp.broadcast_to(is_full, found.actions.shape)
+    return found, {"is_target": is_target, "fast": ~is_target}

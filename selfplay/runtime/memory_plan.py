@@ -14,8 +14,9 @@ from selfplay.game import ChanceGame, Game
 from selfplay.inference import multiplications
 from selfplay.machine import host_memory
 from selfplay.networks import Network
+from selfplay.rollout import mean_simulations
 from selfplay.settings import Config
-from selfplay.settings.sections import LearnerConfig, NetworkConfig
+from selfplay.settings.sections import LearnerConfig, NetworkConfig, ReplayConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES
 
 _NODE_BYTES = 20
@@ -37,6 +38,9 @@ _WEIGHT_BYTES = 4
 
 _ROW_BYTES = 27
 """Of a position in the replay window, beside state and policy."""
+
+_WEIGHT_ROW_BYTES = 20
+"""The same for its weight, and for what is added up of it, where positions have weights."""
 
 _BASE_BYTES = 600e6
 """Of a process that does nothing yet: Python, JAX, compiled programs."""
@@ -164,7 +168,7 @@ def plan_memory(
         learner=_learner_bytes(network, config.network, config.learner, len(devices))
         if learns
         else _WEIGHT_BYTES * network.num_weights() * len(devices),
-        replay=_replay_bytes(game, state, config.replay.max_window) if learns else 0,
+        replay=_replay_bytes(game, state, config.replay) if learns else 0,
         capacity_device=None if shared else _device_memory(devices),
         capacity_host=host_memory(),
         shared=shared,
@@ -235,7 +239,8 @@ def choose_plies(
     rollout = config.rollout
     if rollout.plies_per_chunk:
         return rollout.plies_per_chunk
-    ply = rollout.matches_per_device * config.search.num_simulations * multiplications(network)
+    simulations = mean_simulations(config.search, rollout)
+    ply = rollout.matches_per_device * simulations * multiplications(network)
     if not remembers:
         if platform != "cpu":
             return CHUNK_PLIES
@@ -282,11 +287,12 @@ def _learner_bytes(
     return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
 
 
-def _replay_bytes(game: Game[Any], state: PyTree, window: int) -> int:
+def _replay_bytes(game: Game[Any], state: PyTree, config: ReplayConfig) -> int:
     targets = jax.eval_shape(game.auxiliary_targets, state, state)
     states = _bytes(state) * (2 if targets else 1)
     # Up to 128 actions of the policy with their shares.
-    return window * (states + 8 * min(game.num_actions, 128) + _ROW_BYTES)
+    row = states + 8 * min(game.num_actions, 128) + _ROW_BYTES
+    return config.max_window * (row + (_WEIGHT_ROW_BYTES if config.surprise_share else 0))
 
 
 def _device_memory(devices: list[Any]) -> int | None:

@@ -15,7 +15,7 @@ from selfplay.checkpoints import Checkpoints
 from selfplay.inference import Agreement, Counts
 from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.replay.blame import broken_by, looks_strange
-from selfplay.rollout import Plies
+from selfplay.rollout import Plies, mean_simulations
 from selfplay.runtime.components import Components
 from selfplay.runtime.trace import Trace
 
@@ -119,10 +119,10 @@ class Chunks:
 
     @property
     def simulations(self) -> int:
-        """Simulations in one chunk."""
+        """Simulations in one chunk, on average."""
         player = self.components.player
-        per_ply = self.components.config.search.num_simulations
-        return player.num_matches * player.config.plies_per_chunk * per_ply
+        per_ply = mean_simulations(player.search_config, player.config)
+        return round(player.num_matches * player.config.plies_per_chunk * per_ply)
 
 
 class _Chunk(NamedTuple):

@@ -91,6 +91,17 @@ MACHINE_KEYS: dict[str, tuple[str, ...]] = {
 """Settings, by section, that each process may choose for its machine, whatever the run says."""
 
 
+NEWER_KEYS: dict[str, tuple[str, ...]] = {
+    "search": (),
+    "rollout": (
+        "full_search_share",
+        "fast_simulations",
+    ),
+}
+"""Settings of search and rollout, by section, that 0.1.0 did not have. As long as they have their
+defaults, they change nothing, and `settings_hash` is that of a version without them."""
+
+
 def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns `settings` with every name known and every value of its setting's type.
 
@@ -123,13 +134,16 @@ def typed(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def settings_hash(config: Config) -> str:
     """Returns 12 hex digits that name the settings matches are made with: search and rollout.
 
-    What each machine may choose, `MACHINE_KEYS`, is not among them.
+    What each machine may choose, `MACHINE_KEYS`, is not among them, nor `NEWER_KEYS` at their
+    defaults.
     """
+    defaults = Config().to_dict()
     made_with = {
         section: {
             key: value
             for key, value in dataclasses.asdict(getattr(config, section)).items()
             if key not in MACHINE_KEYS[section]
+            and (key not in NEWER_KEYS[section] or value != defaults[section][key])
         }
         for section in ("search", "rollout")
     }

@@ -115,7 +115,7 @@ class HeldOut:
             _losses(self._predictor, weights, samples)
             for samples in (
                 examples.samples,
-                window.sample(_POSITIONS, seed=seed, update=update),
+                window.sample(_POSITIONS, seed=seed, update=update, evenly=True),
             )
         ]
         if losses[0].keys() == losses[1].keys():

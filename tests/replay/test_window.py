@@ -77,11 +77,11 @@ def row(samples: Samples, index: int) -> dict[str, Any]:
             if share > 0
         }
 
-    next_weight = float(samples.next_weights[index])
+    next_weight = float(samples.next_weights[index] > 0)
     return {
         "state": jax.tree.map(lambda leaf: leaf[index], samples.states),
         "policy": policy(samples.policy_actions, samples.policy_probabilities),
-        "policy_weight": float(samples.policy_weights[index]),
+        "policy_weight": float(samples.policy_weights[index] > 0),
         "next": policy(samples.next_actions, samples.next_probabilities),
         "next_weight": next_weight,
         "outcome": float(samples.outcomes[index]),
@@ -350,3 +350,27 @@ def test_a_resigned_match_has_no_final_position_for_auxiliary_targets() -> None:
                 window.ingest([resigned])
         else:
             assert window.ingest([resigned]) == kept
+
+
+def test_policies_weigh_as_much_as_values_however_few_are_targets(matches: list[Example]) -> None:
+    replay = window(max_window=400, min_window=400)
+    replay.ingest([example.record for example in matches])
+    samples = replay.sample(256, seed=0, update=0)
+    weights, next_weights = samples.policy_weights, samples.next_weights
+    targets = weights > 0
+    assert 0.5 < targets.mean() < 0.95
+    assert len(set(weights[targets].tolist())) == 1
+    assert weights.mean() == pytest.approx(1)
+    # A policy one ply later weighs as much as one of the ply itself; at the end there is none.
+    assert set(next_weights.tolist()) == {0.0, *weights[targets].tolist()}
+    assert next_weights.mean() < 1
+    for example in matches:
+        example.record.is_target[:] = False
+    none = window()
+    none.ingest([example.record for example in matches])
+    assert not none.sample(64, seed=0, update=0).policy_weights.any()
+    for example in matches:
+        example.record.is_target[:] = True
+    whole = window()
+    whole.ingest([example.record for example in matches])
+    assert (whole.sample(64, seed=0, update=0).policy_weights == 1).all()

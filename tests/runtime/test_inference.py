@@ -1,4 +1,4 @@
-"""Training with the integer network: calibrated as it goes, resumed bit for bit."""
+"""Training with the integer network and fast moves: calibrated as it goes, resumed bit for bit."""
 
 import dataclasses
 import sys
@@ -22,7 +22,11 @@ SPEC = GameSpec("tic_tac_toe")
 @pytest.fixture(scope="module")
 def components() -> Components:
     network = {"kind": "resnet", "blocks": 1, "channels": 4}
-    settings = {"network": network, "search": {"inference": "onnx-int8"}}
+    settings = {
+        "network": network,
+        "search": {"inference": "onnx-int8"},
+        "rollout": {"full_search_share": 0.5, "fast_simulations": 2},
+    }
     return make_components(SPEC.make(), Config.from_dict(SETTINGS).updated(settings))
 
 
@@ -47,6 +51,8 @@ def test_two_and_two_are_four_in_integers(tmp_path: Path, components: Components
     ranges, other = (one.checkpoints.load(48, "self_play")["ranges"] for one in (run, whole_run))
     assert len(ranges) > 0
     np.testing.assert_array_equal(ranges, other)
+    matches = [match for entry in run.matches.after({}) for match in run.matches.get(*entry)]
+    assert {tuple(set(match.simulations)) for match in matches} >= {(2, 4)}
     # Later weights were measured again.
     first = whole_run.checkpoints.load(8, "self_play")["ranges"]
     assert not np.array_equal(first, ranges)

@@ -126,6 +126,7 @@ def test_settings_hash_covers_how_matches_are_made() -> None:
     assert settings_hash(Config.from_dict({"learner": {"batch_size": 8}})) == default
     assert settings_hash(Config.from_dict({"search": {"num_simulations": 8}})) != default
     assert settings_hash(Config.from_dict({"rollout": {"random_opening_plies": 1}})) != default
+    assert settings_hash(Config.from_dict({"rollout": {"full_search_share": 0.5}})) != default
 
 
 def test_checkpoints_come_due_by_time_or_by_update() -> None:

@@ -12,6 +12,7 @@ from selfplay.records import same_content
 from selfplay.replay import ReplayWindow
 from selfplay.reports.match_report import match_report, newest_matches
 from selfplay.run import RunDirectory
+from selfplay.settings import settings_hash
 from selfplay.training.trainer import Trainer
 from tests.training.runs import Listener, make_run, tiny_components, train_all
 
@@ -44,7 +45,9 @@ def test_it_resumes(run: RunDirectory) -> None:
     assert wanted
     trainer = train_all(run, components)
     assert trainer.update == 32
-    after = {entry: run.matches.get(*entry) for entry in run.matches.after({})}
+    # The trainer has asked for new files of this worker, in vain, and now asks less often.
+    again = RunDirectory.open(run.path).matches
+    after = {entry: again.get(*entry) for entry in again.after({})}
     assert all(same_content(after[entry], before[entry]) for entry in before)
     fresh = [match for entry in after if entry not in before for match in after[entry]]
     assert wanted <= {match.start_key for match in fresh}
@@ -57,6 +60,8 @@ def test_its_matches_are_learnt_from_and_shown(run: RunDirectory) -> None:
     window = ReplayWindow(run.make_game(), run.config.replay, run.fingerprint)
     matches = [match for entry in run.matches.after({}) for match in run.matches.get(*entry)]
     assert window.ingest(matches) == sum(match.plies for match in matches) > 100
+    # Settings that it did not have change nothing as long as they are off.
+    assert {match.settings_hash for match in matches} == {settings_hash(run.config)}
     row = newest_matches(run.url, limit=1)[0]
     assert (row["ending"], row["selfplay"]) == ("played_out", "0.1.0")
     report = match_report(run.url, row["match_id"])

@@ -27,6 +27,10 @@ class ReplayConfig:
         holdout_share: share of new matches that are kept out of training, in [0, 0.5]. The loss on
             them beside that on matches learnt from shows overfitting. Which ones is decided by
             their ids; 0 keeps out none.
+        surprise_share: share of the sampling that goes to the policy targets of a match in
+            proportion to how much the search surprised the network there, in [0, 1]; the rest is
+            even, and 0 samples all positions evenly (policy surprise weighting; see
+            docs/methods.md).
     """
 
     min_window: int = 30_000
@@ -37,6 +41,7 @@ class ReplayConfig:
     value_lambda: float = 0.9
     first_positions: int = 4_000
     holdout_share: float = 0.0
+    surprise_share: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("replay.min_window", self.min_window, low=1)
@@ -47,6 +52,7 @@ class ReplayConfig:
         check_range("replay.value_lambda", self.value_lambda, low=0, high=1)
         check_range("replay.first_positions", self.first_positions, low=1)
         check_range("replay.holdout_share", self.holdout_share, low=0, high=0.5)
+        check_range("replay.surprise_share", self.surprise_share, low=0, high=1)
 
     def window(self, positions_made: int) -> int:
         """Returns how many of the newest positions may be sampled."""

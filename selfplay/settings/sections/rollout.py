@@ -25,15 +25,31 @@ class RolloutConfig:
         random_opening_plies: such a match begins with 1 to this many random plies, at least 1.
             Those moves are marked exploratory: value targets of earlier positions ignore what
             follows them.
+        full_search_share: share of the moves that are searched with `search.num_simulations`, in
+            (0, 1]; 1 searches all of them so. The others are fast moves, without exploration noise;
+            their policies are not learnt, but the values of their positions are (playout cap
+            randomisation; see docs/methods.md).
+        fast_simulations: simulations of a fast move, at least 2 and below `search.num_simulations`;
+            0 plays the raw network.
     """
 
     matches_per_device: int = 0
     plies_per_chunk: int = 0
     random_opening_share: float = 0.4
     random_opening_plies: int = 6
+    full_search_share: float = 1.0
+    fast_simulations: int = 8
 
     def __post_init__(self) -> None:
         check_range("rollout.matches_per_device", self.matches_per_device, low=0)
         check_range("rollout.plies_per_chunk", self.plies_per_chunk, low=0)
         check_range("rollout.random_opening_share", self.random_opening_share, low=0, high=1)
         check_range("rollout.random_opening_plies", self.random_opening_plies, low=1)
+        check_range("rollout.full_search_share", self.full_search_share, above=0, high=1)
+        if self.fast_simulations != 0:
+            check_range(
+                "rollout.fast_simulations",
+                self.fast_simulations,
+                low=2,
+                hint="one simulation only expands the root; 0 plays the raw network",
+            )
