@@ -51,7 +51,7 @@ _SELF_PLAY_SHARE = 0.5
 """Of what this process may take of an accelerator: no plan knows all that programs need."""
 
 _FEWEST_ACCELERATOR_MATCHES = 64
-_MOST_ACCELERATOR_MATCHES = 1024
+_MOST_ACCELERATOR_MATCHES = 4096
 _ACCELERATOR_MATCHES = 256
 """Where an accelerator does not say how much memory it has."""
 
@@ -181,7 +181,7 @@ def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchCh
     """Returns how many matches each device of this process plays: as set, or what suits it.
 
     An accelerator idles between small kernels unless each has much to do. So it gets as many
-    matches as fit into half of the memory that updates leave, up to 1024, as a power of two. With
+    matches as fit into half of the memory that updates leave, up to 4096, as a power of two. With
     more, matches take longer to end, and their data arrives later.
     """
     asked = config.rollout.matches_per_device

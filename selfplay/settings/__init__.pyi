@@ -1,5 +1,6 @@
 from .config import Config as Config
 from .config import settings_hash as settings_hash
+from .fit import fitted as fitted
 from .presets import PRESETS as PRESETS
 from .reference import describe_settings as describe_settings
 from .sections import EvaluationConfig as EvaluationConfig

@@ -160,7 +160,7 @@ class Card:
 @pytest.mark.parametrize(
     ("memory", "simulations", "count", "reason"),
     [
-        (80e9, 32, 1024, "28 kB each on a gpu with 80.0 GB, which has room for more"),
+        (80e9, 32, 4096, "28 kB each on a gpu with 80.0 GB, which has room for more"),
         # Half of what is usable, without 23 MB for updates, holds 295 and 175 of them.
         (320e6, 2048, 256, "448 kB each on a gpu with 320 MB, as many as fit into half of it"),
         (200e6, 2048, 128, "448 kB each on a gpu with 200 MB, as many as fit into half of it"),

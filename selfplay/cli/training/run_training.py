@@ -95,7 +95,7 @@ def run_training(
 
     from selfplay import startup
     from selfplay.cli.signals import StopSignals
-    from selfplay.settings import merged, read_sources
+    from selfplay.settings import fitted, merged, read_sources
 
     role_id = "loop" if workers is None else "trainer"
     with (
@@ -113,7 +113,10 @@ def run_training(
         if workers is not None:
             workers.join_group()
 
+        import jax
+
         from selfplay.game.rules import search_sees_more
+        from selfplay.run import is_run
         from selfplay.runtime.trace import traced
         from selfplay.settings.renames import rename_note, renamed_in
         from selfplay.training.own_play import OwnPlay
@@ -138,6 +141,8 @@ def run_training(
         spec, game = _game(game_name, options, place)
         place = place or Path("runs") / game.name
         monitor.run = str(place)
+        if not is_run(place):
+            sources = fitted(jax.default_backend(), sources)
         session = open_session(place, spec, game, merged(sources), init_from=options.init_from)
         for name in renamed_in(session.run.document["config"]):
             note = rename_note(name, source=session.run.store.label("run.toml"))

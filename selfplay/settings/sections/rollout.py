@@ -17,7 +17,7 @@ class RolloutConfig:
 
     Attributes:
         matches_per_device: matches played side by side on each device, at least 0; 0 chooses: 64
-            on a CPU core, up to 1024 on an accelerator, as its memory allows.
+            on a CPU core, up to 4096 on an accelerator, as its memory allows.
         plies_per_chunk: plies that one compiled call plays in every match, at least 0; 0 chooses:
             8, on CPU cores fewer for a large network, and with ONNX Runtime up to 32 for a small
             one.
