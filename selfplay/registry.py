@@ -187,6 +187,12 @@ def _game_class(spec: str) -> _GameClass:
     if file is not None:
         return _class_of(_load_file(file[0]), file[0], file[1].removeprefix(":") or None)
     where, _, class_name = _BUNDLED.get(spec, spec).rpartition(":")
+    if where and "=" in class_name:
+        given = " ".join(f"--option {option}" for option in class_name.split(","))
+        raise UnknownGameError(
+            f"{spec!r} has options in the name of the game",
+            hint=f"give {where} {given}; in Python, keyword arguments",
+        )
     if where:
         return _class_of(_load_module(where), where, class_name)
     point = _entry_points().get(spec)

@@ -143,6 +143,10 @@ def test_an_unknown_name_lists_the_known_ones(write: Write) -> None:
     write("zzz.py", NIM)
     assert error_of(UnknownGameError, "zzz")[1].startswith("did you mean zzz.py? ")
     assert error_of(UnknownGameError, "")[0] == "'' is not a game"
+    assert error_of(UnknownGameError, "hex:size=5,swap=false") == (
+        "'hex:size=5,swap=false' has options in the name of the game",
+        "give hex --option size=5 --option swap=false; in Python, keyword arguments",
+    )
 
 
 def test_a_missing_file_or_module_or_class(write: Write) -> None:
