@@ -1,6 +1,7 @@
 """Makes the labelled Connect Four positions that `connect_four_mistakes.py` measures with.
 
     python benchmarks/label_connect_four.py [--matches 150 --output FILE]
+    python benchmarks/label_connect_four.py --sets benchmarks/data/solved --positions 600
 
 Two kinds of positions, both spread evenly over the plies:
 
@@ -11,6 +12,8 @@ Two kinds of positions, both spread evenly over the plies:
 Without arguments five matches of each kind are labelled and nothing is written. Labels come from
 the exact solver bitbully (AGPL, used here only). Something is at stake in a position if one of its
 legal moves is worse than another; `connect_four_mistakes.py` counts those apart.
+
+With `--sets` it writes instead the two sets that `methods.py` compares settings with.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import collections
 import importlib.util
 import json
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +56,33 @@ def main(matches: int, output: Path | None) -> None:
     if output is not None:
         output.write_text(f"[\n{lines}\n]\n")
     print(f"{len(rows)} positions")
+
+
+def write_sets(directory: Path, count: int) -> None:
+    """Labels the sets of `methods.py` for the full board, from the first ply on."""
+    from benchmarks.paired_training.labelling import label
+    from benchmarks.paired_training.positions import set_name, write
+    from selfplay.registry import make
+
+    if importlib.util.find_spec("bitbully") is None:
+        print("skipped: the exact solver bitbully is not installed")
+        return
+    import bitbully
+
+    solver = bitbully.BitBully(opening_book="12-ply-dist")
+
+    def best(position: Any) -> tuple[int, ...]:
+        own, other = position.state.discs.tolist()
+        columns = [
+            [1 if first >> row & 1 else 2 if second >> row & 1 else 0 for row in range(6)]
+            for first, second in zip(own, other, strict=True)
+        ]
+        values = _values(solver, bitbully.Board(columns))
+        return tuple(c for c, value in sorted(values.items()) if value == max(values.values()))
+
+    game = make("connect_four")
+    for name, rows in label(game, best, count=count, say=print).items():
+        write(directory / set_name(game, name), game, rows, text="connect_four")
 
 
 def _positions(
@@ -98,4 +129,11 @@ if __name__ == "__main__":
     )
     parser.add_argument("--matches", type=int, default=5, help="of each kind")
     parser.add_argument("--output", type=Path, help="such as data/connect_four_positions.json")
-    main(**vars(parser.parse_args()))
+    parser.add_argument("--sets", type=Path, metavar="DIR", help="write the sets of methods.py")
+    parser.add_argument("--positions", type=int, default=600, help="of each of these sets")
+    given = parser.parse_args()
+    if given.sets is not None:
+        sys.path.insert(0, str(Path(__file__).parents[1]))
+        write_sets(given.sets, given.positions)
+    else:
+        main(given.matches, given.output)

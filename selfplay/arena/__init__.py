@@ -17,7 +17,14 @@ from selfplay.arena.agents import (
 )
 from selfplay.arena.engines import EngineAgent, EngineSpec, is_engine, parse_engine
 from selfplay.arena.live import LiveMatch, play_text
-from selfplay.arena.mistakes import Mistake, MistakeCount, MistakeTable, measure_mistakes
+from selfplay.arena.mistakes import (
+    Choices,
+    Mistake,
+    MistakeCount,
+    MistakeTable,
+    choose_moves,
+    measure_mistakes,
+)
 from selfplay.arena.openings import (
     Opening,
     OpeningSet,
@@ -44,6 +51,7 @@ __all__ = [
     "Agent",
     "Analysis",
     "Analyst",
+    "Choices",
     "EngineAgent",
     "EngineSpec",
     "HistoryAgent",
@@ -71,6 +79,7 @@ __all__ = [
     "analyse_one",
     "ask_suite",
     "checkpoint_agents",
+    "choose_moves",
     "default_opening_plies",
     "elo_from_score",
     "has_solver",

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Int32
 
 from selfplay.arena.agents import DEFAULT_BATCH_SIZE, Agent, Analyst
 from selfplay.arena.batches import take
@@ -142,22 +143,39 @@ class MistakeTable:
         }
 
 
-def measure_mistakes(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The moves of an agent in `n` solved positions.
+
+    Attributes:
+        actions: the move that it plays in each.
+        raw_actions: the likeliest move of its evaluator, such as the raw network, without search;
+            None for agents that have none.
+    """
+
+    actions: Int32[np.ndarray, " n"]
+    raw_actions: Int32[np.ndarray, " n"] | None
+
+    def mistakes(self, solved: SolvedPositions) -> Bool[np.ndarray, " n"]:
+        """Returns in which of the positions the move is a mistake."""
+        return ~solved.best[np.arange(len(self.actions)), self.actions]
+
+    def raw_mistakes(self, solved: SolvedPositions) -> Bool[np.ndarray, " n"] | None:
+        """Returns the same of the evaluator alone, None if the agent has none."""
+        if self.raw_actions is None:
+            return None
+        return ~solved.best[np.arange(len(self.raw_actions)), self.raw_actions]
+
+
+def choose_moves(
     agent: Agent,
     solved: SolvedPositions,
     *,
     seed: int = 0,
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress: Callable[[], None] = lambda: None,
-) -> MistakeTable:
-    """Asks an agent for its move in every position, and returns how often it errs.
-
-    Args:
-        agent: of the game that the positions are of.
-        solved: the positions, as `solve_positions` returns them.
-        seed: of the agent's random choices.
-        batch_size: how many positions it is asked about at once.
-        progress: called before each time it is asked; may raise to break off.
+) -> Choices:
+    """Asks an agent for its move in every position; see `measure_mistakes` for the arguments.
 
     Raises:
         IllegalActionError: the agent chose a move that the rules forbid.
@@ -187,8 +205,31 @@ def measure_mistakes(
             f"agent {agent.name} chose action {actions[row]} after the moves "
             f"{list(solved.openings[row].actions)}, which is not legal"
         )
-    wrong = ~solved.best[rows, actions]
-    raw_wrong = None if raw_actions is None else ~solved.best[rows, raw_actions]
+    return Choices(actions=actions, raw_actions=raw_actions)
+
+
+def measure_mistakes(
+    agent: Agent,
+    solved: SolvedPositions,
+    *,
+    seed: int = 0,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    progress: Callable[[], None] = lambda: None,
+) -> MistakeTable:
+    """Asks an agent for its move in every position, and returns how often it errs.
+
+    Args:
+        agent: of the game that the positions are of.
+        solved: the positions, as `solve_positions` returns them.
+        seed: of the agent's random choices.
+        batch_size: how many positions it is asked about at once.
+        progress: called before each time it is asked; may raise to break off.
+
+    Raises:
+        IllegalActionError: the agent chose a move that the rules forbid.
+    """
+    choices = choose_moves(agent, solved, seed=seed, batch_size=batch_size, progress=progress)
+    wrong, raw_wrong = choices.mistakes(solved), choices.raw_mistakes(solved)
     plies = np.array([len(opening.actions) for opening in solved.openings], np.int32)
     losing = (solved.legal & ~solved.best).sum(axis=1)
     shares = losing / np.maximum(1, solved.legal.sum(axis=1))
@@ -214,7 +255,7 @@ def measure_mistakes(
         made=tuple(
             Mistake(
                 opening=solved.openings[row],
-                action=int(actions[row]),
+                action=int(choices.actions[row]),
                 best=tuple(np.flatnonzero(solved.best[row]).tolist()),
             )
             for row in np.flatnonzero(wrong).tolist()

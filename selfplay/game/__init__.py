@@ -13,7 +13,7 @@ from selfplay.game.chance import (
     outcome_probabilities,
     pick_outcome,
 )
-from selfplay.game.exact import Reply, solve_exactly
+from selfplay.game.exact import Reply, solve_exactly, solver_limit
 from selfplay.game.grids import GridTurn, grid_symmetries
 from selfplay.game.position import Position, is_over, is_truncated, start
 from selfplay.game.pytrees import pytree
@@ -58,5 +58,6 @@ __all__ = [
     "random_ply",
     "setup_from_attributes",
     "solve_exactly",
+    "solver_limit",
     "start",
 ]

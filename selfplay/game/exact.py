@@ -4,7 +4,9 @@ Plain Python on the host. The limit counts positions and not seconds, so that ev
 answers the same questions, and evaluations of different machines can be compared.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from selfplay.game.rules import Solution
@@ -12,6 +14,8 @@ from selfplay.game.rules import Solution
 _LOWEST, _HIGHEST = -1.0, 1.0
 # Results that are less than this apart are the same result, rounded.
 _ROUNDING = 1e-6
+
+_limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("solver_limit", default=None)
 
 
 class Reply(NamedTuple):
@@ -45,8 +49,8 @@ def solve_exactly(
         expand: of a position that can follow: its value in [-1, 1] for the player to move, if the
             match is over or the value is plain to see; else the legal moves, good ones first.
             Moves that are known to lose may be left out if another one is named.
-        max_positions: how many times `expand` may be called. A position deeper than Python can
-            recurse counts as one too many.
+        max_positions: how many times `expand` may be called, unless `solver_limit` says
+            otherwise. A position deeper than Python can recurse counts as one too many.
 
     >>> def heap(stones):  # take 1 or 2 stones; who takes the last one wins
     ...     replies = [Reply(taken - 1, stones - taken) for taken in (1, 2) if taken <= stones]
@@ -56,11 +60,35 @@ def solve_exactly(
     >>> solve_exactly(heap(10), heap, max_positions=5) is None
     True
     """
-    search = _Search(expand, max_positions)
+    search = _Search(expand, _limit.get() or max_positions)
     try:
         return search.solution(replies)
     except (_TooManyPositionsError, RecursionError):
         return None
+
+
+@contextlib.contextmanager
+def solver_limit(max_positions: int) -> Iterator[None]:
+    """Lets `solve_exactly` look at so many positions in this thread while the block runs.
+
+    The limits that games set keep an answer within a second. Whoever labels positions once has
+    more time.
+
+    Args:
+        max_positions: at least 1, whatever the game says; a million take some 5 seconds and up to
+            half a gigabyte.
+
+    >>> def heap(stones):
+    ...     return [Reply(taken - 1, stones - taken) for taken in (1, 2) if taken <= stones] or -1.0
+    >>> with solver_limit(100):
+    ...     solve_exactly(heap(10), heap, max_positions=5)
+    Solution(value=1.0, actions=(0,))
+    """
+    token = _limit.set(max_positions)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 class _TooManyPositionsError(Exception):

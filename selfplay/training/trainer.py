@@ -7,6 +7,7 @@ taken in, and when.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 
 from selfplay.evaluation.strength import StrengthMeter
@@ -53,6 +54,7 @@ class Trainer:
         *,
         source: MakeSource = OwnPlay,
         monitor: Monitor | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Continues from the newest checkpoint, or starts from scratch.
 
@@ -63,6 +65,8 @@ class Trainer:
             source: makes the source of matches: `OwnPlay`, or `WorkerMatches` where only workers
                 play.
             monitor: gets state and metrics; its id tells the processes of one trainer apart.
+            clock: seconds, for `trainer.minutes` and every rate; `time.process_time` counts the
+                seconds that the cores have worked for this process.
 
         Raises:
             CheckpointError: the newest checkpoint is damaged.
@@ -72,7 +76,7 @@ class Trainer:
         self.components = components
         self.config = components.config
         self.reporter = reporter
-        self.meter = Meter()
+        self.meter = Meter(clock=clock)
         self.group = ProcessGroup()
         self.heartbeat = HeartbeatWriter(
             run, monitor or Monitor(role="trainer", id=OWN_WORKER), self._say, stop=self.stop
@@ -322,6 +326,7 @@ def train(
     *,
     source: MakeSource = OwnPlay,
     monitor: Monitor | None = None,
+    clock: Callable[[], float] = time.monotonic,
     on_ready: Callable[[Trainer], None] = lambda trainer: None,
 ) -> Trainer:
     """Trains a run in this process until its plan is fulfilled, and returns the finished trainer.
@@ -333,6 +338,7 @@ def train(
             terminal, else a line every ten seconds.
         source: makes the source of matches: `OwnPlay`, or `WorkerMatches` where only workers play.
         monitor: gets state and metrics.
+        clock: what `trainer.minutes` is measured by, in seconds; see `Trainer`.
         on_ready: called with the trainer before it starts, so that another thread can `stop` it.
 
     Raises:
@@ -341,7 +347,9 @@ def train(
     reporter = reporter or make_reporter()
     try:
         with ProcessGroup().first(run.lock(reporter.message)):
-            trainer = Trainer(run, components, reporter, source=source, monitor=monitor)
+            trainer = Trainer(
+                run, components, reporter, source=source, monitor=monitor, clock=clock
+            )
             on_ready(trainer)
             trainer.train()
             return trainer

@@ -78,6 +78,14 @@ def test_it_ends_after_the_planned_minutes(new_run: MakeRun) -> None:
     assert run.checkpoints.latest() == trainer.update
 
 
+def test_the_plan_is_in_minutes_of_the_given_clock(new_run: MakeRun) -> None:
+    run, components = new_run(updates=0, minutes=10)
+    seconds = itertools.count(step=40.0)  # each look at the clock takes so long
+    trainer = train(run, components, Listener(), clock=lambda: next(seconds))
+    assert 600 <= trainer.elapsed < 1200
+    assert trainer.update < 100
+
+
 def test_the_first_checkpoint_is_there_before_any_update(new_run: MakeRun) -> None:
     run, components = new_run(keep_checkpoints=100)
     seen: list[list[int]] = []

@@ -1,0 +1,114 @@
+"""Compares two settings by paired trainings: which one makes a stronger agent of the same budget?
+
+    python benchmarks/methods.py --game "connect_four rows=5 columns=6" --game "hex size=5" \
+        --a "learner.next_policy_weight=0" --b "learner.next_policy_weight=0.15" \
+        --seeds 3 --minutes 10 --output comparisons/next-policy
+
+Both arms of a pair train at the same time with the same seed, a core each, in turn the first or
+the second. `--clock cpu` counts the time that the core worked for the process, which is fair on a
+busy machine; the learning-rate schedule follows it, too. With an accelerator take `--clock wall`
+and a quiet machine. Then both are measured in the same
+positions and matches:
+
+* mistakes in solved positions of all phases, with search and with the raw network, in games that
+  have a solver (or are small enough for brute force);
+* scores against fixed opponents (`--opponent mcts:200`) and of the arms against each other
+  (`--versus`) from the same paired openings; always in games that cannot be solved.
+
+The table says by how much B differs from A, with a 95 % interval over seeds and positions (or
+openings). There are two sets of positions and openings: choose settings by `--positions-of choose`
+and report by `--positions-of report`. An interrupted comparison goes on with the same command;
+more `--seeds` and games add to it. Without arguments a short one runs: two trainings of tic-tac-toe
+of half a minute each.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.paired_training.cores import usable_cores
+from benchmarks.paired_training.plan import CLOCKS, SETS, Plan
+from benchmarks.paired_training.report import report, table
+from benchmarks.paired_training.runner import Runner
+from selfplay.errors import SelfplayError
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Runs what is missing, writes results.json and prints the tables."""
+    short = not arguments.game
+    plan = Plan(
+        games=tuple(arguments.game or ["tic_tac_toe"]),
+        seeds=tuple(range(arguments.first_seed, arguments.first_seed + arguments.seeds)),
+        a=tuple(" ".join(arguments.a).split()),
+        b=tuple(" ".join(arguments.b or (["search.num_simulations=16"] if short else [])).split()),
+        both=tuple(" ".join(arguments.set).split()),
+        preset="quick" if short else arguments.preset,
+        minutes=0.5 if short else arguments.minutes,
+        clock=arguments.clock,
+        simulations=arguments.simulations,
+        positions=arguments.positions,
+        positions_of=arguments.positions_of,
+        solver_limit=arguments.solver_limit,
+        opponents=tuple(arguments.opponent),
+        matches=arguments.matches,
+        versus=arguments.versus,
+    )
+    cores = usable_cores()
+    if arguments.cores is not None:
+        cores = [int(core) for core in arguments.cores.split(",")]
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(arguments.output or temporary)
+        plan.store(directory)
+        if not arguments.only_report:
+            Runner(
+                plan,
+                directory,
+                cores=cores,
+                warm_up=not arguments.cold,
+                say=lambda text: print(text, file=sys.stderr, flush=True),
+            ).run()
+        document = report(plan, directory)
+        (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document, indent=1) if arguments.as_json else table(document))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    found = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = found.add_argument
+    add("--game", action="append", default=[], help='with options: "hex size=5"; repeatable')
+    add("--a", action="append", default=[], help='settings of arm A: "search.x=1 learner.y=2"')
+    add("--b", action="append", default=[], help="settings of arm B")
+    add("--set", action="append", default=[], help="settings of both arms")
+    add("--preset", default="default", help="what these settings change")
+    add("--minutes", type=float, default=2.0, help="budget of each training")
+    add("--clock", choices=CLOCKS, default="cpu", help="what the budget is counted in")
+    add("--seeds", type=int, default=1, help="how many")
+    add("--first-seed", type=int, default=0)
+    add("--simulations", type=int, default=100, help="when strength is measured")
+    add("--positions", type=int, default=400, help="solved positions at most; 0 for none")
+    add("--positions-of", choices=SETS, default="choose", help="which positions and openings")
+    add("--solver-limit", type=int, default=100_000, help="positions looked at for one label")
+    add("--opponent", action="append", default=[], help="such as mcts:200; repeatable")
+    add("--matches", type=int, default=60, help="against each opponent")
+    add("--versus", action="store_true", help="the arms play each other, too")
+    add("--cores", help="cores to use, such as 0,1; by default all, one thread of each")
+    add("--cold", action="store_true", help="count the time of compilation, too")
+    add("--only-report", action="store_true", help="show what is there; run nothing")
+    add("--output", help="directory of the results; without it they are only printed")
+    add("--json", dest="as_json", action="store_true")
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main(parser().parse_args())
+    except SelfplayError as error:
+        hint = getattr(error, "hint", None)
+        raise SystemExit(f"error: {error}\n\nhint: {hint}" if hint else f"error: {error}") from None

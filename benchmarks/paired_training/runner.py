@@ -1,0 +1,170 @@
+"""Runs the processes of a comparison: both arms of a cell side by side, a core each."""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.paired_training.arm import MEASURED, TRAINED
+from benchmarks.paired_training.plan import ARMS, Cell, Plan
+from selfplay.errors import SelfplayError
+
+_ROOT = Path(__file__).parents[2]
+_LAST_LINES = 15
+
+Lane = Sequence[int | None]
+"""The cores for one pair of trainings: two, or one on which they follow each other."""
+
+
+class Runner:
+    """Starts the processes, at most one on each core."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        directory: Path,
+        *,
+        cores: Sequence[int | None],
+        warm_up: bool = True,
+        say: Callable[[str], None],
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            plan: stored in `directory`.
+            directory: of the results.
+            cores: to use, at least one.
+            warm_up: whether each arm compiles before its first training, in a run of its own.
+            say: is told what happens; from several threads.
+        """
+        self._plan = plan
+        self._directory = directory.absolute()
+        self._warm_up = warm_up
+        self._say = say
+        lanes = [cores[i : i + 2] for i in range(0, len(cores) - 1, 2)] or [cores]
+        self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        for lane in lanes:
+            self._lanes.put(lane)
+        self._count = len(lanes)
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._failure: SelfplayError | None = None
+
+    def run(self) -> None:
+        """Trains and measures every cell that is not done yet.
+
+        Raises:
+            SelfplayError: a process failed; the others were ended. The next call goes on.
+        """
+        plan = self._plan
+        games, seed = dict.fromkeys(plan.games), plan.seeds[0]
+        # Labels and compiled programs serve all seeds: one process of each kind makes them.
+        labels = [(0, Cell(game, seed)) for game in games if plan.positions]
+        warm = [(number, Cell(game, seed)) for number, game in enumerate(games)]
+        with ThreadPoolExecutor(self._count) as pool:
+            try:
+                for task, cells in (
+                    (self._label, labels),
+                    (self._warm, warm if self._warm_up else []),
+                    (self._cell, list(enumerate(plan.cells))),
+                ):
+                    for future in [pool.submit(self._on_lane, task, *cell) for cell in cells]:
+                        future.result()
+            except BaseException as error:
+                self._stop()
+                # What the first lane says may only be that another one has failed.
+                if self._failure is not None and isinstance(error, SelfplayError):
+                    raise self._failure from None
+                raise
+
+    def _on_lane(self, task: Callable[[int, Cell, Lane], None], number: int, cell: Cell) -> None:
+        lane = self._lanes.get()
+        try:
+            task(number, cell, lane)
+        finally:
+            self._lanes.put(lane)
+
+    def _label(self, number: int, cell: Cell, lane: Lane) -> None:
+        self._run([("label", cell, "", lane[0])])
+
+    def _warm(self, number: int, cell: Cell, lane: Lane) -> None:
+        # One after the other: what the second has in common with the first is compiled already.
+        for arm in ARMS:
+            name = cell.folder(self._directory).parent.name
+            done = self._directory / "warm" / f"{name}-{arm}.json"
+            if not done.exists():
+                self._say(f"{cell.game}, arm {arm}: compiles")
+                self._run([("warm-up", cell, arm, lane[0])])
+
+    def _cell(self, number: int, cell: Cell, lane: Lane) -> None:
+        folder = cell.folder(self._directory)
+        if (folder / MEASURED.format(set=self._plan.positions_of)).exists():
+            return
+        # In turn, each arm gets the first core, or trains first.
+        arms = ARMS if number % 2 == 0 else ARMS[::-1]
+        jobs = [
+            ("train", cell, arm, lane[place % len(lane)])
+            for place, arm in enumerate(arms)
+            if not (folder / TRAINED.format(arm=arm)).exists()
+        ]
+        if jobs:
+            self._say(f"{cell.game}, seed {cell.seed}: trains both arms")
+        for first in range(0, len(jobs), len(lane)):
+            self._run(jobs[first : first + len(lane)])
+        self._say(f"{cell.game}, seed {cell.seed}: measures")
+        self._run([("measure", cell, "", lane[0])])
+
+    def _run(self, jobs: Sequence[tuple[str, Cell, str, int | None]]) -> None:
+        """Runs processes side by side, and waits for them.
+
+        Raises:
+            SelfplayError: one of them failed.
+        """
+        started = []
+        for what, cell, arm, core in jobs:
+            folder = cell.folder(self._directory)
+            folder.mkdir(parents=True, exist_ok=True)
+            log = folder / f"log-{what}{'-' + arm if arm else ''}.txt"
+            command = [
+                *(sys.executable, "-m", "benchmarks.paired_training"),
+                *(str(self._directory), what, cell.game, str(cell.seed), arm),
+                "" if core is None else str(core),
+            ]
+            path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+            with self._lock, log.open("ab") as output:
+                if self._stopped:
+                    raise SelfplayError("the comparison was stopped")
+                process = subprocess.Popen(
+                    command,
+                    env={**os.environ, "PYTHONPATH": path},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+                self._processes.add(process)
+            started.append((process, log))
+        for process, log in started:
+            code = process.wait()
+            with self._lock:
+                self._processes.discard(process)
+                stopped = self._stopped
+            if code and not stopped:
+                self._stop()
+                last = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+                self._failure = SelfplayError(
+                    f"a process ended with exit code {code}; the last lines of {log}:\n"
+                    + "\n".join(last)
+                )
+        if self._failure is not None:
+            raise self._failure
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.terminate()
