@@ -20,6 +20,7 @@ from selfplay.game import (
     Game,
     Position,
     advance,
+    is_bundled,
     is_over,
     outcome_probabilities,
     start,
@@ -28,14 +29,27 @@ from selfplay.game import (
 _PLIES_LOOKED_AT = 8
 _LARGEST = 2.0**52
 
+_valid: set[str] = set()
+_fingerprints: dict[str, str] = {}
+"""What is known of bundled games in this process, by `_signature`."""
+
 
 def validate(game: Game[Any], spec: str) -> None:
     """Raises `GameContractError` unless sizes, shapes and types are those of the contract.
 
     Only traces, plays nothing: it takes milliseconds and finds what would otherwise be a long
     traceback out of a compiled function. Of a game of chance it also plays a few random plies, to
-    see whether the probabilities are some.
+    see whether the probabilities are some. A bundled game is looked at once in a process.
     """
+    signature = _signature(game)
+    if signature in _valid:
+        return
+    _validate(game, spec)
+    if signature:
+        _valid.add(signature)
+
+
+def _validate(game: Game[Any], spec: str) -> None:
     _require(
         isinstance(getattr(game, "name", None), str)
         and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", game.name) is not None,
@@ -110,8 +124,30 @@ def fingerprint(game: Game[Any]) -> str:
 
     They are a hash of name, version and sizes, and of what four random matches show: legal
     actions, players, results, observations and probabilities (to three decimals). They do not
-    depend on the machine, its devices or its random numbers.
+    depend on the machine, its devices or its random numbers. Of a bundled game they are found once
+    in a process.
     """
+    signature = _signature(game)
+    known = _fingerprints.get(signature)
+    if known is None:
+        known = _fingerprint(game)
+        if signature:
+            _fingerprints[signature] = known
+    return known
+
+
+def _signature(game: Game[Any]) -> str:
+    """Returns what decides the rules of a bundled game: class and attributes; "" for others.
+
+    It is a text, so that it keeps no game, and says what the attributes were when it was made.
+    """
+    if not is_bundled(game):
+        return ""
+    sizes = (game.name, game.version, game.num_actions, game.max_plies, game.history_planes)
+    return repr((type(game), *sizes, sorted(vars(game).items())))
+
+
+def _fingerprint(game: Game[Any]) -> str:
     sizes: tuple[str | int, ...] = (
         game.name,
         game.version,

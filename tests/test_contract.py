@@ -11,6 +11,7 @@ from selfplay.errors import GameContractError
 from selfplay.game import Game
 from selfplay.games.connect_four import ConnectFour
 from selfplay.games.tic_tac_toe import TicTacToe
+from tests.conftest import Compilations
 
 
 class Nim(Game[Any]):
@@ -150,3 +151,33 @@ def test_fingerprints_of_bundled_games_stay() -> None:
     """Runs and records name these: a change of the rules or the observation raises `version`."""
     assert fingerprint(TicTacToe()) == "58c6cc901e1c5208"
     assert fingerprint(ConnectFour()) == "cfe872bb0a5b1a4a"
+
+
+def test_what_is_known_of_a_bundled_game_is_not_found_out_again(
+    compilations: Compilations,
+) -> None:
+    first = fingerprint(ConnectFour(rows=4, columns=5))
+    with compilations() as names:
+        assert fingerprint(ConnectFour(rows=4, columns=5)) == first
+    assert names == []
+    changed = ConnectFour(rows=4, columns=5)
+    changed.max_plies = 12
+    assert fingerprint(changed) != first
+    broken = ConnectFour(rows=4, columns=5)
+    validate(broken, "connect_four")
+    broken.history_planes = (9,)
+    with pytest.raises(GameContractError, match=r"history_planes is \(9,\)"):
+        validate(broken, "connect_four")
+
+
+def test_a_game_of_a_user_is_asked_every_time() -> None:
+    class Changing(Nim):
+        stones = 9
+
+        def init(self, key: Any) -> Any:
+            return {"stones": jnp.int32(self.stones), "player": jnp.int32(0)}
+
+    game = Changing()
+    before = fingerprint(game)
+    Changing.stones = 7
+    assert fingerprint(game) != before

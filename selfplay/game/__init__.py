@@ -23,6 +23,7 @@ from selfplay.game.rules import (
     Game,
     Solution,
     Symmetry,
+    is_bundled,
     legal_actions,
     setup_from_attributes,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "board_faults",
     "draw_outcome",
     "grid_symmetries",
+    "is_bundled",
     "is_over",
     "is_possible_outcome",
     "is_truncated",

@@ -14,6 +14,8 @@ from selfplay.game.text import named_action
 
 S = TypeVar("S")
 
+_BUNDLED = f"{__name__.partition('.')[0]}.games."
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Symmetry(Generic[S]):
@@ -89,6 +91,10 @@ class Game(abc.ABC, Generic[S]):
 
     Every method must be traceable by JAX: no Python `if` on array values, fixed shapes.
 
+    Do not change the attributes of a game once it is made: compiled programs hold what they were.
+    Two bundled games are equal if they are of one class with equal options, and share programs. A
+    game of yours is equal to itself alone.
+
     Attributes:
         name: a short lower-case identifier.
         version: raise it when the rules or the observation change.
@@ -109,6 +115,16 @@ class Game(abc.ABC, Generic[S]):
     history_planes: tuple[int, ...] = ()
     hidden_information: bool = False
     suite_file: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Returns whether compiled programs of `other` are those of this game."""
+        return self is other or (
+            type(self) is type(other) and is_bundled(self) and vars(self) == vars(other)
+        )
+
+    def __hash__(self) -> int:
+        """Returns the same number for equal games."""
+        return hash(type(self)) if is_bundled(self) else object.__hash__(self)
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""]) -> S:
@@ -203,6 +219,14 @@ class Game(abc.ABC, Generic[S]):
         evaluation of a run counts by it how often a checkpoint makes its result worse, by ply.
         """
         return None
+
+
+def is_bundled(game: object) -> bool:
+    """Returns whether a game comes with selfplay, so that class and attributes say all of it.
+
+    What else decides the rules of a user's game, such as a module's globals, nobody knows.
+    """
+    return type(game).__module__.startswith(_BUNDLED)
 
 
 def setup_from_attributes(game: object) -> EngineSetup:

@@ -209,3 +209,26 @@ def test_an_illegal_move_is_refused_with_the_legal_ones() -> None:
     with pytest.raises(IllegalActionError, match="'1' is not a legal move here") as caught:
         Stones().string_to_action(position(1).state, "1")
     assert caught.value.hint == "legal moves: 0 2"
+
+
+def test_bundled_games_of_equal_options_share_programs() -> None:
+    traced: list[Game[Any]] = []
+
+    def look(game: Game[Any], number: Array) -> Array:
+        traced.append(game)
+        return number + game.num_actions
+
+    compiled = jax.jit(look, static_argnums=0)
+    one, other, small = ConnectFour(), ConnectFour(), ConnectFour(rows=4, columns=4)
+    assert [int(compiled(game, jnp.int32(1))) for game in (one, other, small)] == [8, 8, 5]
+    assert len(traced) == 2 and traced[0] is one and traced[1] is small
+    assert one == other != small
+
+
+def test_a_game_of_a_user_is_equal_to_itself_alone() -> None:
+    class Mine(ConnectFour):
+        pass
+
+    game = Mine()
+    assert game == game and game != Mine() and game != ConnectFour()
+    assert len({game, Mine(), Stones(), Stones()}) == 4

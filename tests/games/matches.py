@@ -45,7 +45,7 @@ def play_randomly(game: Game[Any], num_matches: int, seed: int = 0) -> Iterator[
     raise AssertionError(f"a match is not over after {game.max_plies} plies")
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _programs(game: Game[Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Returns what begins matches and what plays a ply of them; traced once for a game."""
 

@@ -14,8 +14,12 @@ from selfplay.settings.sections import SearchConfig
 
 def first_positions(game: Game[Any], count: int, *, seed: int = 0) -> Position[Any]:
     """Returns `count` matches at their first position."""
-    keys = jax.random.split(jax.random.key(seed), count)
-    return jax.jit(jax.vmap(functools.partial(start, game)))(keys)
+    return _begin(game, jax.random.split(jax.random.key(seed), count))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _begin(game: Game[Any], keys: jax.Array) -> Position[Any]:
+    return jax.vmap(functools.partial(start, game))(keys)
 
 
 def copies(position: Position[Any], count: int) -> Position[Any]:
@@ -40,7 +44,7 @@ def random_positions(game: Game[Any], count: int, *, seed: int = 0) -> Position[
     return positions
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _random_play(game: Game[Any]) -> Callable[[jax.Array], tuple[Position[Any], jax.Array]]:
     """Returns what plays a match for each key; traced once for a game."""
 
@@ -65,6 +69,7 @@ def _random_play(game: Game[Any]) -> Callable[[jax.Array], tuple[Position[Any], 
     return jax.jit(jax.vmap(position))
 
 
+@functools.lru_cache(maxsize=16)
 def opinionated_evaluator(game: Game[Any]) -> Evaluator:
     """Returns an evaluator with a different opinion of every state, set by its params.
 
@@ -103,7 +108,16 @@ TreeSearch = Callable[..., tuple[SearchResult, SearchTree]]
 
 
 def compiled(game: Game[Any], evaluate: Evaluator, config: SearchConfig) -> Search:
-    """Returns `search` compiled: (params, positions, seed) to a result on the host."""
+    """Returns `search` compiled: (params, positions, seed) to a result on the host.
+
+    For equal arguments it is the same again.
+    """
+    function: Any = evaluate
+    return _compiled(game, function, config)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(game: Game[Any], evaluate: Any, config: SearchConfig) -> Search:
     run = jax.jit(
         lambda params, positions, key: search(game, evaluate, params, positions, config, key=key)
     )
@@ -115,7 +129,16 @@ def compiled(game: Game[Any], evaluate: Evaluator, config: SearchConfig) -> Sear
 
 
 def compiled_with_tree(game: Game[Any], evaluate: Evaluator, config: SearchConfig) -> TreeSearch:
-    """Returns `search_with_tree` compiled: (params, positions, seed) to results on the host."""
+    """Returns `search_with_tree` compiled: (params, positions, seed) to results on the host.
+
+    For equal arguments it is the same again.
+    """
+    function: Any = evaluate
+    return _compiled_with_tree(game, function, config)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled_with_tree(game: Game[Any], evaluate: Any, config: SearchConfig) -> TreeSearch:
     run = jax.jit(
         lambda params, positions, key: search_with_tree(
             game, evaluate, params, positions, config, key=key

@@ -1,6 +1,7 @@
 """Matches of random moves, played by the rules alone, to compare replayed ones with."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,29 +30,19 @@ class RandomMatches:
 
     def __init__(self, game: Game[Any]) -> None:
         self.game = game
-        self._init = jax.jit(game.init)
-        self._step = jax.jit(game.step)
-        self._look = jax.jit(
-            lambda state: (
-                game.legal_action_mask(state),
-                game.current_player(state),
-                game.is_terminal(state),
-                game.returns(state),
-            )
-        )
         self._made = 0
 
     def play(self, *, seed: int, exploratory: Sequence[int] = ()) -> Example:
         """Returns a match; the moves at the plies in `exploratory` are marked so."""
         random = np.random.default_rng(seed)
         key = jax.random.key(seed)
-        state = self._init(key)
+        state = _init(self.game, key)
         states = [jax.device_get(state)]
         players: list[int] = []
         actions: list[int] = []
         policies: list[tuple[np.ndarray, np.ndarray]] = []
         while True:
-            legal, player, terminal, returns = jax.device_get(self._look(state))
+            legal, player, terminal, returns = jax.device_get(_look(self.game, state))
             if terminal or len(actions) == self.game.max_plies:
                 break
             allowed = np.flatnonzero(legal)
@@ -60,7 +51,7 @@ class RandomMatches:
             policies.append((np.sort(known), shares))
             players.append(int(player))
             actions.append(int(random.choice(allowed)))
-            state = self._step(state, np.int32(actions[-1]))
+            state = _step(self.game, state, np.int32(actions[-1]))
             states.append(jax.device_get(state))
         start_key = jax.random.key_data(key)
         record = make_record(
@@ -81,6 +72,27 @@ class RandomMatches:
     def several(self, count: int, *, seed: int = 0) -> list[Example]:
         """Returns `count` matches."""
         return [self.play(seed=seed + number) for number in range(count)]
+
+
+# Traced once for a game, whoever plays it.
+@functools.partial(jax.jit, static_argnums=0)
+def _init(game: Game[Any], key: Any) -> Any:
+    return game.init(key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step(game: Game[Any], state: Any, action: Any) -> Any:
+    return game.step(state, action)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _look(game: Game[Any], state: Any) -> tuple[Any, Any, Any, Any]:
+    return (
+        game.legal_action_mask(state),
+        game.current_player(state),
+        game.is_terminal(state),
+        game.returns(state),
+    )
 
 
 def make_record(

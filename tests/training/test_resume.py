@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from selfplay.errors import CheckpointError, ConfigError, RecordError
+from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.records import MatchRecord, read_matches
 from selfplay.run import RunDirectory
 from selfplay.settings import Config
@@ -253,6 +254,10 @@ def test_seeds_make_different_runs(new_run: MakeRun) -> None:
     assert (np.asarray(one) != np.asarray(two)).any()
 
 
+class Repeating(TicTacToe):
+    history_planes = (0,)
+
+
 def test_history_dropout_needs_history_planes_where_it_is_asked_for(tmp_path: Path) -> None:
     config = Config.from_dict(SETTINGS).updated({"learner": {"history_dropout": 0.2}})
     game = SPEC.make()
@@ -263,6 +268,6 @@ def test_history_dropout_needs_history_planes_where_it_is_asked_for(tmp_path: Pa
         open_session(tmp_path / "new", SPEC, game, config.to_dict())
     assert not (tmp_path / "new").exists()
     # The option is for games like this one.
-    game.history_planes = (0,)
     asked = {"learner": {"history_dropout": 0.3}}
-    assert open_session(tmp_path / "new", SPEC, game, asked).run.config.learner.history_dropout
+    session = open_session(tmp_path / "new", SPEC, Repeating(), asked)
+    assert session.run.config.learner.history_dropout == 0.3
