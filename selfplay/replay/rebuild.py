@@ -1,5 +1,6 @@
 """Rebuilds positions from the moves of records, by replaying them in compiled batches."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class Positions:
 
 
 class Rebuilder:
-    """Replays matches. It compiles once for each power of two of plies."""
+    """Replays matches. It compiles once for each game and power of two of plies."""
 
     def __init__(self, game: Game[Any], fingerprint: str = "") -> None:
         """Compiles nothing yet.
@@ -85,14 +86,6 @@ class Rebuilder:
         """
         self.game = game
         self.fingerprint = fingerprint
-
-        def replay(key_data: Array, actions: Array, outcomes: Array, lengths: Array) -> Replayed:
-            keys = jax.random.wrap_key_data(key_data)
-            return jax.vmap(lambda k, a, o, n: _replay(game, k, a, o, n))(
-                keys, actions, outcomes, lengths
-            )
-
-        self._replay: Callable[..., Replayed] = jax.jit(replay)
         self._device = host_device()
 
     def __call__(self, matches: Sequence[MatchRecord]) -> Positions:
@@ -134,7 +127,8 @@ class Rebuilder:
             keys[row] = match.start_key
         # On an accelerator it would wait for the chunk of self-play that is in progress there.
         with jax.default_device(self._device):
-            replayed = jax.tree.map(np.asarray, self._replay(keys, actions, outcomes, lengths))
+            found = _replay_all(self.game, keys, actions, outcomes, lengths)
+            replayed = jax.tree.map(np.asarray, found)
         played = np.arange(actions.shape[1]) < lengths[:, None]
         bits = np.asarray(replayed.legal_bits)[played]
         try:
@@ -157,6 +151,14 @@ class Rebuilder:
 def _bucket(plies: int) -> int:
     """Returns the padded length: a power of two, so that few programs are compiled."""
     return max(_SHORTEST, 1 << (plies - 1).bit_length())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _replay_all(
+    game: Game[Any], key_data: Array, actions: Array, outcomes: Array, lengths: Array
+) -> Replayed:
+    keys = jax.random.wrap_key_data(key_data)
+    return jax.vmap(functools.partial(_replay, game))(keys, actions, outcomes, lengths)
 
 
 def _replay(
