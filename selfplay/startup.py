@@ -17,6 +17,9 @@ ALONE_MEMORY = 0.75
 SHARED_MEMORY = 0.4
 """Share for a trainer, and for a worker: one of each and an evaluator fit on one accelerator."""
 
+_LEAST_COMPILE_SECONDS = 0.05
+"""Of a program that is kept; to read one takes about a hundredth of a second."""
+
 _MEMORY_VARIABLES = (
     "XLA_CLIENT_MEM_FRACTION",
     "XLA_PYTHON_CLIENT_MEM_FRACTION",
@@ -42,7 +45,8 @@ def prepare(
             XLA_FLAGS say, else `selfplay.machine.device_cores`.
         compilation_cache: whether compiled programs are kept in the user's cache directory
             (`$JAX_COMPILATION_CACHE_DIR`, else `$XDG_CACHE_HOME/selfplay/xla`; where that cannot
-            be written, a folder for temporary files).
+            be written, a folder for temporary files), those that take less time than
+            `$JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS` left out.
         device_memory: share of every GPU's memory that this process takes at once and keeps, in
             (0, 1], so that nothing comes to lie between; None to take what it needs when it needs
             it, beside others. Whatever `XLA_CLIENT_MEM_FRACTION` or another of JAX's variables
@@ -58,7 +62,8 @@ def prepare(
             jax.config.update("jax_num_cpu_devices", wanted)
     if compilation_cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_COMPILE_SECONDS)
 
 
 def _devices_chosen() -> bool:

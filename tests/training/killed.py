@@ -32,7 +32,6 @@ class Talker(Listener):
 def main(path: Path, updates: int) -> None:
     """Trains to the end."""
     jax.config.update("jax_num_cpu_devices", 1)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     run, components = make_run(
         path, tiny_components(), updates=updates, checkpoint_updates=4, keep_checkpoints=3
     )
