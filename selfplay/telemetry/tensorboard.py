@@ -6,14 +6,14 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+from typing import Any
 
 from selfplay.telemetry.metric import Metric, Reading, readings
 from selfplay.telemetry.metrics import METRICS
 from selfplay.telemetry.progress import Progress
+
+# tensorboardX is imported where it is needed: it takes the clients of all buckets with it, which
+# takes a fifth of a worker's start.
 
 MAX_FILE_BYTES = 1 << 16
 """An event file of this size is closed and followed by another. In a bucket or Redis the open file
@@ -55,6 +55,8 @@ class TensorBoardWriter:
                 sessions wrote for later updates, because that work is lost.
             max_file_bytes: the size at which a file is followed by another.
         """
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._max_file_bytes = max_file_bytes
@@ -73,6 +75,8 @@ class TensorBoardWriter:
             raise
 
     def _open(self) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+
         # TensorBoard names files by the second; the suffix distinguishes and orders two in one
         # second.
         self._writer = EventsWriter(
@@ -111,11 +115,14 @@ class TensorBoardWriter:
             self._writer._py_recordio_writer.close()
 
     def _scalar(self, name: str, value: float, step: int) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
         # Not `tensorboardX.summary.scalar`: it would turn the colon of "mcts:100" into a blank.
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
         self._add(Event(step=step, summary=summary))
 
-    def _add(self, event: Event) -> None:
+    def _add(self, event: Any) -> None:
         event.wall_time = time.time()
         self._file_bytes += _FRAME_BYTES + event.ByteSize()
         self._writer.write_event(event)
@@ -127,6 +134,8 @@ def read_scalars(directory: Path) -> dict[str, list[Point]]:
     As in TensorBoard, a session that resumed at an earlier step replaces all later points. The
     half-written last record of a killed session is left out.
     """
+    from tensorboardX.proto.event_pb2 import SessionLog
+
     series: dict[str, dict[int, Point]] = {}
     for file in sorted(directory.glob("events.out.tfevents.*")):
         for event in _events(file.read_bytes()):
@@ -147,8 +156,10 @@ def _tag(metric: Metric, reading: Reading) -> str:
     return f"{tag}/{reading.name}" if reading.name else tag
 
 
-def _events(data: bytes) -> Iterator[Event]:
+def _events(data: bytes) -> Iterator[Any]:
     """Yields the events of one file: per record its length, a checksum, the data, a checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
     start = 0
     while start + 12 <= len(data):
         (length,) = struct.unpack_from("<Q", data, start)
