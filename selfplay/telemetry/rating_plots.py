@@ -13,9 +13,12 @@ Agent = Mapping[str, Any]
 def plot_ladder(agents: Sequence[Agent], output: Path, *, title: str, anchor: str) -> None:
     """Draws the ratings of checkpoints over their updates, and fixed opponents as lines across.
 
+    A checkpoint that won every match is drawn as an arrow from the end of its interval that the
+    matches do tell, likewise one that lost every match: its rating is a guess.
+
     Args:
         agents: each with "agent", "run", "update" (None if it is no checkpoint), "simulations",
-            "elo" and its 95 % "interval".
+            "elo", its 95 % "interval" and "unbounded": "above", "below" or "".
         output: the file to write; its suffix chooses the format.
         title: what was rated.
         anchor: the agent whose rating is 0.
@@ -48,7 +51,7 @@ def plot_simulations(rows: Sequence[Agent], output: Path, *, title: str, opponen
     """Draws the ratings of one agent over the number of its simulations.
 
     Args:
-        rows: each with "simulations", "elo" and its 95 % "interval".
+        rows: each with "simulations", "elo", its 95 % "interval" and "unbounded".
         output: the file to write; its suffix chooses the format.
         title: what was rated.
         opponent: the agent whose rating is 0.
@@ -100,7 +103,28 @@ def _simulations(count: int) -> str:
 
 
 def _draw(axes: Any, x: Sequence[float], agents: Sequence[Agent], label: str) -> None:
-    elo = [agent["elo"] for agent in agents]
-    low, high = zip(*(agent["interval"] for agent in agents), strict=True)
-    (line,) = axes.plot(x, elo, marker="o", markersize=3, label=label)
-    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    bounded = [(at, one) for at, one in zip(x, agents, strict=True) if not one["unbounded"]]
+    places = [at for at, _ in bounded]
+    (line,) = axes.plot(
+        places, [one["elo"] for _, one in bounded], marker="o", markersize=3, label=label
+    )
+    color = line.get_color()
+    axes.fill_between(
+        places,
+        [one["interval"][0] for _, one in bounded],
+        [one["interval"][1] for _, one in bounded],
+        color=color,
+        alpha=0.2,
+        linewidth=0,
+    )
+    for side, end, marker, meaning in (
+        ("above", 0, "^", "at least: won every match"),
+        ("below", 1, "v", "at most: lost every match"),
+    ):
+        points = [
+            (at, one["interval"][end])
+            for at, one in zip(x, agents, strict=True)
+            if one["unbounded"] == side
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker, color=color, alpha=0.6, label=meaning)

@@ -1,6 +1,7 @@
 """The ladder of a run, and what `arena` can do beside a table, as a person uses them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_a_ladder_rates_stored_evaluations(invoke: Invoke, own_run: Path, tmp_pa
     text = invoke("ladder", own_run).stdout
     rows = [line.split() for line in text.splitlines()]
     assert rows[1][0] == "@8:8" and "Elo above random, from 160 matches" in text
+
+
+def test_who_won_every_match_has_only_a_bound(
+    invoke: Invoke, own_run: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    for file in (own_run / "ratings").iterdir():
+        file.unlink()
+    store(own_run, 4, "random", 14, 6)
+    store(own_run, 8, "random", 20, 0)
+    picture = tmp_path / "ladder.svg"
+    lines = invoke("ladder", own_run, "--output", picture).stdout.splitlines()
+    row = next(line for line in lines if line.startswith("@8:8"))
+    assert re.search(r"@8:8 +- +above \+[\d,]+ +40  won every match", row), row
+    assert "who won or lost every match has only a bound; more matches rate it" in lines
+    assert "at least: won every match" in picture.read_text()
 
 
 def test_of_many_checkpoints_some_are_shown(invoke: Invoke, own_run: Path) -> None:

@@ -152,20 +152,35 @@ def _plan(
 
 
 def ratings_table(document: dict[str, Any]) -> str:
-    """Returns the table of a ladder, the strongest agent first."""
+    """Returns the table of a ladder, the strongest agent first.
+
+    An agent that won every match stands where its matches prove it to be at least.
+    """
     one_run = len(document["runs"]) == 1
     rows = []
-    for agent in _shown(document["agents"]):
+    for agent in sorted(_shown(document["agents"]), key=_proven, reverse=True):
         name = agent["agent"]
         if one_run and agent["run"] == document["runs"][0]:
             name = f"@{agent['update']}:{agent['simulations']}"
         low, high = agent["interval"]
         fixed = agent["agent"] == document["anchor"]
-        interval = "-" if fixed else f"{low:+,.0f} to {high:+,.0f}"
+        interval, elo = f"{low:+,.0f} to {high:+,.0f}", f"{agent['elo']:+,.0f}"
+        if fixed:
+            interval, elo = "-", "0"
+        elif agent["unbounded"]:
+            # The rest of the interval and the rating come from the prior.
+            above = agent["unbounded"] == "above"
+            interval, elo = (f"above {low:+,.0f}" if above else f"below {high:+,.0f}"), "-"
         remark = "0 by definition" if fixed else _remark(agent)
-        elo = "0" if fixed else f"{agent['elo']:+,.0f}"
         rows.append((name, elo, interval, f"{agent['matches']:,}", remark))
     return table(("agent", "Elo", "95 % interval", "matches", ""), rows)
+
+
+def _proven(agent: dict[str, Any]) -> float:
+    """Returns the rating of an agent, or the bound of it that the matches tell."""
+    low, high = agent["interval"]
+    known: float = {"above": low, "below": high, "": agent["elo"]}[agent["unbounded"]]
+    return known
 
 
 def _shown(agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -203,11 +218,12 @@ def _notes(document: dict[str, Any]) -> str:
         lines[0] += f", {document['played_matches']:,} of them played now in {seconds}"
     if len(shown := _shown(document["agents"])) < len(document["agents"]):
         lines.append(f"{len(shown)} of {len(document['agents'])} agents are shown; --json has all")
-    if any(_remark(agent) for agent in document["agents"]):
+    if any(agent["unbounded"] for agent in document["agents"]):
+        lines.append("who won or lost every match has only a bound; more matches rate it")
+    if any(not agent["connected"] for agent in document["agents"]):
         lines.append(
-            "where an agent won or lost every match, or never met the others, only the prior "
-            f"bounds its interval: ratings lie about {document['prior_elo']:,.0f} Elo about their "
-            "mean"
+            "where an agent never met the others, only the prior bounds its interval: ratings lie "
+            f"about {document['prior_elo']:,.0f} Elo about their mean"
         )
     if document["dispersion"] > 1.5:
         lines.append(

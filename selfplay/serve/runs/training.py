@@ -138,7 +138,12 @@ def _ratings(run: ServedRun) -> list[dict[str, Any]]:
     except SelfplayError:
         # `selfplay ladder` says what is missing; damaged files are told by `strength`.
         return []
-    own = [one for one in agents if one["update"] is not None and one["connected"]]
+    # Who won or lost every match has no rating, only a bound.
+    own = [
+        one
+        for one in agents
+        if one["update"] is not None and one["connected"] and not one["unbounded"]
+    ]
     counts = collections.Counter(one["simulations"] for one in own)
     usual = counts.most_common(1)[0][0] if counts else None
     return [
