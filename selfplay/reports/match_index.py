@@ -1,7 +1,7 @@
 """The matches of a run, page by page, newest first, without reading all of its files.
 
-It lists the files and reads them from the newest on until a page is full. It reads only the columns
-that a list shows, and only the footer of files that the filter rules out.
+It reads files from the newest on until a page is full. It reads only the columns that a list shows,
+and only the footer of files that the filter rules out.
 """
 
 import collections
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfplay.errors import RecordError
-from selfplay.reports.match_filter import Kind, MatchFilter
+from selfplay.reports.match_filter import MatchFilter
+from selfplay.reports.match_listing import Key, ListedFile, MatchListing
 from selfplay.run import RunDirectory
 from selfplay.run.ratings import FOLDER as RATINGS
 
@@ -29,7 +30,8 @@ _COLUMNS = (
     "plies",
 )
 _FRESH_SECONDS = 2.0
-_KEPT_FILES = 1024
+_KEPT_ROWS = 20_000
+"""Summaries kept in memory, about a kilobyte each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,20 +50,6 @@ class MatchPage:
     total: int | None
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class _File:
-    """A file of matches; ordered by time."""
-
-    time: float
-    kind: Kind
-    name: str
-    sequence: int
-
-    @property
-    def worker(self) -> str | None:
-        return self.name if self.kind == "selfplay" else None
-
-
 class MatchIndex:
     """Pages of the matches of one run. For one thread at a time."""
 
@@ -75,9 +63,13 @@ class MatchIndex:
         self._run = run
         self._clock = clock
         self._listed = float("-inf")
-        self._files: list[_File] = []
-        self._counts: dict[_File, int] = {}
-        self._rows: collections.OrderedDict[_File, list[dict[str, Any]]] = collections.OrderedDict()
+        self._listing = MatchListing(run)
+        self._counts: dict[Key, int] = {}
+        self._uncounted: set[Key] = set()
+        self._rows: collections.OrderedDict[ListedFile, list[dict[str, Any]]] = (
+            collections.OrderedDict()
+        )
+        self._kept_rows = 0
 
     def page(
         self,
@@ -104,7 +96,8 @@ class MatchIndex:
         deadline = self._clock() + seconds
         after = None if cursor is None else _read_cursor(cursor)
         rows: list[dict[str, Any]] = []
-        for file in self._from(after):
+        files = self._from(after)
+        for file in files:
             if self._clock() > deadline:
                 # This file has not been read.
                 return MatchPage(rows=rows, next=_cursor(file, None), total=None)
@@ -118,59 +111,52 @@ class MatchIndex:
                 if wanted.takes(found[row]):
                     rows.append(found[row])
                     if len(rows) == limit:
-                        return MatchPage(
-                            rows=rows, next=self._next(file, row), total=self._total(wanted)
-                        )
+                        more = row > 0 or next(files, None) is not None
+                        following = _cursor(file, row) if more else None
+                        return MatchPage(rows=rows, next=following, total=self._total(wanted))
         return MatchPage(rows=rows, next=None, total=self._total(wanted))
 
-    def count(self, seconds: float) -> bool:
+    def count(self, seconds: float, *, interrupted: Callable[[], bool] = lambda: False) -> bool:
         """Reads footers for a limited time to count the matches; returns whether all are counted.
+
+        Args:
+            seconds: time limit.
+            interrupted: asked before each file; whether to stop at once.
 
         Raises:
             StorageError: the store cannot be reached.
         """
         self._list()
         deadline = self._clock() + seconds
-        for file in reversed(self._files):
-            if file not in self._counts:
-                if self._clock() > deadline:
-                    return False
-                self._summaries(file, None)
+        while self._uncounted:
+            if self._clock() > deadline or interrupted():
+                return False
+            self._summaries(ListedFile(0.0, *self._uncounted.pop()), None)
         return True
 
     def _total(self, wanted: MatchFilter) -> int | None:
-        known = wanted.takes_all and len(self._counts) >= len(self._files)
-        return sum(self._counts.values()) if known else None
+        return sum(self._counts.values()) if wanted.takes_all and not self._uncounted else None
 
-    def _next(self, file: _File, row: int) -> str | None:
-        if row == 0 and self._files and file == self._files[0]:
-            return None
-        return _cursor(file, row)
-
-    def _from(self, after: "tuple[_File, int | None] | None") -> Iterator[_File]:
-        for file in reversed(self._files):
+    def _from(self, after: "tuple[ListedFile, int | None] | None") -> Iterator[ListedFile]:
+        for file in self._listing.newest():
             if after is None or file <= after[0]:
                 yield file
 
     def _list(self) -> None:
         if self._clock() - self._listed < _FRESH_SECONDS:
             return
-        files = [
-            _File(one.time, "selfplay", one.worker, one.sequence)
-            for one in self._run.matches.entries()
-        ]
-        files += [
-            _File(one.time, "evaluation", one.name, 0)
-            for one in self._run.store.entries(RATINGS)
-            if one.name.endswith(".jsonl")
-        ]
-        self._files = sorted(files)
-        present = set(files)
-        for gone in [file for file in self._counts if file not in present]:
+        self._listing.refresh()
+        keys = self._listing.keys
+        for gone in self._counts.keys() - keys:
             del self._counts[gone]
+        self._uncounted = keys - self._counts.keys()
         self._listed = self._clock()
 
-    def _summaries(self, file: _File, wanted: MatchFilter | None) -> list[dict[str, Any]]:
+    def _note_count(self, file: ListedFile, matches: int) -> None:
+        self._counts[file.key] = matches
+        self._uncounted.discard(file.key)
+
+    def _summaries(self, file: ListedFile, wanted: MatchFilter | None) -> list[dict[str, Any]]:
         """Returns the accepted matches of a file, oldest first.
 
         Args:
@@ -192,17 +178,21 @@ class MatchIndex:
             LookupError,
         ):
             # Removed since it was listed, or damaged, which training reports.
-            self._counts[file] = 0
+            self._note_count(file, 0)
             return []
         if rows is None:
             return []
-        self._counts[file] = len(rows)
+        self._note_count(file, len(rows))
         self._rows[file] = rows
-        while len(self._rows) > _KEPT_FILES:
-            self._rows.popitem(last=False)
+        self._kept_rows += len(rows)
+        while self._kept_rows > _KEPT_ROWS and len(self._rows) > 1:
+            _, oldest = self._rows.popitem(last=False)
+            self._kept_rows -= len(oldest)
         return rows
 
-    def _read_records(self, file: _File, wanted: MatchFilter | None) -> list[dict[str, Any]] | None:
+    def _read_records(
+        self, file: ListedFile, wanted: MatchFilter | None
+    ) -> list[dict[str, Any]] | None:
         path = self._run.store.path
         if path is not None:
             name = self._run.matches.series_name(file.name, file.sequence)
@@ -210,7 +200,7 @@ class MatchIndex:
         else:
             source = pa.BufferReader(self._run.matches.get_encoded(file.name, file.sequence))
         with source, pq.ParquetFile(source, pre_buffer=False) as parquet:
-            self._counts[file] = parquet.metadata.num_rows
+            self._note_count(file, parquet.metadata.num_rows)
             if wanted is None or not wanted.may_hold(parquet.metadata):
                 return None
             table = parquet.read(columns=list(_COLUMNS), use_threads=False)
@@ -233,10 +223,10 @@ class MatchIndex:
         ]
 
     def _read_evaluation(
-        self, file: _File, wanted: MatchFilter | None
+        self, file: ListedFile, wanted: MatchFilter | None
     ) -> list[dict[str, Any]] | None:
         summary, *matches = read_evaluation_file(self._run, file.name)
-        self._counts[file] = len(matches)
+        self._note_count(file, len(matches))
         if wanted is None:
             return None
         update, opponent = summary["update"], str(summary["opponent"])
@@ -277,17 +267,17 @@ def read_evaluation_file(run: RunDirectory, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run.store.read(name).decode().splitlines()]
 
 
-def _cursor(file: _File, row: int | None) -> str:
+def _cursor(file: ListedFile, row: int | None) -> str:
     place = [file.time, file.kind, file.name, file.sequence, row]
     return json.dumps(place, separators=(",", ":"))
 
 
-def _read_cursor(text: str) -> tuple[_File, int | None]:
+def _read_cursor(text: str) -> tuple[ListedFile, int | None]:
     try:
         moment, kind, name, sequence, row = json.loads(text)
         if kind not in ("selfplay", "evaluation") or not isinstance(name, str):
             raise ValueError(kind)
-        file = _File(float(moment), kind, name, int(sequence))
+        file = ListedFile(float(moment), kind, name, int(sequence))
         return file, None if row is None else int(row)
     except (ValueError, TypeError) as error:
         raise RecordError(

@@ -163,6 +163,15 @@ class MatchFiles:
         """Returns all files, oldest first. Slow: it lists them."""
         return self._series.items()
 
+    def sequences(self) -> dict[str, list[int]]:
+        """Returns the numbers of all files by worker, ascending; reads names only."""
+        return {worker: self._series.numbers(worker) for worker in self._series.workers()}
+
+    def time(self, worker: str, sequence: int) -> float | None:
+        """Returns when a file was written, in seconds since 1970; None if it is not there."""
+        entry = self.store.entry(self._series.name(worker, sequence))
+        return None if entry is None else entry.time
+
     def bytes_used(self) -> int:
         """Returns the bytes of all files. Slow, as `entries`."""
         return sum(item.bytes for item in self.entries())

@@ -83,6 +83,17 @@ class DirectoryStore(Store):
     def entries(self, folder: str = "") -> list[Entry]:
         return sorted(self._scan(folder), key=lambda entry: entry.name)
 
+    def names(self, folder: str = "") -> list[str]:
+        """Returns the full names of the blobs under a folder, sorted; asks for no size or time."""
+        top = self.path / folder
+        found = []
+        for directory, folders, files in os.walk(top, onerror=_unless_missing, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            prefix = Path(directory).relative_to(self.path).as_posix()
+            prefix = "" if prefix == "." else f"{prefix}/"
+            found += [f"{prefix}{name}" for name in files if not name.startswith(".")]
+        return sorted(found)
+
     def folders(self, folder: str = "") -> list[str]:
         try:
             with os.scandir(self.path / folder) as found:
@@ -142,3 +153,8 @@ class DirectoryStore(Store):
 
     def series(self, folder: str, suffix: str) -> BlobSeries:
         return BlobSeries(self, folder, suffix)
+
+
+def _unless_missing(error: OSError) -> None:
+    if error.errno not in _NOT_THERE:
+        raise StorageError(f"{error.filename} cannot be read: {error.strerror or error}") from error

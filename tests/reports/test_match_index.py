@@ -11,10 +11,12 @@ import pytest
 from selfplay.errors import RecordError
 from selfplay.records import MatchRecord
 from selfplay.registry import GameSpec, make
+from selfplay.reports import match_index
 from selfplay.reports.match_filter import MatchFilter
 from selfplay.reports.match_index import MatchIndex
 from selfplay.run import RunDirectory, append_evaluation
 from selfplay.settings import Config
+from selfplay.store.directory_store import DirectoryStore
 from tests.records.examples import RandomMatches
 
 FILES, IN_FILE = 12, 5
@@ -116,6 +118,56 @@ def test_a_page_reads_only_the_files_it_needs(
     # By the footers alone these can hold no such match.
     index.page(MatchFilter(last_checkpoint=5), limit=50)
     assert [name for name in read if "whole" in name] == ["b0 whole", "a0 whole"]
+
+
+def test_a_page_asks_for_the_times_of_only_the_files_it_needs(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = MatchIndex(run)
+    asked: list[str] = []
+    reading = DirectoryStore.entry
+    monkeypatch.setattr(
+        DirectoryStore, "entry", lambda store, name: (asked.append(name), reading(store, name))[1]
+    )
+    monkeypatch.setattr(run.matches, "entries", None)  # It reads all times.
+    page = index.page(limit=6)
+    # Two files are read; of each worker the next one is compared with the other's.
+    assert len(page.rows) == 6 and len(asked) <= 4
+    index.page(limit=6)
+    assert len(set(asked)) == len(asked), "a time is read once"
+
+
+def test_the_files_of_a_worker_stay_in_order_when_a_copy_has_lost_their_times(
+    tmp_path: Path,
+) -> None:
+    game = make("tic_tac_toe")
+    run = RunDirectory.create(tmp_path / "run", GameSpec("tic_tac_toe"), game, Config())
+    one = RandomMatches(game).play(seed=1).record
+    for worker, sequence, moment in (
+        ("a", 0, 50), ("a", 1, 20), ("a", 2, 40), ("b", 0, 30), ("b", 1, 60),
+    ):  # fmt: skip
+        run.matches.put(worker, sequence, [record(one, worker, sequence, 0)])
+        os.utime(tmp_path / f"run/matches/{worker}/{sequence:08d}.parquet", (moment, moment))
+    for limit in (1, 2, 9):
+        names = [row["match"][:10] for row in every_page(MatchIndex(run), MatchFilter(), limit)]
+        assert names == ["b-00000001", "a-00000002", "b-00000000", "a-00000001", "a-00000000"]
+
+
+def test_counting_stops_for_somebody_who_wants_a_page(run: RunDirectory) -> None:
+    index = MatchIndex(run)
+    asked = iter([False, False, True])
+    assert not index.count(60.0, interrupted=lambda: next(asked))
+    assert len(index._counts) == 2
+    assert index.count(60.0)
+
+
+def test_matches_read_for_pages_are_forgotten(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_index, "_KEPT_ROWS", 2 * IN_FILE)
+    index = MatchIndex(run)
+    every_page(index, MatchFilter(), 3)
+    assert sum(map(len, index._rows.values())) <= 2 * IN_FILE
 
 
 def test_matches_are_counted_by_the_footers(run: RunDirectory) -> None:

@@ -32,7 +32,7 @@ _QUERY = (
     "worker",
     "opponent",
 )
-_COUNT_SECONDS = 0.2
+_COUNT_SECONDS = 0.1
 _HUGE = 2**53
 
 
@@ -43,6 +43,7 @@ class RunMatches:
         """Takes the run; reads nothing yet."""
         self.run = run
         self._lock = threading.Lock()
+        self._pages_wanted = 0
         self._index = MatchIndex(run.directory)
 
     def page(self, query: Mapping[str, str], *, game: str) -> dict[str, Any]:
@@ -68,11 +69,10 @@ class RunMatches:
             **numbers,
         )
         cursor = bodies.text(query, "cursor", longest=500)
-        with self._lock:
-            try:
-                page = self._index.page(wanted, limit=limit, cursor=cursor)
-            except RecordError as error:
-                raise RequestError(str(error), hint=error.hint, place="cursor") from error
+        try:
+            page = self._page(wanted, limit=limit, cursor=cursor)
+        except RecordError as error:
+            raise RequestError(str(error), hint=error.hint, place="cursor") from error
         return {
             "matches": self._shown(page.rows, game),
             "next": page.next,
@@ -81,14 +81,24 @@ class RunMatches:
 
     def newest(self, limit: int, *, game: str) -> list[dict[str, Any]]:
         """Returns the newest matches."""
-        with self._lock:
-            page: MatchPage = self._index.page(limit=limit)
-        return self._shown(page.rows, game)
+        return self._shown(self._page(MatchFilter(), limit=limit, cursor=None).rows, game)
 
     def count(self) -> bool:
-        """Goes on counting for a moment; returns whether all matches are counted."""
+        """Continues to count, for a moment or until somebody wants a page.
+
+        Returns:
+            Whether all matches are counted.
+        """
         with self._lock:
-            return self._index.count(_COUNT_SECONDS)
+            return self._index.count(_COUNT_SECONDS, interrupted=lambda: self._pages_wanted > 0)
+
+    def _page(self, wanted: MatchFilter, *, limit: int, cursor: str | None) -> MatchPage:
+        self._pages_wanted += 1
+        try:
+            with self._lock:
+                return self._index.page(wanted, limit=limit, cursor=cursor)
+        finally:
+            self._pages_wanted -= 1
 
     def _shown(self, rows: Sequence[dict[str, Any]], game: str) -> list[dict[str, Any]]:
         return [
