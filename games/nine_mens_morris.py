@@ -195,20 +195,7 @@ class NineMensMorris(Game[NineMensMorrisState]):
                 if (row, column) in grid:
                     text[2 * column] = grid[row, column]
             lines.append(f"{7 - row} {''.join(text)}")
-        mover = _SYMBOLS[int(state.player)]
-        task = int(state.task)
-        if bool(self._has_lost(state)):
-            status = f"{_SYMBOLS[1 - int(state.player)]} wins"
-        elif bool(self.is_terminal(state)):
-            status = "draw"
-        elif task == _REMOVE:
-            status = f"{mover} to remove a stone"
-        elif task >= 0:
-            status = f"{mover} to put down the stone from {_point_name(task)}"
-        elif bool(self._is_placing(state)):
-            status = f"{mover} to place stone {int(state.placed) // 2 + 1} of {self.stones}"
-        else:
-            status = f"{mover} to lift a stone"
+        status = self._status(state, _SYMBOLS)
         return "\n".join([*lines, "  a b c d e f g", status])
 
     def action_to_string(self, state: NineMensMorrisState, action: int) -> str:
@@ -242,8 +229,24 @@ class NineMensMorris(Game[NineMensMorrisState]):
             lines=[(indices[one], indices[other]) for one, other in (*around, *across)],
             row_labels="7654321",
             column_labels="abcdefg",
-            note=self.render(state).splitlines()[-1],
+            note=self._status(state, [name.capitalize() for name in _PIECES]),
         )
+
+    def _status(self, state: NineMensMorrisState, names: Sequence[str]) -> str:
+        """Returns what the player to move has to do, or the result; `names` are of the players."""
+        mover = names[int(state.player)]
+        task = int(state.task)
+        if bool(self._has_lost(state)):
+            return f"{names[1 - int(state.player)]} wins"
+        if bool(self.is_terminal(state)):
+            return "draw"
+        if task == _REMOVE:
+            return f"{mover} to remove a stone"
+        if task >= 0:
+            return f"{mover} to put down the stone from {_point_name(task)}"
+        if bool(self._is_placing(state)):
+            return f"{mover} to place stone {int(state.placed) // 2 + 1} of {self.stones}"
+        return f"{mover} to lift a stone"
 
     def _is_placing(self, state: NineMensMorrisState) -> Bool[Array, ""]:
         """Returns whether there are stones still to be placed; both players run out together."""

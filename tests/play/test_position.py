@@ -61,6 +61,13 @@ def test_dice_are_told_with_the_move_before_them() -> None:
     assert document["outcomes"] == [4] and document["view"]["dice"] == [5]
 
 
+def test_the_note_names_the_players_as_the_page_does() -> None:
+    match = LiveMatch(registry.make("nine_mens_morris"))
+    view = match.game.board(match.position.state)
+    assert view is not None and view.note == "White to place stone 1 of 9"
+    assert match.game.render(match.position.state).splitlines()[-1] == "x to place stone 1 of 9"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.game_names())
 def test_clicks_are_the_legal_actions_all_along(name: str) -> None:
@@ -70,5 +77,7 @@ def test_clicks_are_the_legal_actions_all_along(name: str) -> None:
         view = match.game.board(match.position.state)
         assert view is not None
         assert list(board_faults(view, match.legal)) == []
+        if list(view.players) != ["x", "o"]:
+            assert not {"x", "o"} & set(view.note.split()), "the page has other names for players"
         match.play(rng.choice(match.legal))
     json.dumps(describe_position(match))

@@ -2,7 +2,7 @@
 
 import {get, path, post} from "./api.js";
 import {button, h, put, s, select} from "./dom.js";
-import {colourOf, disc, mark, swatch} from "./pieces.js";
+import {colourOf, disc, isDisc, mark, swatch} from "./pieces.js";
 import {drawLine, seats} from "./overlays.js";
 import {visitor} from "./storage.js";
 
@@ -81,7 +81,7 @@ export function moveList(nodes, current, onGoTo, {mistakes = []} = {}) {
 function tinyMark(view, player) {
   const colour = colourOf(view, player);
   return s("svg", {viewBox: "-10 -10 20 20", class: "tiny", "aria-hidden": "true"},
-    "xo".includes(colour) ? mark(colour, 24) : disc(colour, 9));
+    isDisc(view, player) ? disc(colour, 9) : mark(colour, 24));
 }
 
 /** Buttons to step through a line. */

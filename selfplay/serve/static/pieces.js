@@ -94,7 +94,15 @@ export function mark(shape, size) {
 export function swatch(view, player) {
   const name = view?.players?.[player] ?? "xo"[player];
   return s("svg", {class: "swatch", viewBox: "-30 -30 60 60", "aria-hidden": "true"},
-    drawPiece(SHAPES.has(parsePiece(name).shape) ? name : "xo"[player], 0, 0, 64));
+    isDisc(view, player) ? disc(colourOf(view, player), 26)
+      : drawPiece(SHAPES.has(parsePiece(name).shape) ? name : "xo"[player], 0, 0, 64));
+}
+
+/** Whether the board draws the pieces of a player as discs: marks with a text are. */
+export function isDisc(view, player) {
+  const colour = colourOf(view, player);
+  return !MARKS.has(colour) || [...view?.cells ?? [], ...view?.hands?.flat() ?? []]
+    .some((name) => name.startsWith(`${colour} `) || /^[xo]\d/.test(name) && name[0] === colour);
 }
 
 /** Dots of a die, or its number where it has no face. */
