@@ -205,7 +205,15 @@ _SCHEMAS: dict[str, _Schema] = {
     ),
     "Status": {"type": "object", "description": "the document of `selfplay status --json`"},
     "Results": _list(
-        _object(agent=_TEXT, requests=_WHOLE, wins=_WHOLE, draws=_WHOLE, losses=_WHOLE)
+        _object(
+            agent=_TEXT,
+            requests=_WHOLE,
+            wins=_WHOLE,
+            draws=_WHOLE,
+            losses=_WHOLE,
+            score=_maybe(_NUMBER),
+            interval=_maybe(_list(_NUMBER)),
+        )
     ),
     "Result": {
         **_object(
@@ -245,7 +253,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str, _Schema], ...] = (
     ("post", "/position", "what a page shows of a position", "Line", _ref("Position")),
     ("post", "/analyze", "what an agent thinks of a position", "Question", _ref("Analysis")),
     ("post", "/move", "the position after an agent's move", "Question", _ref("Played")),
-    ("get", "/results", "how agents have done against visitors", "", _ref("Results")),
+    ("get", "/results", "results of the agents against visitors", "", _ref("Results")),
     ("post", "/results", "counts a match that is over", "Result", _ref("Results")),
     ("get", "/runs", "the runs", "", _list(_ref("Run"))),
     ("get", "/runs/{run}/checkpoints", "newest first", "", _list(_ref("Checkpoint"))),
@@ -254,7 +262,13 @@ _OPERATIONS: tuple[tuple[str, str, str, str, _Schema], ...] = (
     ("get", "/runs/{run}/status", "how a run is doing", "", _ref("Status")),
     ("get", "/runs/{run}/training", "what can be drawn of a run", "", _ref("Training")),
     ("post", "/runs/{run}/stop", "asks a process to save and end", "Process", _ref("Asked")),
-    ("get", "/runs/{run}/events", "news of a run, as server-sent events", "", _TEXT),
+    (
+        "get",
+        "/runs/{run}/events",
+        "events of a run: its status, new matches and checkpoints (server-sent events)",
+        "",
+        _TEXT,
+    ),
 )
 
 

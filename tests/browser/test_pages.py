@@ -396,9 +396,13 @@ def test_a_live_match_appears(page: Any, site: str, live_run: RunDirectory) -> N
 
 
 def test_training_is_shown_in_pictures_and_words(page: Any, site: str, axe: Any) -> None:
+    won = {"game": "tic_tac_toe", "moves": [4, 0, 3, 1, 5], "agent": "mcts:7", "seat": 0}
+    assert page.request.post(f"{site}api/v1/results", data=won).ok
     page.goto(f"{site}#/training/noughts")
     page.wait_for_selector(".chart")
     assert page.locator("figcaption", has_text="Score, with 95 % intervals").count() == 1
+    visitors = page.get_by_label("Matches against visitors").locator("tr", has_text="mcts:7")
+    assert "100 % (21 % to 100 %)" in visitors.inner_text()
     assert page.locator(".facts", has_text="tic_tac_toe").count() == 1
     assert axe(page) == []
 

@@ -27,7 +27,20 @@ def served(run: RunDirectory, file: Path | None, **more: Any) -> TestClient:
 
 
 def counts(client: TestClient) -> dict[str, dict[str, int]]:
-    return {row.pop("agent"): row for row in client.get("/api/v1/results").json()}
+    rows = client.get("/api/v1/results").json()
+    names = ("requests", "wins", "draws", "losses")
+    return {row["agent"]: {name: row[name] for name in names} for row in rows}
+
+
+def test_scores_come_with_their_uncertainty() -> None:
+    shares = Shares()
+    shares.note_request("a")
+    for result in (1.0, 1.0, 0.0, -1.0):
+        shares.note_result("b", result)
+    unknown, known = shares.to_list()
+    assert unknown["score"] is None and unknown["interval"] is None
+    low, high = known["interval"]
+    assert known["score"] == 0.625 and 0.2 < low < 0.3 and 0.8 < high < 0.95
 
 
 def test_a_restart_goes_on_counting(run: RunDirectory, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The counts of a server on disk, so that a restart goes on counting."""
+"""The file that keeps the results of agents against visitors over restarts of the server."""
 
 import contextlib
 import fcntl
@@ -19,10 +19,10 @@ _VERSION = 1
 
 
 def default_results_path(served: str) -> Path:
-    """Returns where the counts of a server are kept that was given no file.
+    """Returns where the counts are kept if the user names no file.
 
     Args:
-        served: the place of what is served; every place has a file of its own.
+        served: what is served, a path, a URL or a name; each has its own file.
     """
     digest = hashlib.sha256(served.encode(errors="surrogateescape")).hexdigest()[:12]
     stem = re.sub(r"[^A-Za-z0-9]+", "-", served).strip("-")[-40:]
@@ -30,21 +30,21 @@ def default_results_path(served: str) -> Path:
 
 
 class ResultsFile:
-    """A file of counts that one process holds.
+    """A file of counts, locked by one process.
 
     Attributes:
         path: of the file.
-        note: what people should know of it, "" for nothing.
+        note: a warning for the user, or "".
     """
 
     def __init__(self, path: Path) -> None:
-        """Takes the file for this process, until it is closed.
+        """Locks the file for this process until it is closed.
 
         Args:
-            path: of the file; it and its folder are made if need be.
+            path: of the file; created with its folder if it does not exist.
 
         Raises:
-            StorageError: another server has it, or it cannot be written.
+            StorageError: another server has locked it, or it cannot be written.
         """
         self.path = path
         self.note = ""
@@ -62,7 +62,7 @@ class ResultsFile:
             ) from error
 
     def read(self) -> dict[str, dict[str, int]]:
-        """Returns the counts by agent; a file that is none of ours is set aside, and noted."""
+        """Returns the counts by agent; a damaged or foreign file is renamed, and `note` says so."""
         if not self.path.exists():
             return {}
         with storage_errors(self.path):
@@ -87,5 +87,5 @@ class ResultsFile:
         atomic_write(self.path, data)
 
     def close(self) -> None:
-        """Lets other processes have the file."""
+        """Releases the file."""
         os.close(self._lock)

@@ -1,4 +1,4 @@
-"""Several checkpoints served at once, each to a share of the visitors, and how each has done."""
+"""Agents that share the visitors (A/B), and the results of every agent against visitors."""
 
 import dataclasses
 import hashlib
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from selfplay.arena import wilson_interval
 from selfplay.errors import ConfigError, StorageError
 from selfplay.serve.analysis.results_file import ResultsFile
 
@@ -33,6 +34,13 @@ class _Count:
     draws: int = 0
     losses: int = 0
 
+    def score(self) -> dict[str, Any]:
+        matches = self.wins + self.draws + self.losses
+        if matches == 0:
+            return {"score": None, "interval": None}
+        score = (self.wins + self.draws / 2) / matches
+        return {"score": score, "interval": list(wilson_interval(score, matches))}
+
 
 def parse_share(text: str) -> Share:
     """Returns what "AGENT=SHARE" says, such as "connect_four@1200=0.1".
@@ -54,14 +62,14 @@ def parse_share(text: str) -> Share:
 
 
 class Shares:
-    """Chooses who answers a visitor that names nobody, and counts how everybody has done."""
+    """Chooses the agent for requests that name none, and counts the results of every agent."""
 
     def __init__(self, shares: Sequence[Share] = (), file: ResultsFile | None = None) -> None:
-        """Takes the shares, and goes on counting.
+        """Reads the counts that are stored.
 
         Args:
-            shares: none where the game's own default answers.
-            file: keeps the counts; None to count from 0 with every start. `close` closes it.
+            shares: the agents; without any the game's default agent answers.
+            file: where the counts are stored; None to count from 0. `close` closes it.
 
         Raises:
             StorageError: the file cannot be read.
@@ -86,7 +94,7 @@ class Shares:
         return [share.agent for share in self._shares]
 
     def choose(self, visitor: str) -> str | None:
-        """Returns the agent for a visitor, always the same one; None where nothing is shared."""
+        """Returns the agent for a visitor, always the same one; None without shares."""
         if not self._shares:
             return None
         digest = hashlib.sha256(visitor.encode()).digest()
@@ -103,7 +111,7 @@ class Shares:
             self._counts.setdefault(agent, _Count()).requests += 1
 
     def note_result(self, agent: str, result: float) -> None:
-        """Counts a match, and saves that.
+        """Counts the result of a match and saves the counts.
 
         Args:
             agent: who played it.
@@ -120,7 +128,7 @@ class Shares:
         self.save()
 
     def save(self) -> None:
-        """Writes the counts to the file, if there is one and they have changed; says what fails."""
+        """Writes the counts to the file, if they have changed; logs a failure."""
         if self._file is None:
             return
         with self._lock:
@@ -130,21 +138,24 @@ class Shares:
             try:
                 self._file.write(counts)
             except StorageError as error:
-                # What is counted is kept in memory, and written when the disk takes it again.
+                # The counts stay in memory; the next save tries again.
                 _LOG.warning("%s", error)
             else:
                 self._saved = counts
 
     def close(self) -> None:
-        """Saves the counts and lets other processes have the file."""
+        """Saves the counts and releases the file."""
         self.save()
         if self._file is not None:
             self._file.close()
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Returns the counts, by agent."""
+        """Returns the counts of each agent, and its score in [0, 1] with the 95 % interval.
+
+        Score and interval are None as long as the agent has finished no match.
+        """
         with self._lock:
             return [
-                {"agent": agent, **dataclasses.asdict(count)}
+                {"agent": agent, **dataclasses.asdict(count), **count.score()}
                 for agent, count in sorted(self._counts.items())
             ]

@@ -60,6 +60,7 @@ class TrainingPage {
     this.cards = h("div", {class: "cards"});
     this.charts = h("div", {class: "charts"});
     this.balances = h("div");
+    this.visitors = h("div");
     const chosen = new Set(runs.map(({run}) => run));
     const boxes = about.runs.map(({run, title, problem}) => {
       if (problem) return h("p", {class: "problem"}, `${title} cannot be read: ${problem}`);
@@ -72,7 +73,7 @@ class TrainingPage {
     });
     put(holder, h("h1", null, "Training"),
       about.runs.length > 1 && h("fieldset", null, h("legend", null, "Runs"), boxes),
-      this.cards, this.charts, this.balances, this.more);
+      this.cards, this.charts, this.balances, this.visitors, this.more);
   }
 
   async load() {
@@ -83,6 +84,7 @@ class TrainingPage {
         this.data.set(run, data);
         this.states.set(run, status);
       }));
+      put(this.visitors, visitorCounts(await get("results")));
     } catch (error) {
       this.tell(error);
     }
@@ -278,6 +280,21 @@ function diagnosis(found) {
 function problems(texts) {
   if (!texts.length) return h("p", {class: "fine"}, "✓ All is well.");
   return h("ul", {class: "problems"}, texts.map((text) => h("li", null, text)));
+}
+
+/** How the agents have done against the visitors of this server; null before the first match. */
+function visitorCounts(rows) {
+  const played = rows.filter(({score}) => score !== null);
+  const share = (value) => `${Math.round(100 * value)} %`;
+  return played.length > 0 && panel("Matches against visitors",
+    h("div", {class: "scrolls", tabindex: "0", role: "region", "aria-label": "Visitors' matches"},
+      h("table", null, h("thead", null, h("tr", null, ["Agent", "Won", "Drawn", "Lost",
+        "Score, 95 % interval", "Requests"].map((title) => h("th", {scope: "col"}, title)))),
+      h("tbody", null, played.map(({agent, wins, draws, losses, score, interval: [low, high],
+        requests}) => h("tr", null, h("th", {scope: "row"}, agent),
+        [wins, draws, losses, `${share(score)} (${share(low)} to ${share(high)})`,
+          requests.toLocaleString("en")].map((value) => h("td", null, value))))))),
+    h("p", {class: "quiet-text"}, "Every match that a visitor has finished on this server."));
 }
 
 // Title of a column, and what a process says there; a column that nobody fills is left out.
