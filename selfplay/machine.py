@@ -1,5 +1,6 @@
 """What this process may use of the machine it runs on: CPU cores and memory. Host code."""
 
+import ctypes
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
@@ -116,6 +117,16 @@ def host_memory(root: Path = _ROOT) -> int | None:
 def available_memory(root: Path = _ROOT) -> int | None:
     """Returns the bytes of this machine that are free, or can be freed at once."""
     return _meminfo("MemAvailable", root)
+
+
+def return_freed_memory() -> None:
+    """Returns memory that this process has freed to the system, where the C library can do that.
+
+    glibc keeps it otherwise: after a compilation by XLA a hundred megabytes and more.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _affinity() -> set[int] | None:

@@ -1,4 +1,4 @@
-"""The web board and the HTTP API: games to play, positions to ask about, runs to look at."""
+"""The web board and the HTTP API: people play, analyse positions and watch runs."""
 
 from selfplay.serve.app import create_app
 from selfplay.serve.library import Library, Limits

@@ -1,7 +1,8 @@
-"""The web application: addresses, and which part answers them."""
+"""The web application: it connects the parts and starts and stops them."""
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Sequence
 
 from starlette.applications import Starlette
@@ -40,16 +41,17 @@ def create_app(
 
     Args:
         library: what is served.
-        title: of the server, for people.
-        hosts: names that requests may ask for; None for any.
-        token: that requests to the API must carry; None for none.
-        shares: agents that answer requests which name none; by default that of the game.
-        results: keeps how agents have done against visitors; closed with the application. By
-            default the counts begin anew.
-        searches: what searches; by default one of its own.
-        warm: whether to compile in advance what visitors will need: at once for the first game, of
+        title: name of the server, shown to people.
+        hosts: host names that requests may name; None for any.
+        token: bearer token that requests to the API must carry; None for none.
+        shares: agents that answer requests that name none; by default the game's default agent.
+        results: file of the results of agents against visitors; closed with the application. By
+            default the counts start at 0 and are not kept.
+        searches: runs the searches; by default a new one.
+        warm: whether to compile in advance what visitors will need: for the first game at once, for
             other games when somebody opens them.
-        allow_control: whether visitors may stop the processes of runs; else runs are only read.
+        allow_control: whether visitors may stop the processes of runs; otherwise runs are only
+            read.
     """
     searches = searches or Searches()
     threads = Threads()
@@ -61,11 +63,11 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(_save_regularly(counts, threads))]
         if warm:
-            tasks.append(asyncio.create_task(thinking.warm()))
+            tasks.append(asyncio.create_task(_prepare(thinking, threads)))
         yield
         for task in tasks:
             task.cancel()
-        api.feeds.close()
+        api.close()
         threads.close()
         counts.close()
         library.close()
@@ -79,6 +81,12 @@ def create_app(
     )
     app.state.searches = searches
     return app
+
+
+async def _prepare(thinking: Thinking, threads: Threads) -> None:
+    """Prepares what visitors will need, most urgent first."""
+    await thinking.warm()
+    await threads.by_files(importlib.import_module, "selfplay.serve.runs.training")
 
 
 async def _save_regularly(counts: Shares, threads: Threads) -> None:

@@ -1,4 +1,4 @@
-"""Reading requests: size, JSON, and each key with its type, its range and its place in errors."""
+"""Reads requests: it limits the body and checks type and range of each key."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from selfplay.serve.errors import RequestError
 
 MOST_BYTES = 1 << 18
-"""Of a request's body."""
+"""Size limit of a request's body."""
 
 _BODY_SECONDS = 10.0
 
@@ -19,8 +19,8 @@ async def read_object(request: Request) -> dict[str, Any]:
     """Returns the JSON object in a request's body.
 
     Raises:
-        RequestError: it is too large (413), too slow (408), of another type (415), or no JSON
-            object (422).
+        RequestError: the body is too large (413), too slow (408), not declared as JSON (415), or
+            not a JSON object (422).
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -57,7 +57,7 @@ def whole(
     if value is None:
         return default
     if isinstance(value, str) and value.isascii() and value.lstrip("-").isdecimal():
-        # From the query of an address everything comes as text.
+        # Values of a query string are text.
         value = int(value[:20])
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"{key} is {_shown(value)}, but must be a whole number", place=key)
@@ -93,7 +93,7 @@ def choice(values: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str
 
 
 def refuse_unknown(values: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raises if a key is not one of `known`: a typing error must not be overlooked."""
+    """Raises `RequestError` if a key is not one of `known`, so that typos are noticed."""
     for key in values:
         if key not in known:
             raise RequestError(

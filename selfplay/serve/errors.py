@@ -1,4 +1,4 @@
-"""What the server refuses, and how it says so: one JSON document and a status."""
+"""Errors of requests and their answers: an HTTP status and a JSON document."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ _STATUSES: tuple[tuple[type[SelfplayError], int], ...] = (
 
 
 class RequestError(SelfplayError):
-    """A request that cannot be answered as asked.
+    """A request that the server refuses.
 
     Attributes:
         status: of the HTTP answer, 400 to 599.
@@ -51,17 +51,17 @@ class RequestError(SelfplayError):
 
 
 def not_found(what: str, hint: str = "") -> RequestError:
-    """Returns the error for a name that the server does not know."""
+    """Returns the error (404) for a name that the server does not know."""
     return RequestError(f"there is no {what}", hint=hint, status=404)
 
 
 def in_words(error: SelfplayError) -> str:
-    """Returns an error and its hint as one text."""
+    """Returns an error and its hint as one line."""
     return f"{error}; {error.hint}" if error.hint else str(error)
 
 
 def explain(error: SelfplayError) -> Response:
-    """Returns the answer that says what went wrong."""
+    """Returns the answer to a request that failed with `error`."""
     if isinstance(error, RequestError):
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return problem(error.status, str(error), error.hint, error.place, headers)
@@ -77,6 +77,6 @@ def problem(
     place: str = "",
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Returns the answer with a status and the document that explains it."""
+    """Returns an answer with an error status and its document."""
     document: dict[str, Any] = {"error": message, "hint": hint, "place": place or None}
     return JSONResponse(document, status, headers=headers)

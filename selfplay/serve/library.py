@@ -1,4 +1,4 @@
-"""What is served: runs, the games they are of, and who can play them."""
+"""The runs and games that a server offers."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory, is_run
 from selfplay.serve.analysis.agents import EngineServed
 from selfplay.serve.errors import in_words, not_found
-from selfplay.serve.served import ServedGame, ServedRun, can_have, default_agent
+from selfplay.serve.served import LoadedRuns, ServedGame, ServedRun, can_have, default_agent
 
 _RESCAN_SECONDS = 5.0
 _RETRY_SECONDS = 30.0
@@ -37,7 +37,7 @@ class Limits:
 
 
 class Library:
-    """The games and runs of one server. Everything is found by name: no request names a path."""
+    """The games and runs of one server. Requests name them; no request contains a path."""
 
     def __init__(
         self,
@@ -49,15 +49,15 @@ class Library:
         engines: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
-        """Takes what the owner of the server named.
+        """Opens the runs; loads no rules yet.
 
         Args:
             games: names and specifications of games that are served without a run.
-            runs: places of runs.
-            awaited: places where there may be a run later.
-            folder: whose runs are served, those that come later too.
-            engines: "gtp:COMMAND" or "uci:COMMAND", for every game without chance.
-            limits: of one request.
+            runs: paths or URLs of runs.
+            awaited: paths or URLs at which a run may appear later.
+            folder: a directory whose runs are served, including those that appear later.
+            engines: "gtp:COMMAND" or "uci:COMMAND", opponents in every game without chance.
+            limits: what one request may ask for.
         """
         self.limits = limits or Limits()
         self._specs = dict(games)
@@ -66,6 +66,7 @@ class Library:
         self._engines = tuple(engines)
         self._lock = threading.RLock()
         self._runs: dict[str, ServedRun] = {}
+        self._loaded = LoadedRuns()
         self._games: dict[str, ServedGame] = {}
         self._rules: dict[str, Game[Any] | PythonGame[Any]] = {}
         self._game_of_run: dict[str, str] = {}
@@ -76,13 +77,13 @@ class Library:
             self._add_run(place)
 
     def runs(self) -> list[ServedRun]:
-        """Returns the runs there are now, by name."""
+        """Returns the current runs, sorted by name."""
         with self._lock:
             self._rescan()
             return [self._runs[id] for id in sorted(self._runs)]
 
     def damaged_runs(self) -> dict[str, SelfplayError]:
-        """Returns what is wrong with the runs of the folder that cannot be opened, by name."""
+        """Returns the runs of the folder that cannot be opened, with the reason."""
         with self._lock:
             self._rescan()
             return dict(sorted(self._damaged.items()))
@@ -101,13 +102,13 @@ class Library:
         return found
 
     def game_names(self) -> list[str]:
-        """Returns the identifiers of all games: of those of runs first."""
+        """Returns the identifiers of all games, those of runs first."""
         with self._lock:
             of_runs = [self.game_of(run) for run in self.runs()]
         return list(dict.fromkeys([*of_runs, *self._specs]))
 
     def game_of(self, run: ServedRun) -> str:
-        """Returns the identifier of a run's game; runs with the same rules share it."""
+        """Returns the identifier of a run's game; runs with equal rules share one."""
         with self._lock:
             if run.id not in self._game_of_run:
                 name, rules = run.directory.game_name, run.directory.fingerprint
@@ -121,7 +122,7 @@ class Library:
             return self._game_of_run[run.id]
 
     def default_game(self) -> str | None:
-        """Returns the first game that can be made; where none can, the first."""
+        """Returns the first game whose rules can be loaded; if there is none, the first game."""
         names = self.game_names()
         sound = (id for id in names if self.problem_of_game(id) is None)
         return next(sound, names[0] if names else None)
@@ -135,7 +136,7 @@ class Library:
         return None
 
     def game(self, id: str | None) -> ServedGame:
-        """Returns a game, made when it is first asked for; the default one without a name.
+        """Returns a game, the default one if `id` is None; loads its rules at the first call.
 
         Raises:
             RequestError: there is none of that name (404).
@@ -160,19 +161,19 @@ class Library:
             return found
 
     def close(self) -> None:
-        """Ends the engines."""
+        """Ends the programs of the engines."""
         for served in self._games.values():
             for engine in served.engines:
                 engine.close()
 
     def describe_game(self, id: str, *, shares: Sequence[str] = ()) -> dict[str, Any]:
-        """Returns what a page is told of a game; quick, because the rules are not looked at.
+        """Returns the document of a game for pages. It is quick: it compiles nothing.
 
-        Of a game whose rules cannot be loaded `problem` says why, and what the rules say is None.
+        If the rules cannot be loaded, `problem` says why, and keys that depend on them are None.
 
         Args:
-            id: of the game.
-            shares: agents that answer those who name none.
+            id: identifier of the game.
+            shares: agents that answer requests that name none.
         """
         if id not in self.game_names():
             raise not_found(f"game {id!r}", "/api/v1/games lists them")
@@ -208,7 +209,7 @@ class Library:
         return [run for run in self.runs() if self.game_of(run) == game]
 
     def _made(self, id: str, runs: Sequence[ServedRun]) -> Game[Any]:
-        """Returns a game from the first run that has its rules; raises what the first one says."""
+        """Returns a game from the first run that can load it; raises the error of the first run."""
         errors: list[SelfplayError] = []
         for make in [run.make_game for run in runs] or [self._specs[id].make]:
             try:
@@ -222,7 +223,7 @@ class Library:
         raise errors[0]
 
     def _written(self, id: str) -> Game[Any] | PythonGame[Any]:
-        """Returns a game as its author wrote it; what could not be made is tried again later."""
+        """Returns a game as its author wrote it; after a failure it tries again later."""
         with self._lock:
             tried, problem = self._unmade.get(id, (float("-inf"), None))
             if problem is not None and time.monotonic() - tried < _RETRY_SECONDS:
@@ -259,16 +260,27 @@ class Library:
                 try:
                     self._add_run(str(folder))
                 except SelfplayError as error:
-                    # It must not hide the others.
+                    # A damaged run must not hide the others.
                     self._damaged[folder.name] = error
-        for id in set(self._runs) - {folder.name for folder in folders}:
+        removed = set(self._runs) - {folder.name for folder in folders}
+        for id in removed:
             del self._runs[id]
             self._game_of_run.pop(id, None)
+        if removed:
+            self._forget_games({self.game_of(run) for run in self._runs.values()})
+
+    def _forget_games(self, of_runs: set[str]) -> None:
+        """Forgets the games that are served no more, and ends their engines."""
+        for id in (self._games.keys() | self._rules.keys()) - of_runs - self._specs.keys():
+            self._rules.pop(id, None)
+            served = self._games.pop(id, None)
+            for engine in served.engines if served is not None else ():
+                engine.close()
 
     def _add_run(self, place: str) -> None:
         run = RunDirectory.open(place)
         name = re.split(r"[/\\]", run.url.rstrip("/"))[-1] or "run"
-        self._runs[name] = ServedRun(name, run)
+        self._runs[name] = ServedRun(name, run, self._loaded)
 
 
 def _engine(game: Game[Any], number: int, text: str) -> EngineServed:

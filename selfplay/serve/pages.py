@@ -1,4 +1,4 @@
-"""The files of the pages, as they are installed."""
+"""Serves the installed files of the pages."""
 
 import hashlib
 from importlib import resources
@@ -24,10 +24,10 @@ _BARE_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>self
 
 
 class Pages:
-    """Answers with files by name: no path is ever made of what was asked for."""
+    """Answers with files from memory; a request never becomes a path."""
 
     def __init__(self) -> None:
-        """Reads all files."""
+        """Reads all files into memory."""
         self._files = _static_files()
 
     def answer(self, name: str, request: Request) -> Response:
@@ -44,7 +44,7 @@ class Pages:
 
 
 def _static_files() -> dict[str, tuple[str, bytes, str]]:
-    """Returns type, content and tag of every file of the pages, by name."""
+    """Returns type, content and ETag of every file of the pages, by name."""
     found = {}
     folder = resources.files("selfplay.serve").joinpath("static")
     for entry in folder.iterdir() if folder.is_dir() else ():

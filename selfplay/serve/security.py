@@ -1,4 +1,4 @@
-"""Who may ask: the Host and Origin of a request, its token, and what the answer permits a page."""
+"""Access control: Host, Origin and token of requests, and the security headers of answers."""
 
 import hmac
 import ipaddress
@@ -31,11 +31,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _OPEN_PATHS = ("/", "/healthz", "/readyz", "/favicon.ico")
-"""What needs no token: the page itself, which asks for it, and probes."""
+"""Need no token: the page, which asks people for it, and health probes."""
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether an address to listen on can be reached from this machine alone."""
+    """Returns whether only this machine can reach a server that listens on `host`."""
     if host == "localhost":
         return True
     try:
@@ -45,19 +45,19 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Lets through what may ask, and says in every answer what a browser may do with it.
+    """Refuses requests without permission, and adds security headers to every answer.
 
-    A page of another site can make a browser send requests here. It cannot choose their Host,
-    their Origin or their content type, so those are looked at.
+    A page of another site can make a browser send requests here, but it cannot choose their Host,
+    their Origin or their content type: these are checked.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Sequence[str] | None, token: str | None) -> None:
-        """Takes what to guard.
+        """Wraps an application.
 
         Args:
-            app: answers what is let through.
-            hosts: names that a request may ask for besides the numbers of addresses; None for any.
-            token: that requests to the API must carry; None for none.
+            app: answers the requests that are permitted.
+            hosts: host names that requests may name, besides IP addresses; None for any.
+            token: bearer token that requests to the API must carry; None for none.
         """
         self._app = app
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
@@ -88,7 +88,7 @@ class Guard:
             await answer(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
-        """Returns status, message and hint if a request is not let through."""
+        """Returns status, message and hint if a request is refused."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._knows(host):
@@ -129,7 +129,7 @@ class Guard:
             name = name.partition(":")[0]
         if name in self._hosts:
             return True
-        # The name of another site can be made to lead here, the number of an address cannot.
+        # Another site can point its own name at this server, but not an IP address.
         try:
             ipaddress.ip_address(name)
         except ValueError:

@@ -1,5 +1,6 @@
-"""One run, and one game with everybody who can play it, as they are served."""
+"""A run and a game as a server offers them, with the agents that play the game."""
 
+import contextlib
 import functools
 import re
 import threading
@@ -21,25 +22,54 @@ from selfplay.serve.analysis.agents import (
 )
 from selfplay.serve.analysis.lines import Lines
 from selfplay.serve.errors import RequestError, not_found
+from selfplay.serve.recent import Recent
 
 PLAIN_SIMULATIONS = 200
 """Simulations of the opponent of a game without a run."""
+
+MOST_LOADED_RUNS = 8
+"""Runs whose networks are in memory at once."""
+
+
+class LoadedRuns:
+    """The runs whose networks are in memory; the one that was unused the longest is unloaded."""
+
+    def __init__(self, most: int = MOST_LOADED_RUNS) -> None:
+        """Starts without any.
+
+        Args:
+            most: runs that are loaded at once.
+        """
+        self._lock = threading.Lock()
+        self._recent: Recent[int, ServedRun] = Recent(most, on_drop=ServedRun.unload)
+
+    def use(self, run: "ServedRun") -> None:
+        """Notes that a run is in use now."""
+        with self._lock:
+            self._recent.get(id(run), lambda: run)
 
 
 class ServedRun:
     """A run, and its checkpoints as agents."""
 
-    def __init__(self, id: str, run: RunDirectory) -> None:
-        """Takes a run under an identifier."""
+    def __init__(self, id: str, run: RunDirectory, loaded: LoadedRuns | None = None) -> None:
+        """Serves a run under an identifier.
+
+        Args:
+            id: what requests call it.
+            run: the run.
+            loaded: limits how many runs are in memory; by default nothing does.
+        """
         self.id = id
         self.title = id
         self.directory = run
+        self._loaded = loaded
         self._lock = threading.Lock()
         self._game: Game[Any] | None = None
         self._agents: RunAgents | None = None
 
     def make_game(self) -> Game[Any]:
-        """Returns its rules, made when they are first asked for.
+        """Returns its rules, loaded at the first call.
 
         Raises:
             RunError: their file has moved, or they have changed.
@@ -51,15 +81,30 @@ class ServedRun:
 
     @property
     def agents(self) -> RunAgents:
-        """Its checkpoints."""
+        """Its checkpoints as agents."""
         game = self.make_game()
         with self._lock:
             if self._agents is None:
                 self._agents = RunAgents(self.id, self.title, self.directory, game)
             return self._agents
 
+    def agent(self, update: int | None = None) -> SearchServed:
+        """Returns a checkpoint as an agent, loaded if need be; the newest one by default.
+
+        Raises:
+            CheckpointError: there is none, it was removed, or is damaged.
+        """
+        if self._loaded is not None:
+            self._loaded.use(self)
+        return self.agents.get(update)
+
+    def unload(self) -> None:
+        """Forgets its networks, which are loaded again when somebody asks for them."""
+        with self._lock:
+            self._agents = None
+
     def to_dict(self, game: str) -> dict[str, Any]:
-        """Returns what a page is told; raises `RunError` if the run was removed."""
+        """Returns the document for pages; raises `RequestError` if the run was removed."""
         if not is_run(self.directory.store):
             raise not_found(f"run {self.id!r} any more", "its directory was removed")
         beats = read_heartbeats(self.directory.store)
@@ -81,16 +126,16 @@ class ServedRun:
 
 
 def unreadable_run(id: str, problem: str) -> dict[str, Any]:
-    """Returns what a page is told of a run that cannot be read: as of others, and why."""
+    """Returns the document of a run that cannot be read; `problem` says why."""
     known = dict.fromkeys(("game", "update", "matches"))
     return {"run": id, "title": id, **known, "alive": False, "problem": problem}
 
 
 class ServedGame:
-    """A game, and everybody who can play it."""
+    """A game and the agents that play it."""
 
     def __init__(self, id: str, game: Game[Any], runs: Sequence[ServedRun] = ()) -> None:
-        """Takes the rules, and the runs that have them."""
+        """Takes the rules and the runs of this game."""
         self.id = id
         self.game = game
         self.runs = list(runs)
@@ -100,28 +145,32 @@ class ServedGame:
         self._plain: dict[str, ServedAgent] = {}
         self._programs: SearchPrograms | None = None
 
-    def agent_list(self) -> list[ServedAgent]:
-        """Returns who can be asked, the strongest guess first."""
-        found: list[ServedAgent] = []
+    def agent_list(self) -> list[dict[str, Any]]:
+        """Returns the documents of the agents for pages, the strongest first, as a guess.
+
+        It loads no checkpoint.
+        """
+        found = []
         for run in self.runs:
-            try:
-                found.append(run.agents.get())
-            except SelfplayError:
-                continue  # No checkpoint yet, or the run is gone.
-        found += self.engines
+            with contextlib.suppress(SelfplayError):  # The run is gone.
+                newest = run.agents.newest_to_dict()
+                if newest is not None:
+                    found.append(newest)
+        others: list[ServedAgent] = [*self.engines]
         if self._solver_knows_the_start:
-            found.append(self.agent("solver"))
-        found += [self.agent("mcts:1024"), self.agent(f"mcts:{PLAIN_SIMULATIONS}")]
-        return [*found, self.agent("mcts:32"), self.agent("random")]
+            others.append(self.agent("solver"))
+        for name in ("mcts:1024", f"mcts:{PLAIN_SIMULATIONS}", "mcts:32", "random"):
+            others.append(self.agent(name))
+        return [*found, *(agent.to_dict() for agent in others)]
 
     @functools.cached_property
     def _solver_knows_the_start(self) -> bool:
-        """Whether it can play whole matches; it can be asked by name where it cannot."""
+        """Whether the solver can play whole matches; otherwise it is not listed."""
         solved = type(self.game).solve is not Game.solve
         return solved and SolverAgent(self.game).knows_the_start
 
     def agent(self, id: str | None) -> ServedAgent:
-        """Returns an agent by its identifier; the default without one. May read files.
+        """Returns an agent by its identifier, the default one if `id` is None. May read files.
 
         Raises:
             RequestError: there is none of that name (404).
@@ -131,10 +180,10 @@ class ServedGame:
             id = default_agent(self.runs)
         for run in self.runs:
             if id == run.id:
-                return run.agents.get()
+                return run.agent()
             update = re.fullmatch(rf"{re.escape(run.id)}@([0-9]{{1,12}})", id)
             if update is not None:
-                return run.agents.get(int(update[1]))
+                return run.agent(int(update[1]))
         for engine in self.engines:
             if id == engine.id:
                 return engine
@@ -164,13 +213,13 @@ class ServedGame:
 
 
 def can_have(runs: Sequence[ServedRun], agent: str) -> bool:
-    """Returns whether such an agent may be one of a game with these runs; looks at no file."""
+    """Returns whether a game with these runs may have such an agent; reads no files."""
     run = agent.partition("@")[0]
     return any(run == one.id for one in runs) or agent.startswith("mcts:")
 
 
 def default_agent(runs: Sequence[ServedRun]) -> str:
-    """Returns who is asked where nobody is named: the newest checkpoint, if there is one."""
+    """Returns the default agent: the newest checkpoint, or tree search if there is none."""
     for run in runs:
         if run.directory.checkpoints.latest() is not None:
             return run.id

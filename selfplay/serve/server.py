@@ -1,4 +1,4 @@
-"""The port: uvicorn on an address, with time limits for slow connections."""
+"""The server on a port: uvicorn, with time limits for slow connections."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 
 _REQUEST_SECONDS = 20.0
-"""From the beginning of a connection, or the end of an answer, to the end of a request's head."""
+"""From the start of a connection to the end of the first request's headers."""
 
 _IDLE_SECONDS = 75
 _LEAVING_SECONDS = 2
@@ -25,23 +25,23 @@ _FILES = 65536
 
 
 class PatientProtocol(H11Protocol):
-    """Ends a connection whose request does not come: a thousand of them must cost nothing."""
+    """Closes connections that send no request, so that thousands of them do no harm."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begins to wait for a request."""
+        """Starts the time limit for the first request."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(_REQUEST_SECONDS, self._end_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no more."""
+        """Cancels the time limit."""
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Begins to wait for the next request."""
+        """Starts the time limit for the next request."""
         super().on_response_complete()
         if self._deadline is not None:
             self._deadline.cancel()
@@ -61,7 +61,7 @@ def open_port(host: str, port: int) -> socket.socket:
         port: in [0, 65535]; 0 for any that is free.
 
     Raises:
-        ConfigError: the port is in use or not permitted, or the host is not of this machine.
+        ConfigError: the port is in use or not permitted, or this machine has no such address.
     """
     check_range("--port", port, low=0, high=65535)
     try:
@@ -80,7 +80,7 @@ def open_port(host: str, port: int) -> socket.socket:
 
 
 def address(listening: socket.socket, host: str) -> str:
-    """Returns what to type into a browser on this machine."""
+    """Returns the URL of the page for a browser on this machine."""
     port = listening.getsockname()[1]
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
@@ -92,12 +92,12 @@ def run_server(
     *,
     on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
 ) -> None:
-    """Answers on a port until it is stopped.
+    """Serves an application until it is stopped.
 
     Args:
         app: the application.
-        listening: of `open_port`; closed at the end.
-        on_start: is given what ends the server, callable from any thread.
+        listening: a socket of `open_port`; closed at the end.
+        on_start: called with a function that stops the server from any thread.
     """
     _allow_many_files()
     config = uvicorn.Config(
@@ -132,7 +132,7 @@ class _Server(uvicorn.Server):
 
 
 def _allow_many_files() -> None:
-    """Lets this process have as many connections as the system permits."""
+    """Raises the limit of open files, and so of connections, as far as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

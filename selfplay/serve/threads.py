@@ -1,4 +1,4 @@
-"""The threads on which rules, files and engines are called, so that the event loop never waits."""
+"""Threads for calls of rules, files and engines, which would block the event loop."""
 
 import asyncio
 import collections
@@ -16,10 +16,10 @@ _MOST_CALLS = 512
 
 
 class Tasks:
-    """Work of the event loop that nobody waits for."""
+    """Tasks of the event loop that run in the background."""
 
     def __init__(self) -> None:
-        """Has none yet."""
+        """Starts none yet."""
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -28,11 +28,15 @@ class Tasks:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    async def finish(self) -> None:
+        """Waits until the tasks that have been started are done."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
 
 class Threads:
-    """Calls what takes time, on threads.
+    """Makes slow calls on threads.
 
-    Each game has a thread of its own for its rules: while those of one are compiled, others answer.
+    Each game has its own thread for its rules: while the rules of one are compiled, others answer.
     """
 
     def __init__(self) -> None:
@@ -44,13 +48,13 @@ class Threads:
         self._waiting: collections.Counter[concurrent.futures.Executor] = collections.Counter()
 
     async def by_rules(self, game: str, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Returns what a call returns that steps through the rules of a game.
+        """Returns the result of a call that uses the rules of a game.
 
         Args:
-            game: its identifier, one that is served.
-            call: what to call.
-            arguments: of the call.
-            named: arguments of the call, by name.
+            game: its identifier, of a game that is served.
+            call: the function to call.
+            arguments: its positional arguments.
+            named: its keyword arguments.
 
         Raises:
             RequestError: too many calls are waiting (429).
@@ -62,15 +66,15 @@ class Threads:
         return await self._on(pool, functools.partial(call, *arguments, **named))
 
     async def by_files(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Returns what a call returns that reads files or makes a game."""
+        """Returns the result of a call that reads files or makes a game."""
         return await self._on(self._files, functools.partial(call, *arguments, **named))
 
     async def by_engines(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Returns what a call returns that waits for the program of an engine."""
+        """Returns the result of a call that waits for the program of an engine."""
         return await self._on(self._engines, functools.partial(call, *arguments, **named))
 
     def close(self) -> None:
-        """Ends the threads, without waiting for what they do."""
+        """Ends the threads without waiting for calls in progress."""
         for pool in (*self._rules.values(), self._files, self._engines):
             pool.shutdown(wait=False, cancel_futures=True)
 

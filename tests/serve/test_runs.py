@@ -1,4 +1,4 @@
-"""Matches, training and news of a run, as the pages ask for them."""
+"""Matches, training and events of a run, as the pages ask for them."""
 
 import asyncio
 import dataclasses
@@ -19,7 +19,8 @@ from selfplay.serve.errors import RequestError
 from selfplay.serve.runs import training as training_module
 from selfplay.serve.runs.feed import Feeds
 from selfplay.serve.runs.matches import read_match
-from selfplay.serve.runs.training import Remembered, training_document
+from selfplay.serve.runs.remembered import Remembered
+from selfplay.serve.runs.training import training_document
 from selfplay.telemetry import TensorBoardWriter
 from tests.records.examples import RandomMatches
 from tests.serve.conftest import new_run
@@ -210,7 +211,7 @@ async def some(stream: AsyncIterator[str], count: int) -> list[tuple[str, Any]]:
     return found
 
 
-def test_news_reach_everybody_who_listens() -> None:
+def test_events_reach_everybody_who_listens() -> None:
     looks = 0
     state: dict[str, Any] = {
         "status": {"update": 1, "elapsed_seconds": 1.0},

@@ -145,6 +145,14 @@ def test_an_unknown_game_is_said() -> None:
     assert result.exit_code == 2 and "tic_tac_toe" in result.stderr
 
 
+def test_the_first_page_does_not_wait_for_what_only_the_training_page_needs() -> None:
+    script = "import sys, selfplay.serve.app; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True)
+    modules = set(found.stdout.decode().split())
+    assert "selfplay.serve.app" in modules, found.stderr.decode()
+    assert not modules & {"scipy.optimize", "tensorboardX", "matplotlib", "onnxruntime"}
+
+
 def test_the_command_serves_a_run_and_ends_when_told(run: RunDirectory, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "selfplay", "serve", run.url, "--port", "0"]
     words += ["--token", "secret", "--devices", "1"]

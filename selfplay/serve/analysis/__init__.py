@@ -1,1 +1,1 @@
-"""What visitors ask: positions by their moves, agents, searches in batches, shares of visitors."""
+"""Positions, agents, searches in batches, and results against visitors."""

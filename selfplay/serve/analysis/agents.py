@@ -1,4 +1,4 @@
-"""Who thinks for visitors: searches of fixed sizes, compiled once, with weights that change."""
+"""The agents of a server: searches compiled for fixed sizes, whose weights may change."""
 
 import abc
 import collections
@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 
@@ -19,12 +19,13 @@ from selfplay.game import Game
 from selfplay.play import LiveMatch
 from selfplay.run import RunDirectory
 from selfplay.serve.errors import RequestError
+from selfplay.settings import Config
 
 BUDGETS = (0, 2, 8, 16, 32, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 1600, 2048, 4096, 8192)
-"""Simulations a search may have; a request gets the least of them that is enough."""
+"""Numbers of simulations that are compiled; a request gets the smallest that suffices."""
 
 SIZES = (1, 8, 32)
-"""Positions searched at once; a batch is filled up with copies."""
+"""Batch sizes that are compiled; a smaller batch is padded with copies."""
 
 Kind = Literal["checkpoint", "mcts", "solver", "random", "engine"]
 
@@ -38,17 +39,16 @@ def budget_for(simulations: int) -> int:
 
 
 class ServedAgent:
-    """Who can be asked by many visitors at once: a `Thinker`, or an `EngineServed`.
+    """An agent that many visitors use at once: a `Thinker` or an `EngineServed`.
 
     Attributes:
-        id: what requests call it.
+        id: its identifier in requests.
         title: its name for people.
-        kind: what it is.
+        kind: its kind.
         run: identifier of its run; None without one.
         update: its checkpoint; None without one.
-        analyses: whether it gives reasons.
-        simulations: how many it spends where nothing else is asked for; None if that is its own
-            business.
+        analyses: whether it gives values and policies besides its move.
+        simulations: per move unless a request says otherwise; None if it does not search.
     """
 
     analyses: bool = False
@@ -63,7 +63,7 @@ class ServedAgent:
         update: int | None = None,
         simulations: int | None = None,
     ) -> None:
-        """Takes what is said of it."""
+        """Takes its attributes."""
         self.id = id
         self.title = title
         self.kind: Kind = kind
@@ -72,41 +72,52 @@ class ServedAgent:
         self.simulations = simulations
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what a page is told of it."""
+        """Returns its document for pages."""
         names = ("title", "kind", "run", "update", "analyses", "simulations")
         return {"agent": self.id, **{name: getattr(self, name) for name in names}}
 
 
+@runtime_checkable
+class Programs(Protocol):
+    """Compiled searches of one or several agents."""
+
+    def forget(self, simulations: int, size: int) -> None:
+        """Frees the program that `Thinker.prepare` has compiled for these numbers, if any."""
+
+
 class Thinker(ServedAgent, abc.ABC):
-    """An agent that says what it thinks of positions, several at once."""
+    """An agent that analyses positions, several at once."""
 
     analyses = True
 
     @property
-    def compiled(self) -> object:
-        """What was compiled for it: agents that share it need not be prepared twice."""
+    def compiled(self) -> Programs:
+        """Its compiled programs, which agents with other weights may share."""
         return self
+
+    def forget(self, simulations: int, size: int) -> None:
+        """Frees what `prepare` has compiled for it alone."""
 
     @abc.abstractmethod
     def prepare(self, simulations: int, size: int) -> None:
-        """Compiles what `think` needs for batches of `size`; slow, once each, on any thread."""
+        """Compiles what `think` needs for batches of `size`; slow, for any thread."""
 
     @abc.abstractmethod
     def think(
         self, matches: Sequence[LiveMatch], *, simulations: int, size: int, seed: int
     ) -> list[Analysis]:
-        """Returns what it thinks of positions, none over.
+        """Returns the analyses of positions.
 
         Args:
-            matches: at most `size` of them.
-            simulations: one of `BUDGETS`; without meaning to an agent that does not search.
-            size: one of `SIZES`, which was prepared.
+            matches: 1 to `size` matches that are not over; their last positions are analysed.
+            simulations: one of `BUDGETS`; ignored by an agent that does not search.
+            size: one of `SIZES`, for which it was prepared.
             seed: of its random choices.
         """
 
 
 def as_thinker(agent: ServedAgent) -> Thinker:
-    """Returns the agent; raises `RequestError` (422) if it gives no reasons."""
+    """Returns the agent; raises `RequestError` (422) if it gives no analyses."""
     if not isinstance(agent, Thinker):
         raise RequestError(f"{agent.title} gives no reasons: it only plays", place="agent")
     return agent
@@ -116,18 +127,18 @@ class SearchPrograms:
     """Compiled searches of one network or of plain playouts, shared by all its weights."""
 
     def __init__(self, template: SearchAgent) -> None:
-        """Takes an agent that searches as wished, with any weights."""
+        """Takes an agent with the settings of the search; its weights do not matter."""
         self._template = template
         self._lock = threading.Lock()
         self._programs: dict[tuple[int, int], SearchAgent] = {}
 
     @property
     def simulations(self) -> int:
-        """What it spends by default."""
+        """Simulations per move by default."""
         return self._template.config.num_simulations
 
     def get(self, simulations: int, size: int) -> SearchAgent:
-        """Returns the agent with that budget and batch size, compiled when it is first used."""
+        """Returns the agent for these numbers; its first use compiles."""
         with self._lock:
             if (simulations, size) not in self._programs:
                 self._programs[simulations, size] = self._template.resized(
@@ -135,18 +146,23 @@ class SearchPrograms:
                 )
             return self._programs[simulations, size]
 
+    def forget(self, simulations: int, size: int) -> None:
+        """Frees a program; it is compiled anew if it is used again."""
+        with self._lock:
+            self._programs.pop((simulations, size), None)
+
 
 class SearchServed(Thinker):
     """A search with fixed weights, or with random playouts."""
 
     def __init__(self, programs: SearchPrograms, params: Any, *names: Any, **facts: Any) -> None:
-        """Takes the compiled searches, weights (None for those of the template), and the rest."""
+        """Takes the programs, the weights (None for those of the template) and its attributes."""
         super().__init__(*names, **facts)
         self._programs = programs
         self._params = params
 
     @property
-    def compiled(self) -> object:
+    def compiled(self) -> Programs:
         return self._programs
 
     def _agent(self, simulations: int, size: int) -> SearchAgent:
@@ -166,7 +182,7 @@ class SearchServed(Thinker):
 
 
 class PlainServed(Thinker):
-    """Random moves or the game's own solution: nothing to compile, nothing to choose."""
+    """Random moves or the game's solver: nothing is compiled."""
 
     def __init__(self, agent: Analyst, id: str, kind: Kind) -> None:
         """Takes the agent."""
@@ -184,15 +200,15 @@ class PlainServed(Thinker):
 
 
 class EngineServed(ServedAgent):
-    """A program that the owner of the server named on the command line; it gives no reasons."""
+    """A GTP or UCI program from the command line of the server; it gives no analyses."""
 
     def __init__(self, agent: EngineAgent, id: str, title: str) -> None:
-        """Takes the engine, which is started when it is first asked.
+        """Takes the engine; its program starts with the first move.
 
         Args:
             agent: the engine.
-            id: what requests call it.
-            title: its name for visitors, who need not know the command.
+            id: its identifier in requests.
+            title: its name for visitors, which does not show the command.
         """
         super().__init__(id, title, "engine")
         self._agent = agent
@@ -210,14 +226,14 @@ class EngineServed(ServedAgent):
 
 
 class RunAgents:
-    """The checkpoints of one run as agents: the newest, as it is published, and any other."""
+    """The checkpoints of one run as agents."""
 
     def __init__(self, id: str, title: str, run: RunDirectory, game: Game[Any]) -> None:
         """Takes a run; loads nothing yet.
 
         Args:
-            id: of the run.
-            title: of the run, for people.
+            id: identifier of the run.
+            title: name of the run, for people.
             run: the run.
             game: its rules.
         """
@@ -240,8 +256,27 @@ class RunAgents:
             self._newest = (time.monotonic(), update)
         return update
 
+    def newest_to_dict(self) -> dict[str, Any] | None:
+        """Returns the document of the newest checkpoint for pages; None if there is none.
+
+        Unlike `get`, it does not load the weights.
+        """
+        update = self.newest_update()
+        if update is None:
+            return None
+        settings = self._run.checkpoints.metadata(update).get("config")
+        config = self._run.config if settings is None else Config.from_dict(settings)
+        return ServedAgent(
+            f"{self._id}@{update}",
+            f"{self._title}@{update}",
+            "checkpoint",
+            run=self._id,
+            update=update,
+            simulations=config.search.for_matches().num_simulations,
+        ).to_dict() | {"analyses": True}
+
     def get(self, update: int | None = None) -> SearchServed:
-        """Returns the agent of a checkpoint, by default of the newest; reads files, so is slow.
+        """Returns the agent of a checkpoint, by default of the newest; slow, it may read files.
 
         Raises:
             CheckpointError: there is none, it was removed, or is damaged.
@@ -263,7 +298,7 @@ class RunAgents:
     def _load(self, update: int) -> SearchServed:
         if self._programs is None:
             stored = load_network(f"{self._run.url}@{update}", game=self._game)
-            # Under "auto" XLA: a server should not measure backends while the first visitor waits.
+            # Instead of "auto": the first visitor should not wait for measurements of backends.
             inference = agent_inference(stored, "xla" if stored.inference == "auto" else None)
             params = inference.load(stored.weights)
             template = SearchAgent(
@@ -289,6 +324,6 @@ class RunAgents:
             update=update,
             simulations=self._programs.simulations,
         )
-        # Not when it leaves `_loaded`: a search that waits may still need the weights.
+        # Only when nobody uses the agent: a waiting search may need the weights.
         weakref.finalize(agent, self._inference.release, params).atexit = False
         return agent

@@ -1,4 +1,4 @@
-"""From the line of a request, its moves from the start, to a match, and to what a page shows."""
+"""Finds the position that a request names by its start and moves."""
 
 import collections
 import threading
@@ -11,18 +11,18 @@ from selfplay.play import LiveMatch, describe_position
 from selfplay.serve.errors import RequestError
 
 LINE_KEYS = ("game", "start", "moves", "outcomes")
-"""Keys of a request that say which position is meant."""
+"""Keys of a request that name a position."""
 
 _CACHED = 128
 _CACHED_PLIES = 20_000
-"""Each holds a position: long matches must not take all memory."""
+"""Limits the memory for remembered matches; each ply holds a position."""
 _SEED_LIMIT = 2**31
 
 
 class Lines:
-    """The positions of one game, found by their moves; recent ones are remembered.
+    """Finds positions of one game by their moves, and remembers recent ones.
 
-    Calls the rules: use it on one thread at a time.
+    It calls the rules, so use it on one thread at a time.
     """
 
     def __init__(self, game: Game[Any]) -> None:
@@ -34,10 +34,10 @@ class Lines:
         )
 
     def find(self, body: Mapping[str, Any]) -> LiveMatch:
-        """Returns the match that a request means, for the caller alone.
+        """Returns the match that a request names, a copy of its own.
 
         Raises:
-            RequestError: a move is not legal, or a key is not what it must be; names the place.
+            RequestError: a move is not legal, or a key has a wrong value; with the place.
         """
         first, seed, key = _start(body.get("start"))
         moves = self._moves(body.get("moves"))
@@ -60,7 +60,7 @@ class Lines:
                 self._play(match, ply, *steps[ply])
             if steps:
                 self._remember((first, steps), match)
-                # As the client will ask the next time: by numbers, with what chance did.
+                # As the client names it next time: by action numbers and chance outcomes.
                 named = tuple(zip(match.actions, self._drawn(match), strict=True))
                 self._remember((first, named), match)
         return match.fork()
@@ -139,7 +139,7 @@ class Lines:
 
 
 def _start(start: Any) -> tuple[tuple[Any, ...], int, tuple[int, int] | None]:
-    """Returns what names a start, its seed, and its key data or None."""
+    """Returns a hashable name of a start, its seed, and its key data or None."""
     if start is None:
         return ("seed", 0), 0, None
     if isinstance(start, dict) and len(start) == 1:
@@ -159,12 +159,12 @@ def _start(start: Any) -> tuple[tuple[Any, ...], int, tuple[int, int] | None]:
 
 
 def start_document(match: LiveMatch) -> dict[str, Any]:
-    """Returns how a request names the start of a match."""
+    """Returns the value of the key `start` for a match."""
     if match.start_key is not None:
         return {"key": list(match.start_key)}
     return {"seed": match.seed}
 
 
 def position_document(name: str, match: LiveMatch) -> dict[str, Any]:
-    """Returns what a page shows of a position of the game that requests call `name`."""
+    """Returns the document of a position of the game `name` for pages."""
     return describe_position(match, game=name, start=start_document(match))

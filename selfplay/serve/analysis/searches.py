@@ -1,4 +1,4 @@
-"""One thread that owns the device: searches of all visitors, as many as fit in one call."""
+"""Runs the searches of all visitors on one thread, in batches."""
 
 import collections
 import concurrent.futures
@@ -9,13 +9,18 @@ import time
 from collections.abc import Callable
 
 from selfplay.arena import Analysis
+from selfplay.machine import return_freed_memory
 from selfplay.play import LiveMatch
-from selfplay.serve.analysis.agents import SIZES, Thinker
+from selfplay.serve.analysis.agents import SIZES, Programs, Thinker
 from selfplay.serve.errors import RequestError
 
 MOST_WAITING = 128
-"""Searches that may wait; more are refused."""
+"""Searches that may wait; more are refused (429)."""
 
+MOST_PROGRAMS = 32
+"""Compiled searches that are kept, 20 to 50 MB each; the one that was unused the longest goes."""
+
+_MOST_RATES = 512
 _FIRST_GUESS_SECONDS = 0.2
 _SMOOTHING = 0.2
 _FORGETTING = 0.97
@@ -23,12 +28,12 @@ _FORGETTING = 0.97
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        analysis: of the position.
-        seconds: that the search took, waiting and compiling left out.
-        batch: how many positions it was searched with.
+        analysis: the analysis of the position.
+        seconds: duration of the search, without waiting and compiling.
+        batch: number of positions that were searched together.
     """
 
     analysis: Analysis
@@ -46,18 +51,21 @@ class _Asked:
 
     @property
     def program(self) -> tuple[Thinker, int]:
-        """What may be searched together: the same weights, the same budget."""
+        """Searches with equal programs (weights and simulations) can share a batch."""
         return self.agent, self.simulations
 
 
-class Searches:
-    """Runs searches for whoever asks, on a thread of its own, oldest first.
+_Key = tuple[Programs, int, int]
+"""Names a program: what it was compiled for, its simulations, its batch size."""
 
-    Nobody waits for a batch to fill: a search begins as soon as the thread is free. Those that have
-    come meanwhile for the same agent and budget are searched together, unless batches of that size
-    have turned out slower here than one search after the other. What is not compiled yet is
-    compiled on a second thread: meanwhile others are served, and where a single search is ready but
-    the batch is not, one after the other.
+
+class Searches:
+    """Runs searches on a thread of its own, oldest first.
+
+    A search never waits for a batch to fill: it begins as soon as the thread is free. Searches that
+    are already waiting for the same agent and number of simulations go together, unless batches of
+    that size have been slower on this machine than single searches. A second thread compiles; until
+    a program is ready, other searches run, and single searches replace a batch that is not ready.
     """
 
     def __init__(
@@ -65,22 +73,26 @@ class Searches:
         *,
         sizes: tuple[int, ...] = SIZES,
         most_waiting: int = MOST_WAITING,
+        most_programs: int = MOST_PROGRAMS,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Starts the two threads.
 
         Args:
-            sizes: of batches, ascending, the first of them 1.
-            most_waiting: more are refused.
-            clock: seconds.
+            sizes: batch sizes, ascending, the first 1.
+            most_waiting: limit of waiting searches; more are refused.
+            most_programs: limit of compiled programs; the least recently used ones are freed.
+            clock: returns seconds.
         """
         self._sizes = sizes
         self._most_waiting = most_waiting
+        self._most_programs = most_programs
         self._clock = clock
         self._waiting: collections.deque[_Asked] = collections.deque()
         self._changed = threading.Condition()
-        self._ready: set[tuple[object, int, int]] = set()
-        self._asked_for: set[tuple[object, int, int]] = set()
+        self._ready: collections.OrderedDict[_Key, None] = collections.OrderedDict()
+        self._asked_for: set[_Key] = set()
+        self._running: _Key | None = None
         self._mean_seconds = _FIRST_GUESS_SECONDS
         self._rates: dict[tuple[str, int, int], float] = {}
         self._closed = False
@@ -93,11 +105,11 @@ class Searches:
     def submit(
         self, agent: Thinker, match: LiveMatch, *, simulations: int, seed: int = 0
     ) -> "concurrent.futures.Future[Found]":
-        """Asks for a search; the answer comes in the future, which may be cancelled.
+        """Queues a search and returns its result as a future, which may be cancelled.
 
         Args:
-            agent: who thinks.
-            match: the position, not over.
+            agent: searches.
+            match: not over; its last position is searched.
             simulations: one of `selfplay.serve.analysis.agents.BUDGETS`.
             seed: of the agent's random choices.
 
@@ -115,30 +127,30 @@ class Searches:
         return answer
 
     def is_ready(self, agent: Thinker, simulations: int, size: int = 1) -> bool:
-        """Returns whether such a search is compiled."""
+        """Returns whether such a search is compiled and can start at once."""
         return (agent.compiled, simulations, size) in self._ready
 
     def warm(self, agent: Thinker, simulations: int) -> None:
-        """Has a search compiled, for whoever asks for it later."""
+        """Compiles a search in advance."""
         with self._changed:
             self._compile((agent, simulations), self._sizes[0])
 
     @property
     def waiting(self) -> int:
-        """Searches that wait now."""
+        """Number of waiting searches."""
         return len(self._waiting)
 
     @property
     def compiling(self) -> int:
-        """Programs that are being compiled, or wait for it."""
+        """Number of programs that are being compiled or queued for it."""
         return len(self._asked_for) - len(self._ready)
 
     def seconds_for(self, agent: Thinker, simulations: int) -> float | None:
-        """Returns how long one search took lately; None if there was none."""
+        """Returns the duration of the last single search; None if there was none."""
         return self._taken(agent, simulations, self._sizes[0])
 
     def close(self) -> None:
-        """Answers nothing any more."""
+        """Ends the threads; searches that wait are not answered."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -155,7 +167,7 @@ class Searches:
         )
 
     def _compile(self, program: tuple[Thinker, int], size: int) -> None:
-        """Sees to it that a program is compiled; the lock is held."""
+        """Queues a program for compiling, once; the lock is held."""
         agent, simulations = program
         key = (agent.compiled, simulations, size)
         if key not in self._asked_for:
@@ -169,6 +181,7 @@ class Searches:
         except BaseException as error:
             with self._changed:
                 self._asked_for.discard(key)
+                agent.compiled.forget(simulations, size)
                 stuck = [
                     one
                     for one in self._waiting
@@ -181,9 +194,25 @@ class Searches:
                 if one.answer.set_running_or_notify_cancel():
                     one.answer.set_exception(error)
             return
+        # Compiling takes hundreds of megabytes for a moment.
+        return_freed_memory()
         with self._changed:
-            self._ready.add(key)
+            self._ready[key] = None
+            self._drop_programs(key)
             self._changed.notify()
+
+    def _drop_programs(self, newest: _Key) -> None:
+        """Frees the programs that were unused the longest; the lock is held."""
+        wanted = {(one.agent.compiled, one.simulations) for one in self._waiting}
+        for key in list(self._ready):
+            if len(self._ready) <= self._most_programs:
+                return
+            compiled, simulations, size = key
+            if key in (newest, self._running) or (compiled, simulations) in wanted:
+                continue
+            del self._ready[key]
+            self._asked_for.discard(key)
+            compiled.forget(simulations, size)
 
     def _run(self) -> None:
         while True:
@@ -197,7 +226,7 @@ class Searches:
             self._search(batch, size)
 
     def _next(self) -> tuple[list[_Asked], int]:
-        """Takes the oldest searches whose program is compiled, and those that fit with them."""
+        """Takes the oldest search whose program is compiled, and those that can share its batch."""
         for first in self._waiting:
             agent, simulations = first.program
             if not self.is_ready(agent, simulations):
@@ -207,16 +236,18 @@ class Searches:
             batch = together[:size]
             for one in batch:
                 self._waiting.remove(one)
+            self._running = (agent.compiled, simulations, size)
+            self._ready.move_to_end(self._running)
             batch = [one for one in batch if one.answer.set_running_or_notify_cancel()]
             return (batch, size) if batch else self._next()
         return [], 0
 
     def _size_for(self, program: tuple[Thinker, int], count: int) -> int:
-        """Returns the size of the batch in which to search now, of `count` that wait."""
+        """Returns the batch size to use now that `count` searches wait for a program."""
         agent, simulations = program
         best = self._sizes[0]
         for size in self._sizes[1:]:
-            # Copies that fill a batch cost as much as positions: half of it must be wanted.
+            # Padding costs as much as positions, so a batch must be more than half full.
             if 2 * count <= size:
                 break
             if not self.is_ready(agent, simulations, size):
@@ -226,23 +257,23 @@ class Searches:
         return best
 
     def _pays(self, program: tuple[Thinker, int], size: int, count: int, *, than: int) -> bool:
-        """Returns whether `count` positions take no longer in one batch than in smaller ones."""
+        """Returns whether `count` positions are as quick in one batch as in smaller ones."""
         whole, part = self._taken(*program, size), self._taken(*program, than)
         if whole is None or part is None:
-            return True  # To be found out.
+            return True  # Not measured yet.
         pays = whole <= part * math.ceil(min(count, size) / than)
         if not pays:
-            # It was slow once, maybe because the machine was busy: after a while it is tried again.
+            # Maybe the machine was busy: after a while the batch is tried again.
             self._rates[self._rate_key(*program, size)] = whole * _FORGETTING
         return pays
 
     def _taken(self, agent: Thinker, simulations: int, size: int) -> float | None:
-        """Returns how long a search of such a batch took lately, in seconds."""
+        """Returns the seconds that the last search of such a batch took."""
         return self._rates.get(self._rate_key(agent, simulations, size))
 
     @staticmethod
     def _rate_key(agent: Thinker, simulations: int, size: int) -> tuple[str, int, int]:
-        # All checkpoints of a run take as long.
+        # All checkpoints of a run take equally long.
         return agent.id.partition("@")[0], simulations, size
 
     def _search(self, batch: list[_Asked], size: int) -> None:
@@ -262,6 +293,8 @@ class Searches:
         seconds = self._clock() - begin
         self._mean_seconds += _SMOOTHING * (seconds / len(batch) - self._mean_seconds)
         self._rates[self._rate_key(*first.program, size)] = seconds
+        if len(self._rates) > _MOST_RATES:
+            del self._rates[next(iter(self._rates))]
         self.searched += len(batch)
         self.batches += 1
         for one, analysis in zip(batch, analyses, strict=True):

@@ -1,4 +1,4 @@
-"""Analyses and moves on request: from a body to a document."""
+"""Answers requests for positions, analyses and moves, and counts results."""
 
 import asyncio
 import contextlib
@@ -45,10 +45,11 @@ _DEEPEST_TREE = 12
 _FIRST_BUDGET = 32
 _SHALLOWEST = 16
 _WAIT_SECONDS = 300.0
+_LOOK_SECONDS = 0.5
 
 
 class Thinking:
-    """Answers what visitors want to know of positions."""
+    """Answers requests about positions."""
 
     def __init__(
         self,
@@ -59,14 +60,14 @@ class Thinking:
         *,
         prepares: bool = False,
     ) -> None:
-        """Takes what is served, what searches, and who answers those that name nobody.
+        """Computes nothing yet.
 
         Args:
-            library: what is served.
-            searches: search, on a thread of their own.
+            library: the games and runs.
+            searches: runs the searches.
             threads: call rules, files and engines.
-            shares: who answers those that name nobody; by default the newest checkpoint.
-            prepares: whether opening a game has compiled what its default agent needs.
+            shares: chooses the agent for requests that name none; by default the game's own.
+            prepares: whether opening a game compiles its default agent in advance.
         """
         self._library = library
         self._searches = searches
@@ -77,12 +78,15 @@ class Thinking:
         self._tasks = Tasks()
 
     async def warm(self) -> None:
-        """Prepares what whoever comes first will need: the first game and its default agent."""
+        """Loads the first game and its default agent, and compiles what the first visitor needs."""
         with contextlib.suppress(SelfplayError):
             await self.position({})
+        await self._tasks.finish()
+        while self._searches.compiling:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _warm_agent(self, served: ServedGame) -> None:
-        """Has compiled what the default agent of a game needs."""
+        """Loads the default agent of a game and compiles its search."""
         with contextlib.suppress(SelfplayError):
             agent = await self._threads.by_files(served.agent, None)
             if isinstance(agent, Thinker) and agent.simulations is not None:
@@ -95,7 +99,7 @@ class Thinking:
         match = await self._threads.by_rules(served.id, served.lines.find, body)
         document = await self._threads.by_rules(served.id, position_document, served.id, match)
         if self._prepares and served.id not in self._opened:
-            # While whoever has opened the game looks at it.
+            # While the visitor looks at the board.
             self._opened.add(served.id)
             self._tasks.start(self._warm_agent(served))
         return document
@@ -109,7 +113,7 @@ class Thinking:
     async def deepen(
         self, body: Mapping[str, Any], visitor: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yields analysis documents of one position, each with twice the simulations."""
+        """Yields analysis documents of one position, each with twice as many simulations."""
         bodies.refuse_unknown(body, ANALYSIS_KEYS)
         served, match, asked = await self._question(body, visitor)
         agent = as_thinker(asked)
@@ -126,7 +130,7 @@ class Thinking:
             simulations *= 2
 
     async def result(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Counts a match for its agent: one that is over, or that somebody has resigned.
+        """Counts the result of a match that is over or was resigned.
 
         Returns:
             The counts of all agents.
@@ -149,7 +153,7 @@ class Thinking:
         return self.shares.to_list()
 
     async def move(self, body: Mapping[str, Any], visitor: str = "") -> dict[str, Any]:
-        """Returns the position after the move of an agent, and why it made it."""
+        """Returns the move of an agent, its analysis, and the position after it."""
         bodies.refuse_unknown(body, ANALYSIS_KEYS)
         served, match, agent = await self._question(body, visitor)
         if isinstance(agent, EngineServed):
@@ -157,7 +161,7 @@ class Thinking:
             try:
                 action = await self._threads.by_engines(agent.choose, match, seed=seed)
             except (EngineError, IllegalActionError) as error:
-                # What it says names the command, which is the owner's business.
+                # Its message contains the command, which visitors must not see.
                 _LOG.warning("%s", error)
                 raise RequestError(
                     f"{agent.title} has failed",
@@ -226,7 +230,7 @@ class Thinking:
             tree_depth=depth,
         )
         if agent.kind != "checkpoint":
-            # Playouts and solvers have no network whose opinion this could be.
+            # These keys are of a network, which playouts and solvers do not have.
             document.pop("raw_value", None)
             document.pop("raw_policy", None)
         searched = agent.simulations is not None
@@ -255,7 +259,7 @@ class Thinking:
         return found.analysis, found.seconds
 
     async def _budget(self, body: Mapping[str, Any], match: LiveMatch, agent: Thinker) -> int:
-        """Returns the fixed number of simulations for a request."""
+        """Returns the compiled number of simulations for a request."""
         limits = self._library.limits
         simulations = bodies.whole(body, "simulations", None, low=0, high=limits.simulations)
         milliseconds = bodies.whole(body, "milliseconds", None, low=1, high=limits.milliseconds)
@@ -274,10 +278,10 @@ class Thinking:
         return await self._budget_in(milliseconds / 1000, match, agent)
 
     async def _budget_in(self, seconds: float, match: LiveMatch, agent: Thinker) -> int:
-        """Returns the most simulations that a search makes in so many seconds.
+        """Returns how many simulations fit in a time, by the duration of earlier searches.
 
-        By how long searches took lately. One that is not compiled yet is compiled for the next
-        time, and a smaller one that is takes its place.
+        If that program is not compiled, it is compiled for the next request, and this one gets the
+        largest smaller program that is.
         """
         affordable = [b for b in BUDGETS if 2 <= b <= self._library.limits.simulations]
         known = {b: self._searches.seconds_for(agent, b) for b in affordable}

@@ -1,1 +1,1 @@
-"""What visitors see of runs: matches, training, events, and the control of processes."""
+"""Matches, training, events and processes of runs."""

@@ -1,4 +1,4 @@
-"""What visitors may ask the processes of a run to do, where the owner of the server permits it."""
+"""Stops processes of a run at the request of visitors (`--allow-control`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,18 +14,18 @@ _ROLES = ("trainer", "worker", "evaluator")
 
 
 def stop_process(run: ServedRun, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Asks a process of a run to save what it has and to end; it does so within seconds.
+    """Asks a process of a run to save its data and end, which it does within seconds.
 
     Args:
-        run: whose process it is.
-        body: of the request, with the process's `role` and `id`.
+        run: the run.
+        body: the request, with `role` and `id` of the process.
 
     Returns:
         The process that was asked: `role`, `id`, `pid` and `host`.
 
     Raises:
         RequestError: a key is missing or wrong (422), there is no such process (404), or it has
-            ended or is of a selfplay that looks for no requests (409).
+            ended or its version of selfplay does not support this (409).
     """
     bodies.refuse_unknown(body, STOP_KEYS)
     role, id = bodies.choice(body, "role", _ROLES), bodies.text(body, "id")

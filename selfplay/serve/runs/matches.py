@@ -1,4 +1,4 @@
-"""Recorded matches as documents that a page steps through; also the format of saved matches."""
+"""Lists of recorded matches, and each match as a document that pages step through."""
 
 import datetime
 import threading
@@ -18,7 +18,7 @@ from selfplay.serve.errors import RequestError, not_found
 from selfplay.serve.served import ServedGame, ServedRun
 
 MOST_ROWS = 200
-"""Of a page."""
+"""Matches on a page at most."""
 
 _QUERY = (
     "limit",
@@ -37,7 +37,7 @@ _HUGE = 2**53
 
 
 class RunMatches:
-    """The matches of one run, for any number of threads."""
+    """The lists of matches of one run, for any number of threads."""
 
     def __init__(self, run: ServedRun) -> None:
         """Takes the run; reads nothing yet."""
@@ -47,10 +47,10 @@ class RunMatches:
         self._index = MatchIndex(run.directory)
 
     def page(self, query: Mapping[str, str], *, game: str) -> dict[str, Any]:
-        """Returns the page that a query asks for.
+        """Returns a page of matches.
 
         Args:
-            query: of the address.
+            query: parameters of the query string.
             game: identifier of the run's game.
         """
         bodies.refuse_unknown(query, _QUERY)

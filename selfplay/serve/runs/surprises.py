@@ -1,4 +1,4 @@
-"""Where the search of a recorded match surprised the network, found out when somebody looks."""
+"""Computes where the search of a recorded match differed most from the network."""
 
 import asyncio
 import math
@@ -20,14 +20,14 @@ _LEAST_SHARE = 1e-9
 async def add_surprises(
     document: dict[str, Any], run: str, served: ServedGame, threads: Threads, searches: Searches
 ) -> None:
-    """Adds to a recorded match what the network alone thought, if its checkpoint is there.
+    """Adds the network's own policy to the plies of a recorded match, if its checkpoint exists.
 
     Args:
-        document: of the match; `raw_policy` and `surprise` of its plies are filled in.
+        document: the match; `raw_policy` and `surprise` of its plies are set.
         run: identifier of the run.
         served: the game.
         threads: call rules and files.
-        searches: ask the network, without a search.
+        searches: evaluate the network without a search.
     """
     update = document["last_checkpoint"]
     if document["kind"] != "selfplay" or update != document["first_checkpoint"]:
@@ -48,14 +48,14 @@ async def add_surprises(
                     _add_opinion(document["plies"][ply], found.analysis)
             finally:
                 for answer in asked:
-                    answer.cancel()  # Nobody waits for the rest any more.
+                    answer.cancel()
     except SelfplayError:
-        # The checkpoint was removed, or there is too much to do: the match is shown without.
+        # The checkpoint was removed, or too many searches wait: the match is shown without.
         return
 
 
 def _add_opinion(ply: dict[str, Any], analysis: Analysis) -> None:
-    """Adds the network's policy, and how far what was recorded lies from it."""
+    """Adds the network's policy and the divergence of the recorded policy from it, in nats."""
     raw = analysis.raw_policy
     if raw is None:
         return

@@ -1,11 +1,12 @@
-"""What the training pages draw: curves, strength, mistakes, and how the processes are."""
+"""The documents of the training page: curves, strength, mistakes, and the state of the processes.
+
+It imports much that other pages do not need; `answers` imports it when somebody opens this page.
+"""
 
 import collections
 import math
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from selfplay.diagnosis.diagnose import diagnose
 from selfplay.diagnosis.evidence import read_evidence
@@ -17,46 +18,20 @@ from selfplay.run import read_evaluations, read_mistakes
 from selfplay.serve.served import ServedRun
 from selfplay.telemetry import Point, mistake_rates, read_scalars
 
-T = TypeVar("T")
-
 MOST_POINTS = 500
-"""Of a curve; longer ones are thinned out."""
+"""Points of a curve at most; longer ones are averaged."""
 
 _GROUPS = ("learner", "replay", "rollout", "rate", "time", "workers")
-"""Of these scalars the name alone is shown, of others the group too."""
-_FRESH_SECONDS = 2.0
-
-
-class Remembered:
-    """Answers of slow calls, kept for a moment: many visitors ask the same."""
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Knows nothing yet."""
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._locks: dict[object, threading.Lock] = {}
-        self._answers: dict[object, tuple[float, Any]] = {}
-
-    def get(self, key: object, ask: Callable[[], T], *, seconds: float = _FRESH_SECONDS) -> T:
-        """Returns what `ask` returned at most so many seconds ago; whoever else asks waits."""
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            told, answer = self._answers.get(key, (float("-inf"), None))
-            if self._clock() - told >= seconds:
-                answer = ask()
-                self._answers[key] = (self._clock(), answer)
-        found: T = answer
-        return found
+"""Groups of scalars whose names are shown without the group."""
 
 
 def status_document(run: ServedRun) -> dict[str, Any]:
-    """Returns the document of `selfplay status --json`; may take seconds."""
+    """Returns the document of `selfplay status --json`, and `id`; may take seconds."""
     return {**run_status(run.directory.url), "id": run.id}
 
 
 def training_document(run: ServedRun, *, game: str) -> dict[str, Any]:
-    """Returns what can be drawn of a run; docs/web-protocol.md says what each key means."""
+    """Returns the document of the training page; docs/web-protocol.md explains its keys."""
     directory = run.directory
     directory.fetch_files("tensorboard")
     problems: list[str] = []
@@ -78,7 +53,7 @@ def training_document(run: ServedRun, *, game: str) -> dict[str, Any]:
 
 
 def _diagnosis(run: ServedRun, problems: list[str]) -> dict[str, Any] | None:
-    """Returns what a diagnosis says without asking the network; None if it cannot be made."""
+    """Returns the diagnosis without evaluating the network; None if it fails."""
     try:
         found = diagnose(read_evidence(run.directory, network=False))
     except SelfplayError as error:
@@ -95,7 +70,7 @@ def _diagnosis(run: ServedRun, problems: list[str]) -> dict[str, Any] | None:
 
 
 def _named(scalars: Mapping[str, Sequence[Point]]) -> dict[str, Sequence[Point]]:
-    """Returns scalars under the names of the page."""
+    """Returns the scalars by their names on the page."""
     found: dict[str, Sequence[Point]] = {}
     for name, points in scalars.items():
         group, _, rest = name.partition("/")
@@ -106,12 +81,12 @@ def _named(scalars: Mapping[str, Sequence[Point]]) -> dict[str, Sequence[Point]]
 
 
 def _curve(points: Sequence[Point]) -> dict[str, list[float]]:
-    """Returns a curve of at most `MOST_POINTS`, the mean of each stretch of a longer one."""
+    """Returns a curve of at most `MOST_POINTS` points, means of equal stretches."""
     finite = [point for point in points if math.isfinite(point.value)]
     stretch = math.ceil(len(finite) / MOST_POINTS) or 1
     parts = [finite[first : first + stretch] for first in range(0, len(finite), stretch)]
     return {
-        # The last of a stretch, so that the curve ends where the run stands.
+        # The last of a stretch, so that the curve ends at the newest update.
         "x": [part[-1].step for part in parts],
         "y": [sum(point.value for point in part) / len(part) for part in parts],
     }
@@ -128,15 +103,15 @@ def _strength(run: ServedRun, problems: list[str]) -> list[dict[str, Any]]:
 
 
 def _ratings(run: ServedRun) -> list[dict[str, Any]]:
-    """Returns the ratings of the run's checkpoints by all stored matches, as `selfplay ladder`.
+    """Returns the ratings of the run's checkpoints from all stored matches, as `selfplay ladder`.
 
-    Only of checkpoints with the number of simulations that most of them have: others are not to be
-    compared along a curve. Empty if there are no matches that rate them.
+    Only checkpoints with the most common number of simulations are comparable along a curve; others
+    are left out. Empty if no matches rate them.
     """
     try:
         agents = ladder([run.directory.url]).to_dict()["agents"]
     except SelfplayError:
-        # `selfplay ladder` says what is missing; damaged files are told by `strength`.
+        # `strength` reports damaged files.
         return []
     # Who won or lost every match has no rating, only a bound.
     own = [

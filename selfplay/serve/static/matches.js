@@ -47,8 +47,8 @@ class List {
     this.body = h("tbody");
     this.count = h("p", {class: "quiet-text", "aria-live": "polite"});
     this.more = button("Older matches", () => this.load(this.next));
-    this.news = button("", () => this.load(), {class: "quiet"});
-    this.news.hidden = true;
+    this.showNew = button("", () => this.load(), {class: "quiet"});
+    this.showNew.hidden = true;
     const runs = select(about.runs.filter(({problem}) => !problem)
       .map(({run: id, title}) => [id, title]), run.run, (id) => {
       location.hash = `#/matches/${encodeURIComponent(id)}`;
@@ -65,7 +65,7 @@ class List {
         this.number("To checkpoint", "last_checkpoint"),
         this.number("Shortest", "min_plies"), this.number("Longest", "max_plies"),
         this.text("Worker", "worker"), this.text("Opponent", "opponent"))),
-      this.news,
+      this.showNew,
       h("div", {class: "scrolls", tabindex: "0", role: "region", "aria-label": "Matches"},
         h("table", {class: "matches"}, h("thead", null, h("tr", null,
           ["Match", "Moves", "Result", "Checkpoint", "Players", "Time"].map((title) =>
@@ -107,12 +107,12 @@ class List {
     const fitting = matches.filter((row) => fits(row, this.filters)).length;
     if (!fitting) return;
     this.fresh += fitting;
-    this.news.hidden = false;
-    this.news.textContent = `Show ${this.fresh} new match${this.fresh === 1 ? "" : "es"}`;
+    this.showNew.hidden = false;
+    this.showNew.textContent = `Show ${this.fresh} new match${this.fresh === 1 ? "" : "es"}`;
   }
 
   draw() {
-    this.news.hidden = this.fresh === 0;
+    this.showNew.hidden = this.fresh === 0;
     this.more.hidden = !this.next;
     const of = this.total === null || this.total === undefined ? ""
       : ` of ${this.total.toLocaleString("en")}`;
