@@ -1,13 +1,15 @@
 """Measures `selfplay serve`: start, moves, weight of the page, many matches, memory.
 
-    python benchmarks/serve.py [--matches N] [--minutes M] [--json]
+    python benchmarks/serve.py [--matches N] [--minutes M] [--only-memory] [--json]
 
 All on 127.0.0.1, clients and server on the same machine. The game is Connect Four; the run that is
 served has the default network, not trained, which costs what a trained one does. A page is
-playable when it, its files and the first position have been answered. Visitors each ask for one
-analysis after the other, of random positions; serve_load.py counts them. Prints a table for
-docs/benchmarks.md, or with --json one object. The figures there are of --matches 1000000
---minutes 1, which takes about five minutes.
+playable when it, its files and the first position have been answered; the first move has as many
+simulations as the run's settings say, as the page asks for it. For the memory, 16 visitors ask for
+one analysis after the other, of random positions, and between them one visitor uses everything
+else: other numbers of simulations, other agents, search trees, lists of matches, the training page.
+serve_load.py counts requests. Prints a table for docs/benchmarks.md, or with --json one object.
+The figures there are of --matches 1000000 --minutes 60.
 """
 
 import argparse
@@ -54,6 +56,17 @@ run_server(app, listening, on_start=started)
 """
 
 
+def measure_memory(matches: int, minutes: float) -> dict[str, Any]:
+    """Returns the memory of a server while visitors come and go."""
+    with tempfile.TemporaryDirectory() as directory:
+        say("making a run")
+        run = make_run(Path(directory) / "connect_four")
+        many(run, matches)
+        with Server(run, Path(directory) / "cache", sizes=None) as server:
+            say("memory")
+            return {"memory": memory(server, minutes)}
+
+
 def measure(matches: int, minutes: float) -> dict[str, Any]:
     """Returns all figures."""
     with tempfile.TemporaryDirectory() as directory:
@@ -67,15 +80,15 @@ def measure(matches: int, minutes: float) -> dict[str, Any]:
             "start": {"cold": playable(run, cache), "warm": playable(run, cache)},
             "page": page_weight(),
         }
+        say("many matches")
+        many(run, matches)
+        with Server(run, cache, sizes=None) as server:
+            found["matches"] = first_pages(server, matches)
         with Server(run, cache, sizes=None) as server:
             say("moves")
             found["move"] = move_latency(server)
             say("memory")
             found["memory"] = memory(server, minutes)
-        say("many matches")
-        many(run, matches)
-        with Server(run, cache, sizes=None) as server:
-            found["matches"] = first_pages(server, matches)
     return found
 
 
@@ -88,9 +101,10 @@ def origin() -> str:
 
 def table(found: dict[str, Any]) -> str:
     """Returns the figures as Markdown."""
-    start, move, page = found["start"], found["move"], found["page"]
-    memory, pages = found["memory"], found["matches"]
-    megabytes = [round(memory[key] / 1e6) for key in ("first_bytes", "last_bytes")]
+    head = [origin(), "", "| figure | |", "| --- | --- |"]
+    if "start" not in found:
+        return "\n".join([*head, *memory_rows(found["memory"])])
+    start, move, page, pages = (found[key] for key in ("start", "move", "page", "matches"))
     figures = [
         ("command to a page to play on, nothing compiled", start["cold"], "page_seconds"),
         ("the same, everything compiled before", start["warm"], "page_seconds"),
@@ -104,20 +118,26 @@ def table(found: dict[str, Any]) -> str:
         ("a page of a filter that nothing fits", pages, "page_that_finds_nothing_seconds"),
         ("until all matches are counted", pages, "counted_after_seconds"),
     ]  # fmt: skip
-    lines = [
-        origin(),
-        "",
-        "| figure | |",
-        "| --- | --- |",
-    ]
+    lines = head
     lines += [f"| {name} | {values[key]} s |" for name, values, key in figures]
     lines += [
         f"| weight of the page | {page['bytes'] / 1000:.0f} kB in {page['files']} files, "
         f"{page['compressed_bytes'] / 1000:.0f} kB compressed |",
-        f"| memory of the server before and after {memory['minutes']:g} minutes of visitors | "
-        f"{megabytes[0]} MB, {megabytes[1]} MB |",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *memory_rows(found["memory"])])
+
+
+def memory_rows(memory: dict[str, Any]) -> list[str]:
+    """Returns the rows of the table about memory."""
+    samples = [(minute, round(size / 1e6)) for minute, size in memory["samples"]]
+    settled = [size for minute, size in samples if minute >= memory["minutes"] / 4]
+    return [
+        f"| memory of the server before visitors came | {samples[0][1]} MB |",
+        f"| after a quarter of {memory['minutes']:g} minutes of visitors, and at their end | "
+        f"{settled[0]} MB, {settled[-1]} MB |",
+        f"| most during that time; requests of that time | {max(size for _, size in samples)} MB; "
+        f"{memory['requests']:,} |",
+    ]
 
 
 def say(text: str) -> None:
@@ -198,7 +218,7 @@ def playable(run: Path, cache: Path) -> dict[str, float]:
         server.ask("/api/v1/about")
         server.ask("/api/v1/position", {"moves": []})
         page = time.monotonic() - server.began
-        server.ask("/api/v1/move", {"moves": [3], "simulations": _MOVE_SIMULATIONS})
+        server.ask("/api/v1/move", {"moves": [3]})
         return {
             "page_seconds": round(page, 2),
             "first_move_seconds": round(time.monotonic() - server.began, 2),
@@ -279,15 +299,46 @@ async def visitors(
 
 
 def memory(server: Server, minutes: float) -> dict[str, Any]:
-    """Returns the memory of the server while visitors come and go."""
-    samples = [server.memory_bytes]
-    deadline = time.monotonic() + 60 * minutes
-    number = 0
-    while time.monotonic() < deadline:
-        asyncio.run(visitors(server.port, 16, 10.0, seed=100 + number))
-        samples.append(server.memory_bytes)
+    """Returns the memory of the server while visitors come and go: minutes and bytes."""
+    samples = [(0.0, server.memory_bytes)]
+    begin = time.monotonic()
+    requests = number = 0
+    while (minute := (time.monotonic() - begin) / 60) < minutes:
+        taken, _ = asyncio.run(visitors(server.port, 16, 10.0, seed=100 + number))
+        requests += len(taken) + tour(server, number)
+        samples.append((round(minute, 2), server.memory_bytes))
         number += 1
-    return {"minutes": minutes, "first_bytes": samples[0], "last_bytes": samples[-1]}
+    return {"minutes": minutes, "requests": requests, "samples": samples}
+
+
+def tour(server: Server, number: int) -> int:
+    """Lets one visitor use what the others do not; returns the number of requests.
+
+    Args:
+        server: the server.
+        number: of the tour; each asks for other searches.
+    """
+    run = "/api/v1/runs/connect_four"
+    agent = f"mcts:{2 + number % 60}"
+    simulations = (2, 8, 16, 32, 100, 128, 200, 256, 400, 512, 800, 1024)[number % 12]
+    moves = [number % 7, number // 7 % 7, number // 49 % 7]
+    position = {"moves": moves}
+    asked: list[tuple[str, Any]] = [
+        ("/", None),
+        ("/api/v1/about", None),
+        ("/api/v1/games/connect_four/agents", None),
+        ("/api/v1/position", position),
+        ("/api/v1/move", position),
+        ("/api/v1/analyze", {**position, "simulations": simulations, "tree": 4, "seed": number}),
+        ("/api/v1/move", {**position, "agent": agent}),
+        (f"{run}/matches?limit=200", None),
+        (f"{run}/matches?limit=200&result=first&min_plies={number % 40}", None),
+        (f"{run}/training", None),
+        (f"{run}/status", None),
+    ]
+    for path, body in asked:
+        server.ask(path, body)
+    return len(asked)
 
 
 def many(run: Path, matches: int) -> None:
@@ -343,7 +394,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--matches", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=0.2, help="of visitors, for the memory")
+    parser.add_argument("--only-memory", action="store_true", help="measure nothing else")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    figures = measure(arguments.matches, arguments.minutes)
+    chosen = measure_memory if arguments.only_memory else measure
+    figures = chosen(arguments.matches, arguments.minutes)
     print(json.dumps(figures, indent=1) if arguments.json else table(figures))
