@@ -126,9 +126,12 @@ def test_a_page_asks_for_the_times_of_only_the_files_it_needs(
     index = MatchIndex(run)
     asked: list[str] = []
     reading = DirectoryStore.entry
-    monkeypatch.setattr(
-        DirectoryStore, "entry", lambda store, name: (asked.append(name), reading(store, name))[1]
-    )
+
+    def noted(store: DirectoryStore, name: str) -> Any:
+        asked.append(name)
+        return reading(store, name)
+
+    monkeypatch.setattr(DirectoryStore, "entry", noted)
     monkeypatch.setattr(run.matches, "entries", None)  # It reads all times.
     page = index.page(limit=6)
     # Two files are read; of each worker the next one is compared with the other's.
