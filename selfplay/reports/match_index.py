@@ -30,7 +30,7 @@ _COLUMNS = (
     "plies",
 )
 _FRESH_SECONDS = 2.0
-_KEPT_ROWS = 20_000
+_KEPT_ROWS = 5_000
 """Summaries kept in memory, about a kilobyte each."""
 
 

@@ -80,10 +80,18 @@ class Thinking:
     async def warm(self) -> None:
         """Loads the first game and its default agent, and compiles what the first visitor needs."""
         with contextlib.suppress(SelfplayError):
+            # The agent is loaded while the rules are compiled.
+            self._open(await self._game({}))
             await self.position({})
         await self._tasks.finish()
         while self._searches.compiling:
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _open(self, served: ServedGame) -> None:
+        """Starts to prepare the default agent of a game, once."""
+        if served.id not in self._opened:
+            self._opened.add(served.id)
+            self._tasks.start(self._warm_agent(served))
 
     async def _warm_agent(self, served: ServedGame) -> None:
         """Loads the default agent of a game and compiles its search."""
@@ -98,10 +106,9 @@ class Thinking:
         served = await self._game(body)
         match = await self._threads.by_rules(served.id, served.lines.find, body)
         document = await self._threads.by_rules(served.id, position_document, served.id, match)
-        if self._prepares and served.id not in self._opened:
+        if self._prepares:
             # While the visitor looks at the board.
-            self._opened.add(served.id)
-            self._tasks.start(self._warm_agent(served))
+            self._open(served)
         return document
 
     async def analyze(self, body: Mapping[str, Any], visitor: str = "") -> dict[str, Any]:
