@@ -44,6 +44,10 @@ class _Gumbel(SearchAlgorithm):
         key: Key[Array, ""],
     ) -> Float32[Array, "B A"]:
         gumbel = config.gumbel_scale * jax.random.gumbel(key, logits.shape)
+        if config.root_temperature != 1:
+            # Together with the logits it makes Gumbel variables of the flatter policy. The target
+            # of training, which has no Gumbel noise, stays that of the network's own.
+            gumbel += (1 / config.root_temperature - 1) * logits
         # Without Gumbel noise equal logits would always favour the lowest index. Larger than the
         # rounding of Q values that are as large as `value_scale` makes them.
         return gumbel + 1e-4 * tie_break

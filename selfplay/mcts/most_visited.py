@@ -81,7 +81,7 @@ class MostVisited(SearchAlgorithm):
 
 
 class _Puct(MostVisited):
-    """PUCT, with Dirichlet noise in the root prior."""
+    """PUCT, with a temperature of the root prior and Dirichlet noise in it."""
 
     def root_logits(
         self,
@@ -91,6 +91,9 @@ class _Puct(MostVisited):
         *,
         key: Key[Array, ""],
     ) -> Float32[Array, "B A"]:
+        if config.root_temperature != 1:
+            # The floor of illegal actions must stay where it is.
+            logits = jnp.where(legal, logits / config.root_temperature, logits)
         if config.dirichlet_fraction == 0:
             return logits
         return add_dirichlet_noise(

@@ -92,7 +92,7 @@ MACHINE_KEYS: dict[str, tuple[str, ...]] = {
 
 
 NEWER_KEYS: dict[str, tuple[str, ...]] = {
-    "search": (),
+    "search": ("root_temperature",),
     "rollout": (
         "full_search_share",
         "fast_simulations",

@@ -76,7 +76,7 @@ def test_fast_moves_have_few_simulations_and_no_noise() -> None:
     fast = fast_search(FULL, rollout(fast=4))
     assert fast is not None
     assert (fast.num_simulations, fast.max_considered_actions) == (4, 3)
-    assert (fast.gumbel_scale, fast.dirichlet_fraction) == (0, 0)
+    assert (fast.gumbel_scale, fast.dirichlet_fraction, fast.root_temperature) == (0, 0, 1)
     assert (fast.sampling_plies, fast.temperature) == (FULL.sampling_plies, FULL.temperature)
     assert fast_search(FULL, rollout(1.0)) is None
     assert mean_simulations(FULL, rollout(0.25, 4)) == 5
