@@ -27,7 +27,15 @@ _CLOCK_SECONDS = 10.0
 _WATCH_SECONDS = 7.0
 """More than the five seconds from one heartbeat to the next."""
 _COUNTERS = ("matches", "positions", "elapsed_seconds")
-_RECENT = ("recent_matches", "results", "truncated_share", "mean_length")
+_RECENT = (
+    "recent_matches",
+    "results",
+    "truncated_share",
+    "resigned_share",
+    "resign_threshold",
+    "false_resign_rate",
+    "mean_length",
+)
 
 
 def run_status(place: Place | Store, *, diagnosis: bool = False) -> dict[str, Any]:
@@ -41,9 +49,10 @@ def run_status(place: Place | Store, *, diagnosis: bool = False) -> dict[str, An
     `mistakes` of the newest checkpoint that was measured (None in a game without a solver),
     `suite`, what the newest checkpoint did that was asked a position suite (None without one),
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
-    and "draw", `truncated_share` ended by `max_plies`, `mean_length` in plies; None if that is not
-    known), `held_out` and `gate` (what the newest checkpoint says of matches kept out of training
-    and of the gate, or None), `diagnosis` (the headline of `selfplay diagnose` as far as it can be
+    and "draw", `truncated_share` ended by `max_plies`, `resigned_share`, the `resign_threshold` and
+    its `false_resign_rate`, `mean_length` in plies; None if that is not known), `held_out` and
+    `gate` (what the newest checkpoint says of matches kept out of training and of the gate, or
+    None), `diagnosis` (the headline of `selfplay diagnose` as far as it can be
     told without asking the network; None unless asked for), and `problems`: texts, none if all is
     well. The values of heartbeats are included: of a trainer `window_positions`,
     `window_age_updates`, `losses`, `data_age_seconds`, `staleness_updates` and more.

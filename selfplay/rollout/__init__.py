@@ -2,5 +2,7 @@
 
 from selfplay.rollout.playout_cap import mean_simulations as mean_simulations
 from selfplay.rollout.plies import Plies as Plies
+from selfplay.rollout.resignation import NEVER as NEVER
+from selfplay.rollout.resignation import may_resign as may_resign
 from selfplay.rollout.self_player import Matches as Matches
 from selfplay.rollout.self_player import SelfPlayer as SelfPlayer

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Int32, Key, PyTree, UInt32
+from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt32
 
 from selfplay.game import (
     ChanceGame,
@@ -23,8 +23,16 @@ from selfplay.game import (
 )
 from selfplay.mcts import Evaluator, SearchResult, policy_surprise, search
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
+from selfplay.records.match import ENDINGS, LENGTH, PLAYED_OUT, RESIGNED
 from selfplay.rollout.playout_cap import fast_search, full_plies, search_full_or_fast
 from selfplay.rollout.plies import Plies
+from selfplay.rollout.resignation import (
+    NEVER,
+    check_resignation,
+    may_resign,
+    resigns,
+    returns_of_resigned,
+)
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
 
@@ -73,6 +81,7 @@ class SelfPlayer:
         self.game = game
         self.search_config = search_config
         self._fast = fast_search(search_config, config)
+        check_resignation(game, config)
         if not config.matches_per_device:
             config = dataclasses.replace(config, matches_per_device=CPU_MATCHES)
         if not config.plies_per_chunk:
@@ -93,15 +102,22 @@ class SelfPlayer:
 
         # Compiled functions have names: traces and the log of compilations show them.
         def play_chunk(
-            params: PyTree, matches: Matches, keys: Array, full: Array | None
+            params: PyTree,
+            matches: Matches,
+            keys: Array,
+            full: Array | None,
+            resign_below: Array | None,
         ) -> tuple[Matches, Plies]:
-            return _play_chunk(game, evaluate, searches, config, params, matches, full, key=keys[0])
+            asked = (full, resign_below)
+            return _play_chunk(
+                game, evaluate, searches, config, params, matches, asked, key=keys[0]
+            )
 
         self._play = jax.jit(
             per_device(
                 play_chunk,
                 self.mesh,
-                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH, REPLICATED),
+                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH, REPLICATED, REPLICATED),
                 out_specs=(ALONG_BATCH, jax.sharding.PartitionSpec(None, *ALONG_BATCH)),
             ),
             donate_argnums=1,
@@ -123,10 +139,15 @@ class SelfPlayer:
         """
         keys, full = jax.eval_shape(self._drawn, jax.random.key(0))
         matches = jax.eval_shape(self._start, keys)
-        return self._play.trace(params, matches, keys, full)
+        return self._play.trace(params, matches, keys, full, self._threshold(None))
 
     def play(
-        self, params: PyTree, matches: Matches, *, key: Key[Array, ""]
+        self,
+        params: PyTree,
+        matches: Matches,
+        *,
+        key: Key[Array, ""],
+        resign_below: float | None = None,
     ) -> tuple[Matches, Plies]:
         """Plays `plies_per_chunk` plies in every match.
 
@@ -134,11 +155,19 @@ class SelfPlayer:
             params: weights for the evaluator.
             matches: the matches in progress. Their buffers are donated: do not use them again.
             key: consumed.
+            resign_below: a player gives up at or below this value, where `resign_share` lets him;
+                None for nobody.
 
         Returns:
             The matches as they stand now, and the plies that were played, each leaf [T, B, ...].
         """
-        return self._play(params, matches, *self._drawn(key))
+        return self._play(params, matches, *self._drawn(key), self._threshold(resign_below))
+
+    def _threshold(self, value: float | None) -> Float32[Array, ""] | None:
+        """Returns the threshold of resignation for the compiled function; None if it has none."""
+        if not self.config.resign_share:
+            return None
+        return jnp.float32(NEVER if value is None else value)
 
     def _drawn(self, key: Key[Array, ""]) -> tuple[Key[Array, " D"], Bool[Array, " T"] | None]:
         """Returns a key for each device, and which plies of a chunk are searched fully.
@@ -177,14 +206,17 @@ def _play_chunk(
     config: RolloutConfig,
     params: PyTree,
     matches: Matches,
-    full: Bool[Array, " T"] | None,
+    asked: tuple[Bool[Array, " T"] | None, Float32[Array, ""] | None],
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
+    full, resign_below = asked
+
     def play_ply(
         matches: Matches, ply: tuple[Key[Array, ""], Bool[Array, ""] | None]
     ) -> tuple[Matches, Plies]:
-        return _play_ply(game, evaluate, searches, config, params, matches, ply[1], key=ply[0])
+        asked = (ply[1], resign_below)
+        return _play_ply(game, evaluate, searches, config, params, matches, asked, key=ply[0])
 
     return jax.lax.scan(play_ply, matches, (jax.random.split(key, config.plies_per_chunk), full))
 
@@ -196,10 +228,11 @@ def _play_ply(
     config: RolloutConfig,
     params: PyTree,
     matches: Matches,
-    is_full: Bool[Array, ""] | None,
+    asked: tuple[Bool[Array, ""] | None, Float32[Array, ""] | None],
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
+    is_full, resign_below = asked
     # A game without chance splits fewer keys, so games of chance do not change how it plays.
     num_keys = 4 if isinstance(game, ChanceGame) else 3
     search_key, random_key, begin_key, *chance_key = jax.random.split(key, num_keys)
@@ -217,9 +250,20 @@ def _play_ply(
             lambda position, action, key: draw_outcome(game, position, action, key=key)
         )(positions, actions, jax.random.split(chance_key[0], batch))
     after = jax.vmap(functools.partial(advance, game))(positions, actions, outcomes)
+    players = jax.vmap(game.current_player)(positions.state)
+    over = after.over
+    truncated = jax.vmap(functools.partial(is_truncated, game))(after.position)
+    returns = jax.vmap(game.returns)(after.position.state).astype(jnp.float32)
+    if resign_below is not None:
+        allowed = may_resign(matches.start_keys, config.resign_share) & ~exploratory
+        resigned = resigns(found.value, resign_below, allowed, over)
+        over = over | resigned
+        returns = jnp.where(resigned[:, None], returns_of_resigned(players), returns)
+        ending = jnp.where(truncated, ENDINGS.index(LENGTH), ENDINGS.index(PLAYED_OUT))
+        marks["endings"] = jnp.where(resigned, ENDINGS.index(RESIGNED), ending).astype(jnp.int8)
     plies = Plies(
         start_keys=matches.start_keys,
-        players=jax.vmap(game.current_player)(positions.state),
+        players=players,
         actions=actions,
         outcomes=outcomes,
         simulations=found.visits.sum(axis=-1),
@@ -228,9 +272,9 @@ def _play_ply(
         raw_values=found.raw_value,
         exploratory=exploratory,
         surprises=policy_surprise(found.policy, found.raw_policy),
-        over=after.over,
-        truncated=jax.vmap(functools.partial(is_truncated, game))(after.position),
-        returns=jax.vmap(game.returns)(after.position.state).astype(jnp.float32),
+        over=over,
+        truncated=truncated,
+        returns=returns,
         **marks,
     )
     played = Matches(
@@ -242,13 +286,13 @@ def _play_ply(
     def replace_finished(played: Matches) -> Matches:
         fresh = _begin(game, config, jax.random.split(begin_key, batch))
         return jax.tree.map(
-            lambda new, old: jnp.where(after.over.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+            lambda new, old: jnp.where(over.reshape(-1, *[1] * (old.ndim - 1)), new, old),
             fresh,
             played,
         )
 
     # Not under vmap, so this is a real branch: it costs nothing at plies where no match ends.
-    return jax.lax.cond(after.over.any(), replace_finished, lambda played: played, played), plies
+    return jax.lax.cond(over.any(), replace_finished, lambda played: played, played), plies
 
 
 def _search(
@@ -260,7 +304,7 @@ def _search(
     is_full: Bool[Array, ""] | None,
     *,
     key: Key[Array, ""],
-) -> tuple[SearchResult, dict[str, Bool[Array, " B"]]]:
+) -> tuple[SearchResult, dict[str, Array]]:
     """Returns what the search found, and the columns of `Plies` that say how hard it searched."""
 
     def search_with(config: SearchConfig) -> SearchResult:

@@ -17,6 +17,7 @@ from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.replay.blame import broken_by, looks_strange
 from selfplay.rollout import Plies, mean_simulations
 from selfplay.runtime.components import Components
+from selfplay.runtime.resignations import Resignations
 from selfplay.runtime.trace import Trace
 
 _CALIBRATION_GROWTH = 1.2
@@ -74,9 +75,16 @@ class Chunks:
             self._loaded = (version, self.components.inference.load(weights))
         key = jax.random.fold_in(self._play_key, self.iteration)
         player = self.components.player
-        self.matches, plies = player.play(self._loaded[1], self.matches, key=key)
+        self.matches, plies = player.play(
+            self._loaded[1], self.matches, key=key, resign_below=self.resign_below
+        )
         self.iteration += 1
         return plies
+
+    @property
+    def resign_below(self) -> float | None:
+        """The value at or below which players resign in the next chunk; None for nobody."""
+        return None
 
     def wait(self) -> None:
         """Waits until the devices have finished playing."""
@@ -140,6 +148,7 @@ class Playing(Chunks):
 
     Attributes:
         collector: the plies of the matches in progress.
+        resignations: chooses at which value players resign.
         agreement: between the integer and the float network, at the last calibration.
     """
 
@@ -165,6 +174,7 @@ class Playing(Chunks):
         self._say = say
         self._start_key = start_key
         self.collector = MatchCollector(provenance, components.player.num_matches)
+        self.resignations = Resignations(components.config.rollout)
         self._calibrate_at = 0 if components.inference.traits.calibrates else _NEVER
         self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
@@ -192,6 +202,10 @@ class Playing(Chunks):
         return [] if before is None else self._collect(before, sequence)
 
     @property
+    def resign_below(self) -> float | None:
+        return self.resignations.threshold
+
+    @property
     def chunks_done(self) -> int:
         """Chunks that were played and processed."""
         return self.iteration - (self._begun is not None)
@@ -208,6 +222,7 @@ class Playing(Chunks):
     def _collect(self, chunk: _Chunk, sequence: int) -> list[MatchRecord]:
         plies: Plies = jax.device_get(chunk.plies)
         finished = self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
+        self.resignations.add(finished)
         # After it was restored with another number of matches: see `restore`.
         self._fit_collector()
         for match in finished:
@@ -243,6 +258,7 @@ class Playing(Chunks):
         components.inference.ranges = self.components.inference.ranges
         self.components = components
         self.collector.provenance = provenance
+        self.resignations.config = components.config.rollout
 
     def items(self) -> dict[str, PyTree]:
         """Returns everything that changes, for a checkpoint."""
@@ -259,6 +275,7 @@ class Playing(Chunks):
                 "collector": collector,
                 "calibrate_at": np.int64(self._calibrate_at),
                 "ranges": np.zeros((0, 2), np.float32) if ranges is None else ranges,
+                "resignations": self.resignations.state(),
                 **begun,
             },
         }
@@ -294,6 +311,8 @@ class Playing(Chunks):
         if len(stored.get("ranges", ())) and self.components.inference.traits.calibrates:
             self.components.inference.ranges = stored["ranges"]
             self._calibrate_at = int(stored["calibrate_at"])
+        if "resignations" in stored:
+            self.resignations.restore(stored["resignations"])
         before, now = int(stored["num_matches"]), player.num_matches
         if before < now:
             self.matches = player.start(key=fresh)

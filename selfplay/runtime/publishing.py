@@ -13,6 +13,7 @@ import numpy as np
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord
+from selfplay.records.match import RESIGNED
 from selfplay.run import (
     RunDirectory,
     is_asked_to_stop,
@@ -228,13 +229,16 @@ class RecentMatches:
 
     def __init__(self) -> None:
         """Starts with none."""
-        self._matches: collections.deque[tuple[int, float, bool]] = collections.deque(
+        self._matches: collections.deque[tuple[int, float, bool, bool]] = collections.deque(
             maxlen=_RECENT_MATCHES
         )
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
         """Takes in matches, the newest last."""
-        self._matches.extend((match.plies, match.returns[0], match.truncated) for match in matches)
+        self._matches.extend(
+            (match.plies, match.returns[0], match.truncated, match.ending == RESIGNED)
+            for match in matches
+        )
 
     @property
     def count(self) -> int:
@@ -249,14 +253,19 @@ class RecentMatches:
     @property
     def truncated_share(self) -> float | None:
         """Share of matches that `max_plies` ended, None before the first."""
-        return float(np.mean([cut for *_, cut in self._matches])) if self._matches else None
+        return float(np.mean([cut for _, _, cut, _ in self._matches])) if self._matches else None
+
+    @property
+    def resigned_share(self) -> float | None:
+        """Share of matches that a player gave up, None before the first."""
+        return float(np.mean([gave_up for *_, gave_up in self._matches])) if self._matches else None
 
     @property
     def results(self) -> Mapping[str, float]:
         """Shares of "first" and "second" player wins and of "draw"; empty before the first."""
         if not self._matches:
             return {}
-        results = np.array([result for _, result, _ in self._matches])
+        results = np.array([result for _, result, *_ in self._matches])
         return {
             "first": float((results > 0).mean()),
             "draw": float((results == 0).mean()),
@@ -270,4 +279,5 @@ class RecentMatches:
             "mean_length": self.mean_length,
             "results": dict(self.results),
             "truncated_share": self.truncated_share,
+            "resigned_share": self.resigned_share,
         }

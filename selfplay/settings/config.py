@@ -96,6 +96,8 @@ NEWER_KEYS: dict[str, tuple[str, ...]] = {
     "rollout": (
         "full_search_share",
         "fast_simulations",
+        "resign_share",
+        "max_false_resigns",
     ),
 }
 """Settings of search and rollout, by section, that 0.1.0 did not have. As long as they have their

@@ -3,7 +3,7 @@
 import abc
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import PyTree
 
@@ -104,6 +104,10 @@ class MatchSource(abc.ABC):
     def checkpoint_items(self) -> dict[str, PyTree]:
         """Returns the state that a checkpoint must hold for this source to continue exactly."""
         return {}
+
+    def resignation_metrics(self) -> dict[str, Any]:
+        """Returns the metrics of resignation in this process; none if it plays no matches."""
+        return {} if self.playing is None else self.playing.resignations.metrics()
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -292,7 +292,8 @@ class Trainer:
         """Writes a checkpoint of everything that changes."""
         self.cursor.elapsed_seconds = self.elapsed
         if self.group.leads:
-            self.learning.save(self.source.checkpoint_items(), recent=self._recent.metrics())
+            recent = {**self._recent.metrics(), **self.source.resignation_metrics()}
+            self.learning.save(self.source.checkpoint_items(), recent=recent)
             self._prune()
         else:
             self.learning.saved = self.update

@@ -327,6 +327,7 @@ class Worker:
             "positions_per_second": self._meter.rate("positions"),
             "simulations_per_second": self._meter.rate("simulations"),
             **self._recent.metrics(),
+            **self.playing.resignations.metrics(),
             "matches_in_progress": self.components.player.num_matches,
             "queue_files": self._sink.pending,
             "waiting_seconds": self._rested_seconds,

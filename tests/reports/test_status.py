@@ -87,19 +87,26 @@ def test_draws_and_cut_matches_are_counted(tmp_path: Path) -> None:
     one = run.matches.get("loop", 0)[0]
     recent = RecentMatches()
     assert recent.metrics() == {
-        "recent_matches": 0, "mean_length": None, "results": {}, "truncated_share": None
+        "recent_matches": 0, "mean_length": None, "results": {}, "truncated_share": None,
+        "resigned_share": None,
     }  # fmt: skip
-    endings = [(1.0, False), (0.0, True), (0.0, False), (-1.0, True)]
+    endings = [
+        (1.0, "played_out"), (0.0, "length"), (0.0, "played_out"), (-1.0, "length"),
+        (-1.0, "resigned"),
+    ]  # fmt: skip
     matches = [
-        dataclasses.replace(one, returns=(first, -first), truncated=truncated)
-        for first, truncated in endings
+        dataclasses.replace(
+            one, returns=(first, -first), truncated=ending == "length", ending=ending
+        )
+        for first, ending in endings
     ]
     recent.add(matches)
     assert recent.metrics() == {
-        "recent_matches": 4,
+        "recent_matches": 5,
         "mean_length": float(one.plies),
-        "results": {"first": 0.25, "draw": 0.5, "second": 0.25},
-        "truncated_share": 0.5,
+        "results": {"first": 0.2, "draw": 0.4, "second": 0.4},
+        "truncated_share": 0.4,
+        "resigned_share": 0.2,
     }
 
 
@@ -117,6 +124,9 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
         "recent_matches": min(400, trainer.cursor.matches),
         "results": shown.metrics["results"],
         "truncated_share": 0.0,
+        "resigned_share": 0.0,
+        "resign_threshold": None,
+        "false_resign_rate": None,
         "mean_length": shown.metrics["mean_length"],
     }
     assert sum(document["recent"]["results"].values()) == pytest.approx(1)
@@ -127,7 +137,7 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
     recent = {"recent_matches": 4, "results": {"draw": 0.5}, "truncated_share": 0.25}
     write_heartbeat(run.store, "trainer", "t", {"update": 9, "positions": 999, **recent})
     document = run_status(str(run.path))
-    assert document["recent"] == {**recent, "mean_length": None}
+    assert {name: value for name, value in document["recent"].items() if value} == recent
     assert (document["update"], document["positions"]) == (9, 999)
     assert document["matches"] == trainer.cursor.matches
     assert [(p["role"], p["id"], p["alive"]) for p in document["processes"]] == [

@@ -11,6 +11,7 @@ from selfplay.errors import CheckpointError, ConfigError, RecordError
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.records import MatchRecord, read_matches
 from selfplay.run import RunDirectory
+from selfplay.runtime.components import make_components
 from selfplay.settings import Config
 from selfplay.training.session import open_session
 from selfplay.training.trainer import Trainer
@@ -38,6 +39,35 @@ def test_two_and_two_are_four(new_run: MakeRun) -> None:
         last = train_all(run, components)
     assert_same(everything(last), everything(whole))
     assert match_files(run) == match_files(new_run("whole")[0])
+
+
+def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
+    """With fast moves, resignation and weights of positions; nothing else differs from above."""
+    settings = {
+        "rollout": {
+            "full_search_share": 0.5,
+            "fast_simulations": 2,
+            "resign_share": 0.5,
+            "max_false_resigns": 0.5,
+        },
+        "replay": {"surprise_share": 0.5},
+    }
+    components = make_components(SPEC.make(), Config.from_dict(SETTINGS).updated(settings))
+    whole = train_all(*make_run(tmp_path / "whole", components, updates=32))
+    for updates in (13, 24, 32):
+        run, parts = make_run(tmp_path / "parts", components, updates=updates)
+        last = train_all(run, parts)
+    assert_same(everything(last), everything(whole))
+    assert match_files(run) == match_files(whole.run)
+    assert last.source.playing is not None and whole.source.playing is not None
+    resignations = last.source.playing.resignations
+    np.testing.assert_array_equal(resignations.state(), whole.source.playing.resignations.state())
+    matches = [match for entry in run.matches.after({}, 9999) for match in run.matches.get(*entry)]
+    assert any(match.ending == "resigned" for match in matches)
+    shown = last.progress().metrics
+    assert shown["resign_threshold"] == pytest.approx(resignations.threshold)
+    assert 0 <= shown["false_resign_rate"] <= 0.5
+    assert 0 < shown["resigned_share"] < 1
 
 
 def test_a_new_session_finds_everything_as_it_was(new_run: MakeRun) -> None:

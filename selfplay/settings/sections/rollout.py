@@ -31,6 +31,11 @@ class RolloutConfig:
             randomisation; see docs/methods.md).
         fast_simulations: simulations of a fast move, at least 2 and below `search.num_simulations`;
             0 plays the raw network.
+        resign_share: share of the matches in which a player gives up once his position is as good
+            as lost, in [0, 0.95]; 0 plays all matches to the end. The others are played to the end,
+            and show at which value to give up (see docs/methods.md).
+        max_false_resigns: largest share of the resignations of players who would not have lost, in
+            (0, 0.5].
     """
 
     matches_per_device: int = 0
@@ -39,6 +44,8 @@ class RolloutConfig:
     random_opening_plies: int = 6
     full_search_share: float = 1.0
     fast_simulations: int = 8
+    resign_share: float = 0.0
+    max_false_resigns: float = 0.05
 
     def __post_init__(self) -> None:
         check_range("rollout.matches_per_device", self.matches_per_device, low=0)
@@ -53,3 +60,5 @@ class RolloutConfig:
                 low=2,
                 hint="one simulation only expands the root; 0 plays the raw network",
             )
+        check_range("rollout.resign_share", self.resign_share, low=0, high=0.95)
+        check_range("rollout.max_false_resigns", self.max_false_resigns, above=0, high=0.5)
