@@ -75,6 +75,15 @@ class MatchRecord:
         default=lambda match: LENGTH if match.truncated else PLAYED_OUT,
         played="endings",
     )
+    restart_ply: int = match_field(
+        "int32",
+        "ply at which it went on from a position of an earlier match, whose moves it repeats until "
+        "there; 0 if it began anew",
+        since=3,
+        default=0,
+        played="restart_plies",
+        low=0,
+    )
     players: npt.NDArray[np.int8] = ply_field("int8", "who moved", shown="player")
     actions: npt.NDArray[np.int32] = ply_field("int32", "what was played", shown="action")
     outcomes: npt.NDArray[np.int32] = ply_field(

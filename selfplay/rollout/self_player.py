@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree, UInt32
+from jaxtyping import Array, Bool, Key, PyTree
 
 from selfplay.game import (
     ChanceGame,
@@ -19,7 +19,6 @@ from selfplay.game import (
     is_truncated,
     pytree,
     random_legal_action,
-    start,
 )
 from selfplay.mcts import Evaluator, SearchResult, policy_surprise, search
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
@@ -33,23 +32,24 @@ from selfplay.rollout.resignation import (
     resigns,
     returns_of_resigned,
 )
+from selfplay.rollout.starts import Matches, Restarts, begin, no_restarts, repeat
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
 
 
 @pytree
-class Matches:
-    """The state of `B` matches in progress, which self-play carries from ply to ply.
+class Plan:
+    """What the host decides of a chunk of plies; None for methods that are switched off.
 
     Attributes:
-        positions: the current position of each match, never a final one.
-        start_keys: data of the key that each match was started with.
-        random_plies: number of random moves at the start of each match.
+        full: which plies are searched fully, [T], or whether one is.
+        resign_below: value at or below which players give up.
+        restarts: from where new matches go on.
     """
 
-    positions: Position[Any]
-    start_keys: UInt32[Array, "B 2"]
-    random_plies: Int32[Array, " B"]
+    full: Any
+    resign_below: Any
+    restarts: Any
 
 
 class SelfPlayer:
@@ -91,7 +91,7 @@ class SelfPlayer:
         self.num_matches = config.matches_per_device * self.mesh.size
         self._start: Callable[..., Matches] = jax.jit(
             per_device(
-                lambda keys: _begin(game, config, jax.random.split(keys[0], self._per_device)),
+                lambda keys: begin(game, config, jax.random.split(keys[0], self._per_device)),
                 self.mesh,
                 in_specs=ALONG_BATCH,
                 out_specs=ALONG_BATCH,
@@ -105,19 +105,15 @@ class SelfPlayer:
             params: PyTree,
             matches: Matches,
             keys: Array,
-            full: Array | None,
-            resign_below: Array | None,
+            plan: Plan,
         ) -> tuple[Matches, Plies]:
-            asked = (full, resign_below)
-            return _play_chunk(
-                game, evaluate, searches, config, params, matches, asked, key=keys[0]
-            )
+            return _play_chunk(game, evaluate, searches, config, params, matches, plan, key=keys[0])
 
         self._play = jax.jit(
             per_device(
                 play_chunk,
                 self.mesh,
-                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH, REPLICATED, REPLICATED),
+                in_specs=(REPLICATED, ALONG_BATCH, ALONG_BATCH, REPLICATED),
                 out_specs=(ALONG_BATCH, jax.sharding.PartitionSpec(None, *ALONG_BATCH)),
             ),
             donate_argnums=1,
@@ -137,9 +133,8 @@ class SelfPlayer:
         Args:
             params: weights for the evaluator, or their shapes.
         """
-        keys, full = jax.eval_shape(self._drawn, jax.random.key(0))
-        matches = jax.eval_shape(self._start, keys)
-        return self._play.trace(params, matches, keys, full, self._threshold(None))
+        keys, plan = self._planned(jax.random.key(0), None, None)
+        return self._play.trace(params, jax.eval_shape(self._start, keys), keys, plan)
 
     def play(
         self,
@@ -148,6 +143,7 @@ class SelfPlayer:
         *,
         key: Key[Array, ""],
         resign_below: float | None = None,
+        restarts: Restarts | None = None,
     ) -> tuple[Matches, Plies]:
         """Plays `plies_per_chunk` plies in every match.
 
@@ -157,46 +153,34 @@ class SelfPlayer:
             key: consumed.
             resign_below: a player gives up at or below this value, where `resign_share` lets him;
                 None for nobody.
+            restarts: from where new matches go on, `restart_share` of them; None for nowhere.
 
         Returns:
             The matches as they stand now, and the plies that were played, each leaf [T, B, ...].
         """
-        return self._play(params, matches, *self._drawn(key), self._threshold(resign_below))
+        keys, plan = self._planned(key, resign_below, restarts)
+        return self._play(params, matches, keys, plan)
 
-    def _threshold(self, value: float | None) -> Float32[Array, ""] | None:
-        """Returns the threshold of resignation for the compiled function; None if it has none."""
-        if not self.config.resign_share:
-            return None
-        return jnp.float32(NEVER if value is None else value)
-
-    def _drawn(self, key: Key[Array, ""]) -> tuple[Key[Array, " D"], Bool[Array, " T"] | None]:
-        """Returns a key for each device, and which plies of a chunk are searched fully.
+    def _planned(
+        self, key: Key[Array, ""], resign_below: float | None, restarts: Restarts | None
+    ) -> tuple[Key[Array, " D"], Plan]:
+        """Returns a key for each device, and what holds for a chunk on all of them.
 
         All devices search fully at the same plies, so that none waits for another.
         """
-        if self._fast is None:
-            return jax.random.split(key, self.mesh.size), None
-        keys = jax.random.split(key, self.mesh.size + 1)
-        share, plies = self.config.full_search_share, self.config.plies_per_chunk
-        return keys[:-1], full_plies(share, plies, key=keys[-1])
-
-
-def _begin(game: Game[Any], config: RolloutConfig, keys: Key[Array, " B"]) -> Matches:
-    """Returns one new match for each key."""
-    start_keys, random_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-
-    def draw(key: Key[Array, ""]) -> Array:
-        share_key, count_key = jax.random.split(key)
-        count = jax.random.randint(count_key, (), 1, config.random_opening_plies + 1)
-        return jnp.where(
-            jax.random.uniform(share_key) < config.random_opening_share, count, 0
-        ).astype(jnp.int32)
-
-    return Matches(
-        positions=jax.vmap(functools.partial(start, game))(start_keys),
-        start_keys=jax.random.key_data(start_keys),
-        random_plies=jax.vmap(draw)(random_keys),
-    )
+        config, full = self.config, None
+        keys = jax.random.split(key, self.mesh.size)
+        if self._fast is not None:
+            *_, plan_key = jax.random.split(key, self.mesh.size + 1)
+            full = full_plies(config.full_search_share, config.plies_per_chunk, key=plan_key)
+        threshold = NEVER if resign_below is None else resign_below
+        nowhere = no_restarts(self.game) if restarts is None else restarts
+        plan = Plan(
+            full=full,
+            resign_below=jnp.float32(threshold) if config.resign_share else None,
+            restarts=jax.tree.map(jnp.asarray, nowhere) if config.restart_share else None,
+        )
+        return keys, plan
 
 
 def _play_chunk(
@@ -206,19 +190,18 @@ def _play_chunk(
     config: RolloutConfig,
     params: PyTree,
     matches: Matches,
-    asked: tuple[Bool[Array, " T"] | None, Float32[Array, ""] | None],
+    plan: Plan,
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
-    full, resign_below = asked
-
     def play_ply(
         matches: Matches, ply: tuple[Key[Array, ""], Bool[Array, ""] | None]
     ) -> tuple[Matches, Plies]:
-        asked = (ply[1], resign_below)
-        return _play_ply(game, evaluate, searches, config, params, matches, asked, key=ply[0])
+        now = dataclasses.replace(plan, full=ply[1])
+        return _play_ply(game, evaluate, searches, config, params, matches, now, key=ply[0])
 
-    return jax.lax.scan(play_ply, matches, (jax.random.split(key, config.plies_per_chunk), full))
+    keys = jax.random.split(key, config.plies_per_chunk)
+    return jax.lax.scan(play_ply, matches, (keys, plan.full))
 
 
 def _play_ply(
@@ -228,17 +211,16 @@ def _play_ply(
     config: RolloutConfig,
     params: PyTree,
     matches: Matches,
-    asked: tuple[Bool[Array, ""] | None, Float32[Array, ""] | None],
+    plan: Plan,
     *,
     key: Key[Array, ""],
 ) -> tuple[Matches, Plies]:
-    is_full, resign_below = asked
     # A game without chance splits fewer keys, so games of chance do not change how it plays.
     num_keys = 4 if isinstance(game, ChanceGame) else 3
     search_key, random_key, begin_key, *chance_key = jax.random.split(key, num_keys)
     positions = matches.positions
     batch = positions.ply.shape[0]
-    found, marks = _search(game, evaluate, searches, params, positions, is_full, key=search_key)
+    found, marks = _search(game, evaluate, searches, params, positions, plan.full, key=search_key)
     random_actions = jax.vmap(lambda state, key: random_legal_action(game, state, key=key))(
         positions.state, jax.random.split(random_key, batch)
     )
@@ -249,14 +231,19 @@ def _play_ply(
         outcomes = jax.vmap(
             lambda position, action, key: draw_outcome(game, position, action, key=key)
         )(positions, actions, jax.random.split(chance_key[0], batch))
+    if matches.repeated is not None:
+        repeats, moves = repeat(matches.repeated, positions.ply, actions, outcomes)
+        actions, outcomes = moves["actions"], moves["outcomes"]
+        exploratory |= repeats
+        marks["restart_plies"] = matches.repeated.lengths
     after = jax.vmap(functools.partial(advance, game))(positions, actions, outcomes)
     players = jax.vmap(game.current_player)(positions.state)
     over = after.over
     truncated = jax.vmap(functools.partial(is_truncated, game))(after.position)
     returns = jax.vmap(game.returns)(after.position.state).astype(jnp.float32)
-    if resign_below is not None:
+    if plan.resign_below is not None:
         allowed = may_resign(matches.start_keys, config.resign_share) & ~exploratory
-        resigned = resigns(found.value, resign_below, allowed, over)
+        resigned = resigns(found.value, plan.resign_below, allowed, over)
         over = over | resigned
         returns = jnp.where(resigned[:, None], returns_of_resigned(players), returns)
         ending = jnp.where(truncated, ENDINGS.index(LENGTH), ENDINGS.index(PLAYED_OUT))
@@ -281,10 +268,11 @@ def _play_ply(
         positions=after.position,
         start_keys=matches.start_keys,
         random_plies=matches.random_plies,
+        repeated=matches.repeated,
     )
 
     def replace_finished(played: Matches) -> Matches:
-        fresh = _begin(game, config, jax.random.split(begin_key, batch))
+        fresh = begin(game, config, jax.random.split(begin_key, batch), plan.restarts)
         return jax.tree.map(
             lambda new, old: jnp.where(over.reshape(-1, *[1] * (old.ndim - 1)), new, old),
             fresh,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
@@ -18,6 +17,8 @@ from selfplay.replay.blame import broken_by, looks_strange
 from selfplay.rollout import Plies, mean_simulations
 from selfplay.runtime.components import Components
 from selfplay.runtime.resignations import Resignations
+from selfplay.runtime.restart_pool import RestartPool
+from selfplay.runtime.stored_matches import load_matches
 from selfplay.runtime.trace import Trace
 
 _CALIBRATION_GROWTH = 1.2
@@ -75,16 +76,14 @@ class Chunks:
             self._loaded = (version, self.components.inference.load(weights))
         key = jax.random.fold_in(self._play_key, self.iteration)
         player = self.components.player
-        self.matches, plies = player.play(
-            self._loaded[1], self.matches, key=key, resign_below=self.resign_below
-        )
+        self.matches, plies = player.play(self._loaded[1], self.matches, key=key, **self._choices)
         self.iteration += 1
         return plies
 
     @property
-    def resign_below(self) -> float | None:
-        """The value at or below which players resign in the next chunk; None for nobody."""
-        return None
+    def _choices(self) -> dict[str, Any]:
+        """What finished matches decide of the next chunk, for `SelfPlayer.play`; here nothing."""
+        return {}
 
     def wait(self) -> None:
         """Waits until the devices have finished playing."""
@@ -149,6 +148,7 @@ class Playing(Chunks):
     Attributes:
         collector: the plies of the matches in progress.
         resignations: chooses at which value players resign.
+        restart_pool: positions from which new matches may go on.
         agreement: between the integer and the float network, at the last calibration.
     """
 
@@ -175,6 +175,7 @@ class Playing(Chunks):
         self._start_key = start_key
         self.collector = MatchCollector(provenance, components.player.num_matches)
         self.resignations = Resignations(components.config.rollout)
+        self.restart_pool = RestartPool(components.game, components.config.rollout)
         self._calibrate_at = 0 if components.inference.traits.calibrates else _NEVER
         self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
@@ -202,8 +203,11 @@ class Playing(Chunks):
         return [] if before is None else self._collect(before, sequence)
 
     @property
-    def resign_below(self) -> float | None:
-        return self.resignations.threshold
+    def _choices(self) -> dict[str, Any]:
+        return {
+            "resign_below": self.resignations.threshold,
+            "restarts": self.restart_pool.restarts,
+        }
 
     @property
     def chunks_done(self) -> int:
@@ -223,6 +227,7 @@ class Playing(Chunks):
         plies: Plies = jax.device_get(chunk.plies)
         finished = self.collector.add(plies, checkpoint=chunk.update, sequence=sequence)
         self.resignations.add(finished)
+        self.restart_pool.add(finished)
         # After it was restored with another number of matches: see `restore`.
         self._fit_collector()
         for match in finished:
@@ -258,11 +263,12 @@ class Playing(Chunks):
         components.inference.ranges = self.components.inference.ranges
         self.components = components
         self.collector.provenance = provenance
-        self.resignations.config = components.config.rollout
+        self.resignations.config = self.restart_pool.config = components.config.rollout
 
     def items(self) -> dict[str, PyTree]:
         """Returns everything that changes, for a checkpoint."""
         collector: PyTree = self.collector.state()
+        pool: PyTree = self.restart_pool.state()
         ranges = self.components.inference.ranges
         begun: PyTree = {}
         if self._begun is not None:
@@ -276,6 +282,7 @@ class Playing(Chunks):
                 "calibrate_at": np.int64(self._calibrate_at),
                 "ranges": np.zeros((0, 2), np.float32) if ranges is None else ranges,
                 "resignations": self.resignations.state(),
+                **({"restart_pool": pool} if pool else {}),
                 **begun,
             },
         }
@@ -313,13 +320,12 @@ class Playing(Chunks):
             self._calibrate_at = int(stored["calibrate_at"])
         if "resignations" in stored:
             self.resignations.restore(stored["resignations"])
+        if "restart_pool" in stored:
+            self.restart_pool.restore(stored["restart_pool"])
         before, now = int(stored["num_matches"]), player.num_matches
         if before < now:
             self.matches = player.start(key=fresh)
-        like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((before, *leaf.shape[1:]), leaf.dtype), self.matches
-        )
-        self.matches = _first_of(checkpoints.load(update, "matches", like), self.matches)
+        self.matches = load_matches(checkpoints, update, stored, self.matches)
         self.collector.restore(stored["collector"])
         if "begun" in stored:
             plies = Plies(**stored["begun"]["plies"])
@@ -333,16 +339,3 @@ class Playing(Chunks):
             f"{now} matches are played at once now, not {before}: {min(before, now)} of those in "
             f"progress go on, {rest}"
         )
-
-
-def _first_of(old: PyTree, new: PyTree) -> PyTree:
-    """Returns `new` with its first rows replaced by those of `old`, laid out as `new` is."""
-
-    def replaced(old: Any, new: Any) -> Any:
-        rows = old[: len(new)]
-        if len(old) < len(new):
-            # Not of NumPy, which has no keys: a state may hold some.
-            rows = jnp.concatenate([rows, jax.device_get(new[len(old) :])])
-        return jax.device_put(rows, new.sharding)
-
-    return jax.tree.map(replaced, old, new)

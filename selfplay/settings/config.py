@@ -98,6 +98,7 @@ NEWER_KEYS: dict[str, tuple[str, ...]] = {
         "fast_simulations",
         "resign_share",
         "max_false_resigns",
+        "restart_share",
     ),
 }
 """Settings of search and rollout, by section, that 0.1.0 did not have. As long as they have their

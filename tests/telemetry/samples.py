@@ -31,9 +31,6 @@ FULL = Progress(
         "recent_matches": 400,
         "results": {"first": 0.55, "draw": 0.03, "second": 0.42},
         "truncated_share": 0.015,
-        "resigned_share": 0.6,
-        "resign_threshold": -0.87,
-        "false_resign_rate": 0.04,
         "phases": {"play": 0.61, "train": 0.32, "evaluate": 0.05, "other": 0.02},
         "strength": (
             Strength(opponent="random", score=1.0, low=0.89, high=1.0, update=1100, matches=32),

@@ -178,3 +178,12 @@ def test_durations(seconds: float, text: str) -> None:
 )  # fmt: skip
 def test_rates(value: float | None, text: str) -> None:
     assert rate(value, "x") == text
+
+
+def test_resignations_are_on_the_screen_where_there_are_any() -> None:
+    given_up = {"resigned_share": 0.6, "resign_threshold": -0.87, "false_resign_rate": 0.04}
+    text = " ".join(shown(FULL.updated(**given_up), 200))
+    for part in ("resigned 60 %", "at -0.87 or below", "falsely 4 %"):
+        assert part in text
+    nobody = {"resigned_share": 0.0, "resign_threshold": None, "false_resign_rate": None}
+    assert shown(FULL.updated(**nobody), 80) == shown(FULL, 80)

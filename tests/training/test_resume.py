@@ -12,6 +12,7 @@ from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.records import MatchRecord, read_matches
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import make_components
+from selfplay.runtime.stored_matches import load_matches
 from selfplay.settings import Config
 from selfplay.training.session import open_session
 from selfplay.training.trainer import Trainer
@@ -42,13 +43,14 @@ def test_two_and_two_are_four(new_run: MakeRun) -> None:
 
 
 def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
-    """With fast moves, resignation and weights of positions; nothing else differs from above."""
+    """With fast moves, resignation, restarts and weights; nothing else differs from above."""
     settings = {
         "rollout": {
             "full_search_share": 0.5,
             "fast_simulations": 2,
             "resign_share": 0.5,
             "max_false_resigns": 0.5,
+            "restart_share": 0.4,
         },
         "replay": {"surprise_share": 0.5},
     }
@@ -62,12 +64,27 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
     assert last.source.playing is not None and whole.source.playing is not None
     resignations = last.source.playing.resignations
     np.testing.assert_array_equal(resignations.state(), whole.source.playing.resignations.state())
-    matches = [match for entry in run.matches.after({}, 9999) for match in run.matches.get(*entry)]
-    assert any(match.ending == "resigned" for match in matches)
-    shown = last.progress().metrics
-    assert shown["resign_threshold"] == pytest.approx(resignations.threshold)
-    assert 0 <= shown["false_resign_rate"] <= 0.5
-    assert 0 < shown["resigned_share"] < 1
+    assert len(resignations.state()) > 0
+    metrics = resignations.metrics()
+    assert metrics.items() <= last.progress().metrics.items()
+    # The trainer has asked for new files of this worker, in vain, and now asks less often.
+    files = RunDirectory.open(run.path).matches
+    matches = [match for entry in files.after({}, 9999) for match in files.get(*entry)]
+    assert any(match.restart_ply > 0 for match in matches)
+    assert any(match.fast.any() for match in matches)
+    gave_up = [match for match in matches if match.ending == "resigned"]
+    assert all(np.min(match.root_values[-1]) <= -0.5 for match in gave_up)
+    # Restarts may be switched off and on in the course of a run.
+    stored = run.checkpoints.load(32, "self_play")
+    plain = tiny_components().player.start(key=jax.random.key(0))
+    off = load_matches(run.checkpoints, 32, stored, plain)
+    assert off.repeated is None
+    np.testing.assert_array_equal(off.start_keys, last.source.playing.matches.start_keys)
+    older, components = make_run(tmp_path / "off", tiny_components(), updates=1)
+    train_all(older, components)
+    stored = older.checkpoints.load(1, "self_play")
+    on = load_matches(older.checkpoints, 1, stored, last.source.playing.matches)
+    assert on.repeated is not None and not on.repeated.lengths.any()
 
 
 def test_a_new_session_finds_everything_as_it_was(new_run: MakeRun) -> None:

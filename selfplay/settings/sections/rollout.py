@@ -36,6 +36,9 @@ class RolloutConfig:
             and show at which value to give up (see docs/methods.md).
         max_false_resigns: largest share of the resignations of players who would not have lost, in
             (0, 0.5].
+        restart_share: share of the matches that go on from a position of an earlier match where the
+            value jumped or the search surprised the network, in [0, 0.9]; they repeat its moves
+            until there, marked exploratory (see docs/methods.md).
     """
 
     matches_per_device: int = 0
@@ -46,6 +49,7 @@ class RolloutConfig:
     fast_simulations: int = 8
     resign_share: float = 0.0
     max_false_resigns: float = 0.05
+    restart_share: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("rollout.matches_per_device", self.matches_per_device, low=0)
@@ -62,3 +66,4 @@ class RolloutConfig:
             )
         check_range("rollout.resign_share", self.resign_share, low=0, high=0.95)
         check_range("rollout.max_false_resigns", self.max_false_resigns, above=0, high=0.5)
+        check_range("rollout.restart_share", self.restart_share, low=0, high=0.9)
