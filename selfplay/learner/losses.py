@@ -5,7 +5,7 @@ import optax
 from jaxtyping import Array, Float32
 
 from selfplay.learner.targets import Targets
-from selfplay.networks import NEXT_POLICY, Prediction
+from selfplay.networks import NEXT_POLICY, SHORT_TERM_VALUES, SOFT_POLICY, Prediction
 from selfplay.settings.sections.learner import LearnerConfig
 
 _FLOOR = -1e9
@@ -19,8 +19,9 @@ def losses(
     As in Silver et al., "Mastering the game of Go without human knowledge", 2017, equation 1, with
     weight decay left to the optimiser. "policy" is the cross-entropy over the legal actions and
     "policy_entropy" its lower bound, the entropy of the targets. "next_policy" is the auxiliary
-    policy target of Wu, "Accelerating self-play learning in Go", 2019, section 3.4. All are at
-    least 0.
+    policy target of Wu, "Accelerating self-play learning in Go", 2019, section 3.4. "soft_policy"
+    and "short_term_values" are those of "Other methods implemented in KataGo",
+    https://github.com/lightvector/KataGo/blob/master/docs/KataGoMethods.md. All are at least 0.
 
     Args:
         config: form of the value loss, and the weights of the parts.
@@ -45,10 +46,24 @@ def losses(
             each = optax.losses.softmax_cross_entropy(predicted, targets.next_policy)
             parts[name] = mean(each * targets.next_weights)
             total += config.next_policy_weight * parts[name]
+        elif name == SOFT_POLICY:
+            softened = jnp.where(targets.legal, predicted, _FLOOR)
+            each = optax.losses.softmax_cross_entropy(softened, _softer(targets.policy))
+            parts[name] = mean(each * targets.policy_weights)
+            total += config.soft_policy_weight * parts[name]
+        elif name == SHORT_TERM_VALUES:
+            parts[name] = mean(jnp.square(predicted - targets.short_term_values))
+            total += config.short_term_value_weight * parts[name]
         else:
             parts[name] = mean(jnp.square(predicted - targets.auxiliary[name]))
             total += config.auxiliary_weight * parts[name]
     return {"total": total, **parts}
+
+
+def _softer(policy: Float32[Array, "B A"]) -> Float32[Array, "B A"]:
+    """Returns the fourth root of each probability, scaled to sum to 1; 0 stays 0."""
+    roots = jnp.where(policy > 0, jnp.sqrt(jnp.sqrt(jnp.maximum(policy, 1e-30))), 0.0)
+    return roots / jnp.maximum(roots.sum(axis=-1, keepdims=True), 1e-30)
 
 
 def _value_loss(
@@ -56,12 +71,16 @@ def _value_loss(
 ) -> Float32[Array, " B"]:
     """Returns the value loss of each position.
 
-    The outcome and the value of the search are both targets, with the shares `outcome_share` and
-    its rest. With cross-entropy the outcome trains the probabilities of win, draw and loss. The
-    search gives the expected result alone, so its part is the cross-entropy of the expected score
-    (1 + value) / 2: how likely a draw is, the network learns from outcomes.
+    The outcome and the value of the search are both targets, with the shares `outcome_share` (from
+    the first ply to the last one it may change to `late_outcome_share`) and its rest. With
+    cross-entropy the outcome trains the probabilities of win, draw and loss. The search gives the
+    expected result alone, so its part is the cross-entropy of the expected score (1 + value) / 2:
+    how likely a draw is, the network learns from outcomes.
     """
     share = config.outcome_share * targets.outcome_weights
+    if config.late_outcome_share >= 0:
+        change = (config.late_outcome_share - config.outcome_share) * targets.progress
+        share = (config.outcome_share + change) * targets.outcome_weights
     if config.value_loss != "cross_entropy":
         error = prediction.value - (share * targets.outcomes + (1 - share) * targets.search_values)
         if config.value_loss == "huber":
@@ -71,9 +90,9 @@ def _value_loss(
     if prediction.value_logits.shape[-1] == 1:
         from_outcome = _score_cross_entropy(prediction.value, targets.outcomes)
     else:
-        outcome = targets.outcomes
+        outcome, draw = targets.outcomes, targets.draws
         win_draw_loss = jnp.stack(
-            [jnp.maximum(outcome, 0), 1 - jnp.abs(outcome), jnp.maximum(-outcome, 0)], axis=-1
+            [(1 - draw + outcome) / 2, draw, (1 - draw - outcome) / 2], axis=-1
         )
         from_outcome = optax.losses.softmax_cross_entropy(prediction.value_logits, win_draw_loss)
     return share * from_outcome + (1 - share) * from_search

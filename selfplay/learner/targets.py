@@ -22,8 +22,12 @@ class Targets:
         next_policy: the policy of the search one ply later, likewise.
         next_weights: of its loss, 0 where there is none.
         outcomes: results of the matches, in [-1, 1], for the player to move.
+        draws: how much of a draw they are, in [0, 1]; see `Samples`.
         outcome_weights: 1 where the outcome counts, else 0.
         search_values: values of the searches, in [-1, 1], for the player to move.
+        short_term_values: averages of the values of the next searches over some horizons, in
+            [-1, 1], for the player to move.
+        progress: how far the match had come, from 0 at its first ply to 1 at its last one.
         auxiliary: targets that the game declares, in [-1, 1].
         counts: weight of each position in the means over the batch, at least 0; with 1 for each
             it is the plain mean.
@@ -36,8 +40,11 @@ class Targets:
     next_policy: Float32[Array, "B A"]
     next_weights: Float32[Array, " B"]
     outcomes: Float32[Array, " B"]
+    draws: Float32[Array, " B"]
     outcome_weights: Float32[Array, " B"]
     search_values: Float32[Array, " B"]
+    short_term_values: Float32[Array, "B H"]
+    progress: Float32[Array, " B"]
     auxiliary: dict[str, Float32[Array, "B ..."]]
     counts: Float32[Array, " B"]
 
@@ -114,8 +121,11 @@ def make_targets(
         next_policy=next_policy,
         next_weights=samples.next_weights,
         outcomes=samples.outcomes,
+        draws=samples.draws,
         outcome_weights=samples.outcome_weights,
         search_values=samples.search_values,
+        short_term_values=samples.short_term_values,
+        progress=samples.progress,
         auxiliary={name: target.astype(jnp.float32) for name, target in auxiliary.items()},
         counts=counts,
     )

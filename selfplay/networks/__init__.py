@@ -1,6 +1,8 @@
 """Networks: from observations to policy, value and auxiliary predictions. Pure."""
 
 from selfplay.networks.build import NEXT_POLICY as NEXT_POLICY
+from selfplay.networks.build import SHORT_TERM_VALUES as SHORT_TERM_VALUES
+from selfplay.networks.build import SOFT_POLICY as SOFT_POLICY
 from selfplay.networks.build import Network as Network
 from selfplay.networks.build import Weights as Weights
 from selfplay.networks.build import build_network as build_network

@@ -13,9 +13,12 @@ from selfplay.errors import ConfigError
 from selfplay.game import Game
 from selfplay.networks.modules import Perceptron, Prediction, ResidualTower
 from selfplay.registry import load_object
+from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 from selfplay.settings.sections.network import NetworkConfig
 
 NEXT_POLICY = "next_policy"
+SOFT_POLICY = "soft_policy"
+SHORT_TERM_VALUES = "short_term_values"
 
 Weights = dict[str, Array]
 """All trainable numbers of a network by name, such as "blocks/0/convolutions/1/kernel"."""
@@ -60,20 +63,29 @@ class Network:
         return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-def build_network(game: Game[Any], config: NetworkConfig, *, next_policy: bool = False) -> Network:
+def build_network(
+    game: Game[Any],
+    config: NetworkConfig,
+    *,
+    next_policy: bool = False,
+    soft_policy: bool = False,
+    short_term_values: bool = False,
+) -> Network:
     """Returns the network that `config` describes for `game`.
 
     A user's own module (`network.module`) is a class derived from `flax.nnx.Module`. It is
     called with the keywords `observation_shape`, `num_actions`, `auxiliary_shapes` (name to
-    shape; "next_policy" among them if asked for), `config` and `rngs`; calling the object with
-    observations [B, ...] must return a `Prediction`. It may hold `nnx.Param` variables only:
-    running statistics would make search and training see different functions. The `dtype` of its
-    `config` is never "auto".
+    shape; "next_policy" and other extra heads among them if asked for), `config` and `rngs`;
+    calling the object with observations [B, ...] must return a `Prediction`. It may hold
+    `nnx.Param` variables only: running statistics would make search and training see different
+    functions. The `dtype` of its `config` is never "auto".
 
     Args:
         game: gives shapes of observation, actions and auxiliary targets.
         config: the shape of the network.
         next_policy: whether to add a head for the policy one ply later.
+        soft_policy: whether to add one for a softer policy.
+        short_term_values: whether to add one for averages of the values of the next plies.
 
     Raises:
         ConfigError: the kind does not fit the observation, or the user's module is unusable.
@@ -91,14 +103,19 @@ def build_network(game: Game[Any], config: NetworkConfig, *, next_policy: bool =
     state = jax.eval_shape(game.init, jax.random.key(0))
     observation_shape = jax.eval_shape(game.observe, state).shape
     targets = jax.eval_shape(game.auxiliary_targets, state, state)
-    if NEXT_POLICY in targets:
-        raise ConfigError(
-            f"{game.name} declares an auxiliary target {NEXT_POLICY!r}, but that name is taken",
-            hint="rename it in auxiliary_targets",
-        )
+    for name in (NEXT_POLICY, SOFT_POLICY, SHORT_TERM_VALUES):
+        if name in targets:
+            raise ConfigError(
+                f"{game.name} declares an auxiliary target {name!r}, but that name is taken",
+                hint="rename it in auxiliary_targets",
+            )
     shapes = {name: tuple(target.shape) for name, target in targets.items()}
     if next_policy:
         shapes[NEXT_POLICY] = (game.num_actions,)
+    if soft_policy:
+        shapes[SOFT_POLICY] = (game.num_actions,)
+    if short_term_values:
+        shapes[SHORT_TERM_VALUES] = (len(SHORT_TERM_HORIZONS),)
     module_class = _module_class(config, len(observation_shape))
     network = Network(
         observation_shape=observation_shape,

@@ -13,6 +13,8 @@ from selfplay.settings.sections.network import NetworkConfig
 
 _HEAD_CHANNELS = 8
 _VALUE_UNITS = 64
+_POLICIES = ("next_policy", "soft_policy")
+"""Extra heads that predict a policy, as logits of all actions."""
 
 
 @pytree
@@ -24,9 +26,11 @@ class Prediction:
         value: expected result in [-1, 1].
         value_logits: of win, draw, loss [B, 3]; with a scalar value head, `value` before its
             tanh [B, 1].
-        auxiliary: the prediction, in [-1, 1], of each target that the game declares; if that head
-            was built, under "next_policy" the logits [B, A] of the policy one ply later (Wu,
-            "Accelerating self-play learning in Go", 2019, section 3.4).
+        auxiliary: the prediction, in [-1, 1], of each target that the game declares, and that of
+            the extra heads that were built: under "next_policy" the logits [B, A] of the policy
+            one ply later (Wu, "Accelerating self-play learning in Go", 2019, section 3.4), under
+            "soft_policy" those of a softer policy, under "short_term_values" averages of the
+            values of the next plies, in [-1, 1].
     """
 
     policy_logits: Float32[Array, "B A"]
@@ -202,12 +206,12 @@ class Heads(nnx.Module):
         self.value_hidden = _linear(value_features, _VALUE_UNITS, rngs=rngs)
         outcomes = 3 if config.value_head == "wdl" else 1
         self.value = _linear(_VALUE_UNITS, outcomes, rngs=rngs, zero=True)
-        # The policy one ply later depends on the same features as the policy; other targets depend
-        # on the outcome, as the value does.
+        # Other policies depend on the same features as the policy; other targets depend on the
+        # outcome, as the value does.
         self.extra = nnx.Dict(
             {
                 name: _linear(
-                    policy_features if name == "next_policy" else _VALUE_UNITS,
+                    policy_features if name in _POLICIES else _VALUE_UNITS,
                     math.prod(shape), rngs=rngs, zero=True,
                 )
                 for name, shape in auxiliary_shapes.items()
@@ -232,7 +236,7 @@ class Heads(nnx.Module):
         value_logits = self.value(hidden)
         auxiliary = dict(maps)
         for name, head in self.extra.items():
-            if name == "next_policy":
+            if name in _POLICIES:
                 auxiliary[name] = head(policy_features)
             else:
                 auxiliary[name] = jnp.tanh(head(hidden)).reshape(-1, *self.extra_shapes[name])

@@ -1,9 +1,16 @@
 """The value that the searches of a match give each of its positions."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float32
 
 from selfplay.records import MatchRecord
+from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
+
+_SHORT_TERM_LAMBDAS = tuple(1 - 1 / horizon for horizon in SHORT_TERM_HORIZONS)
 
 
 def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.float32]:
@@ -14,14 +21,31 @@ def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.flo
     Learning", 2018, section 12.1). At a random move it is the root value alone, because what
     follows says nothing about the position.
     """
-    values = match.root_values.astype(np.float32)
-    following = np.float32(match.returns[match.players[-1]])
+    return _returns(match, (value_lambda,))[:, 0]
+
+
+def short_term_values(match: MatchRecord) -> Float32[np.ndarray, "T H"]:
+    """Returns such returns of each ply for every one of `SHORT_TERM_HORIZONS`.
+
+    The return over a horizon is an average of the root values of the next plies that weighs them
+    the less the later they are ("Other methods implemented in KataGo", "Short-term value and score
+    targets").
+    """
+    return _returns(match, _SHORT_TERM_LAMBDAS)
+
+
+def _returns(match: MatchRecord, lambdas: Sequence[float]) -> Float32[np.ndarray, "T L"]:
+    roots = match.root_values.astype(np.float32)
+    values = np.repeat(roots[:, None], len(lambdas), axis=1)
+    ahead = np.array(lambdas, np.float32)
+    same = match.players[:-1] == match.players[1:]
+    signs = [*np.where(same, 1, -1).tolist(), 1]
+    following: Any = np.float32(match.returns[match.players[-1]])
     for ply in range(match.plies - 1, -1, -1):
         if ply + 1 < match.plies:
-            sign = 1 if match.players[ply] == match.players[ply + 1] else -1
-            following = sign * values[ply + 1]
+            following = signs[ply] * values[ply + 1]
         if not match.exploratory[ply]:
-            values[ply] = (1 - value_lambda) * values[ply] + value_lambda * following
+            values[ply] = (1 - ahead) * values[ply] + ahead * following
     return values
 
 

@@ -6,53 +6,22 @@ from typing import Any
 import jax
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float32, Int32, PyTree
 
 from selfplay.errors import RecordError
-from selfplay.game import Game, pytree
+from selfplay.game import Game
 from selfplay.records import MatchRecord
 from selfplay.records.match import RESIGNED
+from selfplay.replay.averages import average_targets
+from selfplay.replay.equal_positions import EqualPositions
+from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Rebuilder
-from selfplay.replay.search_values import outcome_known, search_values
+from selfplay.replay.samples import Samples
+from selfplay.replay.search_values import outcome_known, search_values, short_term_values
 from selfplay.replay.weights import WeightedDraws, surprise_weights
+from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 from selfplay.settings.sections.replay import ReplayConfig
 
 _MOST_ACTIONS = 128
-
-
-@pytree
-class Samples:
-    """`B` positions to learn from, on the host; states have a leading axis `B`.
-
-    Attributes:
-        states: the positions.
-        final_states: where their matches ended; None if the game declares no auxiliary targets.
-        policy_actions: actions of the policy target, padded with action 0.
-        policy_probabilities: their probabilities, padded with 0; not normalised.
-        policy_weights: 0 where the policy is no training target; the others are equal, with a mean
-            of 1 over what was sampled, so that the loss weighs policy and value alike however few
-            targets there are.
-        next_actions: actions of the policy target one ply later, padded with action 0.
-        next_probabilities: their probabilities, padded with 0; not normalised.
-        next_weights: likewise where there is a next ply with a target, else 0.
-        outcomes: result of the match in [-1, 1], for the player to move.
-        outcome_weights: 1 where the searched moves led to the result, 0 where a random move
-            followed.
-        search_values: lambda-return of the search values in [-1, 1], for the player to move; see
-            `ReplayConfig.value_lambda`.
-    """
-
-    states: PyTree
-    final_states: PyTree
-    policy_actions: Int32[np.ndarray, "B K"]
-    policy_probabilities: Float32[np.ndarray, "B K"]
-    policy_weights: Float32[np.ndarray, " B"]
-    next_actions: Int32[np.ndarray, "B K"]
-    next_probabilities: Float32[np.ndarray, "B K"]
-    next_weights: Float32[np.ndarray, " B"]
-    outcomes: Float32[np.ndarray, " B"]
-    outcome_weights: Float32[np.ndarray, " B"]
-    search_values: Float32[np.ndarray, " B"]
 
 
 class ReplayWindow:
@@ -70,6 +39,7 @@ class ReplayWindow:
         self._rebuild = Rebuilder(game, fingerprint)
         state = jax.eval_shape(game.init, jax.random.key(0))
         has_targets = bool(jax.eval_shape(game.auxiliary_targets, state, state))
+        self._num_actions = game.num_actions
         self._width = min(game.num_actions, _MOST_ACTIONS)
         ring = config.max_window
 
@@ -85,9 +55,12 @@ class ReplayWindow:
         self._outcomes = np.zeros(ring, np.float32)
         self._outcome_known = np.zeros(ring, np.bool_)
         self._search_values = np.zeros(ring, np.float32)
+        self._short_term_values = np.zeros((ring, len(SHORT_TERM_HORIZONS)), np.float32)
+        self._progress = np.zeros(ring, np.float32)
         self._checkpoints = np.zeros(ring, np.int64)
         self._match_numbers = np.zeros(ring, np.int64)
         self._weights = np.ones(ring, np.float32) if config.surprise_share else None
+        self._equal = EqualPositions(ring) if config.average_positions > 1 else None
         self._draws: tuple[tuple[int, int], WeightedDraws] | None = None
         self._oldest = 0
         self.positions_made = 0
@@ -158,7 +131,7 @@ class ReplayWindow:
         last = np.zeros(total, np.bool_)
         last[lengths.cumsum() - 1] = True
         is_target = np.concatenate([match.is_target for match in matches])
-        actions, probabilities = _padded_policies(matches, self._width)
+        actions, probabilities = padded_policies(matches, self._width)
         put(self._policy_actions, actions)
         put(self._policy_probabilities, probabilities)
         put(self._is_target, is_target)
@@ -169,11 +142,16 @@ class ReplayWindow:
             self._search_values,
             np.concatenate([search_values(match, self.config.value_lambda) for match in matches]),
         )
+        put(self._short_term_values, np.concatenate([short_term_values(one) for one in matches]))
+        put(self._progress, np.concatenate([np.linspace(0, 1, one.plies) for one in matches]))
         put(self._checkpoints, np.array([m.first_checkpoint for m in matches])[match_of])
         put(self._match_numbers, self.matches_made + match_of)
         if self._weights is not None:
             share = self.config.surprise_share
             put(self._weights, np.concatenate([surprise_weights(one, share) for one in matches]))
+        if self._equal is not None:
+            numbers = self.positions_made + kept
+            self._equal.add(numbers, jax.tree.map(lambda leaf: leaf[kept], positions.states))
         self.positions_made += total
         self.matches_made += len(matches)
         return total
@@ -201,8 +179,11 @@ class ReplayWindow:
         """
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
         if evenly or self._weights is None:
-            return self._at(self._slots(generator.integers(0, self.size, batch_size)))
-        return self._at(self._slots(self._weighted(self._weights).draw(generator, batch_size)))
+            ages = generator.integers(0, self.size, batch_size)
+        else:
+            ages = self._weighted(self._weights).draw(generator, batch_size)
+        own = self._at(self._slots(ages))
+        return own if self._equal is None else self._averaged(own, ages, self._equal)
 
     def _weighted(self, weights: npt.NDArray[np.float32]) -> WeightedDraws:
         """Returns what draws the ages of positions by their weights; kept while none is added."""
@@ -211,6 +192,20 @@ class ReplayWindow:
             slots = self._slots(np.arange(state[1]))
             self._draws = (state, WeightedDraws(weights[slots]))
         return self._draws[1]
+
+    def _averaged(self, own: Samples, ages: npt.NDArray[Any], equal: EqualPositions) -> Samples:
+        """Returns samples whose targets are means over equal positions of the window."""
+        found = equal.newest(
+            self.positions_made - 1 - ages,
+            oldest=self.positions_made - self.size,
+            most=self.config.average_positions,
+        )
+        copies = (
+            (rows, self._at(numbers[rows] % self.config.max_window))
+            for numbers in found
+            for rows in [np.flatnonzero(numbers >= 0)]
+        )
+        return average_targets(own, copies, self._num_actions)
 
     def newest(self, count: int) -> Samples:
         """Returns the newest `count` positions, at most `max_window`, the oldest of them first."""
@@ -231,8 +226,11 @@ class ReplayWindow:
             next_probabilities=self._policy_probabilities[following],
             next_weights=weight * self._has_next[slots],
             outcomes=self._outcomes[slots],
+            draws=1 - np.abs(self._outcomes[slots]),
             outcome_weights=self._outcome_known[slots].astype(np.float32),
             search_values=self._search_values[slots],
+            short_term_values=self._short_term_values[slots],
+            progress=self._progress[slots],
         )
 
     def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -248,24 +246,3 @@ def _check_ends(matches: Sequence[MatchRecord]) -> None:
                 f"match {match.match_id} was resigned, but {match.game} has auxiliary targets",
                 hint="they are made from the final position, so play such matches to the end",
             )
-
-
-def _padded_policies(
-    matches: Sequence[MatchRecord], width: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Returns the policy targets of all plies, [plies, width]; the largest shares are kept."""
-    counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
-    rows = np.repeat(np.arange(len(counts)), counts)
-    ends = counts.cumsum()
-    actions = np.concatenate([match.policy_actions for match in matches])
-    shares = np.concatenate([match.policy_probabilities for match in matches])
-    if counts.max(initial=0) > width:
-        order = np.lexsort((-shares, rows))
-        actions, shares = actions[order], shares[order]
-    columns = np.arange(len(rows)) - np.repeat(ends - counts, counts)
-    kept = columns < width
-    padded_actions = np.zeros((len(counts), width), np.int32)
-    padded_shares = np.zeros((len(counts), width), np.float32)
-    padded_actions[rows[kept], columns[kept]] = actions[kept]
-    padded_shares[rows[kept], columns[kept]] = shares[kept]
-    return padded_actions, padded_shares

@@ -46,7 +46,7 @@ def tune(
     on_cpu = jax.default_backend() == "cpu"
     counts = MATCHES_PER_DEVICE if on_cpu else ACCELERATOR_MATCHES
     share = seconds / (_ROUNDS * (len(BACKENDS) + len(counts)))
-    network = build_network(game, config.network, next_policy=config.learner.next_policy_weight > 0)
+    network = build_network(game, config.network, **dict.fromkeys(config.learner.extra_heads, True))
     usual = choose_matches(
         game, network, config.updated({"rollout": {"matches_per_device": 0}})
     ).count

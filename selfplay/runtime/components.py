@@ -87,7 +87,7 @@ def make_components(
     (3, 3, 2)
     """
     mesh = mesh or local_mesh()
-    network = build_network(game, config.network, next_policy=config.learner.next_policy_weight > 0)
+    network = build_network(game, config.network, **dict.fromkeys(config.learner.extra_heads, True))
     inference = make_inference(
         game, network, config.network, config.search.inference, calibrates=calibrates
     )

@@ -36,11 +36,14 @@ _BACKWARD_COPIES = 3
 
 _WEIGHT_BYTES = 4
 
-_ROW_BYTES = 27
+_ROW_BYTES = 43
 """Of a position in the replay window, beside state and policy."""
 
 _WEIGHT_ROW_BYTES = 20
 """The same for its weight, and for what is added up of it, where positions have weights."""
+
+_EQUAL_ROW_BYTES = 170
+"""The same for what finds equal positions, a dictionary above all."""
 
 _BASE_BYTES = 600e6
 """Of a process that does nothing yet: Python, JAX, compiled programs."""
@@ -292,7 +295,9 @@ def _replay_bytes(game: Game[Any], state: PyTree, config: ReplayConfig) -> int:
     states = _bytes(state) * (2 if targets else 1)
     # Up to 128 actions of the policy with their shares.
     row = states + 8 * min(game.num_actions, 128) + _ROW_BYTES
-    return config.max_window * (row + (_WEIGHT_ROW_BYTES if config.surprise_share else 0))
+    row += _WEIGHT_ROW_BYTES if config.surprise_share else 0
+    row += _EQUAL_ROW_BYTES if config.average_positions > 1 else 0
+    return config.max_window * row
 
 
 def _device_memory(devices: list[Any]) -> int | None:

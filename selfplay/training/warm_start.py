@@ -23,6 +23,8 @@ from selfplay.training.cursor import Cursor
 Overlay = Mapping[str, Mapping[str, Any]]
 """The settings a person gave: section to key to value."""
 
+_HEAD_WEIGHTS = ("next_policy_weight", "soft_policy_weight", "short_term_value_weight")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightSource:
@@ -104,7 +106,7 @@ class WeightSource:
         own, other = self.config.to_dict(), config.to_dict()
         different = [
             "--set " + shlex.quote(f"{section}.{key}={own[section][key]}")
-            for section, keys in (("network", own["network"]), ("learner", ["next_policy_weight"]))
+            for section, keys in (("network", own["network"]), ("learner", _HEAD_WEIGHTS))
             for key in keys
             if own[section][key] != other[section][key]
         ]

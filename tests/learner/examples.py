@@ -59,8 +59,11 @@ def targets(**changes: Any) -> Targets:
         "outcomes": np.array([1.0, -1.0, 0.0, 1.0]),
         "outcome_weights": np.array([1.0, 1.0, 1.0, 0.0]),
         "search_values": np.array([0.5, -0.2, 0.1, -1.0]),
+        "short_term_values": np.array([[0.1, 0.2, 0.3]] * 4),
+        "progress": np.array([0.0, 0.25, 0.5, 1.0]),
         "counts": np.ones(4),
     } | changes
+    values.setdefault("draws", 1 - np.abs(np.asarray(values["outcomes"])))
     arrays = {
         name: jnp.asarray(value, jnp.bool_ if name == "legal" else jnp.float32)
         for name, value in values.items()

@@ -66,6 +66,7 @@ def random_samples(rules: Game[Any], seed: int) -> Samples:
 
     actions = np.stack([random.permutation(9) for _ in range(BATCH)]).astype(np.int32)
     states = jax.device_get(jax.jit(jax.vmap(play))(actions, random.integers(1, 5, BATCH)))
+    outcomes = random.integers(-1, 2, BATCH).astype(np.float32)
     shares = random.dirichlet(np.ones(5), BATCH).astype(np.float32)
     return Samples(
         states=states,
@@ -76,9 +77,12 @@ def random_samples(rules: Game[Any], seed: int) -> Samples:
         next_actions=actions[:, 4:],
         next_probabilities=shares[::-1].copy(),
         next_weights=random.integers(0, 2, BATCH).astype(np.float32),
-        outcomes=random.integers(-1, 2, BATCH).astype(np.float32),
+        outcomes=outcomes,
+        draws=1 - np.abs(outcomes),
         outcome_weights=random.integers(0, 2, BATCH).astype(np.float32),
         search_values=random.uniform(-1, 1, BATCH).astype(np.float32),
+        short_term_values=random.uniform(-1, 1, (BATCH, 3)).astype(np.float32),
+        progress=random.uniform(0, 1, BATCH).astype(np.float32),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from jax.sharding import Mesh
 
 from selfplay.learner import Learner, TrainState
-from selfplay.networks import NEXT_POLICY, build_network
+from selfplay.networks import NEXT_POLICY, SHORT_TERM_VALUES, SOFT_POLICY, build_network
 from selfplay.parallel import AXIS
 from selfplay.replay import Samples
 from selfplay.settings.sections import LearnerConfig, NetworkConfig
@@ -44,7 +44,7 @@ def make_learner(
     devices: int = 2,
 ) -> Learner:
     """Returns a learner, made once for each configuration."""
-    built = build_network(game(name), network, next_policy=config.next_policy_weight > 0)
+    built = build_network(game(name), network, **dict.fromkeys(config.extra_heads, True))
     mesh = Mesh(jax.local_devices()[:devices], (AXIS,))
     return Learner(game(name), built, config, mesh=mesh)
 
@@ -119,8 +119,9 @@ def distinct(samples: Samples, count: int) -> Samples:
 
 def test_auxiliary_heads_beat_the_best_constant_on_a_data_set() -> None:
     config = LearnerConfig(
-        batch_size=64, auxiliary_weight=1.0, next_policy_weight=1.0, symmetries=False
-    )
+        batch_size=64, auxiliary_weight=1.0, next_policy_weight=1.0, soft_policy_weight=1.0,
+        short_term_value_weight=1.0, symmetries=False,
+    )  # fmt: skip
     learner = make_learner(config, "othello", NetworkConfig(kind="mlp", blocks=1, channels=64))
     window = data_set("othello")
     state = learner.init(key=jax.random.key(1))
@@ -137,6 +138,8 @@ def test_auxiliary_heads_beat_the_best_constant_on_a_data_set() -> None:
         assert reports[0][name] > least
         assert late[name] < 0.7 * reports[0][name]
     assert late[NEXT_POLICY] < 0.9 * reports[0][NEXT_POLICY]
+    assert late[SOFT_POLICY] < reports[0][SOFT_POLICY] - 0.02
+    assert late[SHORT_TERM_VALUES] < 0.9 * reports[0][SHORT_TERM_VALUES]
     # Labels of both signs at every cell, so no constant will do.
     samples = window.sample(256, seed=2, update=0)
     look = jax.jit(jax.vmap(game("othello").auxiliary_targets))

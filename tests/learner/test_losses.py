@@ -9,7 +9,7 @@ import pytest
 
 from selfplay.learner import losses
 from selfplay.learner.targets import Targets
-from selfplay.networks import NEXT_POLICY, Prediction
+from selfplay.networks import NEXT_POLICY, SHORT_TERM_VALUES, SOFT_POLICY, Prediction
 from selfplay.settings.sections import LearnerConfig
 from tests.learner.examples import targets
 
@@ -170,6 +170,51 @@ def test_next_policy_and_auxiliary_parts() -> None:
     assert float(found["ownership"]) == pytest.approx(((ownership - goal) ** 2).mean(), rel=1e-5)
     each = -(np.asarray(wanted.next_policy) * np.log(softmax(NEXT_LOGITS))).sum(axis=1)
     assert float(found[NEXT_POLICY]) == pytest.approx((each * [0, 1, 1, 1]).mean(), rel=1e-5)
+
+
+def test_a_soft_policy_is_the_fourth_root_of_the_policy() -> None:
+    wanted = targets()
+    given = prediction(auxiliary={SOFT_POLICY: NEXT_LOGITS})
+    roots = np.asarray(wanted.policy)[:2] ** 0.25
+    soft = roots / roots.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(soft[0, :2], [0.5528, 0.4472], atol=1e-4)
+    logs = np.log(softmax(NEXT_LOGITS[:2, :4]))
+    each = -(soft[:, :4] * logs).sum(axis=1)
+    config = LearnerConfig(soft_policy_weight=2.0)
+    assert part(SOFT_POLICY, config, given, wanted) == pytest.approx(each.sum() / 4, rel=1e-5)
+    more = part("total", config, given, wanted) - part("total", config, prediction(), wanted)
+    assert more == pytest.approx(2 * each.sum() / 4, rel=1e-4)
+
+
+def test_short_term_values_are_targets_of_their_head() -> None:
+    goal = RANDOM.uniform(-1, 1, (4, 3))
+    given = prediction(auxiliary={SHORT_TERM_VALUES: np.full((4, 3), 0.5)})
+    config = LearnerConfig(short_term_value_weight=3.0)
+    wanted = targets(short_term_values=goal)
+    found = part(SHORT_TERM_VALUES, config, given, wanted)
+    assert found == pytest.approx(((0.5 - goal) ** 2).mean(), rel=1e-5)
+    more = part("total", config, given, wanted) - part("total", config, prediction(), wanted)
+    assert more == pytest.approx(3 * found, rel=1e-4)
+
+
+def test_the_share_of_the_outcome_changes_in_the_course_of_a_match() -> None:
+    wanted = targets(outcome_weights=[1.0] * 4, progress=[0.0, 0.25, 0.5, 1.0])
+    share = np.array([0.2, 0.35, 0.5, 0.8])
+    mixed = share * np.asarray(wanted.outcomes) + (1 - share) * np.asarray(wanted.search_values)
+    error = np.asarray(prediction().value) - mixed
+    config = LearnerConfig(value_loss="mse", outcome_share=0.2, late_outcome_share=0.8)
+    assert part("value", config, prediction(), wanted) == pytest.approx((error**2).mean(), rel=1e-5)
+    fixed = LearnerConfig(value_loss="mse", outcome_share=0.2)
+    moved = targets(outcome_weights=[1.0] * 4, progress=[1.0, 0.0, 0.3, 0.1])
+    assert part("value", fixed, prediction(), wanted) == part("value", fixed, prediction(), moved)
+
+
+def test_a_mean_of_a_win_and_a_loss_is_no_draw() -> None:
+    config = LearnerConfig(outcome_share=1.0)
+    both = targets(outcomes=[0.0] * 4, draws=[0.0] * 4, outcome_weights=[1.0] * 4)
+    chances = np.log(softmax(WDL))
+    each = -(chances[:, 0] + chances[:, 2]) / 2
+    assert part("value", config, prediction(), both) == pytest.approx(each.mean(), rel=1e-5)
 
 
 def test_the_total_is_the_weighted_sum() -> None:

@@ -118,14 +118,17 @@ OPTIONS = [
 def test_every_option_predicts_the_right_shapes_from_its_own_weights(
     game: Game[Any], options: dict[str, Any]
 ) -> None:
-    network = build_network(game, NetworkConfig(blocks=2, channels=8, **options), next_policy=True)
+    heads = {"next_policy": True, "soft_policy": True, "short_term_values": True}
+    network = build_network(game, NetworkConfig(blocks=2, channels=8, **options), **heads)
     weights = shaken(network)
     found = jax.jit(network.apply)(weights, observations(game))
     outcomes = 1 if options.get("value_head") == "scalar" else 3
     assert found.policy_logits.shape == (3, 5)
     assert found.value.shape == (3,)
     assert found.value_logits.shape == (3, outcomes)
-    assert {name: leaf.shape for name, leaf in found.auxiliary.items()} == {"next_policy": (3, 5)}
+    shapes = {"next_policy": (3, 5), "soft_policy": (3, 5), "short_term_values": (3, 3)}
+    assert {name: leaf.shape for name, leaf in found.auxiliary.items()} == shapes
+    assert np.abs(found.auxiliary["short_term_values"]).max() <= 1
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(found))
     assert np.abs(found.value).max() <= 1
     # Weights are a flat dictionary of float32 arrays: what is saved is what comes back.
@@ -186,12 +189,13 @@ def test_no_declared_targets_no_heads(game: Game[Any]) -> None:
     assert network.auxiliary_shapes == {}
 
 
-def test_the_next_policy_is_a_reserved_name() -> None:
+@pytest.mark.parametrize("name", ["next_policy", "soft_policy", "short_term_values"])
+def test_the_names_of_extra_heads_are_reserved(name: str) -> None:
     class Clashing(type(make("tic_tac_toe"))):  # type: ignore[misc]
         def auxiliary_targets(self, state: Any, final_state: Any) -> dict[str, Array]:
-            return {"next_policy": jnp.zeros(9)}
+            return {name: jnp.zeros(9)}
 
-    with pytest.raises(ConfigError, match="'next_policy', but that name is taken"):
+    with pytest.raises(ConfigError, match=f"'{name}', but that name is taken"):
         build_network(Clashing(), NetworkConfig())
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from selfplay.records import MatchRecord
-from selfplay.replay.search_values import search_values
+from selfplay.replay.search_values import search_values, short_term_values
+from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 from tests.records.examples import make_record
 
 
@@ -49,3 +50,17 @@ def test_nothing_follows_from_a_random_move() -> None:
 def test_the_ends_are_root_values_and_outcomes(value_lambda: float, wanted: list[float]) -> None:
     found = search_values(record([0, 1, 0], [0.2, -0.4, 0.6], exploratory=[]), value_lambda)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_short_term_values_are_averages_of_the_next_root_values() -> None:
+    roots = [0.2, -0.4, 0.6, 0.1]
+    found = short_term_values(record([0, 1, 1, 0], roots, exploratory=[]))
+    for column, horizon in enumerate(SHORT_TERM_HORIZONS):
+        near = 1 / horizon
+        # For player 0, who moves first; the outcome holds what is left.
+        weights = [near * (1 - near) ** ply for ply in range(4)]
+        seen = [0.2, 0.4, -0.6, 0.1]
+        wanted = np.dot(weights, seen) + (1 - near) ** 4
+        np.testing.assert_allclose(found[0, column], wanted, rtol=1e-5)
+    # The longer the horizon, the more the outcome counts.
+    assert found[3, 0] < found[3, 1] < found[3, 2]

@@ -7,6 +7,9 @@ from selfplay.configuration import check_choice, check_range
 OPTIMIZERS = ("adamw", "sgd", "muon")
 SCHEDULES = ("constant", "tail", "cosine", "cosine_restarts", "step", "plateau")
 VALUE_LOSSES = ("cross_entropy", "mse", "huber")
+SHORT_TERM_HORIZONS = (4, 12, 36)
+"""Plies that the averages of root values reach ahead: of the root value `n` plies later, an average
+over horizon `h` holds the share `1 / h * (1 - 1 / h) ** n`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,11 +41,18 @@ class LearnerConfig:
         symmetries: whether each sample is transformed by a random symmetry of the game.
         outcome_share: weight of the match's outcome in the value target, in [0, 1]; the rest comes
             from the root values of the searches (`replay.value_lambda`).
+        late_outcome_share: the same weight at the last ply of a match, at most 1; before, it goes
+            linearly from `outcome_share` at the first ply to this. Below 0 it is `outcome_share`
+            throughout.
         value_loss: "cross_entropy", "mse" or "huber" (of the expected result).
         value_weight: weight of the value loss, at least 0.
         policy_weight: weight of the policy loss, at least 0.
         next_policy_weight: weight of the loss of an extra head that predicts the policy target one
             ply later (Wu, 2019, section 3.4), at least 0; 0 builds no such head.
+        soft_policy_weight: weight of the loss of an extra head that predicts a softer policy
+            target, the fourth root of each probability, at least 0; 0 builds no such head.
+        short_term_value_weight: weight of the loss of an extra head that predicts averages of the
+            root values of the next plies, over three horizons, at least 0; 0 builds no such head.
         auxiliary_weight: weight of each auxiliary target that the game declares, at least 0.
         label_smoothing: smoothing of the policy target over the legal actions, in [0, 1).
         history_dropout: share of samples whose `history_planes` are set to zero, in [0, 1]; above 0
@@ -65,10 +75,13 @@ class LearnerConfig:
     ema_decay: float = 0.997
     symmetries: bool = True
     outcome_share: float = 0.2
+    late_outcome_share: float = -1.0
     value_loss: str = "cross_entropy"
     value_weight: float = 1.0
     policy_weight: float = 1.0
     next_policy_weight: float = 0.15
+    soft_policy_weight: float = 0.0
+    short_term_value_weight: float = 0.0
     auxiliary_weight: float = 0.15
     label_smoothing: float = 0.0
     history_dropout: float = 0.0
@@ -90,7 +103,19 @@ class LearnerConfig:
         check_range("learner.ema_decay", self.ema_decay, low=0, below=1)
         check_range("learner.outcome_share", self.outcome_share, low=0, high=1)
         check_choice("learner.value_loss", self.value_loss, VALUE_LOSSES)
-        for name in ("value_weight", "policy_weight", "next_policy_weight", "auxiliary_weight"):
-            check_range(f"learner.{name}", getattr(self, name), low=0)
+        check_range("learner.late_outcome_share", self.late_outcome_share, high=1)
+        for field in dataclasses.fields(self):
+            if field.name.endswith("_weight"):
+                check_range(f"learner.{field.name}", getattr(self, field.name), low=0)
         check_range("learner.label_smoothing", self.label_smoothing, low=0, below=1)
         check_range("learner.history_dropout", self.history_dropout, low=0, high=1)
+
+    @property
+    def extra_heads(self) -> tuple[str, ...]:
+        """Returns the heads that these settings need beside those that play."""
+        weights = {
+            "next_policy": self.next_policy_weight,
+            "soft_policy": self.soft_policy_weight,
+            "short_term_values": self.short_term_value_weight,
+        }
+        return tuple(name for name, weight in weights.items() if weight > 0)

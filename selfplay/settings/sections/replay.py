@@ -31,6 +31,9 @@ class ReplayConfig:
             proportion to how much the search surprised the network there, in [0, 1]; the rest is
             even, and 0 samples all positions evenly (policy surprise weighting; see
             docs/methods.md).
+        average_positions: a position that comes back in several matches is learnt with the means of
+            the targets of up to so many of the newest equal positions in the window, at least 1; 1
+            takes its own targets alone.
     """
 
     min_window: int = 30_000
@@ -42,6 +45,7 @@ class ReplayConfig:
     first_positions: int = 4_000
     holdout_share: float = 0.0
     surprise_share: float = 0.0
+    average_positions: int = 1
 
     def __post_init__(self) -> None:
         check_range("replay.min_window", self.min_window, low=1)
@@ -53,6 +57,7 @@ class ReplayConfig:
         check_range("replay.first_positions", self.first_positions, low=1)
         check_range("replay.holdout_share", self.holdout_share, low=0, high=0.5)
         check_range("replay.surprise_share", self.surprise_share, low=0, high=1)
+        check_range("replay.average_positions", self.average_positions, low=1)
 
     def window(self, positions_made: int) -> int:
         """Returns how many of the newest positions may be sampled."""
