@@ -12,6 +12,7 @@ from selfplay.game import Game
 from selfplay.records import MatchRecord
 from selfplay.records.match import RESIGNED
 from selfplay.replay.averages import average_targets
+from selfplay.replay.balance import balancing_weights, groups
 from selfplay.replay.equal_positions import EqualPositions
 from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Rebuilder
@@ -60,6 +61,7 @@ class ReplayWindow:
         self._checkpoints = np.zeros(ring, np.int64)
         self._match_numbers = np.zeros(ring, np.int64)
         self._weights = np.ones(ring, np.float32) if config.surprise_share else None
+        self._groups = np.zeros(ring, np.int8) if config.balanced else None
         self._equal = EqualPositions(ring) if config.average_positions > 1 else None
         self._draws: tuple[tuple[int, int], WeightedDraws] | None = None
         self._oldest = 0
@@ -149,6 +151,9 @@ class ReplayWindow:
         if self._weights is not None:
             share = self.config.surprise_share
             put(self._weights, np.concatenate([surprise_weights(one, share) for one in matches]))
+        if self._groups is not None:
+            by = self.config.balanced
+            put(self._groups, np.concatenate([groups(one, by) for one in matches]))
         if self._equal is not None:
             numbers = self.positions_made + kept
             self._equal.add(numbers, jax.tree.map(lambda leaf: leaf[kept], positions.states))
@@ -175,22 +180,27 @@ class ReplayWindow:
             seed: of the run.
             update: that the samples are for.
             evenly: whether all positions have the same chance, whatever `replay.surprise_share`
-                says.
+                and `replay.balanced` say.
         """
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
-        if evenly or self._weights is None:
+        if evenly or (self._weights is None and self._groups is None):
             ages = generator.integers(0, self.size, batch_size)
         else:
-            ages = self._weighted(self._weights).draw(generator, batch_size)
+            ages = self._weighted().draw(generator, batch_size)
         own = self._at(self._slots(ages))
         return own if self._equal is None else self._averaged(own, ages, self._equal)
 
-    def _weighted(self, weights: npt.NDArray[np.float32]) -> WeightedDraws:
+    def _weighted(self) -> WeightedDraws:
         """Returns what draws the ages of positions by their weights; kept while none is added."""
         state = (self.positions_made, self.size)
         if self._draws is None or self._draws[0] != state:
             slots = self._slots(np.arange(state[1]))
-            self._draws = (state, WeightedDraws(weights[slots]))
+            weights = None if self._weights is None else self._weights[slots]
+            if self._groups is not None:
+                weights = balancing_weights(self._groups[slots], weights)
+            if weights is None:
+                raise AssertionError("there is nothing to weigh positions by")
+            self._draws = (state, WeightedDraws(weights))
         return self._draws[1]
 
     def _averaged(self, own: Samples, ages: npt.NDArray[Any], equal: EqualPositions) -> Samples:

@@ -295,7 +295,7 @@ def _replay_bytes(game: Game[Any], state: PyTree, config: ReplayConfig) -> int:
     states = _bytes(state) * (2 if targets else 1)
     # Up to 128 actions of the policy with their shares.
     row = states + 8 * min(game.num_actions, 128) + _ROW_BYTES
-    row += _WEIGHT_ROW_BYTES if config.surprise_share else 0
+    row += _WEIGHT_ROW_BYTES if config.surprise_share or config.balanced else 0
     row += _EQUAL_ROW_BYTES if config.average_positions > 1 else 0
     return config.max_window * row
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from selfplay.configuration import check_range
+from selfplay.configuration import check_choice, check_range
+
+BALANCES = ("result", "player", "phase")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,10 @@ class ReplayConfig:
             proportion to how much the search surprised the network there, in [0, 1]; the rest is
             even, and 0 samples all positions evenly (policy surprise weighting; see
             docs/methods.md).
+        balanced: what the samples are balanced by: "result" (player 0 won, lost, or neither),
+            "player" (who is to move), "phase" (first, second, last third of a match), or several of
+            them. The positions of each result, player and phase that are there get equal shares
+            of the sampling. An empty list balances nothing.
         average_positions: a position that comes back in several matches is learnt with the means of
             the targets of up to so many of the newest equal positions in the window, at least 1; 1
             takes its own targets alone.
@@ -45,6 +51,7 @@ class ReplayConfig:
     first_positions: int = 4_000
     holdout_share: float = 0.0
     surprise_share: float = 0.0
+    balanced: tuple[str, ...] = ()
     average_positions: int = 1
 
     def __post_init__(self) -> None:
@@ -57,6 +64,8 @@ class ReplayConfig:
         check_range("replay.first_positions", self.first_positions, low=1)
         check_range("replay.holdout_share", self.holdout_share, low=0, high=0.5)
         check_range("replay.surprise_share", self.surprise_share, low=0, high=1)
+        for name in self.balanced:
+            check_choice("replay.balanced", name, BALANCES)
         check_range("replay.average_positions", self.average_positions, low=1)
 
     def window(self, positions_made: int) -> int:
