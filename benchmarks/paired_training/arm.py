@@ -66,7 +66,7 @@ def train_arm(directory: Path, cell: Cell, arm: str, core: int | None, *, warm_u
 def label_positions(directory: Path, cell: Cell, core: int | None) -> None:
     """Labels the positions of a game, if it can be solved and they are not there yet."""
     plan = _begin(directory, core)
-    _positions(plan, directory, cell.game)
+    _positions(plan, cell.game)
 
 
 def measure(directory: Path, cell: Cell, core: int | None) -> None:
@@ -79,7 +79,7 @@ def measure(directory: Path, cell: Cell, core: int | None) -> None:
     from selfplay.arena import choose_moves, load_run_agent, make_agent, play_matches
 
     game = game_spec(cell.game).make()
-    solved = _positions(plan, directory, cell.game)
+    solved = _positions(plan, cell.game)
     folder = cell.folder(directory)
     agents = {
         arm: load_run_agent(f"{folder / f'run-{arm}'}:{plan.simulations}", game=game)
@@ -119,9 +119,10 @@ def measure(directory: Path, cell: Cell, core: int | None) -> None:
     atomic_write(folder / MEASURED.format(set=plan.positions_of), json.dumps(document).encode())
 
 
-def _positions(plan: Plan, directory: Path, game: str) -> Any:
+def _positions(plan: Plan, game: str) -> Any:
     """Returns the `SolvedPositions` of a game; None if it has none, or none are wanted."""
     from benchmarks.paired_training.positions import solved_positions
+    from selfplay.startup import cache_directory
 
     if not plan.positions:
         return None
@@ -131,7 +132,8 @@ def _positions(plan: Plan, directory: Path, game: str) -> Any:
         which=plan.positions_of,
         limit=plan.solver_limit,
         count=plan.positions,
-        directory=directory / "positions",
+        # Not beside the results: the next comparison asks about the same positions.
+        directory=cache_directory() / "solved",
         say=_say,
     )
 
