@@ -30,7 +30,7 @@ def invoke() -> Invoke:
     def run(*arguments: object, **more: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(startup, "prepare", lambda **_: None)
-            for module in ("training.session", *MADE_IN):
+            for module in MADE_IN:
                 patch.setattr(f"selfplay.{module}.make_components", shared_components)
             texts = [*map(str, arguments)]
             return CliRunner().invoke(app, texts, prog_name="selfplay", **more)

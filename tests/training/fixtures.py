@@ -17,8 +17,8 @@ from selfplay.settings.sections import EvaluationConfig, TrainerConfig
 from selfplay.settings.sections.replay import ReplayConfig
 from tests.training.runs import SPEC, make_run, tiny_components
 
-MADE_IN = ("workers.worker_components", "workers.evaluator", "reports.rerun")
-"""Where processes other than a trainer make their components."""
+MADE_IN = ("training.session", "workers.worker_components", "workers.evaluator", "reports.rerun")
+"""Where processes make their components."""
 
 
 @pytest.fixture(autouse=True)

@@ -16,15 +16,9 @@ from selfplay.reports.status import run_status
 from selfplay.run import RunDirectory, clone_run, is_run
 from selfplay.training.cursor import Cursor
 from selfplay.training.session import Session, open_session
-from tests.training.fixtures import shared_components
 from tests.training.runs import SETTINGS, SPEC, Listener, make_run, tiny_components, train_all
 
 ASKED = {section: values for section, values in SETTINGS.items() if section != "network"}
-
-
-@pytest.fixture(autouse=True)
-def parts_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfplay.training.session.make_components", shared_components)
 
 
 @pytest.fixture(scope="module")
