@@ -2,10 +2,12 @@
 
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +26,43 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def run_together(path: Path, *, count: int, updates: int, devices: int = 1) -> list[dict[str, Any]]:
-    """Trains a run by `count` processes and returns what each of them says at the end."""
-    coordinator = f"127.0.0.1:{free_port()}"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", SCRIPT, path, coordinator, *map(str, rest)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-        )
-        for rest in ((count, index, updates, devices) for index in range(count))
-    ]
-    try:
-        outputs = [process.communicate(timeout=400) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors[-3000:]
-    # The library behind the collectives speaks on standard output, too.
-    return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
+class Peers:
+    """Starts processes that train a run as one."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._orders, self._answers = process.stdin, process.stdout
+        self._folder = folder
+
+    def train(
+        self, path: Path, *, count: int, updates: int, devices: int = 1
+    ) -> list[dict[str, Any]]:
+        """Trains a run by `count` processes and returns what each of them says at the end."""
+        coordinator = f"127.0.0.1:{free_port()}"
+        outputs = [self._folder / f"{index}.json" for index in range(count)]
+        orders = [
+            [str(output), str(path), coordinator, count, index, updates, devices]
+            for index, output in enumerate(outputs)
+        ]
+        self._orders.write(f"{json.dumps(orders)}\n")
+        self._orders.flush()
+        assert select.select([self._answers], [], [], 400)[0], "they do not end"
+        codes = self._answers.readline()
+        assert codes == f"{[0] * count}\n", "they have failed: see the output above"
+        return [json.loads(output.read_text()) for output in outputs]
+
+
+@pytest.fixture(scope="module")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    ) as process:
+        yield Peers(process, tmp_path_factory.mktemp("peers"))
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +77,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path
 
 
-def test_two_processes_reach_the_same_weights_and_one_writes(stored: Path, tmp_path: Path) -> None:
+def test_two_processes_reach_the_same_weights_and_one_writes(
+    peers: Peers, stored: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(stored, tmp_path / "two")
     # Six devices share 16 samples.
-    leader, follower = run_together(run, count=2, updates=12, devices=3)
+    leader, follower = peers.train(run, count=2, updates=12, devices=3)
     assert leader["weights"] == follower["weights"]
     assert leader["update"] == follower["update"] == 12
     assert leader["positions"] == follower["positions"] > 0
@@ -72,15 +91,15 @@ def test_two_processes_reach_the_same_weights_and_one_writes(stored: Path, tmp_p
     assert follower["told"] == 0
     assert sorted(int(entry.name) for entry in (run / "checkpoints").iterdir()) == [0, 8, 12]
     # They go on from what they saved.
-    again = run_together(run, count=2, updates=16, devices=3)
+    again = peers.train(run, count=2, updates=16, devices=3)
     assert again[0]["weights"] == again[1]["weights"] != leader["weights"]
 
 
-def test_three_devices_make_the_updates_of_one(stored: Path, tmp_path: Path) -> None:
+def test_three_devices_make_the_updates_of_one(peers: Peers, stored: Path, tmp_path: Path) -> None:
     results = []
     for devices in (1, 3):
         run = shutil.copytree(stored, tmp_path / f"of-{devices}")
-        (result,) = run_together(run, count=1, updates=12, devices=devices)
+        (result,) = peers.train(run, count=1, updates=12, devices=devices)
         assert result["devices"] == devices
         results.append(result)
     one, three = results
