@@ -1,6 +1,7 @@
 """The commands on other machines than this one; benchmarks/machines.py has all of them."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from tests.conftest import CACHE
 from tests.faked_machine import Machine
+from tests.programs import keep_new, link_known
 
 SETTINGS = (
     *("network.kind=mlp", "search.num_simulations=4", "rollout.matches_per_device=8"),
@@ -64,6 +66,9 @@ def test_a_container_with_a_quota_uses_two_of_its_cores_and_needs_no_home(tmp_pa
     machine = Machine(
         name="container", cores=32, quota=2.9, version=1, memory=6 * 10**9, home="read-only"
     )
+    own = tmp_path / "temporary" / f"selfplay-{os.getuid()}"
+    link_known(own / "xla")
+    own.chmod(0o700)
     told = succeed(machine, tmp_path, *TRAIN, *TINY, "--updates", 2)
     assert "tree of 16 matches" in told
     assert "2 x cpu (its control group allows 2.9 CPUs)" in told
@@ -72,7 +77,8 @@ def test_a_container_with_a_quota_uses_two_of_its_cores_and_needs_no_home(tmp_pa
     assert report["cores_reason"] == "its control group allows 2.9 CPUs"
     assert report["memory_bytes"] == 6 * 10**9
     assert report["compilation_cache"]["writable"]
-    assert Path(report["compilation_cache"]["directory"]).is_relative_to(tmp_path / "temporary")
+    assert Path(report["compilation_cache"]["directory"]) == own / "xla"
+    keep_new(own / "xla")
 
 
 @pytest.mark.slow
