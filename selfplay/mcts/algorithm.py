@@ -36,7 +36,12 @@ class SearchAlgorithm(abc.ABC):
 
     It is stateless: everything it depends on is in its arguments. Trees are those of `mctx`, with
     an axis `B` in front unless it says "one tree". Logits come from `mask_logits`.
+
+    Attributes:
+        policy_is_visits: whether `decide` makes the policy of visits alone, whatever the values.
     """
+
+    policy_is_visits = False
 
     def root_logits(
         self,

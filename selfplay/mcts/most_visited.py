@@ -35,6 +35,8 @@ class MostVisited(SearchAlgorithm):
     step of every walk, which more than doubles the cost of a search.
     """
 
+    policy_is_visits = True
+
     @abc.abstractmethod
     def scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
         """Returns the score of each action of a node of one tree, lowest where it is illegal."""
@@ -63,7 +65,10 @@ class MostVisited(SearchAlgorithm):
         config: SearchConfig,
     ) -> Decision:
         visits = tree.children_visits[:, 0]
-        policy = visits / visits.sum(axis=-1, keepdims=True)
+        total = visits.sum(axis=-1, keepdims=True)
+        # In a tree that keeps few actions, all that were visited may be proven losses.
+        prior = jax.nn.softmax(tree.children_prior_logits[:, 0])
+        policy = jnp.where(total > 0, visits / jnp.maximum(total, 1), prior)
         return Decision(
             actions=jax.vmap(best_with_tie_break)(policy, noise.tie_break),
             policy=policy.astype(jnp.float32),

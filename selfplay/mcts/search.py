@@ -12,8 +12,11 @@ from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 from selfplay.game import ChanceGame, Game, Position, advance, pytree
 from selfplay.mcts.algorithm import SearchAlgorithm
 from selfplay.mcts.chance import chance_tree_search
+from selfplay.mcts.compact_search import compact_search
+from selfplay.mcts.compact_tree import CompactTree, describe_compact_tree, of_all_actions
 from selfplay.mcts.evaluation import Evaluation, Evaluator
 from selfplay.mcts.leaves import evaluate_leaves
+from selfplay.mcts.proven_decision import decide_with_bounds
 from selfplay.mcts.selection import (
     SearchNoise,
     best_with_tie_break,
@@ -39,6 +42,7 @@ class SearchResult:
         value: value of the position in [-1, 1] for the player to move, after the search.
         raw_value: the evaluator's own value.
         raw_policy: the evaluator's own policy over the legal actions, without noise.
+        proven: whether `value` is exact, see `search.proven`.
     """
 
     actions: Int32[Array, " B"]
@@ -48,6 +52,7 @@ class SearchResult:
     value: Float32[Array, " B"]
     raw_value: Float32[Array, " B"]
     raw_policy: Float32[Array, "B A"]
+    proven: Bool[Array, " B"]
 
 
 def search(
@@ -103,7 +108,11 @@ def search_with_tree(
 ) -> tuple[SearchResult, SearchTree]:
     """Searches as `search` does; returns the same, and the trees that it grew."""
     found, tree = _search(game, evaluate, params, positions, config, key=key)
-    return found, bare_tree(len(found.actions)) if tree is None else describe_tree(tree)
+    if tree is None:
+        return found, bare_tree(len(found.actions))
+    if isinstance(tree, CompactTree):
+        return found, describe_compact_tree(tree)
+    return found, describe_tree(tree)
 
 
 def policy_surprise(
@@ -129,8 +138,8 @@ def _search(
     config: SearchConfig,
     *,
     key: Key[Array, ""],
-) -> tuple[SearchResult, mctx.Tree | None]:
-    """Returns the result, and the tree as `mctx` has it; None where there was no search."""
+) -> tuple[SearchResult, mctx.Tree | CompactTree | None]:
+    """Returns the result, and the tree; None where there was no search."""
     tree = None
     evaluate = symmetric_evaluator(game, evaluate, config.symmetry)
     evaluate_key, noise_key, search_key, move_key = jax.random.split(key, 4)
@@ -157,6 +166,7 @@ def _search(
         value=found.value,
         raw_value=found.raw_value,
         raw_policy=found.raw_policy,
+        proven=found.proven,
     )
     return sampled_result, tree
 
@@ -175,6 +185,7 @@ def _raw_result(
         value=evaluation.value,
         raw_value=evaluation.value,
         raw_policy=policy,
+        proven=jnp.zeros(logits.shape[0], jnp.bool_),
     )
 
 
@@ -190,7 +201,7 @@ def _tree_result(
     *,
     noise_key: Key[Array, ""],
     search_key: Key[Array, ""],
-) -> tuple[SearchResult, mctx.Tree]:
+) -> tuple[SearchResult, mctx.Tree | CompactTree]:
     """Returns the result of the simulations that the algorithm of `config` makes, and the tree."""
     algorithm = _algorithm(config)
     gumbel_key, tie_key, root_key = jax.random.split(noise_key, 3)
@@ -199,6 +210,31 @@ def _tree_result(
         root_gumbel=algorithm.root_gumbel(logits, tie_break, config, key=gumbel_key),
         tie_break=tie_break,
     )
+    root = mctx.RootFnOutput(
+        prior_logits=algorithm.root_logits(logits, legal, config, key=root_key),
+        value=raw_value,
+        embedding=positions,
+    )
+    prior = jax.nn.softmax(logits)
+    # Bounds of chance nodes are not kept: there the search is the plain one.
+    if config.has_compact_tree and not isinstance(game, ChanceGame):
+        compact = compact_search(
+            game, evaluate, params, search_key, root=root, algorithm=algorithm, config=config,
+            legal=legal, noise=noise,
+        )  # fmt: skip
+        children = of_all_actions(compact, game.num_actions, legal)
+        decided = decide_with_bounds(algorithm, config, compact, children, noise, prior)
+        result = SearchResult(
+            actions=decided.decision.actions,
+            policy=decided.decision.policy,
+            visits=children.visits,
+            qvalues=decided.qvalues,
+            value=decided.value,
+            raw_value=raw_value,
+            raw_policy=prior,
+            proven=decided.proven,
+        )
+        return result, compact
     tree_search: Callable[..., mctx.Tree] = (
         functools.partial(chance_tree_search, game, evaluate)
         if isinstance(game, ChanceGame)
@@ -207,11 +243,7 @@ def _tree_result(
     tree = tree_search(
         params,
         search_key,
-        root=mctx.RootFnOutput(
-            prior_logits=algorithm.root_logits(logits, legal, config, key=root_key),
-            value=raw_value,
-            embedding=positions,
-        ),
+        root=root,
         root_action_selection_fn=algorithm.select_at_root(config),
         interior_action_selection_fn=algorithm.select_below_root(config),
         num_simulations=config.num_simulations,
@@ -223,7 +255,6 @@ def _tree_result(
     decision = algorithm.decide(tree, noise, legal, config)
     visits = tree.children_visits[:, 0].astype(jnp.int32)
     qvalues = jnp.where(visits > 0, tree.qvalues(jnp.zeros(visits.shape[0], jnp.int32)), 0.0)
-    prior = jax.nn.softmax(logits)
     value = algorithm.value(tree, decision.policy, prior, qvalues, raw_value)
     result = SearchResult(
         actions=decision.actions,
@@ -233,6 +264,7 @@ def _tree_result(
         value=jnp.clip(value, -1.0, 1.0),
         raw_value=raw_value,
         raw_policy=prior,
+        proven=jnp.zeros(visits.shape[0], jnp.bool_),
     )
     return result, tree
 

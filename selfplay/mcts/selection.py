@@ -14,7 +14,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Key
 from selfplay.game import pytree
 from selfplay.settings.sections.search import SearchConfig
 
-_FLOOR = -1e9
+ILLEGAL_LOGIT = -1e9
+"""Of an action that may not be selected: finite, so that no softmax over it is NaN."""
 
 
 @pytree
@@ -36,8 +37,13 @@ def mask_logits(logits: Float32[Array, "B A"], legal: Bool[Array, "B A"]) -> Flo
     Illegal actions get a finite floor, not -inf: a terminal row has no legal action, and a softmax
     over -inf alone is NaN.
     """
-    highest = jnp.max(jnp.where(legal, logits, _FLOOR), axis=-1, keepdims=True)
-    return jnp.where(legal, jnp.maximum(logits - highest, _FLOOR / 2), _FLOOR)
+    highest = jnp.max(jnp.where(legal, logits, ILLEGAL_LOGIT), axis=-1, keepdims=True)
+    return jnp.where(legal, jnp.maximum(logits - highest, ILLEGAL_LOGIT / 2), ILLEGAL_LOGIT)
+
+
+def is_legal_logit(logits: Float32[Array, "..."]) -> Bool[Array, "..."]:
+    """Returns whether logits of `mask_logits` are those of legal actions."""
+    return logits > 0.75 * ILLEGAL_LOGIT
 
 
 def add_dirichlet_noise(
@@ -66,9 +72,9 @@ def add_dirichlet_noise(
     concentration = alpha / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
     # In logarithms: a gamma variable of small concentration is often 0 in float32.
     log_gamma = jax.random.loggamma(key, jnp.broadcast_to(concentration, logits.shape))
-    noise = jax.nn.softmax(jnp.where(legal, log_gamma, _FLOOR), where=legal, axis=-1)
+    noise = jax.nn.softmax(jnp.where(legal, log_gamma, ILLEGAL_LOGIT), where=legal, axis=-1)
     mixed = (1 - fraction) * jax.nn.softmax(logits) + fraction * noise
-    return jnp.where(legal, jnp.log(jnp.maximum(mixed, 1e-30)), _FLOOR)
+    return jnp.where(legal, jnp.log(jnp.maximum(mixed, 1e-30)), ILLEGAL_LOGIT)
 
 
 def puct_scores(
@@ -132,7 +138,7 @@ def _legal_first(
     repeated visits spread over the children. If it were always the same action, each visit would
     add a node to one chain, and the whole batch would wait for walks down that chain.
     """
-    return jnp.where(logits > 0.75 * _FLOOR, scores, -1e6 - visits)
+    return jnp.where(is_legal_logit(logits), scores, -1e6 - visits)
 
 
 def best_with_tie_break(
@@ -185,6 +191,6 @@ def sampling_probabilities(
     rank = jnp.argsort(order, axis=-1)
     kept = jnp.take_along_axis(mass_before < config.sampling_share, rank, axis=-1)
     logits = jnp.where(
-        kept & (policy > 0), jnp.log(jnp.maximum(policy, 1e-30)) / config.temperature, _FLOOR
+        kept & (policy > 0), jnp.log(jnp.maximum(policy, 1e-30)) / config.temperature, ILLEGAL_LOGIT
     )
     return jax.nn.softmax(logits)

@@ -25,6 +25,12 @@ _NODE_BYTES = 20
 _CHILD_BYTES = 24
 """Of each action of a node: child, prior, visits, reward, discount, value."""
 
+_COMPACT_NODE_BYTES = 38
+"""Of a node of `selfplay.mcts.compact_tree`, likewise; with bounds, reward and discount."""
+
+_COMPACT_CHILD_BYTES = 6
+"""Of each kept action of such a node: child, prior; 2 more where actions are left out."""
+
 _OUTCOME_BYTES = 16
 """Of each outcome of a chance node: child, probability, visits, value."""
 
@@ -268,10 +274,25 @@ def tree_bytes(
     return (num_simulations + 1) * (node + state_bytes + 4)
 
 
+def compact_tree_bytes(
+    num_actions: int, num_simulations: int, state_bytes: int, max_children: int = 0
+) -> int:
+    """Returns the same of a compact tree, see `search.max_children`."""
+    kept = min(max_children or num_actions, num_actions)
+    child = _COMPACT_CHILD_BYTES
+    if kept < num_actions:
+        child += 2
+    return (num_simulations + 1) * (_COMPACT_NODE_BYTES + child * kept + state_bytes + 4)
+
+
 def _tree_bytes(game: Game[Any], config: Config) -> int:
     state = jax.eval_shape(game.init, jax.random.key(0))
-    outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
-    return tree_bytes(game.num_actions, config.search.num_simulations, _bytes(state), outcomes)
+    actions, simulations = game.num_actions, config.search.num_simulations
+    if isinstance(game, ChanceGame):
+        return tree_bytes(actions, simulations, _bytes(state), game.num_outcomes)
+    if config.search.has_compact_tree:
+        return compact_tree_bytes(actions, simulations, _bytes(state), config.search.max_children)
+    return tree_bytes(actions, simulations, _bytes(state))
 
 
 def board_bytes(network: Network, config: NetworkConfig) -> int:

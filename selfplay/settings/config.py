@@ -92,7 +92,7 @@ MACHINE_KEYS: dict[str, tuple[str, ...]] = {
 
 
 NEWER_KEYS: dict[str, tuple[str, ...]] = {
-    "search": ("root_temperature",),
+    "search": ("root_temperature", "proven", "max_children"),
     "rollout": (
         "full_search_share",
         "fast_simulations",

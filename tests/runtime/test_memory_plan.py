@@ -1,6 +1,8 @@
 """The memory plan: what it says is what is taken, and too much is refused before it is."""
 
 import dataclasses
+import functools
+import importlib
 from typing import Any
 
 import jax
@@ -11,13 +13,19 @@ from selfplay.errors import ConfigError
 from selfplay.networks import build_network
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow
-from selfplay.runtime.memory_plan import MemoryPlan, choose_plies, plan_memory, tree_bytes
+from selfplay.runtime.memory_plan import (
+    MemoryPlan,
+    choose_plies,
+    compact_tree_bytes,
+    plan_memory,
+    tree_bytes,
+)
 from selfplay.settings import Config
 
 GAME = make("connect_four")
 
 
-def plan(settings: dict[str, dict[str, int]] | None = None) -> MemoryPlan:
+def plan(settings: dict[str, dict[str, Any]] | None = None) -> MemoryPlan:
     config = Config().updated(settings or {})
     return plan_memory(GAME, build_network(GAME, config.network), config)
 
@@ -54,6 +62,27 @@ def test_the_tree_is_as_large_as_the_one_mctx_makes(monkeypatch: pytest.MonkeyPa
     )  # fmt: skip
     state_bytes = 16
     assert 4 * tree_bytes(7, 16, state_bytes) == pytest.approx(sizes[0], rel=0.02)
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_the_compact_tree_is_as_large_as_planned(kept: int) -> None:
+    from selfplay.mcts import uniform_evaluator
+    from selfplay.settings.sections import SearchConfig
+    from tests.mcts.helpers import first_positions
+
+    module = importlib.import_module("selfplay.mcts.search")
+    config = SearchConfig(num_simulations=16, proven="visited", max_children=kept)
+    _, tree = jax.eval_shape(
+        functools.partial(module._search, GAME, uniform_evaluator(GAME), (), config=config),
+        first_positions(GAME, 4),
+        key=jax.random.key(0),
+    )
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    state_bytes = 16
+    assert 4 * compact_tree_bytes(7, 16, state_bytes, kept) == pytest.approx(size, rel=0.03)
+    # What the plan of a run says follows the settings.
+    settings = {"search": {"proven": "visited", "max_children": kept}}
+    assert plan(settings).tree < plan().tree / 2
 
 
 def test_the_replay_window_is_as_large_as_planned() -> None:

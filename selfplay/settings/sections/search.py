@@ -38,6 +38,13 @@ class SearchConfig:
         symmetry: how the network evaluates a position: "none", as it is; "random", under a random
             symmetry of the game; "average", as the mean over all symmetries, at the cost of one
             evaluation each.
+        proven: what the search proves from ends of matches (MCTS-Solver): "off", nothing;
+            "visited", what follows from the ends that it reaches; "one-ply", also from those that
+            one more move reaches. That asks the rules for every move of every new position, which
+            suits rules that cost little beside the network. What is decided is not searched
+            further, and a proven value is exact. Games of chance are searched without.
+        max_children: actions that each node of the tree keeps, the likeliest legal ones, at least
+            2; 0 for all. Fewer take less memory where a game has many. Games of chance keep all.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest on the machine.
             Every process may choose its own. If a process chooses none and cannot use that of
@@ -65,11 +72,16 @@ class SearchConfig:
     temperature: float = 1.0
     sampling_share: float = 1.0
     symmetry: str = "none"
+    proven: str = "off"
+    max_children: int = 0
     inference: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("search.algorithm", self.algorithm, tuple(ALGORITHMS))
         check_choice("search.symmetry", self.symmetry, ("none", "random", "average"))
+        check_choice("search.proven", self.proven, ("off", "visited", "one-ply"))
+        if self.max_children != 0:
+            check_range("search.max_children", self.max_children, low=2)
         check_choice("search.inference", self.inference, ("auto", *BACKENDS))
         if self.num_simulations != 0:
             check_range(
@@ -93,6 +105,11 @@ class SearchConfig:
         check_range("search.sampling_plies", self.sampling_plies, low=0)
         check_range("search.temperature", self.temperature, above=0)
         check_range("search.sampling_share", self.sampling_share, above=0, high=1)
+
+    @property
+    def has_compact_tree(self) -> bool:
+        """Returns whether searches without chance use `selfplay.mcts.compact_search`."""
+        return self.proven != "off" or self.max_children > 0
 
     def for_matches(self, num_simulations: int | None = None) -> "SearchConfig":
         """Returns the same search without noise or sampling: its best move, always the same."""
