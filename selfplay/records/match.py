@@ -136,6 +136,13 @@ class MatchRecord:
         null=-1,
         shown="surprise",
     )
+    proven: npt.NDArray[np.bool_] = ply_field(
+        "bool",
+        "whether the value after the search is exact: what the game is worth there if both play "
+        "their best (`search.proven`)",
+        since=3,
+        default=False,
+    )
     policy_offsets: npt.NDArray[np.int32]
     policy_actions: npt.NDArray[np.int32] = action_field(
         "int32", "the actions with a share in the policy target"

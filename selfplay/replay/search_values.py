@@ -19,7 +19,8 @@ def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.flo
     Backwards from the outcome, each is `(1 - lambda) * root value + lambda * return of the next
     ply`, with the sign changed where the other player moves next (Sutton and Barto, "Reinforcement
     Learning", 2018, section 12.1). At a random move it is the root value alone, because what
-    follows says nothing about the position.
+    follows says nothing about the position, and where the root value is proven, because nothing
+    can be more accurate.
     """
     return _returns(match, (value_lambda,))[:, 0]
 
@@ -44,9 +45,18 @@ def _returns(match: MatchRecord, lambdas: Sequence[float]) -> Float32[np.ndarray
     for ply in range(match.plies - 1, -1, -1):
         if ply + 1 < match.plies:
             following = signs[ply] * values[ply + 1]
-        if not match.exploratory[ply]:
+        if not match.exploratory[ply] and not match.proven[ply]:
             values[ply] = (1 - ahead) * values[ply] + ahead * following
     return values
+
+
+def outcomes(match: MatchRecord) -> npt.NDArray[np.float32]:
+    """Returns the result of the match for the player to move at each ply, in [-1, 1].
+
+    Where the root value is proven, it is that: what the match should have ended with from there.
+    """
+    played = np.array(match.returns, np.float32)[match.players.astype(np.int64)]
+    return np.where(match.proven, match.root_values, played).astype(np.float32)
 
 
 def outcome_known(match: MatchRecord) -> npt.NDArray[np.bool_]:

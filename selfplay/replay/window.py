@@ -17,7 +17,12 @@ from selfplay.replay.equal_positions import EqualPositions
 from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.replay.samples import Samples
-from selfplay.replay.search_values import outcome_known, search_values, short_term_values
+from selfplay.replay.search_values import (
+    outcome_known,
+    outcomes,
+    search_values,
+    short_term_values,
+)
 from selfplay.replay.weights import WeightedDraws, surprise_weights
 from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 from selfplay.settings.sections.replay import ReplayConfig
@@ -128,8 +133,6 @@ class ReplayWindow:
                 self._final_states,
                 positions.final_states,
             )
-        players = np.concatenate([match.players for match in matches]).astype(np.int64)
-        returns = np.array([match.returns for match in matches], np.float32)
         last = np.zeros(total, np.bool_)
         last[lengths.cumsum() - 1] = True
         is_target = np.concatenate([match.is_target for match in matches])
@@ -138,8 +141,11 @@ class ReplayWindow:
         put(self._policy_probabilities, probabilities)
         put(self._is_target, is_target)
         put(self._has_next, ~last & np.roll(is_target, -1))
-        put(self._outcomes, returns[match_of, players])
-        put(self._outcome_known, np.concatenate([outcome_known(match) for match in matches]))
+        put(self._outcomes, np.concatenate([outcomes(match) for match in matches]))
+        put(
+            self._outcome_known,
+            np.concatenate([outcome_known(match) | match.proven for match in matches]),
+        )
         put(
             self._search_values,
             np.concatenate([search_values(match, self.config.value_lambda) for match in matches]),

@@ -257,6 +257,7 @@ def _play_ply(
         policy=found.policy,
         root_values=found.value,
         raw_values=found.raw_value,
+        proven=found.proven,
         exploratory=exploratory,
         surprises=policy_surprise(found.policy, found.raw_policy),
         over=over,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from selfplay.records import MatchRecord
-from selfplay.replay.search_values import search_values, short_term_values
+from selfplay.replay.search_values import outcomes, search_values, short_term_values
 from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 from tests.records.examples import make_record
 
@@ -64,3 +64,13 @@ def test_short_term_values_are_averages_of_the_next_root_values() -> None:
         np.testing.assert_allclose(found[0, column], wanted, rtol=1e-5)
     # The longer the horizon, the more the outcome counts.
     assert found[3, 0] < found[3, 1] < found[3, 2]
+
+
+def test_a_proven_value_is_the_target() -> None:
+    """What follows may be a mistake; the plies before it count on the proven value."""
+    made = record([0, 1, 0], [0.2, 1.0, 0.6], exploratory=[])
+    made = dataclasses.replace(made, proven=np.array([False, True, False]))
+    np.testing.assert_allclose(search_values(made, 0.5), [0.5 * 0.2 - 0.5, 1.0, 0.8], rtol=1e-6)
+    np.testing.assert_array_equal(outcomes(made), [1.0, 1.0, 1.0])
+    made = dataclasses.replace(made, proven=np.zeros(3, bool))
+    np.testing.assert_array_equal(outcomes(made), [1.0, -1.0, 1.0])

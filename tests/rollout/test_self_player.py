@@ -220,3 +220,20 @@ def test_matches_are_recorded_with_what_the_search_said(tic_tac_toe: SelfPlayer)
         assert np.abs(record.root_values).max() <= 1
         np.testing.assert_array_equal(record.raw_values, 0)  # the evaluator knows nothing
         assert (record.simulations == 4).all()
+
+
+def test_matches_say_what_was_proven() -> None:
+    """Near the end of counting everything is; then the record has the exact value."""
+    game = Counting()
+    search = SearchConfig(num_simulations=8, proven="visited", sampling_plies=0)
+    config = RolloutConfig(matches_per_device=16, plies_per_chunk=8, random_opening_share=0.0)
+    player = SelfPlayer(game, uniform_evaluator(game), search, config)
+    _, plies = player.play((), player.start(key=jax.random.key(0)), key=jax.random.key(1))
+    over, proven = np.asarray(plies.over), np.asarray(plies.proven)
+    assert proven[over].all() and not proven.all()
+    # The last mover took what the match ended with, and knew it.
+    movers = np.asarray(plies.players)[over]
+    results = np.asarray(plies.returns)[over]
+    np.testing.assert_array_equal(
+        np.asarray(plies.root_values)[over], results[np.arange(len(movers)), movers]
+    )
