@@ -39,6 +39,7 @@ class Analysis:
         raw_value: the network's value without search.
         raw_policy: the network's policy without search, 0 on illegal actions.
         tree: what the search grew, without a batch axis, if the agent keeps it.
+        proven: whether the search proved `value` to be exact.
     """
 
     action: int
@@ -49,6 +50,7 @@ class Analysis:
     raw_value: float | None = None
     raw_policy: Float32[np.ndarray, " A"] | None = None
     tree: SearchTree | None = None
+    proven: bool = False
 
 
 @runtime_checkable
@@ -220,6 +222,7 @@ class SearchAgent:
                 raw_value=float(found.raw_value[row]),
                 raw_policy=np.asarray(found.raw_policy[row]),
                 tree=jax.tree.map(lambda leaf, row=row: leaf[row], trees),
+                proven=bool(found.proven[row]),
             )
             for row in range(len(found.actions))
         ]

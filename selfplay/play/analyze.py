@@ -52,7 +52,8 @@ def analyze(
     each, -1 for nothing), `player` to move, `action` and `action_name`
     of the best move, `value` in [-1, 1] for the player to move, `policy` and `visits` by action
     number (as text, as JSON has it) over the `legal` actions, `agent`, and where the agent has
-    them `qvalues`, `raw_value` and `raw_policy`: the network's opinion without search. An agent
+    them `qvalues`, `raw_value` and `raw_policy`: the network's opinion without search. Where
+    `value` is exact, `proven` is true. An agent
     that keeps its search tree also gives `variations` (by action number: the line of play that it
     expects, see `expected_lines`), `principal_variation`, that of the best move, and if asked for
     `tree`, see `read_tree`.
@@ -119,6 +120,8 @@ def describe_analysis(
         "legal": legal,
         "agent": name,
     }
+    if analysis.proven:
+        document["proven"] = True
     if isinstance(match.game, ChanceGame):
         document["outcomes"] = list(match.outcomes)
     if analysis.qvalues is not None:

@@ -278,7 +278,8 @@ class _Table:
         if analysis.value is None:
             return ""
         share = self._share(analysis.value)
-        return f"; estimate for player {self._side}: {100 * share:.0f} %{self._ink.bar(share)}"
+        what = "proven for player" if analysis.proven else "estimate for player"
+        return f"; {what} {self._side}: {100 * share:.0f} %{self._ink.bar(share)}"
 
     def _table(self, analysis: Analysis) -> None:
         """Writes the likeliest moves with their probability, visits and estimate."""

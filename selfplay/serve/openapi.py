@@ -98,6 +98,7 @@ _SCHEMAS: dict[str, _Schema] = {
         qvalues=_BY_ACTION,
         raw_value=_NUMBER,
         raw_policy=_BY_ACTION,
+        proven=_FLAG,
         variations={"type": "object", "additionalProperties": _list(_MOVE)},
         principal_variation=_list(_MOVE),
         simulations=_maybe(_WHOLE),
