@@ -56,10 +56,12 @@ def grown(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"algorithm": "gumbel", "proven": "visited"},
+        pytest.param({"algorithm": "gumbel", "proven": "visited"}, marks=pytest.mark.slow),
         {"algorithm": "gumbel", "proven": "one-ply", "max_children": 2, "max_depth": 3},
         {"algorithm": "puct", "proven": "one-ply"},
-        {"algorithm": "uct", "proven": "visited", "max_children": 2},
+        pytest.param(
+            {"algorithm": "uct", "proven": "visited", "max_children": 2}, marks=pytest.mark.slow
+        ),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -211,6 +213,7 @@ def test_all_positions_of_tic_tac_toe() -> None:
     assert proven.proven[plies >= 6].all()
 
 
+@pytest.mark.slow
 def test_connect_four() -> None:
     problems = connect_four_problems()
     positions = stacked([replay(problems.game, one.moves) for one in problems.problems])
@@ -222,6 +225,7 @@ def test_connect_four() -> None:
     check_answers(plain, proven, values, good, least=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "latest", "least"),
     [
@@ -247,6 +251,7 @@ def test_endings(name: str, options: dict[str, int], latest: int, least: float) 
     check_answers(plain, proven, values, good, least=least)
 
 
+@pytest.mark.slow
 def test_an_open_four_is_lost_whatever_is_played() -> None:
     game = make("gomoku", size=7)
     row = 7 * 3
@@ -276,7 +281,7 @@ def test_rules_in_plain_python_are_looked_ahead_in_too() -> None:
 # ----------------------------------------------------------- where nothing can be proven yet
 
 
-@pytest.mark.parametrize("algorithm", ["gumbel", "puct"])
+@pytest.mark.parametrize("algorithm", ["gumbel", pytest.param("puct", marks=pytest.mark.slow)])
 def test_far_from_any_end_it_is_the_search_of_mctx(algorithm: str) -> None:
     game = make("connect_four")
     positions = first_positions(game, 32)
