@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from selfplay.games.tic_tac_toe import TicTacToe
 from selfplay.play import LiveMatch
+from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
 from selfplay.serve import library as library_module
 from selfplay.serve.analysis.searches import Searches
@@ -79,21 +80,23 @@ def test_a_recent_table_drops_what_was_unused_the_longest() -> None:
     assert dropped == [2] and len(recent) == 2
 
 
-def test_only_some_runs_are_loaded_at_once(tmp_path: Path) -> None:
+def test_only_some_runs_are_loaded_at_once(run: RunDirectory) -> None:
     loaded = LoadedRuns(most=1)
-    runs = [ServedRun(name, new_run(tmp_path / name, files=0), loaded) for name in ("one", "two")]
+    runs = [ServedRun(name, run, loaded) for name in ("one", "two")]
     first = runs[0].agent(20)
     assert runs[0].agent(20) is first
     runs[1].agent()
     assert runs[0].agent(20) is not first, "it was unloaded for the other run"
 
 
-def test_removed_runs_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_runs_leave_nothing_behind(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(library_module, "_RESCAN_SECONDS", 0.0)
     library = Library(folder=tmp_path)
     with TestClient(create_app(library), base_url="http://localhost") as client:
-        for number in range(3):
-            new_run(tmp_path / f"run{number}", files=1)
+        for number in range(2):
+            shutil.copytree(run.path, tmp_path / f"run{number}")
             asked: dict[str, Any] = {"game": "tic_tac_toe", "moves": [4]}
             assert client.post("/api/v1/position", json=asked).status_code == 200
             assert client.get(f"/api/v1/runs/run{number}/matches").json()["matches"]
