@@ -166,6 +166,7 @@ def check_answers(
     assert right[1] >= right[0]
 
 
+@pytest.mark.slow
 def test_all_positions_of_tic_tac_toe() -> None:
     game = make("tic_tac_toe")
     values: dict[tuple[int, ...], int] = {}
