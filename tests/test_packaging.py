@@ -87,7 +87,10 @@ OPTIONAL = {
 }
 """Modules that are imported only where their extra is wanted, and what they then need."""
 
-OPTIONAL_FOLDERS = {"selfplay/serve": {"starlette", "uvicorn"}}
+OPTIONAL_FOLDERS = {
+    "selfplay/serve": {"starlette", "uvicorn"},
+    "selfplay/serve/runs": {"starlette"},
+}
 """Likewise for packages."""
 
 
