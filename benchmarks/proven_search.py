@@ -9,8 +9,8 @@ Prints one JSON object a game: microseconds a simulation and position, ratios to
 tree.
 
 `strength` takes a Connect Four run: mistakes on the positions of `connect_four_mistakes.py`, and
-paired matches of each kind of proven search against the plain one, with equal simulations, in the
-run's own inference backend. Prints one JSON object a number of simulations.
+paired matches of each kind of proven search against the plain one, with equal simulations, the
+network in XLA. Prints one JSON object a number of simulations.
 """
 
 import argparse
