@@ -1,6 +1,5 @@
 """Every check of the project. `nox` runs them all in the environment that it is installed in."""
 
-import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -11,9 +10,6 @@ from nox.command import CommandFailed
 ROOT = Path(__file__).parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 CODE = ("selfplay", "games", "tests", "benchmarks", "docs", "noxfile.py")
-
-# Each process of the tests takes up to 2 GB of memory.
-MOST_CORES = 4
 
 nox.options.default_venv_backend = "none"
 # The cheap ones first; pytest last, so that its closing line is the last thing to read.
@@ -49,12 +45,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests on several processes; arguments go to pytest: `nox -s tests -- -m slow -n 0`."""
-    # One process more than cores, because tests also wait: for servers, other processes, the disk.
-    # Each takes whole files in a row, so that what a file compiles or starts for all of its tests
-    # is made once; who is done first takes over from the others.
-    processes = min(os.cpu_count() or 1, MOST_CORES) + 1
-    run(session, "pytest", "-n", str(processes), "--dist", "worksteal", *session.posargs)
+    """The tests on two processes; arguments go to pytest: `nox -s tests -- -m slow -n 0`."""
+    # Each process takes whole files in a row, so that what a file compiles or starts for all of its
+    # tests is made once; who is done first takes over from the other. A third one on two cores
+    # compiles so much again that it takes longer.
+    run(session, "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

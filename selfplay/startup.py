@@ -17,7 +17,7 @@ ALONE_MEMORY = 0.75
 SHARED_MEMORY = 0.4
 """Share for a trainer, and for a worker: one of each and an evaluator fit on one accelerator."""
 
-_LEAST_COMPILE_SECONDS = 0.05
+_LEAST_COMPILE_SECONDS = 0.1
 """Of a program that is kept; to read one takes about a hundredth of a second."""
 
 _MEMORY_VARIABLES = (

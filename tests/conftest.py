@@ -40,8 +40,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # and not by jax.config, so that the processes which tests start share it too.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 
 def pytest_collection_finish() -> None:

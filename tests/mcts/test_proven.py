@@ -114,10 +114,10 @@ def test_more_simulations_prove_everything(roots: Position[Any], exact: np.ndarr
     assert (found.visits.sum(axis=1) < 121).all()
     assert (tree.visits[:, 130:] == 0).all()
     # What is shown of the trees: every node behind its parent, and what each root action got.
-    shown = describe_compact_tree(tree)
+    shown = describe_compact_tree(jax.tree.map(jnp.asarray, tree))
     below = np.asarray(shown.visits) > 0
     below[:, 0] = False
-    assert (shown.parents < np.arange(201))[below].all()
+    assert (np.asarray(shown.parents) < np.arange(201))[below].all()
     visits = np.zeros((BATCH, 3), int)
     rows, nodes = np.nonzero(below & (np.asarray(shown.parents) == 0))
     visits[rows, np.asarray(shown.actions)[rows, nodes]] += np.asarray(shown.visits)[rows, nodes]

@@ -123,6 +123,7 @@ def test_the_search_that_is_not_wanted_costs_nothing() -> None:
     assert sum(asked) == one.num_matches * (3 * (1 + 2) + 1 * (1 + 8))
 
 
+@pytest.mark.slow
 def test_the_raw_network_may_play_the_fast_moves_of_puct() -> None:
     search = dataclasses.replace(FULL, algorithm="puct")
     one = SelfPlayer(GAME, uniform_evaluator(GAME), search, rollout(0.5, 0))

@@ -82,7 +82,7 @@ def test_those_who_wait_are_searched_together(searches: Searches, match: LiveMat
     others = [searches.submit(agent, match, simulations=8) for _ in range(6)]
     agent.go.release()
     # The batch is not compiled yet: meanwhile they are served one by one.
-    until(lambda: (8, 4) in agent.prepared)
+    until(lambda: searches.is_ready(agent, 8, 4))
     agent.go.release(20)
     results([first, *others])
     assert sum(count for count, _ in agent.batches) == 7
