@@ -95,3 +95,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section(f"{counts.total()} tests were skipped")
     for reason, count in counts.most_common():
         terminalreporter.line(f"{count:4}  {reason}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_memory_maps() -> Iterator[None]:
+    """Drops compiled programs between modules before the process has too many memory maps.
+
+    Each program takes some, Linux allows 65,530, and XLA aborts beyond.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
