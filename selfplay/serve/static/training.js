@@ -6,6 +6,7 @@ import {button, h, put} from "./dom.js";
 import {panel} from "./parts.js";
 
 const MOST_WORKERS = 6;
+const RELOAD_SECONDS = 15;
 const CHARTS = [
   ["Loss", (name) => name === "loss/total"],
   ["Policy loss", (name) => name === "loss/policy"],
@@ -42,7 +43,12 @@ export async function trainingPage(holder, {about, rest, tell}) {
     status: (status) => page.status(run, status),
     checkpoint: () => page.load(),
   }));
-  return () => stops.forEach((stop) => stop());
+  // Evaluations, ratings and reports are stored without an event.
+  const timer = setInterval(() => document.hidden || page.load(), 1000 * RELOAD_SECONDS);
+  return () => {
+    clearInterval(timer);
+    stops.forEach((stop) => stop());
+  };
 }
 
 class TrainingPage {
@@ -76,15 +82,21 @@ class TrainingPage {
       this.cards, this.charts, this.balances, this.visitors, this.more);
   }
 
+  /** Fetches everything and draws it if it is new; drawing would close what is pointed at. */
   async load() {
     try {
-      await Promise.all(this.runs.map(async ({run}) => {
-        const [data, status] = await Promise.all([get(path("runs", run, "training")),
-          get(path("runs", run, "status"))]);
-        this.data.set(run, data);
-        this.states.set(run, status);
-      }));
-      put(this.visitors, visitorCounts(await get("results")));
+      const found = await Promise.all(this.runs.map(({run}) => Promise.all([
+        get(path("runs", run, "training")), get(path("runs", run, "status"))])));
+      const results = await get("results");
+      const fetched = JSON.stringify([found.map(([data]) => data), results]);
+      this.runs.forEach(({run}, i) => this.states.set(run, found[i][1]));
+      if (fetched === this.shown) {
+        this.drawCards();
+        return;
+      }
+      this.shown = fetched;
+      this.runs.forEach(({run}, i) => this.data.set(run, found[i][0]));
+      put(this.visitors, visitorCounts(results));
     } catch (error) {
       this.tell(error);
     }
