@@ -18,8 +18,9 @@ positions and matches:
 The table says by how much B differs from A, with a 95 % interval over seeds and positions (or
 openings). There are two sets of positions and openings: choose settings by `--positions-of choose`
 and report by `--positions-of report`. An interrupted comparison goes on with the same command;
-more `--seeds` and games add to it. Without arguments a short one runs: two trainings of tic-tac-toe
-of half a minute each.
+more `--seeds` and games add to it. `--baseline DIR` takes the trainings of arm A from another
+comparison with the same settings of A, so that several switches share one arm A. Without arguments
+a short one runs: two trainings of tic-tac-toe of half a minute each.
 """
 
 import argparse
@@ -62,15 +63,17 @@ def main(arguments: argparse.Namespace) -> None:
         cores = [int(core) for core in arguments.cores.split(",")]
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(arguments.output or temporary)
+        runner = Runner(
+            plan,
+            directory,
+            cores=cores,
+            warm_up=not arguments.cold,
+            baseline=None if arguments.baseline is None else Path(arguments.baseline),
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )
         plan.store(directory)
         if not arguments.only_report:
-            Runner(
-                plan,
-                directory,
-                cores=cores,
-                warm_up=not arguments.cold,
-                say=lambda text: print(text, file=sys.stderr, flush=True),
-            ).run()
+            runner.run()
         document = report(plan, directory)
         (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps(document, indent=1) if arguments.as_json else table(document))
@@ -100,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     add("--versus", action="store_true", help="the arms play each other, too")
     add("--cores", help="cores to use, such as 0,1; by default all, one thread of each")
     add("--cold", action="store_true", help="count the time of compilation, too")
+    add("--baseline", help="directory of another comparison, whose arm A is taken")
     add("--only-report", action="store_true", help="show what is there; run nothing")
     add("--output", help="directory of the results; without it they are only printed")
     add("--json", dest="as_json", action="store_true")

@@ -102,6 +102,24 @@ class Plan:
         }
         return cls(**document)
 
+    def check_baseline(self, directory: Path) -> None:
+        """Checks that arm A of another comparison is trained as this plan trains it.
+
+        Raises:
+            ConfigError: there is none, or it has another arm A, budget or clock.
+        """
+        file = directory / "plan.json"
+        if not file.exists():
+            raise ConfigError(f"{directory} holds no comparison")
+        other = Plan.from_json(file.read_text())
+        for name in sorted(set(_FIXED) - {"b"}):
+            if getattr(other, name) != getattr(self, name):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}, but the baseline in {directory} has "
+                    f"{getattr(other, name)!r}",
+                    hint="compare with the same arm A, budget and clock",
+                )
+
     def store(self, directory: Path) -> None:
         """Writes the plan into the directory of its results.
 

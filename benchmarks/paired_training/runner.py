@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ class Runner:
         *,
         cores: Sequence[int | None],
         warm_up: bool = True,
+        baseline: Path | None = None,
         say: Callable[[str], None],
     ) -> None:
         """Starts nothing yet.
@@ -39,11 +41,18 @@ class Runner:
             directory: of the results.
             cores: to use, at least one.
             warm_up: whether each arm compiles before its first training, in a run of its own.
+            baseline: another comparison; where it has trained arm A already, that is taken.
             say: is told what happens; from several threads.
+
+        Raises:
+            ConfigError: the arm A of the baseline is another one.
         """
+        if baseline is not None:
+            plan.check_baseline(baseline)
         self._plan = plan
         self._directory = directory.absolute()
         self._warm_up = warm_up
+        self._baseline = baseline
         self._say = say
         lanes = [cores[i : i + 2] for i in range(0, len(cores) - 1, 2)] or [cores]
         self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
@@ -105,6 +114,8 @@ class Runner:
         folder = cell.folder(self._directory)
         if (folder / MEASURED.format(set=self._plan.positions_of)).exists():
             return
+        if self._baseline is not None:
+            take_arm(cell.folder(self._baseline), folder, ARMS[0])
         # In turn, each arm gets the first core, or trains first.
         arms = ARMS if number % 2 == 0 else ARMS[::-1]
         jobs = [
@@ -113,7 +124,8 @@ class Runner:
             if not (folder / TRAINED.format(arm=arm)).exists()
         ]
         if jobs:
-            self._say(f"{cell.game}, seed {cell.seed}: trains both arms")
+            names = " and ".join(sorted(arm for _, _, arm, _ in jobs))
+            self._say(f"{cell.game}, seed {cell.seed}: trains {names}")
         for first in range(0, len(jobs), len(lane)):
             self._run(jobs[first : first + len(lane)])
         self._say(f"{cell.game}, seed {cell.seed}: measures")
@@ -168,3 +180,19 @@ class Runner:
             self._stopped = True
             for process in self._processes:
                 process.terminate()
+
+
+def take_arm(source: Path, folder: Path, arm: str) -> None:
+    """Copies the finished training of one arm of another comparison, unless it is there.
+
+    Args:
+        source: folder of the cell in the other comparison.
+        folder: of the cell here.
+        arm: "a" or "b".
+    """
+    file = TRAINED.format(arm=arm)
+    if (folder / file).exists() or not (source / file).exists():
+        return
+    shutil.copytree(source / f"run-{arm}", folder / f"run-{arm}", dirs_exist_ok=True)
+    # Last, since it says that the rest is complete.
+    shutil.copyfile(source / file, folder / file)

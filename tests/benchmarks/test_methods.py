@@ -180,6 +180,7 @@ if what == "train" and seed == "1" and not (pathlib.Path(directory) / "mended").
 result = {"update": 8, "positions": 90, "matches": 3, "positions_per_second": 2.0,
           "updates_per_second": 4.0 if arm == "b" else 2.0}
 if what == "train":
+    (folder / f"run-{arm}").mkdir(exist_ok=True)
     (folder / f"training-{arm}.json").write_text(json.dumps(result))
 if what == "measure":
     wrong = lambda often: {"search": [1] * often + [0] * (30 - often), "raw": None}
@@ -200,10 +201,14 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.paired_training.runner.sys.executable", str(script))
 
 
-def run(plan: Plan, directory: Path, cores: list[int | None]) -> list[str]:
+def run(
+    plan: Plan, directory: Path, cores: list[int | None], baseline: Path | None = None
+) -> list[str]:
     """Runs a comparison with the stand-in; returns the calls, sorted by seed."""
     plan.store(directory)
-    Runner(plan, directory, cores=cores, warm_up=False, say=lambda text: None).run()
+    Runner(
+        plan, directory, cores=cores, warm_up=False, baseline=baseline, say=lambda text: None
+    ).run()
     return (directory / "calls.txt").read_text().splitlines()
 
 
@@ -226,6 +231,22 @@ def test_the_arms_change_cores_and_an_interrupted_comparison_goes_on(tmp_path: P
     # One core: one after the other.
     more = Plan(games=("hex",), seeds=(0, 1, 2, 3), a=(), b=plan.b)
     assert run(more, directory, [None]) == ["label 0  ", "train 3 b ", "train 3 a ", "measure 3  "]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_several_comparisons_share_an_arm(tmp_path: Path) -> None:
+    plan = Plan(games=("hex",), seeds=(0,), a=("replay.value_lambda=1",), b=("x.y=1",))
+    run(plan, tmp_path / "first", [4, 6])
+    other = Plan(games=("hex",), seeds=(0, 2), a=plan.a, b=("x.y=2",))
+    calls = run(other, tmp_path / "second", [4], baseline=tmp_path / "first")
+    assert "train 0 a 4" not in calls
+    assert {"train 0 b 4", "train 2 a 4", "train 2 b 4"} <= set(calls)
+    cell = Cell("hex", 0).folder(tmp_path / "second")
+    assert (cell / "run-a").is_dir()
+    assert json.loads((cell / TRAINED.format(arm="a")).read_text())["update"] == 8
+    with pytest.raises(ConfigError, match=r"the baseline in .* has"):
+        changed = Plan(games=("hex",), seeds=(0,), a=(), b=("x.y=2",))
+        run(changed, tmp_path / "third", [4], baseline=tmp_path / "first")
 
 
 @pytest.mark.usefixtures("stand_in")
