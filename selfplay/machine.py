@@ -60,11 +60,10 @@ def usable_cores(environ: Mapping[str, str] | None = None, root: Path = _ROOT) -
     return min(found, key=lambda cores: cores.count)
 
 
-def device_cores(environ: Mapping[str, str] | None = None, root: Path = _ROOT) -> Cores:
-    """Returns how many CPU devices a process presents unless it is told otherwise.
+def whole_cores(environ: Mapping[str, str] | None = None, root: Path = _ROOT) -> Cores:
+    """Returns the usable cores, where two hardware threads of a core count once.
 
-    One for each usable core, where two hardware threads of a core count once: both compute with
-    the same arithmetic units. At most `MOST_DEVICES`.
+    Both compute with the same arithmetic units.
 
     Args:
         environ: as in `usable_cores`.
@@ -77,10 +76,20 @@ def device_cores(environ: Mapping[str, str] | None = None, root: Path = _ROOT) -
         found.append(
             Cores(count=physical, reason=f"{threads} hardware threads are on {physical} cores")
         )
-    found.append(
-        Cores(count=MOST_DEVICES, reason=f"more than {MOST_DEVICES} gain little in one process")
-    )
     return min(found, key=lambda cores: cores.count)
+
+
+def device_cores(environ: Mapping[str, str] | None = None, root: Path = _ROOT) -> Cores:
+    """Returns how many CPU devices a process presents unless it is told otherwise.
+
+    One for each of `whole_cores`, at most `MOST_DEVICES`.
+
+    Args:
+        environ: as in `usable_cores`.
+        root: likewise.
+    """
+    most = Cores(count=MOST_DEVICES, reason=f"more than {MOST_DEVICES} gain little in one process")
+    return min((whole_cores(environ, root), most), key=lambda cores: cores.count)
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:

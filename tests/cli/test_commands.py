@@ -18,7 +18,18 @@ from selfplay.cli import group
 from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
-    *("games", "train", "status", "play", "analyze", "matches", "arena", "ladder", "suite"),
+    *(
+        "games",
+        "train",
+        "launch",
+        "status",
+        "play",
+        "analyze",
+        "matches",
+        "arena",
+        "ladder",
+        "suite",
+    ),
     *("curve", "export", "rerun", "bench", "doctor", "diagnose", "evaluate", "balance"),
 )
 

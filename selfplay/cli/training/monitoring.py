@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,9 +75,11 @@ def monitoring(
         options: the port for metrics, and the format of logs.
 
     Raises:
-        ConfigError: an unknown format, or a port that cannot be opened.
+        ConfigError: an unknown format, a port that cannot be opened, or a fleet that was launched
+            by another version of selfplay.
     """
     from selfplay.configuration import check_choice
+    from selfplay.fleet.fleet import check_launcher
     from selfplay.telemetry import Monitor
     from selfplay.telemetry.logs import FORMATS, LibraryLogs, stderr_log
 
@@ -88,6 +91,7 @@ def monitoring(
         if log is not None:
             stack.enter_context(LibraryLogs(log))
         try:
+            check_launcher(os.environ)
             if options.metrics_port is not None:
                 monitor.serve(options.metrics_port, options.metrics_host)
             yield monitor

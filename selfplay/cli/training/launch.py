@@ -1,0 +1,326 @@
+"""selfplay launch: starts the trainer, workers and evaluators of a run on an engine."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfplay.cli.option_groups import OptionGroup, with_option_groups
+from selfplay.cli.options import Json
+from selfplay.cli.output import facts, say, say_json, table
+from selfplay.cli.training.run_training import TrainingOptions
+
+if TYPE_CHECKING:
+    from selfplay.fleet.backends import LaunchOptions
+    from selfplay.fleet.fleet import Fleet
+
+EXAMPLES = (
+    "selfplay launch runs/first --game connect_four --workers 4 --evaluators 1",
+    "selfplay launch runs/first --game connect_four --workers 4 --detach",
+    "selfplay launch --status runs/first",
+    "selfplay launch --stop runs/first",
+)
+
+_Texts = list[str] | None
+
+
+def _role_option(name: str, metavar: str, text: str) -> Any:
+    return typer.Option(name, metavar=f"ROLE={metavar}", help=text, show_default=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResourceOptions(OptionGroup):
+    """The size of the fleet and of its processes."""
+
+    workers: Annotated[
+        int,
+        typer.Option("--workers", metavar="N", help="Number of workers."),
+    ] = 1
+    evaluators: Annotated[
+        int,
+        typer.Option("--evaluators", metavar="N", help="Number of evaluators."),
+    ] = 1
+    cpus: Annotated[
+        _Texts,
+        _role_option("--cpus", "N", "Cores of each trainer, worker or evaluator. May be repeated."),
+    ] = None
+    gpus: Annotated[
+        _Texts,
+        _role_option("--gpus", "N", "GPUs, likewise; a fraction shares one GPU."),
+    ] = None
+    memory: Annotated[
+        _Texts, _role_option("--memory", "SIZE", "Memory, likewise, such as worker=4G.")
+    ] = None
+    worker_settings: Annotated[
+        _Texts,
+        typer.Option(
+            "--worker-set",
+            metavar="SECTION.KEY=VALUE",
+            help="A setting of the workers alone: search.inference, rollout.matches_per_device or "
+            "rollout.plies_per_chunk. May be repeated.",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineOptions(OptionGroup):
+    """What only some engines understand; the names are those of `LaunchOptions`."""
+
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Leave the fleet running in the background (local)."),
+    ] = False
+    logs: Annotated[
+        Path | None,
+        typer.Option(
+            "--logs",
+            metavar="DIR",
+            help="Folder for the logs of the processes (local).",
+            show_default=False,
+        ),
+    ] = None
+    max_restarts: Annotated[
+        int,
+        typer.Option(
+            "--max-restarts",
+            metavar="N",
+            help="Give a process up after so many failures in a row (local).",
+        ),
+    ] = 5
+
+    def launch_options(self, on: str, takes: frozenset[str]) -> "LaunchOptions":
+        """Returns the options for an engine.
+
+        Args:
+            on: its name.
+            takes: the options it understands.
+
+        Raises:
+            ConfigError: one was given that it does not understand.
+        """
+        from selfplay.errors import ConfigError
+        from selfplay.fleet.backends import BACKENDS, LaunchOptions, make_backend
+
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            if field.name not in takes:
+                others = [name for name in BACKENDS if field.name in make_backend(name).takes]
+                raise ConfigError(
+                    f"--{field.name.replace('_', '-')} means nothing on {on}",
+                    hint=f"it is for --on {' or '.join(others)}",
+                )
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+        return LaunchOptions(**values)
+
+
+@with_option_groups
+def launch(
+    *,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A directory or a URL; an existing run is resumed, otherwise it is created.",
+        ),
+    ],
+    game_name: Annotated[
+        str | None,
+        typer.Option(
+            "--game",
+            metavar="GAME",
+            help="The game; required to create a run, or if the game file has moved.",
+            envvar="SELFPLAY_GAME",
+            show_default=False,
+        ),
+    ] = None,
+    resources: ResourceOptions,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ENGINE",
+            help="What runs the fleet: local. By default local.",
+            show_default=False,
+        ),
+    ] = None,
+    training: TrainingOptions,
+    engine: EngineOptions,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Show what would be started, and start nothing.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show the fleet of RUN, and start nothing.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the fleet of RUN: every process saves.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a run with a trainer, workers and evaluators.
+
+    Starts all processes of a run, keeps them running, and ends them together. Ctrl-C ends the
+    fleet: every process saves. The same command resumes the run.
+    """
+    from selfplay.configuration import check_choice
+    from selfplay.errors import ConfigError
+    from selfplay.fleet.backends import BACKENDS, make_backend
+
+    if sum((print_only, status, stop)) > 1:
+        raise ConfigError("--print, --status and --stop exclude each other", hint="give one")
+    if status or stop:
+        (_show_status if status else _stop)(run, as_json)
+        return
+    on = on or "local"
+    check_choice("--on", on, tuple(BACKENDS))
+    backend = make_backend(on)
+    options = engine.launch_options(on, backend.takes)
+    fleet = _fleet(run, game_name, resources, training, on)
+    from selfplay.fleet.checks import check_run
+
+    check_run(fleet)
+    if print_only:
+        text = backend.shown(fleet, options)
+        if as_json:
+            say_json({"run": fleet.run, "on": on, "fleet": fleet.to_dict(), "shown": text})
+        else:
+            say(text)
+        return
+    _start(fleet, on, options, as_json)
+
+
+def _fleet(
+    run: str, game: str | None, resources: ResourceOptions, training: TrainingOptions, on: str
+) -> "Fleet":
+    from selfplay.configuration import check_range
+    from selfplay.fleet.request import make_fleet
+
+    check_range("--devices", training.devices or 1, low=1)
+    cpus = list(resources.cpus or ())
+    if training.devices is not None:
+        cpus.insert(0, f"trainer={training.devices}")
+    return make_fleet(
+        run=run,
+        game=game,
+        options=training.option or (),
+        preset=training.preset,
+        config=training.config,
+        settings=training.overrides({}),
+        worker_settings=resources.worker_settings or (),
+        init_from=training.init_from,
+        workers=resources.workers,
+        evaluators=resources.evaluators,
+        cpus=cpus,
+        gpus=resources.gpus or (),
+        memory=resources.memory or (),
+    )
+
+
+def _start(fleet: "Fleet", on: str, options: "LaunchOptions", as_json: bool) -> None:
+    """Launches, and waits for the end where the engine is this process."""
+    from selfplay.cli.signals import StopSignals
+    from selfplay.fleet.backends import make_backend
+    from selfplay.fleet.follow import Follower
+    from selfplay.fleet.record import Record
+
+    record = Record(fleet.run)
+    lock = threading.Lock()
+
+    def tell(text: str) -> None:
+        with lock:
+            say(text, err=as_json)
+
+    def follow(line: str) -> None:
+        tell(f"trainer | {line}")
+
+    with StopSignals(does="every process saves and ends") as signals:
+
+        def on_stop(stop: Callable[[], None]) -> None:
+            signals.ready(stop, tell)
+
+        log = (options.logs or record.logs) / "trainer.log"
+        if on == "local" and not options.detach:
+            with Follower(log, follow):
+                result = make_backend(on).launch(record, fleet, options, tell, on_stop)
+        else:
+            result = make_backend(on).launch(record, fleet, options, tell, on_stop)
+    if as_json:
+        say_json(dict(result.document))
+    else:
+        say(result.text)
+    if result.error:
+        from selfplay.errors import RunError
+
+        raise RunError(result.error, hint=f"the logs are in {options.logs or record.logs}")
+
+
+def _stop(run: str, as_json: bool) -> None:
+    from selfplay.fleet.backends import make_backend
+    from selfplay.fleet.record import Record
+    from selfplay.fleet.status import no_fleet
+
+    record = Record(run)
+    document = record.read()
+    if document is None:
+        raise no_fleet(record)
+
+    def tell(text: str) -> None:
+        say(text, err=as_json)
+
+    done = make_backend(document["on"]).stop(record, document, tell)
+    if as_json:
+        say_json({"run": record.run, "on": document["on"], "stopped": done})
+    else:
+        say(done)
+
+
+def _show_status(run: str, as_json: bool) -> None:
+    from selfplay.fleet.status import fleet_status
+
+    document = fleet_status(run)
+    if as_json:
+        say_json(document)
+        return
+    state = {True: "runs", False: "does not run", None: "unknown from here"}[document["alive"]]
+    pairs = [("run", document["run"]), ("engine", str(document["on"] or "-")), ("fleet", state)]
+    if document.get("ended"):
+        pairs.append(("ended", document["ended"]))
+    pairs.append(("record", document["folder"]))
+    if document["store_error"]:
+        pairs.append(("problem", document["store_error"]))
+    say(facts(pairs))
+    if document["processes"]:
+        header = ["process", "state", "pid or job", "restarts", "log"]
+        say("\n" + table(header, [_process_row(one) for one in document["processes"]]))
+    if document["heartbeats"]:
+        header = ["heard of", "alive", "host", "matches/s", "seconds ago", "does"]
+        say("\n" + table(header, [_beat_row(one) for one in document["heartbeats"]]))
+
+
+def _process_row(process: dict[str, Any]) -> list[str]:
+    where = process.get("job") or process.get("pid")
+    return [
+        process["name"],
+        process["state"],
+        "-" if where is None else str(where),
+        str(process.get("restarts", "-")),
+        str(process.get("log") or "-"),
+    ]
+
+
+def _beat_row(beat: dict[str, Any]) -> list[str]:
+    rate = beat["matches_per_second"]
+    return [
+        f"{beat['role']} {beat['id']}",
+        "yes" if beat["alive"] else "no",
+        beat["host"],
+        "-" if rate is None else f"{rate:,.1f}",
+        f"{beat['seconds_ago']:.0f}",
+        str(beat["state"] or "-"),
+    ]

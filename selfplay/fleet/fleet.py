@@ -1,0 +1,143 @@
+"""What a fleet is made of, and the command line of each of its processes."""
+
+import dataclasses
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from selfplay.errors import ConfigError
+from selfplay.version import software_version
+
+VERSION_VARIABLE = "SELFPLAY_FLEET_VERSION"
+"""Tells a process which selfplay launched it; one of another version refuses to start."""
+
+_SETTING = re.compile(r"SELFPLAY_([A-Z]+__[A-Z_0-9]+|RUN|GAME)")
+_KEPT = "SELFPLAY_SEARCH__INFERENCE"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Role:
+    """Processes of one kind.
+
+    Attributes:
+        name: "trainer", "worker" or "evaluator".
+        count: number of processes, 0 or more.
+        cpus: cores of each process, at least 1; None leaves the number to the engine.
+        gpus: GPUs of each process, 0 or more; a fraction shares one. None: what suits the engine.
+        memory: bytes of each process; None leaves it to the engine.
+    """
+
+    name: str
+    count: int
+    cpus: int | None = None
+    gpus: float | None = None
+    memory: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process of a fleet: "trainer", "worker-1", "worker-2", "evaluator-1", ..."""
+
+    name: str
+    role: Role
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """What runs, whatever runs it.
+
+    Attributes:
+        run: an absolute path or a URL.
+        game: the game of a new run, with an absolute path if it is a file; None for that of the
+            run.
+        options: of the game, as NAME=VALUE.
+        preset: settings that a new run starts from.
+        settings: of the run, as SECTION.KEY=VALUE; they override the preset.
+        worker_settings: that workers choose for their machine, likewise.
+        init_from: "RUN[@UPDATE]", whose weights a new run begins with; None for fresh ones.
+        trainer, worker, evaluator: the roles.
+        version: of the selfplay that launches.
+    """
+
+    run: str
+    game: str | None
+    options: tuple[str, ...] = ()
+    preset: str = "default"
+    settings: tuple[str, ...] = ()
+    worker_settings: tuple[str, ...] = ()
+    init_from: str | None = None
+    trainer: Role
+    worker: Role
+    evaluator: Role
+    version: str
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles, in the order in which their processes start."""
+        return (self.trainer, self.worker, self.evaluator)
+
+    def processes(self) -> list[Process]:
+        """Returns all processes, the trainer first."""
+        return [
+            Process(name=role.name if role is self.trainer else f"{role.name}-{index}", role=role)
+            for role in self.roles
+            for index in range(1, role.count + 1)
+        ]
+
+    def command(self, role: Role, *more: str) -> list[str]:
+        """Returns the arguments of `selfplay` for the processes of a role; `more` comes last."""
+        words = [role.name, "--run", self.run]
+        if role.name == "trainer":
+            words += [] if self.game is None else ["--game", self.game]
+            words += [f"--option={option}" for option in self.options]
+            words += [] if self.preset == "default" else ["--preset", self.preset]
+            words += [] if self.init_from is None else ["--init-from", self.init_from]
+        chosen = {"trainer": self.settings, "worker": self.worker_settings}.get(role.name, ())
+        return [*words, *(f"--set={setting}" for setting in chosen), *more]
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Returns the environment of a process: without settings, which the trainer is passed.
+
+        The inference backend stays: each process chooses it for its machine.
+
+        Args:
+            environ: that of the launcher.
+        """
+        kept = {
+            name: value
+            for name, value in environ.items()
+            if name == _KEPT or not _SETTING.fullmatch(name)
+        }
+        return {**kept, VERSION_VARIABLE: self.version}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fleet as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Fleet":
+        """Returns the fleet that `to_dict` has written."""
+        lists = ("options", "settings", "worker_settings")
+        roles = ("trainer", "worker", "evaluator")
+        return cls(
+            **{
+                **document,
+                **{name: tuple(document[name]) for name in lists},
+                **{name: Role(**document[name]) for name in roles},
+            }
+        )
+
+
+def check_launcher(environ: Mapping[str, str]) -> None:
+    """Raises `ConfigError` if a fleet was launched by another version of selfplay than this one.
+
+    Args:
+        environ: of this process.
+    """
+    theirs, ours = environ.get(VERSION_VARIABLE), software_version()
+    if theirs is not None and theirs != ours:
+        raise ConfigError(
+            f"the fleet was launched by selfplay {theirs}, but {socket.gethostname()} has {ours}",
+            hint="install the same version of selfplay on every machine",
+        )

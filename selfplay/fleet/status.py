@@ -1,0 +1,68 @@
+"""The state of a fleet: what its engine says, and the heartbeats in its run."""
+
+from typing import Any
+
+from selfplay.errors import RunError, StorageError
+from selfplay.fleet.backends import make_backend
+from selfplay.fleet.record import Record
+from selfplay.run.heartbeats import Heartbeat, read_heartbeats
+from selfplay.store.place import typed
+
+_SHOWN = ("state", "update", "checkpoint", "matches_per_second")
+
+
+def fleet_status(run: str) -> dict[str, Any]:
+    """Returns the state of the fleet of a run, for people and programs.
+
+    Args:
+        run: a path or a URL.
+
+    Returns:
+        "run", "on" (the engine; None if no fleet was launched from here), "folder" (of the
+        record), "alive", "processes" and more as `Backend.processes` has it, "heartbeats", and
+        "store_error", a text if the run cannot be read.
+
+    Raises:
+        RunError: the record is damaged, or there is neither a record nor a heartbeat.
+    """
+    record = Record(run)
+    document = record.read()
+    heartbeats: list[dict[str, Any]] = []
+    store_error = None
+    try:
+        heartbeats = [_shown(beat) for beat in read_heartbeats(record.run)]
+    except StorageError as error:
+        store_error = str(error)
+    if document is None and not heartbeats:
+        raise no_fleet(record)
+    found: dict[str, Any] = {"alive": None, "processes": []}
+    if document is not None:
+        found = make_backend(document["on"]).processes(record, document)
+    return {
+        "run": record.run,
+        "on": None if document is None else document["on"],
+        "folder": str(record.folder),
+        **found,
+        "heartbeats": heartbeats,
+        "store_error": store_error,
+    }
+
+
+def no_fleet(record: Record) -> RunError:
+    """Returns the error for a run of which no fleet is recorded."""
+    return RunError(
+        f"no fleet of {record.run} was launched from here",
+        hint=f"selfplay status {typed(record.run)} shows the processes of a run wherever they are",
+    )
+
+
+def _shown(beat: Heartbeat) -> dict[str, Any]:
+    return {
+        "role": beat.role,
+        "id": beat.id,
+        "host": beat.host,
+        "pid": beat.pid,
+        "alive": beat.alive,
+        "seconds_ago": beat.age,
+        **{name: beat.fields.get(name) for name in _SHOWN},
+    }

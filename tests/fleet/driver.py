@@ -1,0 +1,31 @@
+"""A supervisor with a stand-in for `selfplay`, as a program: `python driver.py RUN PROGRAM`."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+from selfplay.fleet import local
+from selfplay.fleet.backends import LaunchOptions
+from selfplay.fleet.record import Record
+from selfplay.fleet.request import make_fleet
+
+
+def main(run: str, program: str) -> None:
+    """Runs a fleet of a trainer and two workers until SIGTERM."""
+    local.PROGRAM = (sys.executable, program)
+
+    def on_stop(stop: Callable[[], None]) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: stop())
+
+    fleet = make_fleet(run=run, game="tic_tac_toe", workers=2, evaluators=0, environ={})
+    local.supervise(
+        Record(run),
+        fleet,
+        LaunchOptions(),
+        lambda text: print(text, flush=True),  # noqa: T201
+        on_stop,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,167 @@
+"""The rules by which processes are started again, given up and ended, on a clock of its own."""
+
+import pytest
+
+from selfplay.fleet.fleet import Process
+from selfplay.fleet.request import make_fleet
+from selfplay.fleet.supervisor import Handle, Outcome, Starter, Supervisor
+
+
+class FakeHandle(Handle):
+    """A process that ends when a test says so."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.asked = False
+        self.obeys = True
+
+    def poll(self) -> int | None:
+        return self.status
+
+    def ask(self) -> None:
+        self.asked = True
+        if self.obeys:
+            self.status = 0
+
+    def kill(self) -> None:
+        self.status = -9
+
+
+class FakeStarter(Starter):
+    """Remembers what it has started."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, FakeHandle]] = []
+
+    def start(self, process: Process) -> FakeHandle:
+        handle = FakeHandle()
+        self.started.append((process.name, handle))
+        return handle
+
+    def last_words(self, process: Process) -> str:
+        return f"words of {process.name}"
+
+    def newest(self, name: str) -> FakeHandle:
+        return next(handle for other, handle in reversed(self.started) if other == name)
+
+    def count(self, name: str) -> int:
+        return sum(other == name for other, _ in self.started)
+
+
+class Scene:
+    """A fleet of a trainer, two workers and an evaluator under a supervisor."""
+
+    def __init__(self) -> None:
+        fleet = make_fleet(run="/r", game="g", workers=2, evaluators=1, environ={})
+        self.now = 0.0
+        self.said: list[str] = []
+        self.starter = FakeStarter()
+        self.supervisor = Supervisor(
+            fleet.processes(),
+            self.starter,
+            say=self.said.append,
+            most_restarts=3,
+            grace_seconds=5.0,
+            clock=self.tick,
+            look_seconds=0.0,
+        )
+        assert self.supervisor.look() is None
+
+    def tick(self) -> float:
+        self.now += 1e-3
+        return self.now
+
+    def fail(self, name: str, status: int) -> Outcome | None:
+        self.starter.newest(name).status = status
+        return self.supervisor.look()
+
+    def state(self, name: str) -> str:
+        return next(one.state for one in self.supervisor.watched if one.process.name == name)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_the_trainer_starts_first(scene: Scene) -> None:
+    names = [name for name, _ in scene.starter.started]
+    assert names == ["trainer", "worker-1", "worker-2", "evaluator-1"]
+
+
+def test_a_failed_process_is_started_again_after_longer_and_longer_pauses(scene: Scene) -> None:
+    for pause in (1.0, 2.0, 4.0):
+        assert scene.fail("worker-2", -9) is None
+        before = scene.starter.count("worker-2")
+        scene.now += pause - 0.5
+        scene.supervisor.look()
+        assert scene.starter.count("worker-2") == before
+        scene.now += 1.0
+        scene.supervisor.look()
+        assert scene.starter.count("worker-2") == before + 1
+    # The fourth failure in a row is one too many; the other worker goes on.
+    assert scene.fail("worker-2", 1) is None
+    assert scene.state("worker-2") == "failed"
+    assert "worker-2 failed 4 times in a row" in scene.said[-1]
+    assert "words of worker-2" in scene.said[-1]
+
+
+def test_a_process_that_ran_for_long_has_not_failed_before(scene: Scene) -> None:
+    for _ in range(10):
+        assert scene.fail("trainer", 1) is None
+        scene.now += 2.0
+        scene.supervisor.look()
+        scene.now += 700.0
+    assert scene.state("trainer") == "running"
+
+
+def test_a_process_that_ended_by_itself_is_not_started_again(scene: Scene) -> None:
+    assert scene.fail("worker-1", 0) is None
+    scene.now += 1000.0
+    assert scene.supervisor.look() is None
+    assert (scene.state("worker-1"), scene.starter.count("worker-1")) == ("ended", 1)
+
+
+def test_the_fleet_ends_with_its_trainer(scene: Scene) -> None:
+    scene.starter.newest("trainer").status = 0
+    outcome = scene.supervisor.run()
+    assert outcome == Outcome(reason="the trainer has ended by itself")
+    for name in ("worker-1", "worker-2", "evaluator-1"):
+        assert scene.starter.newest(name).asked
+        assert scene.state(name) == "stopped"
+
+
+def test_a_wrong_command_line_is_not_tried_twice(scene: Scene) -> None:
+    outcome = scene.fail("trainer", 2)
+    assert outcome is not None
+    assert outcome.error == "trainer refuses its command line: words of trainer"
+    assert scene.starter.count("trainer") == 1
+
+
+def test_without_any_worker_the_fleet_ends_with_an_error(scene: Scene) -> None:
+    assert scene.fail("worker-1", 2) is None
+    outcome = scene.fail("worker-2", 2)
+    assert outcome is not None and "worker-2 refuses" in outcome.error
+
+
+def test_a_lost_evaluator_does_not_end_the_fleet(scene: Scene) -> None:
+    assert scene.fail("evaluator-1", 2) is None
+    assert scene.said[-1].endswith("the fleet goes on without it")
+
+
+def test_stopping_asks_first_and_kills_who_does_not_end(scene: Scene) -> None:
+    scene.starter.newest("worker-2").obeys = False
+    scene.supervisor.stop()
+    outcome = scene.supervisor.run()
+    assert (outcome.reason, outcome.error) == ("it was asked to stop", "")
+    assert scene.starter.newest("worker-2").status == -9
+    assert scene.said == ["worker-2 does not end; it is killed"]
+    assert {one.state for one in scene.supervisor.watched} == {"stopped"}
+
+
+def test_what_waits_for_its_start_is_not_started_while_stopping(scene: Scene) -> None:
+    scene.fail("worker-1", 1)
+    scene.supervisor.stop()
+    scene.now += 100.0
+    scene.supervisor.run()
+    assert (scene.state("worker-1"), scene.starter.count("worker-1")) == ("stopped", 1)
