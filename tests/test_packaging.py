@@ -37,6 +37,7 @@ def test_every_package_on_disk_is_installed() -> None:
         for path in (ROOT / "selfplay").rglob("__init__.py")
     }
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == on_disk | {
+        "selfplay.deploy",
         "selfplay.games",
         "selfplay.templates",
     }

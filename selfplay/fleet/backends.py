@@ -117,6 +117,7 @@ class Backend(abc.ABC):
 
 BACKENDS = {
     "local": "selfplay.fleet.local:Local",
+    "slurm": "selfplay.fleet.slurm:Slurm",
 }
 """Name to module and class; a new engine is one line here."""
 

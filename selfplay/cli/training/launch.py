@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "selfplay launch runs/first --game connect_four --workers 4 --evaluators 1",
     "selfplay launch runs/first --game connect_four --workers 4 --detach",
+    "selfplay launch /shared/runs/first --game connect_four --workers 32 --on slurm",
     "selfplay launch --status runs/first",
     "selfplay launch --stop runs/first",
 )
@@ -79,7 +80,7 @@ class EngineOptions(OptionGroup):
         typer.Option(
             "--logs",
             metavar="DIR",
-            help="Folder for the logs of the processes (local).",
+            help="Folder for the logs of the processes (local, slurm).",
             show_default=False,
         ),
     ] = None
@@ -91,6 +92,20 @@ class EngineOptions(OptionGroup):
             help="Give a process up after so many failures in a row (local).",
         ),
     ] = 5
+
+    shared: Annotated[
+        bool,
+        typer.Option("--shared", help="Every node sees the directory of the run (slurm)."),
+    ] = False
+    sbatch: Annotated[
+        _Texts,
+        typer.Option(
+            "--sbatch",
+            metavar="OPTION",
+            help="An option of sbatch, such as --sbatch=--partition=long. May be repeated (slurm).",
+            show_default=False,
+        ),
+    ] = None
 
     def launch_options(self, on: str, takes: frozenset[str]) -> "LaunchOptions":
         """Returns the options for an engine.
@@ -146,7 +161,7 @@ def launch(
         typer.Option(
             "--on",
             metavar="ENGINE",
-            help="What runs the fleet: local. By default local.",
+            help="What runs the fleet: local (the default) or slurm.",
             show_default=False,
         ),
     ] = None,
