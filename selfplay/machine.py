@@ -124,8 +124,26 @@ def host_memory(root: Path = _ROOT) -> int | None:
 
 
 def available_memory(root: Path = _ROOT) -> int | None:
-    """Returns the bytes of this machine that are free, or can be freed at once."""
-    return _meminfo("MemAvailable", root)
+    """Returns the bytes that this process can still get; None where the system does not say.
+
+    They are free on this machine or can be freed at once, and no control group forbids them.
+
+    Args:
+        root: where `proc` and `sys` lie.
+    """
+    found = []
+    for folder in _control_groups("memory", root):
+        for limit, usage, cache in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            texts = [_read(folder / name).strip() for name in (limit, usage)]
+            if all(text.isdecimal() for text in texts):
+                # Files that were read count as used, but are dropped when memory is needed.
+                used = int(texts[1]) - _statistic(folder / "memory.stat", cache)
+                found.append(max(0, int(texts[0]) - max(0, used)))
+    free = _meminfo("MemAvailable", root)
+    return min(found if free is None else [*found, free], default=None)
 
 
 def return_freed_memory() -> None:
@@ -181,6 +199,12 @@ def _meminfo(name: str, root: Path) -> int | None:
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
     return None
+
+
+def _statistic(file: Path, name: str) -> int:
+    """Returns a number of a control group's statistics; 0 if it is not there."""
+    lines = (line.split() for line in _read(file).splitlines())
+    return next((int(line[1]) for line in lines if len(line) == 2 and line[0] == name), 0)
 
 
 def _installed_memory() -> int | None:

@@ -9,6 +9,7 @@ import pytest
 from selfplay.machine import (
     MOST_DEVICES,
     Cores,
+    available_memory,
     cpu_quota,
     device_cores,
     host_memory,
@@ -202,6 +203,34 @@ def test_memory_is_that_of_the_smallest_group(tmp_path: Path) -> None:
     assert host_memory(tmp_path) == 9_000_000_000
     write(tmp_path, {"sys/fs/cgroup/memory/job/memory.limit_in_bytes": "4000000000\n"})
     assert host_memory(tmp_path) == 4_000_000_000
+
+
+def test_available_memory_is_what_a_control_group_leaves(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/meminfo": "MemTotal: 64000000 kB\nMemAvailable: 9000000 kB\n"})
+    assert available_memory(tmp_path) == 9_000_000 * 1024
+    write(
+        tmp_path,
+        {
+            "proc/self/cgroup": f"0::{POD}\n3:memory:/job\n",
+            f"sys/fs/cgroup{POD}/memory.max": "max\n",
+            "sys/fs/cgroup/kubepods.slice/memory.max": "9000000000\n",
+            "sys/fs/cgroup/kubepods.slice/memory.current": "8500000000\n",
+            "sys/fs/cgroup/kubepods.slice/memory.stat": "anon 1\ninactive_file 500000000\n",
+        },
+    )
+    assert available_memory(tmp_path) == 1_000_000_000
+    version_1 = "sys/fs/cgroup/memory/job"
+    write(
+        tmp_path,
+        {
+            f"{version_1}/memory.limit_in_bytes": "800000000\n",
+            f"{version_1}/memory.usage_in_bytes": "700000000\n",
+            f"{version_1}/memory.stat": "inactive_file 7\ntotal_inactive_file 100000000\n",
+        },
+    )
+    assert available_memory(tmp_path) == 200_000_000
+    write(tmp_path, {f"{version_1}/memory.usage_in_bytes": "990000000\n"})
+    assert available_memory(tmp_path) == 0
 
 
 def test_this_machine_says_how_much_memory_it_has(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from selfplay.play import LiveMatch
 from selfplay.run import RunDirectory
 from selfplay.serve import Library, create_app
 from selfplay.serve import library as library_module
+from selfplay.serve.analysis import searches as searches_module
 from selfplay.serve.analysis.searches import Searches
 from selfplay.serve.recent import Recent
 from selfplay.serve.served import LoadedRuns, ServedRun
@@ -49,6 +50,24 @@ def test_programs_that_are_unused_are_freed_and_compiled_again_when_wanted() -> 
         results([searches.submit(agents[0], match, simulations=2)])
         assert agents[0].prepared.count((2, 1)) == 2
         assert (2, 1) in agents[0].held and searches.compiling == 0
+    finally:
+        searches.close()
+
+
+@pytest.mark.parametrize(
+    ("memory", "programs"),
+    [(None, 32), (0, 4), (2**30, 10), (4 * 2**30, 42), (64 * 2**30, 64)],
+)
+def test_the_number_of_programs_follows_the_memory(
+    memory: int | None, programs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches_module, "available_memory", lambda: memory)
+    match, agent = LiveMatch(TicTacToe()), Noted()
+    searches = Searches(sizes=(1,))
+    try:
+        for simulations in range(programs + 8):
+            results([searches.submit(agent, match, simulations=simulations)])
+        assert len(agent.held) == programs
     finally:
         searches.close()
 

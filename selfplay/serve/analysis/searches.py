@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from selfplay.arena import Analysis
-from selfplay.machine import return_freed_memory
+from selfplay.machine import available_memory, return_freed_memory
 from selfplay.play import LiveMatch
 from selfplay.serve.analysis.agents import SIZES, Programs, Thinker
 from selfplay.serve.errors import RequestError
@@ -17,8 +17,13 @@ from selfplay.serve.errors import RequestError
 MOST_WAITING = 128
 """Searches that may wait; more are refused (429)."""
 
-MOST_PROGRAMS = 32
-"""Compiled searches that are kept, 20 to 50 MB each; the one that was unused the longest goes."""
+FEWEST_PROGRAMS = 4
+MOST_PROGRAMS = 64
+"""Limits of the number of compiled searches that are kept; `programs_for` chooses between them."""
+
+_USUAL_PROGRAMS = 32
+_PROGRAM_BYTES = 50_000_000
+_PROGRAMS_SHARE = 0.5
 
 _MOST_RATES = 512
 _FIRST_GUESS_SECONDS = 0.2
@@ -59,6 +64,18 @@ _Key = tuple[Programs, int, int]
 """Names a program: what it was compiled for, its simulations, its batch size."""
 
 
+def programs_for(memory: int | None) -> int:
+    """Returns how many compiled searches may be kept in half of the memory that is available.
+
+    Args:
+        memory: available bytes; None if the system does not say.
+    """
+    if memory is None:
+        return _USUAL_PROGRAMS
+    affordable = int(_PROGRAMS_SHARE * memory / _PROGRAM_BYTES)
+    return max(FEWEST_PROGRAMS, min(MOST_PROGRAMS, affordable))
+
+
 class Searches:
     """Runs searches on a thread of its own, oldest first.
 
@@ -73,7 +90,7 @@ class Searches:
         *,
         sizes: tuple[int, ...] = SIZES,
         most_waiting: int = MOST_WAITING,
-        most_programs: int = MOST_PROGRAMS,
+        most_programs: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Starts the two threads.
@@ -81,11 +98,14 @@ class Searches:
         Args:
             sizes: batch sizes, ascending, the first 1.
             most_waiting: limit of waiting searches; more are refused.
-            most_programs: limit of compiled programs; the least recently used ones are freed.
+            most_programs: limit of compiled programs; the least recently used ones are freed. By
+                default as many as the memory that is available now suggests.
             clock: returns seconds.
         """
         self._sizes = sizes
         self._most_waiting = most_waiting
+        if most_programs is None:
+            most_programs = programs_for(available_memory())
         self._most_programs = most_programs
         self._clock = clock
         self._waiting: collections.deque[_Asked] = collections.deque()
