@@ -56,7 +56,7 @@ def test_programs_that_are_unused_are_freed_and_compiled_again_when_wanted() -> 
 
 @pytest.mark.parametrize(
     ("memory", "programs"),
-    [(None, 32), (0, 4), (2**30, 10), (4 * 2**30, 42), (64 * 2**30, 64)],
+    [(None, 32), (0, 4), (2**30, 5), (4 * 2**30, 21), (64 * 2**30, 64)],
 )
 def test_the_number_of_programs_follows_the_memory(
     memory: int | None, programs: int, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,7 @@ MOST_PROGRAMS = 64
 
 _USUAL_PROGRAMS = 32
 _PROGRAM_BYTES = 50_000_000
-_PROGRAMS_SHARE = 0.5
+_PROGRAMS_SHARE = 0.25
 
 _MOST_RATES = 512
 _FIRST_GUESS_SECONDS = 0.2
@@ -65,7 +65,7 @@ _Key = tuple[Programs, int, int]
 
 
 def programs_for(memory: int | None) -> int:
-    """Returns how many compiled searches may be kept in half of the memory that is available.
+    """Returns how many compiled searches may be kept in a quarter of the memory that is available.
 
     Args:
         memory: available bytes; None if the system does not say.
