@@ -16,7 +16,9 @@ MOST_NODES = 400
 """Nodes of a tree that are shown; the least visited ones are left out."""
 
 _ROW = 22
-_COLUMN = 190
+_GAP = 50
+_LETTER = 6.5
+"""Pixels: height of a row, room for the lines between two plies, width of a letter."""
 
 
 def expected_lines(
@@ -122,7 +124,15 @@ def tree_svg(root: dict[str, Any]) -> str:
     """Returns a tree as an SVG picture: a column for each ply, a row for each end of a line."""
     shapes: list[str] = []
     rows = 0
-    deepest = max(level for _, level in _walk(root))
+    lengths: dict[int, int] = {}
+    for node, level in _walk(root):
+        lengths[level] = max(lengths.get(level, 0), len(_label(node)))
+    # Lines part behind the longest label of a ply, so that none crosses a label.
+    columns: list[tuple[float, float]] = []
+    right = 12.0
+    for level in sorted(lengths):
+        columns.append((right, right + 12 + _LETTER * lengths[level]))
+        right = columns[-1][1] + _GAP
 
     def place(node: dict[str, Any], level: int) -> float:
         """Draws a node and all behind it; returns its height."""
@@ -133,27 +143,30 @@ def tree_svg(root: dict[str, Any]) -> str:
         else:
             height = (rows + 1) * _ROW
             rows += 1
-        left = 12 + level * _COLUMN
+        left, end_of_labels = columns[level]
+        bend = end_of_labels + _GAP / 2
         for child, end in zip(node["children"], heights, strict=True):
             width = 1 + 5 * child["visits"] / max(1, root["visits"])
             shapes.append(
-                f'<path d="M{left + 4} {height:g}C{left + 90} {height:g} {left + 90} {end:g} '
-                f'{left + _COLUMN - 6} {end:g}" fill="none" stroke="#8a8f98" '
+                f'<path d="M{left + 4:g} {height:g}H{end_of_labels:g}C{bend:g} {height:g} '
+                f'{bend:g} {end:g} {end_of_labels + _GAP - 6:g} {end:g}" fill="none" '
+                'stroke="#8a8f98" '
                 f'stroke-width="{width:.1f}"/>'
             )
         # Blue is good for the player to move at the root, orange for the other one.
         colour = "#8a8f98" if not node["value"] else "#2b6cb0" if node["value"] > 0 else "#c05621"
-        shapes.append(f'<circle cx="{left}" cy="{height:g}" r="5" fill="{colour}"/>')
-        label = f"{node['visits']} visits" if node["name"] is None else _label(node)
+        shapes.append(f'<circle cx="{left:g}" cy="{height:g}" r="5" fill="{colour}"/>')
         shapes.append(
-            f'<text x="{left + 8}" y="{height - 5:g}" font-size="11">{html.escape(label)}</text>'
+            f'<text x="{left + 8:g}" y="{height - 5:g}" font-size="11">'
+            f"{html.escape(_label(node))}</text>"
         )
         return height
 
     place(root, 0)
-    width, height = 12 + (deepest + 1) * _COLUMN, (rows + 1) * _ROW
+    width, height = right, (rows + 1) * _ROW
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height}" '
+        f'width="{width:g}" '
         f'height="{height}" font-family="sans-serif" role="img">'
         "<title>Search tree: a dot for each position, wider lines for more visits</title>"
         + "".join(shapes)
@@ -162,6 +175,8 @@ def tree_svg(root: dict[str, Any]) -> str:
 
 
 def _label(node: dict[str, Any]) -> str:
+    if node["name"] is None:
+        return f"{node['visits']} visits"
     return f"{node['name']}  {node['visits']}  {node['value']:+.2f}"
 
 

@@ -184,6 +184,36 @@ def test_overlays_show_every_share_where_its_move_leads(bare: Any) -> None:
     assert texts["inside"]
 
 
+CROSSED_LABELS = """(tree) => {
+  document.querySelector("main").replaceChildren(window.overlays.drawTree(tree));
+  const boxes = [...document.querySelectorAll(".node-text")].filter((one) => one.textContent)
+    .map((one) => [one.textContent, one.getBBox()]);
+  const crossed = new Set();
+  for (const branch of document.querySelectorAll(".branch")) {
+    for (let at = 0; at < branch.getTotalLength(); at += 1) {
+      const {x, y} = branch.getPointAtLength(at);
+      for (const [text, box] of boxes) {
+        if (x > box.x && x < box.x + box.width && y > box.y + 1 && y < box.y + box.height - 1) {
+          crossed.add(text);
+        }
+      }
+    }
+  }
+  return [boxes.length, [...crossed]];
+}"""
+
+
+def test_no_line_of_a_search_tree_crosses_a_label(bare: Any) -> None:
+    def node(name: str | None, *children: dict[str, Any]) -> dict[str, Any]:
+        visits = 1 + sum(child["visits"] for child in children)
+        return {"name": name, "visits": visits, "value": 0.5, "children": list(children)}
+
+    long = "13/9 (then a long name)"
+    few, many = node("a", node("b"), node("c")), node(long, *map(node, "defgh"))
+    tree = node(None, few, node(long, few, many), node("i", many, few), many)
+    assert bare.evaluate(CROSSED_LABELS, tree) == [29, []]
+
+
 def test_mistakes_are_where_the_value_fell(bare: Any) -> None:
     found = bare.evaluate(
         "window.overlays.findMistakes([0, 0.1, -0.4, -0.3, 0.4, null, 1], [0, 0, 1, 1, 0, 1], 0.25)"

@@ -1,6 +1,7 @@
 """Search trees as people see them: expected lines, documents, text and pictures."""
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,40 @@ def test_pictures_are_xml_and_text_is_indented() -> None:
     }
     assert tree_text(tree).splitlines()[1] == "  <b>&  3 visits  value -0.50  prior 25.0 %"
     assert ElementTree.fromstring(tree_svg({**root, "children": []})) is not None
+
+
+def test_no_line_of_a_picture_crosses_a_label() -> None:
+    def node(name: str, *children: dict[str, Any]) -> dict[str, Any]:
+        visits = 1 + sum(child["visits"] for child in children)
+        facts = {"action": 1, "name": name, "visits": visits, "value": 0.5, "prior": 0.1}
+        return {**facts, "children": list(children)}
+
+    long = "a move with a very long name"
+    tree = node(
+        "",
+        node("a", node("b"), node(long, node("c"), node("d"), node("e"))),
+        node(long, node("f"), node("g"), node("h")),
+        node("i", node("j"), node("k"), node("l"), node("m")),
+    )
+    tree["name"] = None
+    drawn = ElementTree.fromstring(tree_svg(tree))
+    named = {
+        tag: [one for one in drawn.iter() if one.tag.endswith(tag)] for tag in ("text", "path")
+    }
+    # Half the size of the font is the least that a letter takes on average.
+    labels = [
+        (float(one.get("x", "")), float(one.get("x", "")) + 5.5 * len(one.text or ""))
+        for one in named["text"]
+    ]
+    bends = []
+    for one in named["path"]:
+        start, level, *curve = re.findall(r"[A-Z][^A-Z]*", one.get("d", ""))
+        x, y = start[1:].split()
+        assert level[0] == "H" and float(level[1:]) > float(x) and curve[0].split()[1] == y
+        bends.append((float(level[1:]), float(curve[0].split()[-2])))
+    assert len(bends) == 15
+    for left, right in labels:
+        assert not any(begin < right and left < end for begin, end in bends)
 
 
 def run(*arguments: str) -> Any:

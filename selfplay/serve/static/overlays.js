@@ -163,36 +163,42 @@ export function findMistakes(values, players, least = 0.25) {
 }
 
 /** Draws a search tree: nodes as dots sized by visits, best line stressed. */
-export function drawTree(tree, {width = 640} = {}) {
-  const levels = [];
-  (function place(node, depth) {
-    levels[depth] = (levels[depth] ?? 0) + 1;
-    node.children.forEach((child) => place(child, depth + 1));
+export function drawTree(tree) {
+  const labelOf = ({name, visits, value}) => (name === null ? ""
+    : `${name} ${visits}${value === null ? "" : ` ${percent(value)}`}`);
+  // Branches begin behind the longest label of a ply, so that no line crosses a label.
+  const lengths = [];
+  (function measure(node, depth) {
+    lengths[depth] = Math.max(lengths[depth] ?? 0, labelOf(node).length);
+    node.children.forEach((child) => measure(child, depth + 1));
   })(tree, 0);
+  let right = 16;
+  const columns = lengths.map((length) => {
+    const x = right, end = x + 20 + 7 * length;
+    right = end + 50;
+    return {x, end};
+  });
   let leaf = 0;
-  const rowHeight = 26, columnWidth = Math.max(150, width / (levels.length + 0.4));
+  const rowHeight = 26;
   const lines = s("g"), dots = s("g");
   function draw(node, depth, best) {
     const inner = [...node.children].sort((one, other) => other.visits - one.visits);
     const places = inner.map((child, rank) => draw(child, depth + 1, best && rank === 0));
     const y = places.length ? (places[0].y + places.at(-1).y) / 2 : (leaf++ + 0.7) * rowHeight;
-    const x = 16 + depth * columnWidth;
-    places.forEach((child) => lines.append(s("path", {class: child.best ? "branch best" : "branch",
-      d: `M${x} ${y}C${x + columnWidth / 2} ${y} ${child.x - columnWidth / 2} ${child.y} ${
-        child.x - 6} ${child.y}`})));
+    const {x, end} = columns[depth];
     const size = 3 + 6 * Math.sqrt(node.visits / Math.max(1, tree.visits));
-    const score = node.value === null ? "" : ` ${percent(node.value)}`;
-    const text = node.name === null ? "" : `${node.name} ${node.visits}${score}`;
+    const text = labelOf(node), begin = x + size + (text ? 10 + 7 * text.length : 0);
+    places.forEach((child) => lines.append(s("path", {class: child.best ? "branch best" : "branch",
+      d: `M${begin} ${y}H${end}C${end + 25} ${y} ${end + 25} ${child.y} ${end + 44} ${child.y}`})));
     dots.append(s("circle", {class: best ? "node best" : "node", cx: x, cy: y, r: size}),
       s("text", {class: "node-text", x: x + size + 4, y, "dominant-baseline": "central"}, text));
-    return {x, y, best};
+    return {y, best};
   }
   draw(tree, 0, true);
   const height = (leaf + 0.4) * rowHeight;
-  const total = 32 + levels.length * columnWidth;
   return h("div", {class: "scrolls tree", tabindex: "0", role: "region",
     "aria-label": "Search tree"},
-  s("svg", {viewBox: `0 0 ${total} ${height}`, width: total, height, role: "img",
+  s("svg", {viewBox: `0 0 ${right} ${height}`, width: right, height, role: "img",
     "aria-label": `Search tree of ${tree.visits} visits`}, lines, dots));
 }
 
