@@ -39,6 +39,7 @@ class ConnectFour(Game[ConnectFourState]):
     """
 
     name = "connect_four"
+    title = "Connect Four"
     version = 2
     suite_file = "suites/connect_four.txt"
 

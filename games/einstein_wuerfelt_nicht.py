@@ -39,6 +39,7 @@ class EinsteinWuerfeltNicht(ChanceGame[EinsteinState]):
     """
 
     name = "einstein_wuerfelt_nicht"
+    title = "EinStein würfelt nicht!"
     num_actions = 3 * _STONES
     num_outcomes = 6
     # Every move brings a stone nearer to its goal, and a player's stones are 40 moves away from it.

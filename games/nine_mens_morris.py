@@ -62,6 +62,7 @@ class NineMensMorris(Game[NineMensMorrisState]):
     """
 
     name = "nine_mens_morris"
+    title = "Nine men's morris"
     num_actions = _POINTS
 
     def __init__(self, stones: int = 9, flying: bool = True, quiet_limit: int = 50) -> None:

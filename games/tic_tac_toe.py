@@ -39,6 +39,7 @@ class TicTacToe(Game[TicTacToeState]):
     """Three in a row on a 3 by 3 board; player 0 (x) begins."""
 
     name = "tic_tac_toe"
+    title = "Tic-tac-toe"
     suite_file = "suites/tic_tac_toe.txt"
     num_actions = 9
     max_plies = 9

@@ -56,6 +56,10 @@ def _validate(game: Game[Any], spec: str) -> None:
         f"{spec}: name is {getattr(game, 'name', None)!r}, but must be a short lower-case "
         "identifier",
     )
+    _require(
+        isinstance(game.title, str),
+        f"{game.name}: title is {game.title!r}, but must be a text",
+    )
     for attribute, least in (("version", 1), ("num_actions", 2), ("max_plies", 1)):
         value = getattr(game, attribute, None)
         _require(

@@ -60,6 +60,7 @@ def test_a_good_game_passes() -> None:
         ({"num_actions": 1}, "nim: num_actions is 1, but must be an integer of at least 2"),
         ({"num_actions": 2.0}, "nim: num_actions is 2.0, but"),
         ({"max_plies": 0}, "nim: max_plies is 0, but must be an integer of at least 1"),
+        ({"title": 4}, "nim: title is 4, but must be a text"),
         ({"version": "1"}, "nim: version is '1', but must be an integer of at least 1"),
         ({"history_planes": (1,)}, r"nim: history_planes is \(1,\), but observe has planes 0 to 0"),
         (

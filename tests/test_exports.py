@@ -121,7 +121,7 @@ def test_public_names_are_documented_and_their_examples_run(
         assert runner.failures == 0, "".join(said)
 
 
-@pytest.mark.parametrize("module", ["grids", "bitboards"])
+@pytest.mark.parametrize("module", ["grids", "bitboards", "text"])
 def test_examples_of_tools_for_games_run(module: str) -> None:
     name = f"selfplay.game.{module}"
     assert doctest.testmod(sys.modules[name]).failed == 0

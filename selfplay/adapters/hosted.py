@@ -79,6 +79,7 @@ class HostedGame(Game[HostedState]):
         """
         self.rules = rules
         self.name = rules.name
+        self.title = rules.title
         self.version = rules.version
         self.hidden_information = rules.hidden_information
         self.num_actions = checked_integer(rules, "num_actions", 2)

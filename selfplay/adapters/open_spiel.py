@@ -37,6 +37,7 @@ class OpenSpielGame(PythonGame[Any]):
             max_plies: where matches end.
         """
         self.name = name
+        self.title = str(game.get_type().long_name)
         self.num_actions = game.num_distinct_actions()
         self.max_plies = min(game.max_game_length(), max_plies)
         self._game = game

@@ -31,6 +31,7 @@ class PythonGame(abc.ABC, Generic[P]):
 
     Attributes:
         name: a short lower-case identifier.
+        title: what people call the game; by default made from `name`.
         version: increase it when the rules or the observation change.
         num_actions: actions are 0 ... num_actions - 1.
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
@@ -40,6 +41,7 @@ class PythonGame(abc.ABC, Generic[P]):
     """
 
     name: str
+    title: str = ""
     version: int = 1
     num_actions: int
     max_plies: int

@@ -27,7 +27,7 @@ from selfplay.game.rules import (
     legal_actions,
     setup_from_attributes,
 )
-from selfplay.game.text import named_action
+from selfplay.game.text import named_action, title_from, title_of
 from selfplay.game.transition import Transition, advance
 
 __all__ = [
@@ -62,4 +62,6 @@ __all__ = [
     "solve_exactly",
     "solver_limit",
     "start",
+    "title_from",
+    "title_of",
 ]

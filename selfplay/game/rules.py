@@ -97,6 +97,7 @@ class Game(abc.ABC, Generic[S]):
 
     Attributes:
         name: a short lower-case identifier.
+        title: what people call the game; by default made from `name`.
         version: raise it when the rules or the observation change.
         num_actions: size `A` of the action space; actions are 0 ... A - 1.
         max_plies: at this ply a match ends, scored by `returns`, and is marked truncated.
@@ -109,6 +110,7 @@ class Game(abc.ABC, Generic[S]):
     """
 
     name: str
+    title: str = ""
     version: int = 1
     num_actions: int
     max_plies: int

@@ -1,8 +1,36 @@
-"""How a person names moves and outcomes: matching what was typed against what there is."""
+"""Texts for people: the title of a game, and moves and outcomes by what a person typed."""
 
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from selfplay.errors import IllegalActionError
+
+
+@runtime_checkable
+class Titled(Protocol):
+    """A game, in JAX or in plain Python."""
+
+    name: str
+    title: str
+
+
+def title_of(game: Titled) -> str:
+    """Returns what people call a game: its title, or else one made from its name.
+
+    >>> from selfplay import make
+    >>> title_of(make("nine_mens_morris")), title_of(make("dots_and_boxes"))
+    ("Nine men's morris", 'Dots and boxes')
+    """
+    return game.title or title_from(game.name)
+
+
+def title_from(name: str) -> str:
+    """Returns a title for a game that gives none.
+
+    >>> title_from("my_game")
+    'My game'
+    """
+    return name[:1].upper() + name[1:].replace("_", " ")
 
 
 def named_action(names: Mapping[str, int], text: str) -> int:

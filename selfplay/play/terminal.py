@@ -14,7 +14,7 @@ from selfplay.arena.batches import stack
 from selfplay.arena.live import LiveMatch
 from selfplay.configuration import check_choice
 from selfplay.errors import IllegalActionError
-from selfplay.game import Game
+from selfplay.game import Game, title_of
 from selfplay.play.ink import Ink
 from selfplay.play.match_file import describe_thought
 from selfplay.play.streams import LineSource, Screen
@@ -125,7 +125,7 @@ class _Table:
         """Plays until the match ends, somebody resigns, or the input does."""
         match = self._match
         seats = ", ".join(f"player {player} is {self._who(player)}" for player in (0, 1))
-        self._say(f"{match.game.name}: {seats}")
+        self._say(f"{title_of(match.game)}: {seats}")
         if self._people:
             self._say("type a move, or help; an estimate is an expected score, a draw counts half")
         while not match.over:

@@ -12,7 +12,7 @@ from typing import Any
 from selfplay.adapters import PythonChanceGame, PythonGame
 from selfplay.arena import EngineAgent, parse_engine
 from selfplay.errors import SelfplayError
-from selfplay.game import ChanceGame, Game
+from selfplay.game import ChanceGame, Game, title_from
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory, is_run
 from selfplay.serve.analysis.agents import EngineServed
@@ -191,7 +191,7 @@ class Library:
         return {
             "game": id,
             "name": runs[0].directory.game_name if rules is None else rules.name,
-            "title": id.replace("_", " ").capitalize(),
+            "title": _title(id, rules),
             "problem": "" if problem is None else in_words(problem),
             "num_actions": None if rules is None else rules.num_actions,
             "max_plies": plies,
@@ -281,6 +281,17 @@ class Library:
         run = RunDirectory.open(place)
         name = re.split(r"[/\\]", run.url.rstrip("/"))[-1] or "run"
         self._runs[name] = ServedRun(name, run, self._loaded)
+
+
+def _title(id: str, rules: Game[Any] | PythonGame[Any] | None) -> str:
+    """Returns what people call a game.
+
+    Games of one name with different rules are told apart by their run, which `id` contains.
+    """
+    name, space, run = id.partition(" ")
+    if rules is None or not rules.title or rules.name != name:
+        return title_from(id)
+    return rules.title + space + run
 
 
 def _engine(game: Game[Any], number: int, text: str) -> EngineServed:

@@ -72,8 +72,10 @@ def test_games(invoke: Invoke) -> None:
     assert games["connect_four"]["actions"] == 7
     assert games["othello"]["options"] == {"size": 8}
     assert {"kind", "max_plies"} <= games["tic_tac_toe"].keys()
+    assert games["nine_mens_morris"]["title"] == "Nine men's morris"
+    assert games["dots_and_boxes"]["title"] == "Dots and boxes"
     lines = [line.split() for line in invoke("games").stdout.splitlines()]
-    assert ["connect_four", "7", "42"] in [line[:3] for line in lines]
+    assert ["connect_four", "Connect", "Four", "7", "42"] in [line[:5] for line in lines]
 
 
 def test_train_says_what_it_does_and_what_comes_next(invoke: Invoke, own_run: Path) -> None:

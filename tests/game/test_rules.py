@@ -20,6 +20,7 @@ from selfplay.game import (
     legal_actions,
     pytree,
     start,
+    title_of,
 )
 from selfplay.games.connect_four import ConnectFour
 
@@ -203,6 +204,15 @@ def test_defaults_need_no_code() -> None:
     assert game.board(state) is None and game.solve(state) is None
     assert game.render(state) == ".stones = 1\n.player = 0"
     assert game.string_to_action(state, " 2 ") == 2
+
+
+def test_a_game_may_have_a_title() -> None:
+    game = Stones()
+    assert title_of(game) == "Stones"
+    game.name = "two_heaps_OF_stones"
+    assert title_of(game) == "Two heaps OF stones"
+    game.title = "Heaps & stones"
+    assert title_of(game) == "Heaps & stones"
 
 
 def test_an_illegal_move_is_refused_with_the_legal_ones() -> None:

@@ -35,7 +35,7 @@ def test_a_whole_match_as_the_first_player(game):
     assert (session.ending, session.actions) == ("finished", (6, 0, 7, 1, 8))
     assert session.returns == (1.0, -1.0)
     assert text == (
-        "tic_tac_toe: player 0 is you, player 1 is first legal\n"
+        "Tic-tac-toe: player 0 is you, player 1 is first legal\n"
         "type a move, or help; an estimate is an expected score, a draw counts half\n"
         "\n3 . . .\n2 . . .\n1 . . .\n  a b c\nx to move\n"
         "player 0, your move> "

@@ -48,6 +48,8 @@ def test_the_first_thing_a_page_asks(client: TestClient) -> None:
     assert about["allow_control"] is False
     games = {game["game"]: game for game in about["games"]}
     assert list(games) == ["tic_tac_toe", "einstein_wuerfelt_nicht", "othello"]
+    titles = [game["title"] for game in games.values()]
+    assert titles == ["Tic-tac-toe", "EinStein würfelt nicht!", "Othello"]
     assert games["tic_tac_toe"]["default_agent"] == "noughts"
     assert games["othello"]["default_agent"] == "mcts:200"
     assert games["einstein_wuerfelt_nicht"]["chance"] and not games["othello"]["chance"]
@@ -318,6 +320,7 @@ def test_a_run_or_game_that_cannot_be_loaded_is_listed_and_hides_no_other(tmp_pa
         games = {game["game"]: game for game in about["games"]}
         assert "mine.py" in games["counters"]["problem"] and not games["tic_tac_toe"]["problem"]
         assert games["counters"]["num_actions"] is None
+        assert games["counters"]["title"] == "Counters"
         assert asked.get("/api/v1/games").json() == about["games"]
         assert ask(asked, "position", moves=[4])["game"] == "tic_tac_toe"
         status, message, _ = refusal(asked, "position", {"game": "counters"})

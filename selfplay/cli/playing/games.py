@@ -19,10 +19,11 @@ def games(as_json: Json = False) -> None:
         return
     say(
         table(
-            ["name", "actions", "plies at most", "options", ""],
+            ["name", "title", "actions", "plies at most", "options", ""],
             [
                 [
                     row["name"],
+                    row["title"],
                     str(row.get("actions", "-")),
                     str(row.get("max_plies", "-")),
                     ", ".join(f"{name}={value!r}" for name, value in row["options"].items()) or "-",
@@ -39,7 +40,7 @@ def _describe(name: str) -> dict[str, Any]:
     import inspect
 
     from selfplay.adapters import HostedGame
-    from selfplay.game import ChanceGame
+    from selfplay.game import ChanceGame, title_from, title_of
     from selfplay.registry import make
 
     try:
@@ -48,6 +49,7 @@ def _describe(name: str) -> dict[str, Any]:
         # A broken package must not hide the other games.
         return {
             "name": name,
+            "title": title_from(name),
             "actions": None,
             "kind": None,
             "options": {},
@@ -58,6 +60,7 @@ def _describe(name: str) -> dict[str, Any]:
     kind = type(game.rules) if isinstance(game, HostedGame) else type(game)
     return {
         "name": name,
+        "title": title_of(game),
         "actions": game.num_actions,
         "kind": "chance" if isinstance(game, ChanceGame) else "deterministic",
         "python": isinstance(game, HostedGame),
