@@ -427,7 +427,7 @@ class Go9x9(Go):
     """
 
     name = "go_9x9"
-    title = "Go on 9 × 9"
+    title = "Go on 9 by 9"
 
     def __init__(self, komi: float = 7.5, komi_spread: int = 0, max_plies: int = 0) -> None:
         super().__init__(9, komi, komi_spread, max_plies)
@@ -441,7 +441,7 @@ class Go19x19(Go):
     """
 
     name = "go_19x19"
-    title = "Go on 19 × 19"
+    title = "Go on 19 by 19"
 
     def __init__(self, komi: float = 7.5, komi_spread: int = 0, max_plies: int = 0) -> None:
         super().__init__(19, komi, komi_spread, max_plies)

@@ -127,16 +127,15 @@ def test_no_line_of_a_picture_crosses_a_label() -> None:
     )
     tree["name"] = None
     drawn = ElementTree.fromstring(tree_svg(tree))
-    named = {
-        tag: [one for one in drawn.iter() if one.tag.endswith(tag)] for tag in ("text", "path")
-    }
+    texts = [one for one in drawn.iter() if one.tag.endswith("text")]
+    paths = [one for one in drawn.iter() if one.tag.endswith("path")]
     # Half the size of the font is the least that a letter takes on average.
     labels = [
         (float(one.get("x", "")), float(one.get("x", "")) + 5.5 * len(one.text or ""))
-        for one in named["text"]
+        for one in texts
     ]
     bends = []
-    for one in named["path"]:
+    for one in paths:
         start, level, *curve = re.findall(r"[A-Z][^A-Z]*", one.get("d", ""))
         x, y = start[1:].split()
         assert level[0] == "H" and float(level[1:]) > float(x) and curve[0].split()[1] == y
