@@ -26,7 +26,8 @@ class LaunchOptions:
         storage_class: of the volume for the run; "" for that of the files (kubernetes).
         max_workers: up to how many workers the engine may scale; None for a fixed number
             (kubernetes).
-        components: further parts of the deployment (kubernetes).
+        components: further parts of the deployment: "monitoring" (Prometheus and Grafana),
+            "backlog" (scaling by the backlog of the run) (kubernetes).
         address: of the cluster; "" for the one that Ray finds (ray).
         pending: whether processes may wait for resources that the cluster lacks now (ray).
     """
@@ -71,6 +72,9 @@ class Backend(abc.ABC):
 
     takes: frozenset[str] = frozenset()
     """Names of the `LaunchOptions` that mean something to it."""
+
+    sees_run = True
+    """Whether the launcher can look into the run, which may be in a volume or a private network."""
 
     @abc.abstractmethod
     def shown(self, fleet: Fleet, options: LaunchOptions) -> str:
@@ -117,6 +121,7 @@ class Backend(abc.ABC):
 
 BACKENDS = {
     "local": "selfplay.fleet.local:Local",
+    "kubernetes": "selfplay.fleet.kubernetes:Kubernetes",
     "slurm": "selfplay.fleet.slurm:Slurm",
 }
 """Name to module and class; a new engine is one line here."""

@@ -31,8 +31,12 @@ def game_file(game: str | None) -> tuple[Path, str] | None:
     return None if found is None else (Path(found[1]), found[2] or "")
 
 
-def check_run(fleet: Fleet) -> None:
+def check_run(fleet: Fleet, *, look: bool = True) -> None:
     """Raises unless there is a run, or a game and settings to create one.
+
+    Args:
+        fleet: what is to run.
+        look: whether to look into the store, which may not be reachable from here.
 
     Raises:
         RunError: there is no run, and no game is named.
@@ -42,7 +46,7 @@ def check_run(fleet: Fleet) -> None:
     file = game_file(fleet.game)
     if file is not None and not file[0].is_file():
         raise ConfigError(f"there is no game file {file[0]}", hint="name a file: --game mine.py")
-    if is_run(fleet.run):
+    if not look or is_run(fleet.run):
         return
     load_config(preset=fleet.preset, environ={}, overrides=fleet.settings)
     if fleet.game is None and fleet.init_from is None:

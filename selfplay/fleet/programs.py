@@ -50,7 +50,8 @@ def call(
     except OSError as error:
         raise RunError(f"{words[0]} cannot be started: {error.strerror}") from None
     if done.returncode not in (0, *also):
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        # kubectl logs each of its attempts before.
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise RunError(
             f"{words[0]} refuses: {said.removeprefix(f'{words[0]}: ').removeprefix('error: ')}",
             hint=f"the command was: {shlex.join(words)}",

@@ -20,7 +20,8 @@ def fleet_status(run: str) -> dict[str, Any]:
     Returns:
         "run", "on" (the engine; None if no fleet was launched from here), "folder" (of the
         record), "alive", "processes" and more as `Backend.processes` has it, "heartbeats", and
-        "store_error", a text if the run cannot be read.
+        "store_error", a text if the run cannot be read. Without heartbeats where the engine keeps
+        the run out of reach.
 
     Raises:
         RunError: the record is damaged, or there is neither a record nor a heartbeat.
@@ -29,15 +30,17 @@ def fleet_status(run: str) -> dict[str, Any]:
     document = record.read()
     heartbeats: list[dict[str, Any]] = []
     store_error = None
-    try:
-        heartbeats = [_shown(beat) for beat in read_heartbeats(record.run)]
-    except StorageError as error:
-        store_error = str(error)
-    if document is None and not heartbeats:
+    backend = None if document is None else make_backend(document["on"])
+    if backend is None or backend.sees_run:
+        try:
+            heartbeats = [_shown(beat) for beat in read_heartbeats(record.run)]
+        except StorageError as error:
+            store_error = str(error)
+    if backend is None and not heartbeats:
         raise no_fleet(record)
     found: dict[str, Any] = {"alive": None, "processes": []}
-    if document is not None:
-        found = make_backend(document["on"]).processes(record, document)
+    if backend is not None and document is not None:
+        found = backend.processes(record, document)
     return {
         "run": record.run,
         "on": None if document is None else document["on"],

@@ -131,6 +131,9 @@ def _build(folder: Path, resources: list[dict[str, Any]]) -> list[dict[str, Any]
     for patch in wanted.get("patches", ()):
         targets = [one for one in resources if _is_target(one, patch["target"])]
         assert targets, f"{folder}: a patch meets no resource"
+        if "$patch: delete" in patch["patch"]:
+            resources = [one for one in resources if one not in targets]
+            continue
         for target in targets:
             for operation in yaml.safe_load(patch["patch"]):
                 _apply(target, operation)

@@ -179,7 +179,7 @@ def test_a_process_of_the_same_id_that_is_another_is_left_alone(scene: Scene) ->
 
 def test_one_fleet_at_a_time(scene: Scene) -> None:
     scene.supervise()
-    wait_for(lambda: len(scene.pids("worker")) == 2)
+    wait_for(lambda: len(scene.pids("worker")) == 2 and scene.pids("trainer"))
     record = Record(scene.run)
     document = record.read() or {}
     fleet = Fleet.from_dict(document["fleet"])

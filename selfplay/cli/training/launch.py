@@ -107,6 +107,57 @@ class EngineOptions(OptionGroup):
         ),
     ] = None
 
+    namespace: Annotated[
+        str,
+        typer.Option("--namespace", metavar="NAME", help="Of the objects (kubernetes)."),
+    ] = "selfplay"
+    image: Annotated[
+        str,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Image of workers and evaluators, such as registry/selfplay:1 (kubernetes).",
+            show_default=False,
+        ),
+    ] = ""
+    trainer_image: Annotated[
+        str,
+        typer.Option(
+            "--trainer-image",
+            metavar="IMAGE",
+            help="Image of the trainer and TensorBoard (kubernetes).",
+            show_default=False,
+        ),
+    ] = ""
+    storage_class: Annotated[
+        str,
+        typer.Option(
+            "--storage-class",
+            metavar="NAME",
+            help="Of the volume for a run in /runs; its nodes share it (kubernetes).",
+            show_default=False,
+        ),
+    ] = ""
+    max_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--max-workers",
+            metavar="N",
+            help="Scale the workers from --workers up to this number (kubernetes).",
+            show_default=False,
+        ),
+    ] = None
+    components: Annotated[
+        _Texts,
+        typer.Option(
+            "--with",
+            metavar="PART",
+            help="monitoring: add Prometheus and Grafana; backlog: scale workers by the backlog of "
+            "the run, with KEDA. May be repeated (kubernetes).",
+            show_default=False,
+        ),
+    ] = None
+
     def launch_options(self, on: str, takes: frozenset[str]) -> "LaunchOptions":
         """Returns the options for an engine.
 
@@ -117,6 +168,7 @@ class EngineOptions(OptionGroup):
         Raises:
             ConfigError: one was given that it does not understand.
         """
+        from selfplay.configuration import check_choice
         from selfplay.errors import ConfigError
         from selfplay.fleet.backends import BACKENDS, LaunchOptions, make_backend
 
@@ -125,14 +177,21 @@ class EngineOptions(OptionGroup):
             value = getattr(self, field.name)
             if value == field.default:
                 continue
+            if field.name == "components":
+                for part in value:
+                    check_choice("--with", part, ("monitoring", "backlog"))
             if field.name not in takes:
                 others = [name for name in BACKENDS if field.name in make_backend(name).takes]
                 raise ConfigError(
-                    f"--{field.name.replace('_', '-')} means nothing on {on}",
+                    f"{_option_of(field.name)} means nothing on {on}",
                     hint=f"it is for --on {' or '.join(others)}",
                 )
             values[field.name] = tuple(value) if isinstance(value, list) else value
         return LaunchOptions(**values)
+
+
+def _option_of(name: str) -> str:
+    return "--with" if name == "components" else f"--{name.replace('_', '-')}"
 
 
 @with_option_groups
@@ -161,7 +220,7 @@ def launch(
         typer.Option(
             "--on",
             metavar="ENGINE",
-            help="What runs the fleet: local (the default) or slurm.",
+            help="What runs the fleet: local (the default), kubernetes or slurm.",
             show_default=False,
         ),
     ] = None,
@@ -199,7 +258,7 @@ def launch(
     fleet = _fleet(run, game_name, resources, training, on)
     from selfplay.fleet.checks import check_run
 
-    check_run(fleet)
+    check_run(fleet, look=backend.sees_run)
     if print_only:
         text = backend.shown(fleet, options)
         if as_json:
