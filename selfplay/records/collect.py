@@ -12,7 +12,7 @@ from selfplay.records.match import FIELDS, MatchRecord
 _FIELDS = {field.played: field for field in FIELDS if field.played}
 """The fields that self-play gives, by the attribute of `Plies` that holds them."""
 _BY_NAME = {field.name: field for field in FIELDS}
-_SMALLEST_SHARE = 1e-4
+SMALLEST_SHARE = 1e-4
 
 
 @runtime_checkable
@@ -113,7 +113,7 @@ class MatchCollector:
         policy = history["policy"][rows, slot]
         plies, actions = policy.shape
         # Where the shares that are kept lie, counted ply after ply.
-        kept = np.flatnonzero(policy >= _SMALLEST_SHARE)
+        kept = np.flatnonzero(policy >= SMALLEST_SHARE)
         # A field that nobody gives takes its default.
         values: dict[str, Any] = {
             "match_id": f"{self.provenance.worker}-{number}",

@@ -84,6 +84,13 @@ class MatchRecord:
         played="restart_plies",
         low=0,
     )
+    source_id: str = match_field(
+        "string",
+        "id, elsewhere, of the match whose moves these are, if it was taken from another run or "
+        "program to be searched again; else empty",
+        since=4,
+        default="",
+    )
     players: npt.NDArray[np.int8] = ply_field("int8", "who moved", shown="player")
     actions: npt.NDArray[np.int32] = ply_field("int32", "what was played", shown="action")
     outcomes: npt.NDArray[np.int32] = ply_field(

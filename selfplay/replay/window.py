@@ -1,5 +1,6 @@
 """The replay window: the newest positions in host memory, from which batches are sampled."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +14,13 @@ from selfplay.records import MatchRecord
 from selfplay.records.match import RESIGNED
 from selfplay.replay.averages import average_targets
 from selfplay.replay.balance import balancing_weights, groups
+from selfplay.replay.columns import columns, empty_columns
 from selfplay.replay.equal_positions import EqualPositions
 from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Rebuilder
+from selfplay.replay.renewal import HeldTargets, Place, renewed
 from selfplay.replay.samples import Samples
-from selfplay.replay.search_values import (
-    outcome_known,
-    outcomes,
-    search_values,
-    short_term_values,
-)
-from selfplay.replay.weights import WeightedDraws, surprise_weights
-from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
+from selfplay.replay.weights import WeightedDraws
 from selfplay.settings.sections.replay import ReplayConfig
 
 _MOST_ACTIONS = 128
@@ -56,17 +52,12 @@ class ReplayWindow:
         self._final_states = jax.tree.map(empty, state) if has_targets else None
         self._policy_actions = np.zeros((ring, self._width), np.int32)
         self._policy_probabilities = np.zeros((ring, self._width), np.float32)
-        self._is_target = np.zeros(ring, np.bool_)
-        self._has_next = np.zeros(ring, np.bool_)
-        self._outcomes = np.zeros(ring, np.float32)
-        self._outcome_known = np.zeros(ring, np.bool_)
-        self._search_values = np.zeros(ring, np.float32)
-        self._short_term_values = np.zeros((ring, len(SHORT_TERM_HORIZONS)), np.float32)
+        self._columns = empty_columns(ring, config)
         self._progress = np.zeros(ring, np.float32)
         self._checkpoints = np.zeros(ring, np.int64)
         self._match_numbers = np.zeros(ring, np.int64)
-        self._weights = np.ones(ring, np.float32) if config.surprise_share else None
         self._groups = np.zeros(ring, np.int8) if config.balanced else None
+        self._places: dict[str, Place] = {}
         self._equal = EqualPositions(ring) if config.average_positions > 1 else None
         self._draws: tuple[tuple[int, int], WeightedDraws] | None = None
         self._oldest = 0
@@ -133,39 +124,111 @@ class ReplayWindow:
                 self._final_states,
                 positions.final_states,
             )
-        last = np.zeros(total, np.bool_)
-        last[lengths.cumsum() - 1] = True
-        is_target = np.concatenate([match.is_target for match in matches])
         actions, probabilities = padded_policies(matches, self._width)
         put(self._policy_actions, actions)
         put(self._policy_probabilities, probabilities)
-        put(self._is_target, is_target)
-        put(self._has_next, ~last & np.roll(is_target, -1))
-        put(self._outcomes, np.concatenate([outcomes(match) for match in matches]))
-        put(
-            self._outcome_known,
-            np.concatenate([outcome_known(match) | match.proven for match in matches]),
-        )
-        put(
-            self._search_values,
-            np.concatenate([search_values(match, self.config.value_lambda) for match in matches]),
-        )
-        put(self._short_term_values, np.concatenate([short_term_values(one) for one in matches]))
+        self._put_columns(slots, kept, matches)
         put(self._progress, np.concatenate([np.linspace(0, 1, one.plies) for one in matches]))
         put(self._checkpoints, np.array([m.first_checkpoint for m in matches])[match_of])
         put(self._match_numbers, self.matches_made + match_of)
-        if self._weights is not None:
-            share = self.config.surprise_share
-            put(self._weights, np.concatenate([surprise_weights(one, share) for one in matches]))
         if self._groups is not None:
             by = self.config.balanced
             put(self._groups, np.concatenate([groups(one, by) for one in matches]))
         if self._equal is not None:
             numbers = self.positions_made + kept
             self._equal.add(numbers, jax.tree.map(lambda leaf: leaf[kept], positions.states))
+        for match, end in zip(matches, lengths.cumsum().tolist(), strict=True):
+            number = self.positions_made + end - match.plies
+            # The places are in order of their numbers, even if a match comes twice.
+            self._places.pop(match.match_id, None)
+            self._places[match.match_id] = Place(number, match.plies)
         self.positions_made += total
         self.matches_made += len(matches)
+        self._forget_places()
         return total
+
+    def renew(self, matches: Sequence[MatchRecord]) -> list[str]:
+        """Takes newer targets of positions that the window holds, wherever `matches` have some.
+
+        A position keeps the target of the newest weights. The value targets of earlier plies of its
+        match follow from the new root value. Matches that the window does not hold are left out.
+
+        Args:
+            matches: with the ids of matches that were taken in, and `reanalysis_checkpoints`.
+
+        Returns:
+            The ids of the matches that the window holds.
+
+        Raises:
+            RecordError: a match does not follow the rules, or is not the one that was taken in
+                under its id; nothing is changed.
+        """
+        held = [match for match in matches if match.match_id in self._places]
+        if not held:
+            return []
+        positions = self._rebuild(held)
+        places = [self._places[match.match_id] for match in held]
+        starts = np.cumsum([0, *(match.plies for match in held)])
+        for match, place, start in zip(held, places, starts.tolist(), strict=False):
+            rows = np.arange(start, start + match.plies)
+            if match.plies != place.plies or not self._holds(place, positions.states, rows):
+                raise RecordError(
+                    f"match {match.match_id} is not the one that the run holds under that id",
+                    hint="a file of matches that were searched again keeps the moves of each match",
+                )
+        actions, probabilities = padded_policies(held, self._width)
+        for match, place, start in zip(held, places, starts.tolist(), strict=False):
+            numbers = np.arange(place.first, place.first + place.plies)
+            slots = numbers % self.config.max_window
+            merged, newer = renewed(match, self._held_targets(numbers))
+            at, plies = slots[newer], np.flatnonzero(newer)
+            self._policy_actions[at] = actions[start + plies]
+            self._policy_probabilities[at] = probabilities[start + plies]
+            self._checkpoints[at] = match.reanalysis_checkpoints[newer]
+            present = self._present(numbers)
+            self._put_columns(slots[present], np.flatnonzero(present), [merged])
+        self._draws = None
+        return [match.match_id for match in held]
+
+    def _put_columns(
+        self, slots: npt.NDArray[Any], kept: npt.NDArray[Any], matches: Sequence[MatchRecord]
+    ) -> None:
+        """Writes the columns of the positions `kept` of `matches` to these indices of the ring."""
+        for name, values in columns(matches, self.config).items():
+            self._columns[name][slots] = values[kept]
+
+    def _present(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Returns which positions are still in the ring."""
+        oldest = max(self._oldest, self.positions_made - self.config.max_window)
+        return np.asarray(numbers >= oldest)
+
+    def _held_targets(self, numbers: npt.NDArray[Any]) -> HeldTargets:
+        slots = numbers % self.config.max_window
+        held = {name: ring[slots] for name, ring in self._columns.items()}
+        return HeldTargets(
+            present=self._present(numbers),
+            checkpoints=self._checkpoints[slots],
+            root_values=held["root_values"],
+            proven=held["proven"],
+            is_target=held["is_target"],
+            surprises=held.get("surprises"),
+        )
+
+    def _holds(self, place: Place, states: Any, rows: npt.NDArray[Any]) -> bool:
+        """Returns whether the states in `rows` are those that lie at a place, as far as it does."""
+        numbers = np.arange(place.first, place.first + place.plies)
+        present = self._present(numbers)
+        slots = numbers[present] % self.config.max_window
+        pairs = zip(jax.tree.leaves(self._states), jax.tree.leaves(states), strict=True)
+        return all(_agree(ring[slots], leaf[rows[present]]) for ring, leaf in pairs)
+
+    def _forget_places(self) -> None:
+        """Forgets matches that have left the ring, the oldest first."""
+        oldest = self.positions_made - self.config.max_window
+        places = self._places.items()
+        gone = itertools.takewhile(lambda held: held[1].first + held[1].plies <= oldest, places)
+        for match_id in [match_id for match_id, _ in gone]:
+            del self._places[match_id]
 
     def check(self, matches: Sequence[MatchRecord]) -> None:
         """Raises `RecordError` unless `matches` could be taken in; takes in none."""
@@ -189,7 +252,8 @@ class ReplayWindow:
                 and `replay.balanced` say.
         """
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
-        if evenly or (self._weights is None and self._groups is None):
+        weighted = "weights" in self._columns or self._groups is not None
+        if evenly or not weighted:
             ages = generator.integers(0, self.size, batch_size)
         else:
             ages = self._weighted().draw(generator, batch_size)
@@ -201,7 +265,7 @@ class ReplayWindow:
         state = (self.positions_made, self.size)
         if self._draws is None or self._draws[0] != state:
             slots = self._slots(np.arange(state[1]))
-            weights = None if self._weights is None else self._weights[slots]
+            weights = self._columns["weights"][slots] if "weights" in self._columns else None
             if self._groups is not None:
                 weights = balancing_weights(self._groups[slots], weights)
             if weights is None:
@@ -230,7 +294,8 @@ class ReplayWindow:
     def _at(self, slots: npt.NDArray[Any]) -> Samples:
         """Returns the positions at these indices of the ring."""
         following = (slots + 1) % self.config.max_window
-        is_target = self._is_target[slots]
+        held = {name: ring[slots] for name, ring in self._columns.items()}
+        is_target = held["is_target"]
         weight = np.float32(len(slots) / max(1, is_target.sum()))
         return Samples(
             states=jax.tree.map(lambda ring: ring[slots], self._states),
@@ -240,18 +305,25 @@ class ReplayWindow:
             policy_weights=weight * is_target,
             next_actions=self._policy_actions[following],
             next_probabilities=self._policy_probabilities[following],
-            next_weights=weight * self._has_next[slots],
-            outcomes=self._outcomes[slots],
-            draws=1 - np.abs(self._outcomes[slots]),
-            outcome_weights=self._outcome_known[slots].astype(np.float32),
-            search_values=self._search_values[slots],
-            short_term_values=self._short_term_values[slots],
+            next_weights=weight * held["has_next"],
+            outcomes=held["outcomes"],
+            draws=1 - np.abs(held["outcomes"]),
+            outcome_weights=held["outcome_known"].astype(np.float32),
+            search_values=held["search_values"],
+            short_term_values=held["short_term_values"],
             progress=self._progress[slots],
         )
 
     def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Returns ring indices; age 0 is the newest position."""
         return (self.positions_made - 1 - ages) % self.config.max_window
+
+
+def _agree(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
+    """Returns whether two leaves of states are equal; numbers may differ by rounding."""
+    if np.issubdtype(left.dtype, np.inexact):
+        return bool(np.allclose(left, right, rtol=1e-4, atol=1e-5, equal_nan=True))
+    return bool(np.array_equal(left, right))
 
 
 def _check_ends(matches: Sequence[MatchRecord]) -> None:

@@ -16,7 +16,7 @@ from selfplay.runtime.process_config import process_config
 from selfplay.settings import Config
 from selfplay.training.cursor import Cursor
 from selfplay.training.learning import Learning
-from selfplay.training.training_log import Take, read_segment
+from selfplay.training.training_log import Renew, Take, read_segment
 
 
 def rerun(
@@ -74,6 +74,8 @@ def rerun(
         for event in events:
             if isinstance(event, Take):
                 learning.take_in(*event, run.matches.get(*event))
+            elif isinstance(event, Renew):
+                learning.renew(*event, run.reanalyses.get(*event))
             else:
                 learning.learn(event.updates, time_share=event.time_share)
             progress(learning.update)

@@ -10,15 +10,19 @@ from selfplay.checkpoints.checkpoints import FOLDER as CHECKPOINTS
 from selfplay.checkpoints.manifest import MANIFEST
 from selfplay.errors import CheckpointError
 from selfplay.run.directory import RunDirectory
-from selfplay.run.match_files import REFUSED, MatchFiles
+from selfplay.run.match_files import REANALYSES, REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.run.run_file import check_vacant
 from selfplay.run.storage_limit import TRAINING_LOG
+from selfplay.run.window_files import reanalysis_files, window_files
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.version import software_version
 
 _HISTORY = (TRAINING_LOG, REFUSED)
+
+_Files = set[tuple[str, int]]
+"""Worker and number of each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,27 +80,22 @@ def clone_run(
     for name, data in {**contents, MANIFEST: manifest}.items():
         target.write(f"{CHECKPOINTS}/{update}/{name}", data)
         copied += len(data)
-    files = MatchFiles(target)
     cursor = metadata.get("cursor", {})
-    wanted = _window(cursor) | _last_taken(cursor)
+    held = {(file.worker, file.sequence) for file in reanalysis_files(cursor)}
+    again = held | _last_taken(cursor, "next_reanalyses")
+    wanted = _window(cursor) | _last_taken(cursor, "next_files")
     if with_matches:
         wanted |= {(item.worker, item.sequence) for item in run.matches.entries()}
+        again |= {(item.worker, item.sequence) for item in run.reanalyses.entries()}
         for folder in (*_HISTORY, RATINGS):
             for name in run.store.names(folder):
                 if folder != RATINGS or _update_of(name) <= update:
                     data = run.store.read(name)
                     target.write(name, data)
                     copied += len(data)
-    count = 0
-    for worker, sequence in sorted(wanted):
-        if (worker, sequence) not in _window(cursor) and not run.matches.has(worker, sequence):
-            # Consumers have read past this number, so the worker must not use it again.
-            target.write(f"{REFUSED}/{worker}/{sequence:08d}.txt", b"not there when cloned\n")
-            continue
-        data = run.matches.get_encoded(worker, sequence)
-        files.put_encoded(worker, sequence, data)
-        count += 1
-        copied += len(data)
+    count, of_matches = _copy_matches(run.matches, MatchFiles(target), wanted, _window(cursor))
+    _, of_reanalyses = _copy_matches(run.reanalyses, MatchFiles(target, REANALYSES), again, held)
+    copied += of_matches + of_reanalyses
     document = {
         **run.document,
         "selfplay": software_version(),
@@ -116,16 +115,38 @@ def clone_run(
     return Clone(run=made, update=update, match_files=count, bytes=copied)
 
 
-def _window(cursor: Mapping[str, Any]) -> set[tuple[str, int]]:
-    """Returns the files in the replay window of a checkpoint, as worker and number."""
-    held = cursor.get("window", [])
-    # Early checkpoints of selfplay 0.1 knew one worker, the trainer itself.
-    return {("loop", int(h[0])) if len(h) == 3 else (str(h[0]), int(h[1])) for h in held}
+def _window(cursor: Mapping[str, Any]) -> _Files:
+    """Returns the files in the replay window of a checkpoint."""
+    return {(file.worker, file.sequence) for file in window_files(cursor)}
 
 
-def _last_taken(cursor: Mapping[str, Any]) -> set[tuple[str, int]]:
+def _last_taken(cursor: Mapping[str, Any], key: str) -> _Files:
     """Returns the last file of each worker that the checkpoint has taken in."""
-    return {(str(w), int(n) - 1) for w, n in cursor.get("next_files", {}).items() if n > 0}
+    return {(str(w), int(n) - 1) for w, n in cursor.get(key, {}).items() if n > 0}
+
+
+def _copy_matches(
+    source: MatchFiles, target: MatchFiles, wanted: _Files, needed: _Files
+) -> tuple[int, int]:
+    """Copies files of matches; returns how many, and their bytes.
+
+    Args:
+        source: of the run to copy.
+        target: of the clone.
+        wanted: what to copy.
+        needed: those that must be there.
+    """
+    count = copied = 0
+    for worker, sequence in sorted(wanted):
+        if (worker, sequence) not in needed and not source.has(worker, sequence):
+            # Consumers have read past this number, so the worker must not use it again.
+            target.set_aside(worker, sequence, "not there when cloned")
+            continue
+        data = source.get_encoded(worker, sequence)
+        target.put_encoded(worker, sequence, data)
+        count += 1
+        copied += len(data)
+    return count, copied
 
 
 def _update_of(name: str) -> int:

@@ -12,7 +12,7 @@ from selfplay.checkpoints.remote_checkpoints import RemoteCheckpoints
 from selfplay.errors import RunError
 from selfplay.game import Game
 from selfplay.registry import GameSpec
-from selfplay.run.match_files import MatchFiles
+from selfplay.run.match_files import REANALYSES, MatchFiles
 from selfplay.run.names import is_run
 from selfplay.run.recorded_game import RecordedGame
 from selfplay.run.run_file import (
@@ -182,6 +182,11 @@ class RunDirectory:
         """Its finished matches."""
         return MatchFiles(self.store)
 
+    @functools.cached_property
+    def reanalyses(self) -> MatchFiles:
+        """Matches of it whose positions were searched again, with their new targets."""
+        return MatchFiles(self.store, REANALYSES)
+
     @property
     def weights_origin(self) -> Mapping[str, Any] | None:
         """What run.toml says of the checkpoint whose weights this run began with, if any.
@@ -239,7 +244,7 @@ class RunDirectory:
         held = hold_file(self.path) if self.store.path is not None else self._hold_lease(on_wait)
         with held:
             if isinstance(self.store, DirectoryStore):
-                for folder in _SUBDIRECTORIES:
+                for folder in (*_SUBDIRECTORIES, REANALYSES):
                     self.store.clear_stale(folder)
             self.checkpoints.recover()
             yield

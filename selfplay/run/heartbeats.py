@@ -34,7 +34,7 @@ class Heartbeat:
     """The newest heartbeat of one process.
 
     Attributes:
-        role: "trainer", "worker" or "evaluator".
+        role: "trainer", "worker", "evaluator" or "reanalyzer".
         id: tells processes of one role apart.
         pid: its process id, on `host`.
         host: where it runs.
@@ -68,7 +68,7 @@ def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str,
 
     Args:
         run: the run.
-        role: "trainer", "worker" or "evaluator".
+        role: "trainer", "worker", "evaluator" or "reanalyzer".
         id: tells processes of one role apart; letters, digits, dots, dashes and underscores.
         fields: anything JSON can hold.
 
@@ -100,7 +100,7 @@ def read_heartbeat(run: Place | Store, role: str, id: str) -> Heartbeat | None:
 
     Args:
         run: the run.
-        role: "trainer", "worker" or "evaluator".
+        role: "trainer", "worker", "evaluator" or "reanalyzer".
         id: of the process.
 
     Returns:

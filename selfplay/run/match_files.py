@@ -13,6 +13,7 @@ from selfplay.store.series import MatchFile
 from selfplay.store.store import Store
 
 FOLDER = "matches"
+REANALYSES = "reanalyses"
 REFUSED = "refused"
 
 _SUFFIX = ".parquet"
@@ -22,22 +23,29 @@ _GAP_SECONDS = 60.0
 
 
 class MatchFiles:
-    """Files of finished matches under RUN/matches.
+    """Files of finished matches under RUN/matches, or of such that were searched again.
 
     Each worker numbers its files from 0, writes them in order and leaves out no number.
     """
 
     def __init__(
-        self, place: Place | Store, *, clock: Callable[[], float] = time.monotonic
+        self,
+        place: Place | Store,
+        folder: str = FOLDER,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Looks at a run; touches nothing.
 
         Args:
             place: the run.
+            folder: of the run: `FOLDER`, or `REANALYSES` for matches that were searched again.
             clock: returns seconds; decides when to look for new files again.
         """
         self.store = open_store(place)
-        self._series = self.store.series(FOLDER, _SUFFIX)
+        self._folder = folder
+        self._refused = REFUSED if folder == FOLDER else f"{REFUSED}/{folder}"
+        self._series = self.store.series(folder, _SUFFIX)
         self._clock = clock
         self._workers: dict[str, _Watch] = {}
 
@@ -66,7 +74,7 @@ class MatchFiles:
         """Stores the bytes of a file of matches; see `put`."""
         check_worker(worker)
         if self._series.put(worker, sequence, data):
-            self.store.notify(FOLDER)
+            self.store.notify(self._folder)
             return True
         try:
             present = self._series.get(worker, sequence)
@@ -115,7 +123,9 @@ class MatchFiles:
     def next_sequence(self, worker: str) -> int:
         """Returns the number after the last file of a worker."""
         check_worker(worker)
-        refused = (name.rpartition("/")[2] for name in self.store.names(f"{REFUSED}/{worker}"))
+        refused = (
+            name.rpartition("/")[2] for name in self.store.names(f"{self._refused}/{worker}")
+        )
         # Consumers have read past the number of a file that was set aside.
         used = (int(name[:8]) + 1 for name in refused if name[:8].isdecimal())
         return max(self._series.next_number(worker), *used, 0)
@@ -188,7 +198,7 @@ class MatchFiles:
             sequence: its number, which is not used again; consumers go on with the next one.
             reason: stored beside it.
         """
-        name = f"{REFUSED}/{worker}/{sequence:08d}"
+        name = f"{self._refused}/{worker}/{sequence:08d}"
         try:
             data = self._series.get(worker, sequence)
         except FileNotFoundError:
@@ -240,7 +250,7 @@ class MatchFiles:
     def clear_stale(self) -> int:
         """Removes what killed writers left half-written; returns how many files."""
         if isinstance(self.store, DirectoryStore):
-            return self.store.clear_stale(FOLDER)
+            return self.store.clear_stale(self._folder)
         return 0
 
     def _start(self, worker: str, wanted: int | None, watch: "_Watch") -> int:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 
 from selfplay.run.heartbeats import FOLDER as HEARTBEATS
-from selfplay.run.match_files import REFUSED, MatchFiles
+from selfplay.run.match_files import REANALYSES, REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.settings.sections.storage import StorageConfig
 from selfplay.store.store import Entry, Store
@@ -27,7 +27,8 @@ class StorageLimit:
     1. heartbeats of processes that have been silent for a day;
     2. where they take more than a tenth of the limit each, the oldest refused files, event files
        and segments of the training log, and evaluations that lie close to others;
-    3. the oldest files of matches, as `MatchFiles.prune` does;
+    3. the oldest files of matches that were searched again, then of matches, as
+       `MatchFiles.prune` does;
     4. more of what 2. lists.
 
     What stays: checkpoints, which have settings of their own; files of matches that are not learnt
@@ -45,12 +46,19 @@ class StorageLimit:
         """
         self._store = store
         self._matches = matches
+        self._reanalyses = MatchFiles(store, REANALYSES)
         self._limits = limits
         self._left: int | None = None
         self._growth = 0
 
     def prune(
-        self, *, cursor: Mapping[str, int], window: Collection[tuple[str, int]], update: int
+        self,
+        *,
+        cursor: Mapping[str, int],
+        window: Collection[tuple[str, int]],
+        update: int,
+        next_reanalyses: Mapping[str, int] | None = None,
+        reanalyses: Collection[tuple[str, int]] = (),
     ) -> int:
         """Removes what is above the limits, with some room for what comes until the next call.
 
@@ -58,6 +66,8 @@ class StorageLimit:
             cursor: the next number of each worker that the newest checkpoint has not taken in.
             window: files whose positions may still be sampled from that checkpoint on.
             update: of the newest checkpoint.
+            next_reanalyses: as `cursor`, of matches that were searched again.
+            reanalyses: as `window`, of these.
 
         Returns:
             The bytes by which what must stay exceeds `storage.max_bytes`; 0 if it fits.
@@ -74,7 +84,8 @@ class StorageLimit:
             for folder in (HEARTBEATS, REFUSED, EVENTS, TRAINING_LOG, RATINGS, CHECKPOINTS)
         }
         match_bytes = self._matches.bytes_used()
-        used = match_bytes + sum(_bytes(entries) for entries in stored.values())
+        again_bytes = self._reanalyses.bytes_used()
+        used = match_bytes + again_bytes + sum(_bytes(entries) for entries in stored.values())
         if self._left is not None:
             self._growth = max(self._growth, used - self._left)
         newest = f"{CHECKPOINTS}/{update}/"
@@ -93,6 +104,10 @@ class StorageLimit:
             for folder, order in kinds.items():
                 above = _bytes(stored[folder]) - int(limit * _SHARE)
                 excess -= self._remove(order, min(excess, above))
+        if excess > 0 and again_bytes:
+            left = max(1, again_bytes - excess)
+            self._reanalyses.prune(left, cursor=next_reanalyses or {}, window=reanalyses)
+            excess -= again_bytes - self._reanalyses.bytes_used()
         if excess > 0:
             self._matches.prune(max(1, match_bytes - excess), cursor=cursor, window=window)
             excess -= match_bytes - self._matches.bytes_used()

@@ -71,14 +71,19 @@ class Chunks:
         """Starts a chunk as `play` does; returns its plies while they are still being computed."""
         if self.trace is not None:
             self.trace.step()
+        params = self.loaded(weights, version=version)
+        key = jax.random.fold_in(self._play_key, self.iteration)
+        player = self.components.player
+        self.matches, plies = player.play(params, self.matches, key=key, **self._choices)
+        self.iteration += 1
+        return plies
+
+    def loaded(self, weights: PyTree, *, version: int | None = None) -> PyTree:
+        """Returns what the evaluator takes for these weights; see `play`."""
         if self._loaded is None or version is None or self._loaded[0] != version:
             self.unload()
             self._loaded = (version, self.components.inference.load(weights))
-        key = jax.random.fold_in(self._play_key, self.iteration)
-        player = self.components.player
-        self.matches, plies = player.play(self._loaded[1], self.matches, key=key, **self._choices)
-        self.iteration += 1
-        return plies
+        return self._loaded[1]
 
     @property
     def _choices(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ class Health:
     """The health of a process at one moment.
 
     Attributes:
-        role: "trainer", "worker" or "evaluator".
+        role: "trainer", "worker", "evaluator" or "reanalyzer".
         id: tells processes of one role apart.
         state: what it does, such as "playing" or "waiting for a checkpoint".
         ready: whether it works, or could work if there were work.

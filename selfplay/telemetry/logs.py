@@ -30,7 +30,7 @@ class EventLog:
         Args:
             write: takes one line, without its end.
             run: the run, as the user wrote it.
-            role: "trainer", "worker" or "evaluator".
+            role: "trainer", "worker", "evaluator" or "reanalyzer".
             id: tells processes of one role apart.
         """
         self._write = write

@@ -13,7 +13,7 @@ ROWS = ("play", "speed", "results", "learn", "loss", "replay", "workers", "time"
 _OTHER_ROWS = ("plan", "strength", "mistakes", "suite", "saved", "")
 """Rows that the screen lays out in a way of its own; "" for metrics that are not on the screen."""
 
-_ROLES = {"T": "trainer", "W": "worker", "E": "evaluator"}
+_ROLES = {"T": "trainer", "W": "worker", "E": "evaluator", "R": "reanalyzer"}
 
 COMMON_LABELS = ("run", "role", "id")
 """Prometheus labels of every metric: the run and the process."""
@@ -45,12 +45,13 @@ class Metric:
 
     By default every sink of the processes in `roles` shows it. A trainer has a live screen, text
     and JSON logs, TensorBoard, heartbeats (so `selfplay status --json`) and Prometheus; a worker
-    has a text log, heartbeats and Prometheus; an evaluator has heartbeats and Prometheus.
+    and a reanalyzer have a text log, heartbeats and Prometheus; an evaluator has heartbeats and
+    Prometheus.
 
     Attributes:
         key: its name in snapshots, heartbeats, JSON logs and `selfplay status --json`.
         unit: in words; "" for a number without a unit.
-        roles: the processes that have it, by first letter: T, W, E.
+        roles: the processes that have it, by first letter: T, W, E, R.
         row: of the screen, one of `ROWS`; "" for none.
         help: what its number means.
         label: name of the Prometheus label of its entries, if its value is a mapping or a sequence
@@ -89,7 +90,7 @@ class Metric:
             raise ValueError(f"metric {self.key}: {self.roles!r} names no process")
 
     def of(self, role: str) -> bool:
-        """Returns whether a "trainer", "worker" or "evaluator" has it."""
+        """Returns whether a "trainer", "worker", "evaluator" or "reanalyzer" has it."""
         return role in self.processes
 
     @property

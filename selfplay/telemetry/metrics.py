@@ -34,21 +34,23 @@ def _counted(singular: str, plural: str, rest: str) -> Text:
 # fmt: off
 METRICS: dict[str, Metric] = {metric.key: metric for metric in (
     # The process.
-    Metric("ready", "0 or 1", "TWE", "", "whether the process does its work",
+    Metric("ready", "0 or 1", "TWER", "", "whether the process does its work",
            tensorboard="", heartbeat=False, log=False),
-    Metric("heartbeat_age_seconds", "seconds", "TWE", "",
+    Metric("heartbeat_age_seconds", "seconds", "TWER", "",
            "since the main loop last reported",
            tensorboard="", heartbeat=False, log=False),
-    Metric("elapsed_seconds", "seconds", "TWE", "plan",
+    Metric("elapsed_seconds", "seconds", "TWER", "plan",
            "trainer: time trained, over all sessions of the run; others: since the start",
            counter=True, text=lambda value: [words.duration(value)],
            tensorboard="time/elapsed_seconds"),
-    Metric("update", "updates", "TWE", "learn", "number of updates made to the weights in use",
+    Metric("update", "updates", "TWER", "learn", "number of updates made to the weights in use",
            text=_text("update {:,}"), line="T", tensorboard=""),
-    Metric("checkpoint", "updates", "TWE", "saved",
+    Metric("checkpoint", "updates", "TWER", "saved",
            "trainer: newest checkpoint written; others: checkpoint in use",
-           text=_text("checkpoint {:,}"), line="W", prometheus="checkpoint_update", tensorboard=""),
-    Metric("newest_checkpoint", "updates", "TWE", "", "newest checkpoint that the process knows of",
+           text=_text("checkpoint {:,}"), line="WR", prometheus="checkpoint_update",
+           tensorboard=""),
+    Metric("newest_checkpoint", "updates", "TWER", "",
+           "newest checkpoint that the process knows of",
            prometheus="newest_checkpoint_update", tensorboard=""),
     Metric("accepted_update", "updates", "T", "learn",
            "updates behind the weights that passed the gate last (`trainer.gate`)",
@@ -56,7 +58,7 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
     Metric("checkpoint_age_seconds", "seconds", "TW", "",
            "trainer: since it last wrote a checkpoint; worker: since it picked up the one in use",
            tensorboard=""),
-    Metric("store_errors", "failures", "TWE", "", "failed requests to the store; all are retried",
+    Metric("store_errors", "failures", "TWER", "", "failed requests to the store; all are retried",
            counter=True, tensorboard="", heartbeat=False, log=False),
 
     # Self-play.
@@ -69,14 +71,14 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
            text=_text("{:.1f} plies per match"), line="", prometheus="match_length_plies",
            tensorboard="rollout/mean_length"),
     Metric("matches_in_progress", "matches", "W", "", "matches played at the same time"),
-    Metric("simulations", "simulations", "W", "", "network evaluations in searches", counter=True),
+    Metric("simulations", "simulations", "WR", "", "network evaluations in searches", counter=True),
     Metric("queue_files", "files", "W", "", "files of finished matches that are not stored yet",
            prometheus="queued_files"),
     Metric("matches_per_second", "matches/s", "TWE", "speed", "finished matches, at present",
            text=_rate("matches"), line="TW", tensorboard="rate/matches_per_second"),
     Metric("positions_per_second", "positions/s", "TW", "speed", "recorded positions, at present",
            text=_rate("positions"), tensorboard="rate/positions_per_second"),
-    Metric("simulations_per_second", "simulations/s", "TW", "speed",
+    Metric("simulations_per_second", "simulations/s", "TWR", "speed",
            "network evaluations in searches, at present",
            text=_rate("simulations"), tensorboard="rate/simulations_per_second"),
     Metric("results", "share in [0, 1]", "TW", "results",
@@ -132,7 +134,7 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
            "positions in the replay window, from which batches are sampled",
            text=_text("window {:,} positions")),
     Metric("window_age_updates", "updates", "T", "replay",
-           "mean age of the positions in the replay window",
+           "mean age of the targets in the replay window",
            text=_text("{:,} updates old on average")),
     Metric("reuse", "samples/position", "T", "replay",
            "replay ratio: training samples drawn per recorded position, over the whole run",
@@ -141,11 +143,27 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
            "positions taken in but not yet learnt from as often as the replay ratio asks",
            text=_if_any("{:,} positions to learn from"), tensorboard="workers/backlog_positions"),
 
+    # Reanalysis.
+    Metric("reanalysed_positions", "positions", "TR", "replay",
+           "searched again for newer targets; trainer: those taken in, over the whole run",
+           counter=True, text=_if_any("{:,} positions searched again")),
+    Metric("reanalysed_per_second", "positions/s", "TR", "speed",
+           "positions searched again by this process, at present",
+           text=lambda value: [words.rate(value, "positions searched again")] if value else [],
+           tensorboard="rate/reanalysed_per_second"),
+    Metric("reanalysis_policy_change", "nats", "TR", "replay",
+           "mean Kullback-Leibler divergence of a new policy target from the one before, of what "
+           "this process searched again last",
+           text=_text("policies changed by {:.3f} nats"), line="R"),
+    Metric("reanalysis_value_change", "points", "TR", "replay",
+           "mean distance of a new root value from the one before, likewise",
+           text=_text("values by {:.3f}"), line="R"),
+
     # Between the processes.
     Metric("data_age_seconds", "seconds", "T", "workers",
            "since the newest matches of another process arrived",
            text=lambda value: [f"newest matches {words.duration(value)} old"]),
-    Metric("staleness_updates", "updates", "TWE", "workers",
+    Metric("staleness_updates", "updates", "TWER", "workers",
            "how far the weights in use are behind the newest; trainer: of its slowest worker",
            text=_text("weights at most {:,} updates behind"), line="T"),
     Metric("stale_matches", "matches", "T", "workers",
@@ -163,7 +181,7 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
     Metric("median_pickup_seconds", "seconds", "W", "",
            "median over the newest 1,000 checkpoints picked up"),
     Metric("worst_pickup_seconds", "seconds", "W", "", "longest since the worker started"),
-    Metric("waiting_seconds", "seconds", "TW", "",
+    Metric("waiting_seconds", "seconds", "TWR", "",
            "spent waiting: for data, for the trainer to catch up, or for the store",
            counter=True, tensorboard="time/waiting_seconds"),
     Metric("starved_seconds", "seconds", "T", "",
@@ -198,7 +216,7 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in (
 
 
 def of_role(role: str) -> list[Metric]:
-    """Returns the metrics of a "trainer", "worker" or "evaluator"."""
+    """Returns the metrics of a "trainer", "worker", "evaluator" or "reanalyzer"."""
     return [metric for metric in METRICS.values() if metric.of(role)]
 
 

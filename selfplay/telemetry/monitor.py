@@ -38,7 +38,7 @@ class Monitor:
         """Opens nothing.
 
         Args:
-            role: "trainer", "worker" or "evaluator".
+            role: "trainer", "worker", "evaluator" or "reanalyzer".
             id: tells processes of one role apart.
             run: the run, as the user wrote it.
             log: where events are written; None for nowhere.

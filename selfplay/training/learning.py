@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from selfplay.errors import GameContractError, NonFiniteError, RecordError
+from selfplay.errors import GameContractError, NonFiniteError
 from selfplay.learner import TrainState, learning_rate
 from selfplay.records import MatchRecord
 from selfplay.replay import Samples, part
@@ -18,11 +18,11 @@ from selfplay.runtime.components import Components
 from selfplay.training.cursor import Cursor, WindowFile
 from selfplay.training.gate import Gate, Player
 from selfplay.training.held_out import HeldOut
+from selfplay.training.refill import refill
 from selfplay.training.run_keys import run_keys
 from selfplay.training.training_log import TrainingLog
 
 UPDATES_AT_ONCE = 64
-_FILES_AT_ONCE = 64
 _BLAME_SECONDS = 60.0
 
 
@@ -83,30 +83,7 @@ class Learning:
         return self._refill()
 
     def _refill(self) -> Iterator[Sequence[MatchRecord]]:
-        """Fills the replay window from the files it held, in the same order."""
-        held = self.cursor.window
-        self.window.begin_at(
-            self.cursor.positions - sum(file.positions for file in held),
-            self.cursor.matches - sum(file.matches for file in held),
-        )
-        for first in range(0, len(held), _FILES_AT_ONCE):
-            group: list[MatchRecord] = []
-            for file in held[first : first + _FILES_AT_ONCE]:
-                stored = self.run.matches.get(file.worker, file.sequence)
-                name = file.worker, file.sequence
-                matches, held_out = part(stored, file.holdout_share)
-                self.held_out.add(*name, held_out)
-                found = len(matches), sum(match.plies for match in matches)
-                if found != (file.matches, file.positions):
-                    raise RecordError(
-                        f"{self.run.matches.name(*name)} holds {found[0]} matches of {found[1]} "
-                        f"positions to learn from, but the checkpoint counts "
-                        f"{file.matches} of {file.positions}",
-                        hint="the file was replaced; go on from a copy of the run that has it",
-                    )
-                group += matches
-            self.window.ingest(group)
-            yield group
+        return refill(self.run, self.cursor, self.window, self.held_out)
 
     @property
     def update(self) -> int:
@@ -132,18 +109,34 @@ class Learning:
         self.window.check(held_out)
         positions = self.window.ingest(learnt)
         self.held_out.add(worker, sequence, held_out)
-        cursor = self.cursor
-        cursor.window.append(WindowFile(worker, sequence, len(learnt), positions, share))
-        cursor.next_files[worker] = sequence + 1
-        cursor.positions += positions
-        cursor.matches += len(learnt)
-        cursor.held_out += len(held_out)
-        held = sum(file.positions for file in cursor.window)
-        while held - cursor.window[0].positions >= self.config.replay.max_window:
-            held -= cursor.window.pop(0).positions
-        self.held_out.keep(cursor.window)
+        file = WindowFile(worker, sequence, len(learnt), positions, share)
+        self.cursor.take(file, held_out=len(held_out), max_window=self.config.replay.max_window)
+        self.held_out.keep(self.cursor.window)
         self._training_log.take(worker, sequence)
         return positions
+
+    def renew(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> int:
+        """Takes newer targets of matches in the window; see `ReplayWindow.renew`.
+
+        Args:
+            worker: that searched their positions again.
+            sequence: the number of their file.
+            matches: as stored.
+
+        Returns:
+            The number of positions that were searched again.
+
+        Raises:
+            RecordError: a match does not follow the rules, or is another one than that in the
+                window; nothing is changed.
+        """
+        held = set(self.window.renew(matches))
+        self.cursor.next_reanalyses[worker] = sequence + 1
+        again = [match for match in matches if match.match_id in held]
+        if not again:
+            return 0
+        self._training_log.renew(worker, sequence)
+        return self.cursor.renew(worker, sequence, again)
 
     @property
     def backlog(self) -> int:

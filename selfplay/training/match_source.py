@@ -109,6 +109,10 @@ class MatchSource(abc.ABC):
         """Returns the metrics of resignation in this process; none if it plays no matches."""
         return {} if self.playing is None else self.playing.resignations.metrics()
 
+    def reanalysis_metrics(self) -> dict[str, Any]:
+        """Returns what searching again changes in this process; nothing if it does not do so."""
+        return {}
+
     @abc.abstractmethod
     def close(self) -> None:
         """Ends work in progress, for whatever reason the session ended."""

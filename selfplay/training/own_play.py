@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxtyping import PyTree
 
@@ -13,6 +14,7 @@ from selfplay.runtime.playing import Playing
 from selfplay.training.cursor import OWN_WORKER, Cursor
 from selfplay.training.learning import Learning
 from selfplay.training.match_source import MatchSource
+from selfplay.training.own_reanalysis import OwnReanalysis
 from selfplay.training.run_keys import run_keys
 
 
@@ -21,6 +23,7 @@ class OwnPlay(MatchSource):
 
     Attributes:
         playing: the matches in progress.
+        reanalysis: searches positions of the window again, if that is asked for.
     """
 
     activity = "playing"
@@ -39,6 +42,7 @@ class OwnPlay(MatchSource):
             play_key=keys.play,
             say=say,
         )
+        self.reanalysis = OwnReanalysis(learning, self.playing, meter, keys.reanalysis)
 
     def restore(self, update: int) -> Sequence[MatchRecord]:
         cursor = self.learning.cursor
@@ -47,9 +51,12 @@ class OwnPlay(MatchSource):
         )
         if problem:
             self.say(problem)
-        if not self.playing.must_settle:
-            return []
-        return self._store(self.playing.rest(sequence=cursor.sequence))
+        stored: Sequence[MatchRecord] = []
+        if self.playing.must_settle:
+            stored = self._store(self.playing.rest(sequence=cursor.sequence))
+        # What a session that was asked to end had left to do.
+        self.reanalysis.work(0, threading.Event())
+        return stored
 
     def get_more(self, stopped: threading.Event) -> Sequence[MatchRecord]:
         learning, playing = self.learning, self.playing
@@ -61,6 +68,7 @@ class OwnPlay(MatchSource):
             # Meanwhile the devices play on.
             stored = self._store(finished)
             playing.wait()
+            self.reanalysis.work(sum(match.plies for match in stored), stopped)
         return stored
 
     def _store(self, finished: Sequence[MatchRecord]) -> Sequence[MatchRecord]:
@@ -75,6 +83,9 @@ class OwnPlay(MatchSource):
 
     def checkpoint_items(self) -> dict[str, PyTree]:
         return self.playing.items()
+
+    def reanalysis_metrics(self) -> dict[str, Any]:
+        return self.reanalysis.change.metrics()
 
     def close(self) -> None:
         self.playing.close()

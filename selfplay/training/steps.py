@@ -15,6 +15,7 @@ class Step:
         save: whether to write a checkpoint first.
         stop: whether to end after that.
         files: files of matches to take in, worker and number.
+        reanalyses: files of matches that were searched again, likewise.
         time_share: share of the planned time that has passed, in [0, 1].
         update: number of updates that the first process has made.
         positions: number of positions that it has taken in.
@@ -23,6 +24,7 @@ class Step:
     save: bool
     stop: bool
     files: list[list[Any]]
+    reanalyses: list[list[Any]]
     time_share: float
     update: int
     positions: int

@@ -25,6 +25,7 @@ from selfplay.training.learning import Learning
 from selfplay.training.match_source import MatchSource
 from selfplay.training.own_play import OwnPlay
 from selfplay.training.process_group import ProcessGroup
+from selfplay.training.reanalysis_intake import ReanalysisIntake
 from selfplay.training.session_schedule import SessionSchedule
 from selfplay.training.snapshot import SnapshotBuilder
 from selfplay.training.steps import Step, agree
@@ -89,6 +90,7 @@ class Trainer:
         self._final_elapsed: float | None = None
         self.learning = Learning(run, components)
         self.source = source(self.learning, self.meter, self._say)
+        self._reanalyses = ReanalysisIntake(self.learning, self._say)
         # Beside workers an evaluator can run; a trainer that is alone measures its strength itself.
         evaluation = self.config.evaluation
         enabled = evaluation.enabled and bool(evaluation.opponents)
@@ -190,6 +192,8 @@ class Trainer:
                 if not self._pass_gate():
                     continue
                 self._count(self.source.take_in([(str(who), int(n)) for who, n in step.files]))
+                for who, number in step.reanalyses:
+                    self._reanalyses.take(str(who), int(number))
                 due = self._schedule.updates_due(training=self._training)
                 if due:
                     self._learn(due, step.time_share)
@@ -218,6 +222,7 @@ class Trainer:
             save=self._schedule.save_due(last=stop),
             stop=stop,
             files=[list(file) for file in self.source.new_files()] if looks else [],
+            reanalyses=[list(file) for file in self._reanalyses.look()] if looks else [],
             time_share=self._schedule.time_share,
             update=self.update,
             positions=self.cursor.positions,
@@ -303,9 +308,13 @@ class Trainer:
 
     def _prune(self) -> None:
         """Removes old files above the limits of `storage`."""
-        window = [(file.worker, file.sequence) for file in self.cursor.window]
+        cursor = self.cursor
         excess = self._storage_limit.prune(
-            cursor=self.cursor.next_files, window=window, update=self.update
+            cursor=cursor.next_files,
+            window=[(file.worker, file.sequence) for file in cursor.window],
+            update=self.update,
+            next_reanalyses=cursor.next_reanalyses,
+            reanalyses=[(file.worker, file.sequence) for file in cursor.reanalyses],
         )
         if excess and not self._said_too_large:
             self._said_too_large = True

@@ -19,6 +19,13 @@ class Take(NamedTuple):
     sequence: int
 
 
+class Renew(NamedTuple):
+    """A file of matches that were searched again was taken in."""
+
+    worker: str
+    sequence: int
+
+
 class Learn(NamedTuple):
     """Updates were made, when this share of the planned time had passed."""
 
@@ -26,7 +33,9 @@ class Learn(NamedTuple):
     time_share: float
 
 
-Event = Take | Learn
+Event = Take | Renew | Learn
+
+_NAMES: dict[type[Event], str] = {Take: "take", Renew: "renew", Learn: "learn"}
 
 
 class TrainingLog:
@@ -40,6 +49,10 @@ class TrainingLog:
     def take(self, worker: str, sequence: int) -> None:
         """Records that a file was taken in."""
         self._events.append(Take(worker, sequence))
+
+    def renew(self, worker: str, sequence: int) -> None:
+        """Records that a file of matches that were searched again was taken in."""
+        self._events.append(Renew(worker, sequence))
 
     def learn(self, updates: int, time_share: float) -> None:
         """Records updates; successive ones with the same time share become one entry."""
@@ -65,7 +78,7 @@ class TrainingLog:
             "previous": previous,
             "update": update,
             "config": self._run.config.to_dict(),
-            "events": [["take" if isinstance(e, Take) else "learn", *e] for e in self._events],
+            "events": [[_NAMES[type(event)], *event] for event in self._events],
         }
         self._run.store.write(segment_name(segment), json.dumps(document).encode() + b"\n")
         self._events = []
@@ -85,12 +98,7 @@ def read_segment(run: RunDirectory, segment: int) -> tuple[dict[str, Any], list[
     name = segment_name(segment)
     try:
         document = json.loads(run.store.read(name))
-        events: list[Event] = [
-            Take(str(rest[0]), int(rest[1]))
-            if kind == "take"
-            else Learn(int(rest[0]), float(rest[1]))
-            for kind, *rest in document["events"]
-        ]
+        events = [_event(*event) for event in document["events"]]
         return dict(document["config"]), events
     except FileNotFoundError:
         raise RunError(
@@ -99,3 +107,10 @@ def read_segment(run: RunDirectory, segment: int) -> tuple[dict[str, Any], list[
         ) from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{name} of {run.url} is damaged: {error}") from None
+
+
+def _event(kind: str, first: Any, second: Any) -> Event:
+    """Returns an event from its entry in a segment."""
+    if kind == _NAMES[Learn]:
+        return Learn(int(first), float(second))
+    return (Renew if kind == _NAMES[Renew] else Take)(str(first), int(second))

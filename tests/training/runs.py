@@ -105,9 +105,9 @@ def assert_same(left: dict[str, Any], right: dict[str, Any]) -> None:
             jax.tree.map(np.testing.assert_array_equal, left[name], right[name])
 
 
-def match_files(run: RunDirectory) -> dict[str, bytes]:
-    """Returns the files of finished matches with their content."""
+def match_files(run: RunDirectory, folder: str = "matches") -> dict[str, bytes]:
+    """Returns the files of finished matches, or of another folder of them, with their content."""
     return {
-        str(file.relative_to(run.path / "matches")): file.read_bytes()
-        for file in sorted((run.path / "matches").rglob("*.parquet"))
+        str(file.relative_to(run.path / folder)): file.read_bytes()
+        for file in sorted((run.path / folder).rglob("*.parquet"))
     }

@@ -52,7 +52,7 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
             "max_false_resigns": 0.5,
             "restart_share": 0.4,
         },
-        "replay": {"surprise_share": 0.5},
+        "replay": {"surprise_share": 0.5, "reanalyze_share": 0.5},
     }
     components = make_components(SPEC.make(), Config.from_dict(SETTINGS).updated(settings))
     whole = train_all(*make_run(tmp_path / "whole", components, updates=32))
@@ -61,6 +61,12 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
         last = train_all(run, parts)
     assert_same(everything(last), everything(whole))
     assert match_files(run) == match_files(whole.run)
+    # As many positions are searched again as are new, but for the first and the last file.
+    assert match_files(run, "reanalyses") == match_files(whole.run, "reanalyses")
+    cursor = last.cursor
+    assert 0.4 * cursor.positions < cursor.reanalysed < 1.2 * cursor.positions
+    assert max(file.reanalysis for file in cursor.window) > 13
+    assert last.progress().metrics["reanalysis_value_change"] is not None
     assert last.source.playing is not None and whole.source.playing is not None
     resignations = last.source.playing.resignations
     np.testing.assert_array_equal(resignations.state(), whole.source.playing.resignations.state())

@@ -285,7 +285,7 @@ def test_a_checkpoint_of_an_earlier_version_can_be_gone_on_from() -> None:
         del document[key]
     document["window"] = [[1, 2, 20], [2, 3, 30]]
     cursor = Cursor.from_json(document)
-    assert cursor.window == [("loop", 1, 2, 20, 0.0), ("loop", 2, 3, 30, 0.0)]
+    assert cursor.window == [("loop", 1, 2, 20, 0.0, -1), ("loop", 2, 3, 30, 0.0, -1)]
     assert cursor.next_files == {"loop": 3}
 
 

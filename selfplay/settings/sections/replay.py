@@ -40,6 +40,10 @@ class ReplayConfig:
         average_positions: a position that comes back in several matches is learnt with the means of
             the targets of up to so many of the newest equal positions in the window, at least 1; 1
             takes its own targets alone.
+        reanalyze_share: share of the positions that a trainer searches which are positions of the
+            window, searched again with the newest weights for new targets, in [0, 0.9]; 0 searches
+            those of its own matches alone. `selfplay reanalyze` does the same in a process of its
+            own (see docs/methods.md).
     """
 
     min_window: int = 30_000
@@ -53,6 +57,7 @@ class ReplayConfig:
     surprise_share: float = 0.0
     balanced: tuple[str, ...] = ()
     average_positions: int = 1
+    reanalyze_share: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("replay.min_window", self.min_window, low=1)
@@ -67,6 +72,7 @@ class ReplayConfig:
         for name in self.balanced:
             check_choice("replay.balanced", name, BALANCES)
         check_range("replay.average_positions", self.average_positions, low=1)
+        check_range("replay.reanalyze_share", self.reanalyze_share, low=0, high=0.9)
 
     def window(self, positions_made: int) -> int:
         """Returns how many of the newest positions may be sampled."""
