@@ -26,7 +26,7 @@ from selfplay.cli.reports import (
     tensorboard,
     tune,
 )
-from selfplay.cli.training import clone, evaluator, launch, train, trainer, worker
+from selfplay.cli.training import clone, evaluator, launch, reanalyze, train, trainer, worker
 
 # No rich markup, because "RUN[@UPDATE]" looks like it.
 app = typer.Typer(
@@ -68,7 +68,8 @@ def selfplay(
 
 
 for module in (
-    *(games, new_game, check, train, launch, trainer, worker, evaluator, status, health, clone),
+    *(games, new_game, check, train, launch, trainer, worker, evaluator, reanalyze),
+    *(status, health, clone),
     *(play, serve, analyze, matches, arena, ladder, suite, evaluate, diagnose, balance),
     *(curve, tensorboard, export, rerun, bench, tune, doctor),
 ):

@@ -47,7 +47,9 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 def _fields(group: Any) -> list[inspect.Parameter]:
     """Returns the fields of an option group as parameters of a command."""
-    hints = inspect.get_annotations(group, eval_str=True)
+    hints: dict[str, Any] = {}
+    for base in reversed(group.__mro__):
+        hints |= inspect.get_annotations(base, eval_str=True)
     return [
         inspect.Parameter(
             one.name,

@@ -11,7 +11,7 @@ from selfplay.errors import SelfplayError
 from selfplay.run import Heartbeat, is_run, read_heartbeats
 from selfplay.run.heartbeats import MAX_AGE_SECONDS
 
-ROLES = ("trainer", "worker", "evaluator", "any")
+ROLES = ("trainer", "worker", "evaluator", "reanalyzer", "any")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,16 @@
 """Stored matches that a run has not learnt from, to test its checkpoints on."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from selfplay.errors import RunError
-from selfplay.records import MatchRecord, read_matches
+from selfplay.records import MatchRecord
 from selfplay.replay import is_held_out, part
-from selfplay.run import RunDirectory, is_run
-from selfplay.store.place import is_remote, typed
+from selfplay.run import RunDirectory
+from selfplay.run.match_sources import match_sources
 from selfplay.training.cursor import Cursor
 
 
@@ -73,7 +72,7 @@ def named_matches(
     learnt = _Learnt(run, metadata)
     found = UnseenMatches(matches=[], learnt_from=0)
     total = left_out = 0
-    sources = [source for text in data for source in _sources(text)]
+    sources = [source for text in data for source in match_sources(text, option="--data")]
     for index in np.random.default_rng(0).permutation(len(sources)).tolist():
         if total >= positions:
             break
@@ -134,38 +133,3 @@ def _file_of(match_id: str) -> tuple[str, int]:
     parts = match_id.rsplit("-", 2)
     known = len(parts) == 3 and parts[1].isdecimal()
     return (parts[0], int(parts[1])) if known else ("", 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    """A file of matches, by itself or in a run."""
-
-    path: Path | None = None
-    run: RunDirectory | None = None
-    worker: str = ""
-    sequence: int = 0
-
-    def read(self) -> Iterable[MatchRecord]:
-        if self.path is not None:
-            return read_matches(self.path)
-        assert self.run is not None
-        return self.run.matches.get(self.worker, self.sequence)
-
-
-def _sources(text: str) -> Iterator[_File]:
-    """Yields the files of matches that a path or URL means."""
-    path = Path(text)
-    if is_remote(text) or is_run(text):
-        run = RunDirectory.open(text)
-        for item in run.matches.entries():
-            yield _File(run=run, worker=item.worker, sequence=item.sequence)
-    elif path.is_dir():
-        for file in sorted(path.rglob("*.parquet")):
-            yield _File(path=file)
-    elif path.is_file():
-        yield _File(path=path)
-    else:
-        raise RunError(
-            f"--data {typed(text)} does not exist",
-            hint="name a Parquet file of matches, a folder of them, or a run",
-        )

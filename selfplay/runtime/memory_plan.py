@@ -42,8 +42,11 @@ _BACKWARD_COPIES = 3
 
 _WEIGHT_BYTES = 4
 
-_ROW_BYTES = 43
+_ROW_BYTES = 48
 """Of a position in the replay window, beside state and policy."""
+
+_SURPRISE_ROW_BYTES = 4
+"""The same for its surprise, which weights follow from."""
 
 _WEIGHT_ROW_BYTES = 20
 """The same for its weight, and for what is added up of it, where positions have weights."""
@@ -317,6 +320,7 @@ def _replay_bytes(game: Game[Any], state: PyTree, config: ReplayConfig) -> int:
     # Up to 128 actions of the policy with their shares.
     row = states + 8 * min(game.num_actions, 128) + _ROW_BYTES
     row += _WEIGHT_ROW_BYTES if config.surprise_share or config.balanced else 0
+    row += _SURPRISE_ROW_BYTES if config.surprise_share else 0
     row += _EQUAL_ROW_BYTES if config.average_positions > 1 else 0
     return config.max_window * row
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Key, PyTree
 
 from selfplay.arena.searcher import Searcher
 from selfplay.game import Game, Position
-from selfplay.mcts import Evaluator, policy_surprise
+from selfplay.mcts import Evaluator
 from selfplay.records import MatchRecord, with_new_targets
 from selfplay.records.collect import SMALLEST_SHARE
 from selfplay.replay import Rebuilder
@@ -125,9 +125,9 @@ class Reanalysis:
             [start + of_match for start, of_match in zip(starts, plies, strict=True)]
         )
         states = self._rebuild(matches).states
-        positions: Position[Any] = Position(
-            state=jax.tree.map(lambda leaf: leaf[rows], states),
-            ply=jax.numpy.asarray(np.concatenate(plies), np.int32),
+        positions: Position[Any] = jax.vmap(lambda state, ply: Position(state=state, ply=ply))(
+            jax.tree.map(lambda leaf: leaf[rows], states),
+            np.concatenate(plies).astype(np.int32),
         )
         found = self._search(params, positions, key=key)
         policies = np.asarray(found.policy)
@@ -135,7 +135,7 @@ class Reanalysis:
             "root_values": np.asarray(found.value),
             "raw_values": np.asarray(found.raw_value),
             "simulations": np.asarray(found.visits).sum(axis=1),
-            "surprises": np.asarray(policy_surprise(found.policy, found.raw_policy)),
+            "surprises": _divergences(policies, np.asarray(found.raw_policy)),
             "proven": np.asarray(found.proven),
         }
         made: list[MatchRecord] = []
@@ -152,6 +152,16 @@ class Reanalysis:
         return SearchedAgain(matches=made, change=change)
 
 
+def _divergences(policies: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Returns the Kullback-Leibler divergence of each row from one of `others`, in nats.
+
+    It is `selfplay.mcts.policy_surprise` on the host: compiled, each number of rows would be a
+    program of its own.
+    """
+    ratios = np.log(np.maximum(policies, 1e-30)) - np.log(np.maximum(others, 1e-30))
+    return np.maximum((policies * ratios).sum(axis=1), 0.0).astype(np.float32)
+
+
 def _change(
     match: MatchRecord,
     plies: npt.NDArray[Any],
@@ -159,23 +169,17 @@ def _change(
     root_values: npt.NDArray[Any],
 ) -> Change:
     """Returns how far the new targets of some plies of a match are from those that it had."""
-    divergence, compared = 0.0, 0
+    # Smaller shares are not recorded.
+    before = np.full(policies.shape, SMALLEST_SHARE)
+    known = np.zeros(len(plies), np.bool_)
     for row, ply in enumerate(plies.tolist()):
         actions, shares = match.policy(ply)
-        if not len(actions):
-            continue
-        # Smaller shares are not recorded.
-        before = np.full(policies.shape[1], SMALLEST_SHARE)
-        before[actions] = np.maximum(shares, SMALLEST_SHARE)
-        now = policies[row].astype(np.float64)
-        there = now > 0
-        ratio = np.log(now[there]) - np.log(before[there])
-        divergence += max(0.0, float((now[there] * ratio).sum()))
-        compared += 1
+        before[row, actions] = np.maximum(shares, SMALLEST_SHARE)
+        known[row] = len(actions) > 0
     distances = np.abs(root_values - match.root_values[plies])
     return Change(
         positions=len(plies),
-        policy=divergence,
-        policies=compared,
+        policy=float(_divergences(policies, before)[known].sum()),
+        policies=int(known.sum()),
         value=float(distances.sum()),
     )

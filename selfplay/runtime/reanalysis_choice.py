@@ -1,5 +1,6 @@
 """Which stored positions are searched again next."""
 
+import functools
 import hashlib
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -51,9 +52,9 @@ def is_dealt_to(id: str, file: WindowFile, ids: Collection[str]) -> bool:
     Each file goes to the process whose name and it have the highest hash, so that few files change
     hands when a process comes or goes.
     """
+    return max(sorted(ids), key=functools.partial(_rank, file)) == id
 
-    def rank(one: str) -> bytes:
-        name = f"{one}/{file.worker}/{file.sequence}"
-        return hashlib.blake2b(name.encode(), digest_size=8).digest()
 
-    return max(sorted(ids), key=rank) == id
+def _rank(file: WindowFile, id: str) -> bytes:
+    name = f"{id}/{file.worker}/{file.sequence}"
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()

@@ -226,7 +226,7 @@ _SCHEMAS: dict[str, _Schema] = {
         ),
         "required": ["moves", "agent", "seat"],
     },
-    "Process": _object(role={"enum": ["trainer", "worker", "evaluator"]}, id=_TEXT),
+    "Process": _object(role={"enum": ["trainer", "worker", "evaluator", "reanalyzer"]}, id=_TEXT),
     "Asked": _object(role=_TEXT, id=_TEXT, pid=_WHOLE, host=_TEXT),
     "Health": _object(state=_TEXT, waiting_searches=_WHOLE, compiling=_WHOLE),
 }

@@ -32,7 +32,7 @@ def claimed_id(
 
     Args:
         run: the run.
-        role: "worker" or "evaluator".
+        role: "worker", "evaluator" or "reanalyzer".
         wished: the id; None for the name of the host and the first free number.
         lifetime: ends the wait for a heartbeat.
 

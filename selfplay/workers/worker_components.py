@@ -12,7 +12,11 @@ from selfplay.settings import Config
 
 
 def worker_components(
-    game: Game[Any], config: Config, *, like: Components | None = None
+    game: Game[Any],
+    config: Config,
+    *,
+    like: Components | None = None,
+    **options: bool,
 ) -> Components:
     """Returns the components of a worker; compiles nothing yet.
 
@@ -21,13 +25,15 @@ def worker_components(
         config: the settings in force.
         like: components made before for the same game, which are returned if their settings are
             the same; else their devices are used again.
+        options: as for `make_components`: `calibrates`.
     """
     if like is not None and config == like.config:
         return like
     mesh = local_mesh()
     # A worker never uses its learner: on one device any batch size fits.
     one = Mesh(mesh.devices[:1], mesh.axis_names)
-    return make_components(game, config, mesh=None if like is None else like.mesh, learner_mesh=one)
+    mine = None if like is None else like.mesh
+    return make_components(game, config, mesh=mine, learner_mesh=one, **options)
 
 
 def plan_worker_memory(components: Components) -> MemoryPlan:

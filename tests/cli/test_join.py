@@ -41,6 +41,14 @@ def test_a_worker_fills_a_run_and_a_trainer_learns_from_it(invoke: Invoke, own_r
     document = json.loads(result.stdout)
     assert document["evaluation_matches"] == 2
     assert document["mistakes"]["update"] == 10
+    result = invoke(
+        "reanalyze", own_run, "--id", "r", "--checkpoint", 10, "--positions", 1, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["id"], document["ended"]) == ("r", "everything is searched again")
+    assert document["matches"] == document["positions"] >= 40
+    assert list(own_run.glob("reanalyses/r/[0-9]*.parquet"))
 
 
 @pytest.mark.parametrize("document", [(), ("--json",)])
@@ -124,6 +132,12 @@ def test_what_they_refuse(invoke: Invoke, trained: Path, tmp_path: Path) -> None
     assert result.exit_code == 2
     result = invoke("evaluator", "--run", trained, "--set", "trainer.replay_ratio=2")
     assert result.exit_code == 2
+    result = invoke("reanalyze", trained, "--share", 0.5, "--positions", 2)
+    assert result.exit_code == 2
+    assert "error: --positions and --share are both given" in result.stderr
+    result = invoke("reanalyze", trained, "--from", tmp_path / "none")
+    assert result.exit_code == 1
+    assert "does not exist\n\nhint: name a Parquet file of matches" in result.stderr
     assert sorted(trained.rglob("*")) == before
 
 

@@ -20,7 +20,7 @@ def health(
         typer.Argument(metavar="RUN", help="A run directory or URL.", envvar="SELFPLAY_RUN"),
     ],
     role: Annotated[
-        str, typer.Argument(metavar="ROLE", help="trainer, worker, evaluator or any.")
+        str, typer.Argument(metavar="ROLE", help="trainer, worker, evaluator, reanalyzer or any.")
     ] = "any",
     id: Annotated[
         str | None,

@@ -106,7 +106,7 @@ def listening(
     """Yields the listeners of a process; meanwhile signals end its lifetime.
 
     Args:
-        role: "worker" or "evaluator".
+        role: "worker", "evaluator" or "reanalyzer".
         options: what was typed.
         lifetime: of the process.
         does: what the process does after a signal.

@@ -69,7 +69,7 @@ def monitoring(
     With JSON logs, an error becomes one line of JSON instead of two lines of text.
 
     Args:
-        role: "trainer", "worker" or "evaluator".
+        role: "trainer", "worker", "evaluator" or "reanalyzer".
         id: tells processes of one role apart.
         run: the run, as the user wrote it.
         options: the port for metrics, and the format of logs.

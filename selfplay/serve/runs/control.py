@@ -10,7 +10,7 @@ from selfplay.serve.errors import RequestError, not_found
 from selfplay.serve.served import ServedRun
 
 STOP_KEYS = ("role", "id")
-_ROLES = ("trainer", "worker", "evaluator")
+_ROLES = ("trainer", "worker", "evaluator", "reanalyzer")
 
 
 def stop_process(run: ServedRun, body: Mapping[str, Any]) -> dict[str, Any]:
