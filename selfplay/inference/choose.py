@@ -88,9 +88,9 @@ def instead_of(named: str, reason: str) -> str:
 
 def multiplications(network: Network) -> int:
     """Returns about how many multiplications one position costs."""
-    weights = jax.eval_shape(lambda: network.init(key=jax.random.key(0)))
     cells = int(np.prod(network.observation_shape[:2]))
-    return sum(leaf.size * (cells if leaf.ndim == 4 else 1) for leaf in weights.values())
+    shapes = network.weight_shapes().values()
+    return sum(leaf.size * (cells if len(leaf.shape) == 4 else 1) for leaf in shapes)
 
 
 def _backend(kind: str) -> Backend:

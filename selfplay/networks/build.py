@@ -1,6 +1,7 @@
 """Builds the network of a game: pure functions of its weights."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,17 +51,23 @@ class Network:
 
     def call_module(self, weights: Weights, observations: Array) -> Any:
         """Returns what the module returns: a `Prediction`, unless a user's module is faulty."""
-        graphdef, state = nnx.split(nnx.eval_shape(lambda: self.make_module(nnx.Rngs(0))))
-        filled = [
-            (path, variable.replace(weights[_name(path)]))
-            for path, variable in nnx.to_flat_state(state)
-        ]
+        graphdef, variables = self._structure
+        filled = [(path, variable.replace(weights[_name(path)])) for path, variable in variables]
         return nnx.merge(graphdef, nnx.from_flat_state(filled))(observations)
+
+    def weight_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Returns the shape and type of all weights by name."""
+        return {_name(path): variable.get_value() for path, variable in self._structure[1]}
 
     def num_weights(self) -> int:
         """Returns the number of trainable numbers."""
-        shapes = jax.eval_shape(lambda: self.init(key=jax.random.key(0)))
-        return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+        return sum(leaf.size for leaf in self.weight_shapes().values())
+
+    @functools.cached_property
+    def _structure(self) -> tuple[Any, list[tuple[Any, Any]]]:
+        """The module without weights, and its variables by path; made once, as flax is slow."""
+        graphdef, state = nnx.split(nnx.eval_shape(lambda: self.make_module(nnx.Rngs(0))))
+        return graphdef, list(nnx.to_flat_state(state))
 
 
 def build_network(
