@@ -15,7 +15,12 @@ from typing import Any
 import jax
 import pytest
 
-from selfplay.startup import cache_directory
+import tests.annotations
+
+tests.annotations.install()
+
+# isort: split
+from selfplay.startup import cache_directory  # noqa: E402
 
 # Servers of every kind of store, for the tests over all of them.
 pytest_plugins = ("tests.store.fixtures",)
@@ -42,6 +47,30 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+LONGEST = (
+    "training/test_chaos",
+    "check/plain/test_plain_python",
+    "training/test_kill",
+    "test_machines",
+    "cli/test_new_game",
+    "cli/test_signals",
+    "training/test_process_group",
+    "runtime/test_inference",
+    "test_host_call",
+    "store/test_store_kill",
+    "cli/test_long_work",
+    "cli/test_join",
+    "cli/test_process",
+)
+"""Modules with single tests of a quarter of a minute and more, in tests/."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest modules, so that no process has one left when the others are done."""
+    places = {Path(__file__).parent / f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:
@@ -101,9 +130,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def few_memory_maps() -> Iterator[None]:
     """Drops compiled programs between modules before the process has too many memory maps.
 
-    Each program takes some, Linux allows 65,530, and XLA aborts beyond.
+    Each program takes some, Linux allows 65,530, and XLA aborts beyond; no module adds 10,000.
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+    if maps.exists() and maps.read_bytes().count(b"\n") > 45_000:
         jax.clear_caches()

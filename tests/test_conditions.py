@@ -1,13 +1,20 @@
 """The conditions that tests/conftest.py sets hold, so that a test that relies on them can fail."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import pytest
+from jaxtyping import Array, Float32, PyTree, TypeCheckError
 
-from tests.conftest import Compilations, pytest_terminal_summary
+from selfplay.mcts.selection import mask_logits
+from selfplay.registry import make
+from tests import annotations
+from tests.conftest import LONGEST, Compilations, pytest_terminal_summary
 
 
 def test_there_are_two_devices() -> None:
@@ -33,6 +40,49 @@ def test_compilations_are_listed_and_repetitions_are_none(compilations: Compilat
 def test_ranks_are_not_promoted_silently() -> None:
     with pytest.raises(ValueError, match="rank_promotion"):
         jnp.ones((2, 3)) + jnp.ones(3)
+
+
+def test_annotations_are_checked_with_arrays_and_without() -> None:
+    with pytest.raises(TypeCheckError):
+        mask_logits(jnp.zeros((2, 3)), jnp.ones((2, 4), bool))
+    name: Any = 3
+    with pytest.raises(TypeCheckError):
+        make(name)
+
+
+def test_a_result_is_checked_as_the_arguments_are() -> None:
+    @annotations.checked(typechecker=None)
+    def half(number: int) -> int:
+        answer: Any = number / 2
+        return answer
+
+    with pytest.raises(TypeCheckError):
+        half(4)
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (int, False),
+        (dict[str, tuple[int, ...]], False),
+        (Literal["text"], False),
+        (Annotated[int, "text"], False),
+        (jax.Array, False),
+        (Float32[Array, " B"], True),
+        (list[Float32[Array, " B"]] | None, True),
+        (Callable[[Float32[Array, " B"]], int], True),
+        (PyTree, True),
+        ("Later", True),
+        (list["Later"], True),  # type: ignore[name-defined]  # noqa: F821
+    ],
+)
+def test_shapes_are_checked_where_there_may_be_arrays(hint: Any, expected: bool) -> None:
+    assert annotations._needs_shapes(hint) == expected
+
+
+def test_the_longest_modules_are_there() -> None:
+    missing = [name for name in LONGEST if not (Path(__file__).parent / f"{name}.py").is_file()]
+    assert missing == []
 
 
 class Terminal:
