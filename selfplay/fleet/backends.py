@@ -55,11 +55,13 @@ class Result:
         document: for programs; JSON can hold it.
         text: for people.
         error: what went wrong, "" if nothing did.
+        hint: where to look then.
     """
 
     document: Mapping[str, Any]
     text: str
     error: str = ""
+    hint: str = ""
 
 
 Say = Callable[[str], None]
@@ -122,6 +124,7 @@ class Backend(abc.ABC):
 BACKENDS = {
     "local": "selfplay.fleet.local:Local",
     "kubernetes": "selfplay.fleet.kubernetes:Kubernetes",
+    "ray": "selfplay.fleet.ray_cluster:RayCluster",
     "slurm": "selfplay.fleet.slurm:Slurm",
 }
 """Name to module and class; a new engine is one line here."""

@@ -163,7 +163,8 @@ class Local(Backend):
             "error": outcome.error or None,
         }
         text = f"ended: {outcome.reason}"
-        return Result(document=document, text=text, error=outcome.error)
+        hint = f"the logs are in {options.logs or record.logs}"
+        return Result(document=document, text=text, error=outcome.error, hint=hint)
 
     def _detach(self, record: Record, fleet: Fleet, options: LaunchOptions) -> Result:
         with record.supervised():

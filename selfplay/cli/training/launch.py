@@ -73,7 +73,7 @@ class EngineOptions(OptionGroup):
 
     detach: Annotated[
         bool,
-        typer.Option("--detach", help="Leave the fleet running in the background (local)."),
+        typer.Option("--detach", help="Leave the fleet running in the background (local, ray)."),
     ] = False
     logs: Annotated[
         Path | None,
@@ -89,10 +89,23 @@ class EngineOptions(OptionGroup):
         typer.Option(
             "--max-restarts",
             metavar="N",
-            help="Give a process up after so many failures in a row (local).",
+            help="Give a process up after so many failures in a row (local, ray).",
         ),
     ] = 5
 
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address",
+            metavar="ADDRESS",
+            help="Of the cluster; by default RAY_ADDRESS, or a cluster on this machine (ray).",
+            show_default=False,
+        ),
+    ] = ""
+    pending: Annotated[
+        bool,
+        typer.Option("--pending", help="Start also if processes have to wait for new nodes (ray)."),
+    ] = False
     shared: Annotated[
         bool,
         typer.Option("--shared", help="Every node sees the directory of the run (slurm)."),
@@ -220,7 +233,7 @@ def launch(
         typer.Option(
             "--on",
             metavar="ENGINE",
-            help="What runs the fleet: local (the default), kubernetes or slurm.",
+            help="What runs the fleet: local (the default), kubernetes, ray or slurm.",
             show_default=False,
         ),
     ] = None,
@@ -331,7 +344,7 @@ def _start(fleet: "Fleet", on: str, options: "LaunchOptions", as_json: bool) -> 
     if result.error:
         from selfplay.errors import RunError
 
-        raise RunError(result.error, hint=f"the logs are in {options.logs or record.logs}")
+        raise RunError(result.error, hint=result.hint)
 
 
 def _stop(run: str, as_json: bool) -> None:
