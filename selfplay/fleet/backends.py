@@ -122,10 +122,10 @@ class Backend(abc.ABC):
 
 
 BACKENDS = {
-    "local": "selfplay.fleet.local:Local",
-    "kubernetes": "selfplay.fleet.kubernetes:Kubernetes",
-    "ray": "selfplay.fleet.ray_cluster:RayCluster",
-    "slurm": "selfplay.fleet.slurm:Slurm",
+    "local": "selfplay.fleet.engines.local:Local",
+    "kubernetes": "selfplay.fleet.engines.kubernetes:Kubernetes",
+    "ray": "selfplay.fleet.engines.ray_cluster:RayCluster",
+    "slurm": "selfplay.fleet.engines.slurm:Slurm",
 }
 """Name to module and class; a new engine is one line here."""
 

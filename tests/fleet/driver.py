@@ -4,15 +4,15 @@ import signal
 import sys
 from collections.abc import Callable
 
-from selfplay.fleet import local
 from selfplay.fleet.backends import LaunchOptions
+from selfplay.fleet.engines import local, local_starter
 from selfplay.fleet.record import Record
 from selfplay.fleet.request import make_fleet
 
 
 def main(run: str, program: str) -> None:
     """Runs a fleet of a trainer and two workers until SIGTERM."""
-    local.PROGRAM = (sys.executable, program)
+    local_starter.PROGRAM = (sys.executable, program)
 
     def on_stop(stop: Callable[[], None]) -> None:
         signal.signal(signal.SIGTERM, lambda *_: stop())

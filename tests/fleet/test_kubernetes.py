@@ -1,5 +1,6 @@
 """A fleet on Kubernetes: the objects that kustomize builds of its overlay, and calls of kubectl."""
 
+import itertools
 import json
 import os
 import re
@@ -13,8 +14,8 @@ import yaml
 
 from selfplay.errors import ConfigError, RunError
 from selfplay.fleet.backends import LaunchOptions, make_backend
+from selfplay.fleet.engines.overlay import EXTRA, write_overlay
 from selfplay.fleet.fleet import VERSION_VARIABLE, Fleet
-from selfplay.fleet.overlay import EXTRA, write_overlay
 from selfplay.fleet.record import Record
 from selfplay.fleet.request import make_fleet
 from selfplay.fleet.status import fleet_status
@@ -41,10 +42,12 @@ def make(run: str = "s3://bucket/r", **asked: Any) -> Fleet:
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     """Returns a function that returns the objects of a fleet."""
+    numbers = itertools.count()
 
     def built(fleet: Fleet, **options: Any) -> list[dict[str, Any]]:
         assert fleet.game is not None
-        folder = tmp_path / "deploy"
+        # What kubectl builds of a folder is remembered.
+        folder = tmp_path / f"deploy{next(numbers)}"
         return kustomized(write_overlay(folder, fleet, fleet.game, LaunchOptions(**options)))
 
     return built
@@ -95,27 +98,28 @@ def test_the_options_of_the_manifests_are_kept(role: str) -> None:
     assert args == [role.removesuffix("-gpu"), *EXTRA]
 
 
-@pytest.mark.parametrize(
-    ("run", "claim"),
-    [
-        ("s3://bucket/r", False),
-        ("redis://redis:6379/0/r", False),
-        ("redis://elsewhere:6379/0/r", False),
-        ("/runs/r", True),
-    ],
-)
-def test_kubernetes_own_schemas_agree(run: str, claim: bool, build: Build) -> None:
+def test_kubernetes_own_schemas_agree(build: Build) -> None:
     validator = pytest.importorskip("kubernetes_validate")
-    storage = {"storage_class": "fast"} if claim else {}
-    gpus = ["trainer=2", "worker=1"]
-    resources = build(make(run, gpus=gpus), components=("monitoring",), **storage)
-    for one in resources:
-        validator.validate(one, validator.latest_version(), strict=True)
-    claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
-    assert ("fast" in [one["spec"]["storageClassName"] for one in claims]) == claim
-    # A Redis of its own only where the run lies in it.
-    assert ("redis" in pods(resources)) == (run.startswith("redis://redis:"))
-    assert {"prometheus", "grafana", "serve", "tensorboard"} <= pods(resources).keys()
+    seen = []
+    for run, storage in (
+        ("s3://bucket/r", {}),
+        ("redis://redis:6379/0/r", {}),
+        ("/runs/r", {"storage_class": "fast"}),
+    ):
+        fleet = make(run, gpus=["trainer=2", "worker=1"])
+        resources = build(fleet, components=("monitoring",), **storage)
+        for one in resources:
+            if one not in seen:
+                validator.validate(one, validator.latest_version(), strict=True)
+                seen.append(one)
+        claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
+        assert [one["spec"]["storageClassName"] for one in claims].count("fast") == len(storage)
+        assert ("redis" in pods(resources)) == run.startswith("redis://")
+        assert {"prometheus", "grafana", "serve", "tensorboard"} <= pods(resources).keys()
+
+
+def test_a_redis_elsewhere_is_not_started_here(build: Build) -> None:
+    assert "redis" not in pods(build(make("redis://elsewhere:6379/0/r")))
 
 
 def test_the_real_kustomize_agrees(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from selfplay.errors import RunError
-from selfplay.fleet import local
 from selfplay.fleet.backends import LaunchOptions, make_backend
+from selfplay.fleet.engines import local
+from selfplay.fleet.engines.local_starter import LocalStarter, last_words
 from selfplay.fleet.fleet import Fleet, Process
 from selfplay.fleet.processes import ProcessId
 from selfplay.fleet.record import Record
@@ -192,7 +193,7 @@ def test_a_second_trainer_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPat
     write_heartbeat(scene.run, "trainer", "trainer", {})
     fleet = make_fleet(run=scene.run, game="g", workers=1, evaluators=1, environ={})
     started: list[Process] = []
-    monkeypatch.setattr(local.LocalStarter, "start", lambda self, one: started.append(one))
+    monkeypatch.setattr(LocalStarter, "start", lambda self, one: started.append(one))
     with pytest.raises(RunError, match=rf"another process \(pid {os.getpid()} on ") as caught:
         make_backend("local").launch(
             Record(scene.run), fleet, LaunchOptions(), print, lambda stop: None
@@ -202,11 +203,11 @@ def test_a_second_trainer_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPat
 
 def test_the_last_words_are_the_error(tmp_path: Path) -> None:
     log = tmp_path / "trainer.log"
-    assert local.last_words(log) == ""
+    assert last_words(log) == ""
     log.write_text("compiling\nlast line\n")
-    assert local.last_words(log) == "last line"
+    assert last_words(log) == "last line"
     log.write_text("x\nerror: no such game\n\nhint: see selfplay games\n")
-    assert local.last_words(log) == "no such game; see selfplay games"
+    assert last_words(log) == "no such game; see selfplay games"
 
 
 @pytest.mark.slow

@@ -18,9 +18,10 @@ import yaml
 
 from selfplay.errors import ConfigError, MissingExtraError, RunError
 from selfplay.fleet.backends import LaunchOptions, make_backend
+from selfplay.fleet.engines.ray_checks import check_nodes, check_resources
+from selfplay.fleet.engines.ray_cluster import connect
 from selfplay.fleet.fleet import Fleet
 from selfplay.fleet.processes import ProcessId
-from selfplay.fleet.ray_cluster import check_nodes, check_resources, connect
 from selfplay.fleet.request import make_fleet
 from tests.conftest import CACHE
 from tests.deploy.files import DEPLOY, ROOT
@@ -34,7 +35,7 @@ def make(**asked: Any) -> Fleet:
 
 
 def test_too_few_resources_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selfplay.fleet.ray_cluster._FREED_SECONDS", -1.0)
+    monkeypatch.setattr("selfplay.fleet.engines.ray_checks._FREED_SECONDS", -1.0)
     fleet = make(cpus=["worker=4"], gpus=["trainer=1"], memory=["worker=4G"])
     node = {"CPU": 8.0, "GPU": 1.0, "memory": 32e9}
 
@@ -83,7 +84,7 @@ def test_without_a_cluster_it_says_so_at_once(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setattr("selfplay.fleet.ray_cluster._ray", _NoCluster)
+    monkeypatch.setattr("selfplay.fleet.engines.ray_cluster.ray_module", _NoCluster)
     with pytest.raises(RunError, match=f"nothing listens at {address}") as caught:
         connect(address)
     assert "ray start --head" in caught.value.hint

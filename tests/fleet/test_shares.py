@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from selfplay.errors import ConfigError
+from selfplay.fleet.engines.shares import check_memory, find_gpus, share_out
 from selfplay.fleet.fleet import Fleet
 from selfplay.fleet.request import make_fleet
-from selfplay.fleet.shares import check_memory, find_gpus, share_out
 from selfplay.machine import Cores
 
 

@@ -66,7 +66,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv("SLURM_STAND_IN", str(tmp_path / "jobs"))
     monkeypatch.setenv("NODES", "node1")
     monkeypatch.setenv("FOLDER", str(tmp_path))
-    monkeypatch.setattr("selfplay.fleet.slurm._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("selfplay.fleet.engines.slurm._LOOK_SECONDS", 0.05)
     scene = Scene(tmp_path)
     yield scene
     for file in (tmp_path / "jobs").glob("*/step"):

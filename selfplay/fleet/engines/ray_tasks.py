@@ -76,7 +76,7 @@ def run_process(document: Mapping[str, Any], role_name: str, games: Mapping[str,
     words = fleet.command(role, f"--devices={cpus}")
     python = (sys.executable, "-P", "-m")
     process = subprocess.Popen(
-        [*python, "selfplay.fleet.child", str(os.getpid()), *python, "selfplay", *words],
+        [*python, "selfplay.fleet.engines.child", str(os.getpid()), *python, "selfplay", *words],
         env=environ,
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -9,7 +9,7 @@ from typing import Any
 from selfplay.errors import ConfigError, RunError
 from selfplay.fleet.backends import LaunchOptions
 from selfplay.fleet.checks import game_file
-from selfplay.fleet.deploy_files import deploy_folder
+from selfplay.fleet.engines.deploy_files import deploy_folder
 from selfplay.fleet.fleet import VERSION_VARIABLE, Fleet, Role
 from selfplay.store.place import is_remote, local_path, scheme_of
 

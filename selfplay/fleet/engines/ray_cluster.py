@@ -1,6 +1,5 @@
 """The engine `ray`: tasks of a Ray cluster, watched by an actor."""
 
-import contextlib
 import dataclasses
 import os
 import signal
@@ -8,28 +7,30 @@ import socket
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfplay.errors import ConfigError, MissingExtraError, RunError
+from selfplay.errors import RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
 from selfplay.fleet.checks import check_no_trainer, game_file
+from selfplay.fleet.engines.ray_checks import (
+    alive_nodes,
+    check_resources,
+    free_resources,
+    look_at_nodes,
+    ray_module,
+)
+from selfplay.fleet.engines.ray_tasks import FleetActor, resources
 from selfplay.fleet.fleet import Fleet
-from selfplay.fleet.ray_tasks import FleetActor, look_around, resources
 from selfplay.fleet.record import Record
-from selfplay.store.files import storage_errors
-from selfplay.store.place import local_path
 
 _NAMESPACE = "selfplay"
 _PATIENCE_SECONDS = 120.0
-_FREED_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _KNOCK_SECONDS = 10.0
 _NO_CLUSTER = "start one (ray start --head), or name it: --address HOST:6379 or ray://HOST:10001"
 _HEAD = "node:__internal_head__"
-_UNITS = {"num_cpus": ("CPU", "cores"), "num_gpus": ("GPU", "GPUs"), "memory": ("memory", "bytes")}
 
 
 class RayCluster(Backend):
@@ -55,14 +56,14 @@ class RayCluster(Backend):
             if _status(old)["ended"] is None:
                 raise record.runs_already()
             _remove(old)
-        nodes = _alive_nodes()
-        _look_at_nodes(nodes, fleet)
+        nodes = alive_nodes()
+        look_at_nodes(nodes, fleet)
         if not options.pending:
-            check_resources(fleet, [node["Resources"] for node in nodes], _available)
+            check_resources(fleet, [node["Resources"] for node in nodes], free_resources)
         check_no_trainer(fleet.run)
         games, shipped = _shipped(fleet)
         actor = (
-            _ray()
+            ray_module()
             .remote(FleetActor)
             .options(
                 name=_name(record),
@@ -137,7 +138,7 @@ def connect(address: str) -> None:
         MissingExtraError: Ray is not installed.
         RunError: there is no cluster, or it is of another version of Ray or Python.
     """
-    ray = _ray()
+    ray = ray_module()
     if ray.is_initialized():
         return
     _knock(address)
@@ -183,147 +184,6 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError(
-            "--on ray needs Ray, which is not installed", hint='pip install "selfplay-jax[ray]"'
-        ) from None
-    return ray
-
-
-def _alive_nodes() -> list[dict[str, Any]]:
-    return [node for node in _ray().nodes() if node["Alive"]]
-
-
-def _available() -> dict[str, float]:
-    return dict(_ray().available_resources())
-
-
-def check_resources(fleet: Fleet, nodes: Sequence[Mapping[str, float]], available: Any) -> None:
-    """Raises unless the cluster has room for every process now.
-
-    Args:
-        fleet: what is to run.
-        nodes: the resources of each node, by Ray's names for them.
-        available: returns those of the whole cluster that are free.
-
-    Raises:
-        ConfigError: there is too little.
-    """
-    hint = "lower --workers, --cpus or --gpus; --pending waits for nodes that the cluster adds"
-    for role in fleet.roles:
-        asked = resources(role)
-        if role.count and not any(_fits(asked, node) for node in nodes):
-            raise ConfigError(
-                f"a {role.name} asks for {_words(asked)}, but no node of the cluster has so much "
-                f"(nodes: {'; '.join(_words(_named(node)) for node in nodes)})",
-                hint=hint,
-            )
-    wanted = dict.fromkeys(_UNITS, 0.0)
-    for one in fleet.processes():
-        for name, number in resources(one.role).items():
-            wanted[name] += number
-    # What a fleet that has just ended held is free a moment later.
-    deadline = time.monotonic() + _FREED_SECONDS
-    while not _fits(wanted, free := available()):
-        if time.monotonic() > deadline:
-            raise ConfigError(
-                f"the fleet asks for {_words(wanted)}, but the cluster has {_words(_named(free))} "
-                "free",
-                hint=hint,
-            )
-        time.sleep(_LOOK_SECONDS)
-
-
-def _fits(asked: Mapping[str, float], there: Mapping[str, float]) -> bool:
-    return all(there.get(_UNITS[name][0], 0.0) >= number for name, number in asked.items())
-
-
-def _named(there: Mapping[str, float]) -> dict[str, float]:
-    return {name: there.get(key, 0.0) for name, (key, _) in _UNITS.items()}
-
-
-def _words(asked: Mapping[str, float]) -> str:
-    texts = [f"{asked.get('num_cpus', 0.0):g} cores", f"{asked.get('num_gpus', 0.0):g} GPUs"]
-    if asked.get("memory"):
-        texts.append(f"{asked['memory'] / 1e9:.1f} GB")
-    return ", ".join(texts)
-
-
-def _look_at_nodes(nodes: Sequence[Mapping[str, Any]], fleet: Fleet) -> None:
-    """Raises unless every node has this selfplay and sees the run."""
-    with _marker(fleet.run) as marker:
-        answers = [_answer(node, marker) for node in nodes]
-    check_nodes(answers, fleet)
-
-
-def check_nodes(answers: Sequence[Mapping[str, Any]], fleet: Fleet) -> None:
-    """Raises unless every node has this selfplay and sees the run.
-
-    Args:
-        answers: what `look_around` returned on each.
-        fleet: what is to run.
-
-    Raises:
-        ConfigError: a node has another version.
-        RunError: a node does not see the directory of the run.
-    """
-    for one in answers:
-        if one["version"] != fleet.version:
-            raise ConfigError(
-                f"node {one['host']} has selfplay {one['version']}, but this is {fleet.version}",
-                hint="install the same version of selfplay on every node",
-            )
-        if not one["sees"]:
-            raise RunError(
-                f"{fleet.run} is a directory of this machine, which node {one['host']} cannot see",
-                hint="use a bucket, Redis or a directory that all nodes share",
-            )
-
-
-def _answer(node: Mapping[str, Any], marker: str | None) -> dict[str, Any]:
-    ray = _ray()
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    there = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-    task = ray.remote(look_around).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
-    name = node["NodeManagerHostname"]
-    try:
-        return dict(ray.get(task.remote(marker), timeout=_PATIENCE_SECONDS))
-    except ray.exceptions.GetTimeoutError:
-        raise RunError(
-            f"node {name} does not answer within {_PATIENCE_SECONDS:g} seconds",
-            hint="see ray status",
-        ) from None
-    except ray.exceptions.RayError as error:
-        said = str(error).strip().splitlines()[-1]
-        raise RunError(
-            f"node {name} cannot run selfplay: {said}", hint="install selfplay on every node"
-        ) from None
-
-
-@contextlib.contextmanager
-def _marker(run: str) -> Any:
-    """Yields a file near a run that only those see who see its directory; None for a URL."""
-    path = local_path(run)
-    if path is None:
-        yield None
-        return
-    folder = next(one for one in (path, *path.parents) if one.is_dir())
-    if folder == path:
-        # Nothing foreign lies in a run, even for a moment.
-        folder = path.parent
-    file = folder / f".tmp-selfplay-{uuid.uuid4().hex[:12]}"
-    with storage_errors(file):
-        file.touch()
-    try:
-        yield str(file)
-    finally:
-        file.unlink(missing_ok=True)
-
-
 def _shipped(fleet: Fleet) -> tuple[dict[str, str], Fleet]:
     """Returns the file of the game for the nodes, and the fleet that finds it there by its name."""
     file = game_file(fleet.game)
@@ -347,14 +207,14 @@ def _name(record: Record) -> str:
 
 def _actor(record: Record) -> Any:
     try:
-        return _ray().get_actor(_name(record), namespace=_NAMESPACE)
+        return ray_module().get_actor(_name(record), namespace=_NAMESPACE)
     except ValueError:
         return None
 
 
 def _status(actor: Any, after: int = 0) -> dict[str, Any]:
     """Returns what the supervisor says; waits while Ray starts it, also on another node."""
-    ray = _ray()
+    ray = ray_module()
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -382,4 +242,4 @@ def _follow(actor: Any, say: Say) -> dict[str, Any]:
 
 
 def _remove(actor: Any) -> None:
-    _ray().kill(actor)
+    ray_module().kill(actor)

@@ -8,9 +8,9 @@ from typing import Any
 
 from selfplay.errors import ConfigError, RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
+from selfplay.fleet.engines.overlay import write_overlay
+from selfplay.fleet.engines.programs import call, check_program
 from selfplay.fleet.fleet import Fleet
-from selfplay.fleet.overlay import write_overlay
-from selfplay.fleet.programs import call, check_program
 from selfplay.fleet.record import Record
 
 _ROLES = ("trainer", "worker", "worker-gpu", "evaluator")

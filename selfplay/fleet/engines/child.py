@@ -1,6 +1,6 @@
 """Starts a command that is asked to end when its supervisor is gone.
 
-    python -m selfplay.fleet.child SUPERVISOR WORDS...
+    python -m selfplay.fleet.engines.child SUPERVISOR WORDS...
 
 On Linux the kernel sends SIGTERM to the command if the supervisor ends in whatever way, so that it
 saves and ends too. Elsewhere nothing does; `selfplay launch --stop` finds the command by the record

@@ -10,9 +10,9 @@ from typing import Any
 from selfplay.errors import ConfigError, RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
 from selfplay.fleet.checks import check_no_trainer, check_shared
-from selfplay.fleet.deploy_files import deploy_folder
+from selfplay.fleet.engines.deploy_files import deploy_folder
+from selfplay.fleet.engines.programs import call, check_program
 from selfplay.fleet.fleet import Fleet, Role
-from selfplay.fleet.programs import call, check_program
 from selfplay.fleet.record import Record
 from selfplay.store.files import storage_errors
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from selfplay.errors import RunError
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 
 
 def deploy_folder() -> Path:

@@ -1,4 +1,4 @@
-"""The supervisor of a fleet in the background: `python -m selfplay.fleet.detached RUN`.
+"""The supervisor of a fleet in the background: `python -m selfplay.fleet.engines.detached RUN`.
 
 `selfplay launch --detach` writes the record and starts it.
 """
@@ -12,8 +12,8 @@ from typing import TextIO
 
 from selfplay.errors import RunError, SelfplayError
 from selfplay.fleet.backends import LaunchOptions
+from selfplay.fleet.engines.local import supervise
 from selfplay.fleet.fleet import Fleet
-from selfplay.fleet.local import supervise
 from selfplay.fleet.record import Record
 
 
