@@ -57,7 +57,7 @@ export function lineChart({title, lines, xLabel = "update", range = null, write 
   return h("figure", {class: "chart"}, h("figcaption", null, title), svg,
     drawn.length > 1 && h("ul", {class: "legend"}, drawn.map((line, place) =>
       h("li", null, s("svg", {viewBox: "0 0 24 8", class: "key", "aria-hidden": "true"},
-        s("line", {class: `line line-${place % 6}`, x1: 0, x2: 24, y1: 4, y2: 4})), line.name))));
+        s("line", {class: `line place-${place % 6}`, x1: 0, x2: 24, y1: 4, y2: 4})), line.name))));
 }
 
 function drawOne(line, place, x, y) {
@@ -68,15 +68,15 @@ function drawOne(line, place, x, y) {
     const upper = points.map(([value, index]) => `${x(value)},${y(line.high[index])}`);
     const lower = points.map(([value, index]) => `${x(value)},${y(line.low[index])}`).reverse();
     group.append(points.length > 1
-      ? s("polygon", {class: `band band-${place}`, points: [...upper, ...lower].join(" ")})
-      : s("line", {class: `line line-${place}`, x1: x(points[0][0]), x2: x(points[0][0]),
+      ? s("polygon", {class: `band place-${place}`, points: [...upper, ...lower].join(" ")})
+      : s("line", {class: `line place-${place}`, x1: x(points[0][0]), x2: x(points[0][0]),
         y1: y(line.low[0]), y2: y(line.high[0])}));
   }
-  group.append(s("polyline", {class: `line line-${place}`, points: points.map(([value, index]) =>
+  group.append(s("polyline", {class: `line place-${place}`, points: points.map(([value, index]) =>
     `${x(value)},${y(line.y[index])}`).join(" ")}));
   if (line.dots || points.length === 1) {
     for (const [value, index] of points) {
-      group.append(s("circle", {class: `point point-${place}`, cx: x(value), cy: y(line.y[index]),
+      group.append(s("circle", {class: `point place-${place}`, cx: x(value), cy: y(line.y[index]),
         r: 3.5}));
     }
   }
@@ -102,10 +102,10 @@ export function valueGraph({values, ply, mistakes = [], onGoTo = () => {}, title
   if (known.length > 1) {
     const line = known.map(([at, value]) => `${x(at)},${y(value)}`).join(" ");
     svg.append(s("polygon", {class: "graph-area", points: `${x(known[0][0])},${y(0)} ${line} ${
-      x(known.at(-1)[0])},${y(0)}`}), s("polyline", {class: "line line-0", points: line}));
+      x(known.at(-1)[0])},${y(0)}`}), s("polyline", {class: "line place-0", points: line}));
   }
   for (const [at, value] of known.length < 80 ? known : []) {
-    svg.append(s("circle", {class: "point point-0", cx: x(at), cy: y(value), r: 2.5}));
+    svg.append(s("circle", {class: "point place-0", cx: x(at), cy: y(value), r: 2.5}));
   }
   for (const {ply: at, loss} of mistakes) {
     svg.append(s("g", {class: "mistake"},

@@ -230,7 +230,8 @@ class Viewer {
         this.mode = mode;
         this.draw();
       });
-    const facts = [["Game", gameOf(this.about, document.game)?.title ?? document.game],
+    const game = gameOf(this.about, this.run.game ?? document.game)?.title ?? document.game;
+    const facts = [["Game", game],
       ["Result", resultText(document.returns)], ["Moves", document.moves.length],
       ["Worker", document.worker], ["Checkpoints", checkpoints(document)],
       ["Opponent", document.opponent]].filter(([, value]) => value || value === 0);

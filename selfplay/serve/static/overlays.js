@@ -111,8 +111,8 @@ export class ValueBar {
     const share = value === null ? 50 : 50 * (1 + value);
     this.fill.setAttribute("width", Math.max(0, Math.min(100, share)));
     this.element.classList.toggle("unknown", value === null);
-    this.fill.setAttribute("class", `value-fill value-${colourOf(view, 0)}`);
-    this.back.setAttribute("class", `value-back value-${colourOf(view, 1)}`);
+    this.fill.setAttribute("class", `value-fill colour-${colourOf(view, 0)}`);
+    this.back.setAttribute("class", `value-back colour-${colourOf(view, 1)}`);
     const text = (player, of) => `${playerTitle(view, player)} ${of}`;
     this.left.textContent = value === null ? text(0, "–") : text(0, percent(value));
     this.right.textContent = value === null ? text(1, "–") : text(1, percent(-value));

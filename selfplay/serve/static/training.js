@@ -53,7 +53,7 @@ export async function trainingPage(holder, {about, rest, tell}) {
 
 class TrainingPage {
   constructor(holder, about, runs, tell) {
-    Object.assign(this, {runs, tell});
+    Object.assign(this, {about, runs, tell});
     this.control = about.allow_control;
     this.asked = new Map();
     this.opened = Date.now();
@@ -241,7 +241,7 @@ class TrainingPage {
   drawCards() {
     put(this.cards, this.runs.map(({run, title}) => {
       const state = this.states.get(run);
-      return state && panel(title, facts(state), diagnosis(this.data.get(run)?.diagnosis),
+      return state && panel(title, facts(state, this.about), diagnosis(this.data.get(run)?.diagnosis),
         problems([...state.problems ?? [], ...this.data.get(run)?.problems ?? []]),
         processes(state, (row) => this.stopper(run, row)));
     }));
@@ -264,10 +264,11 @@ function interval(name, rows, key) {
     high: known ? sorted.map(({high}) => high) : undefined};
 }
 
-function facts(state) {
+function facts(state, {games}) {
   const number = (value) => (value ?? 0).toLocaleString("en");
   const recent = state.recent;
-  const rows = [["Game", state.game], ["Update", number(state.update)],
+  const game = games.find(({name}) => name === state.game)?.title ?? state.game;
+  const rows = [["Game", game], ["Update", number(state.update)],
     ["Matches", number(state.matches)], ["Positions", number(state.positions)],
     ["Each position used", (state.replay_ratio ?? state.reuse)
       ? `${(state.replay_ratio ?? state.reuse).toFixed(2)} times` : null],
