@@ -20,14 +20,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.planted import planted
 from selfplay import startup
 from selfplay.check.learning.evidence import gather
 from selfplay.check.learning.suspicions import suspicions
 from selfplay.check.learning.trial import run_trial
-from selfplay.game import ChanceGame, Game
-from selfplay.registry import GameSpec, make
+from selfplay.registry import GameSpec
 
 GAMES: dict[str, dict[str, Any]] = {
     "tic_tac_toe": {"game": "tic_tac_toe"},
@@ -50,84 +50,6 @@ SHORT = ("tic_tac_toe", "--faults", "sound,sign")
 _NAMES = {"sign": "value sign", "side": "observation side", "blind": "observation"}
 
 
-class Planted(Game[Any]):
-    """A bundled game with a mistake in it.
-
-    Args:
-        game: its name; its state must say in `player` who is to move.
-        fault: "sound", "sign", "side" or "blind".
-        rows: option of the game; 0 for none, as with all that follow.
-        columns: option of the game.
-        size: option of the game.
-    """
-
-    def __init__(
-        self, game: str, fault: str, rows: int = 0, columns: int = 0, size: int = 0
-    ) -> None:
-        sizes = {"rows": rows, "columns": columns, "size": size}
-        self._game = make(game, **{name: value for name, value in sizes.items() if value})
-        self._fault = fault
-        self.name = f"{self._game.name}-{fault}"
-        self.num_actions = self._game.num_actions
-        self.max_plies = self._game.max_plies
-
-    def init(self, key: Any) -> Any:
-        """Returns the first position."""
-        return self._game.init(key)
-
-    def step(self, state: Any, action: Any) -> Any:
-        """Returns the position after `action`."""
-        return self._game.step(state, action)
-
-    def current_player(self, state: Any) -> Any:
-        """Returns who is to move."""
-        return self._game.current_player(state)
-
-    def legal_action_mask(self, state: Any) -> Any:
-        """Returns the legal actions."""
-        return self._game.legal_action_mask(state)
-
-    def is_terminal(self, state: Any) -> Any:
-        """Returns whether the match is over."""
-        return self._game.is_terminal(state)
-
-    def returns(self, state: Any) -> Any:
-        """Returns the result; with the mistake for the player to move first."""
-        found = self._game.returns(state)
-        if self._fault != "sign":
-            return found
-        return jnp.where(self._game.current_player(state) == 0, found, -found)
-
-    def observe(self, state: Any) -> Any:
-        """Returns what the mover sees, or with a mistake what player 0 would, or nothing."""
-        if self._fault == "side":
-            state = dataclasses.replace(state, player=jnp.zeros_like(state.player))
-        seen = self._game.observe(state)
-        return jnp.ones_like(seen) if self._fault == "blind" else seen
-
-
-class PlantedChance(Planted, ChanceGame[Any]):
-    """The same of a game of chance."""
-
-    _game: ChanceGame[Any]
-
-    def __init__(self, game: str, fault: str) -> None:
-        super().__init__(game, fault)
-        self.num_outcomes = self._game.num_outcomes
-
-    def chance_probabilities(self, state: Any) -> Any:
-        """Returns how likely each outcome is."""
-        return self._game.chance_probabilities(state)
-
-    def resolve(self, state: Any, outcome: Any) -> Any:
-        """Returns the position after `outcome`."""
-        return self._game.resolve(state, outcome)
-
-    def is_chance(self, state: Any) -> Any:
-        """Returns whether chance comes before the next move."""
-        return self._game.is_chance(state)
-
-
 def main(names: list[str], faults: list[str], updates: int, random: bool, to: Path | None) -> None:
     """Trains, judges and prints."""
     startup.prepare()
@@ -135,7 +57,7 @@ def main(names: list[str], faults: list[str], updates: int, random: bool, to: Pa
     for name in names:
         for fault in faults:
             begin, cpu = time.perf_counter(), time.process_time()
-            spec = _spec(name, fault)
+            spec = planted(fault=fault, **GAMES[name])
             if random:
                 found = _random(spec)
             else:
@@ -157,13 +79,6 @@ def main(names: list[str], faults: list[str], updates: int, random: bool, to: Pa
                 with (to / "results.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
     print(table(rows))
-
-
-def _spec(name: str, fault: str) -> GameSpec:
-    options = GAMES[name]
-    chance = isinstance(make(options["game"]), ChanceGame)
-    planted = PlantedChance if chance else Planted
-    return GameSpec(f"{Path(__file__).resolve()}:{planted.__name__}", {**options, "fault": fault})
 
 
 def _random(spec: GameSpec) -> dict[str, Any]:

@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.planted import planted
 from selfplay import startup
 from selfplay.diagnosis.diagnose import diagnose
 from selfplay.diagnosis.evidence import read_evidence
-from selfplay.game import Game
-from selfplay.registry import GameSpec, make
+from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import make_components
 from selfplay.settings import Config
@@ -54,7 +54,7 @@ class Case:
     Attributes:
         game: its name.
         options: of the game.
-        fault: planted in the game, see `Planted`; "" for none.
+        fault: planted in the game, see `benchmarks.planted`; "" for none.
         settings: over `SHORT`.
         shows: findings of which at least one must be a problem; none for a sound run.
     """
@@ -70,59 +70,7 @@ class Case:
         """Returns how to make the game."""
         if not self.fault:
             return GameSpec(self.game, self.options)
-        planted = {"game": self.game, "fault": self.fault, **self.options}
-        return GameSpec(f"{Path(__file__).resolve()}:Planted", planted)
-
-
-class Planted(Game[Any]):
-    """A bundled game with a fault.
-
-    Args:
-        game: its name.
-        fault: "blind", the observation is always the same; "first", player 0 wins every match;
-            "short", max_plies ends most matches; "drawn", hardly a match has a winner.
-        rows: option of the game.
-        columns: option of the game.
-    """
-
-    def __init__(self, game: str, fault: str, rows: int, columns: int) -> None:
-        self._game = make(game, rows=rows, columns=columns)
-        self._fault = fault
-        self.name = f"{self._game.name}-{fault}"
-        self.num_actions = self._game.num_actions
-        self.max_plies = 6 if fault == "short" else self._game.max_plies
-
-    def init(self, key: Any) -> Any:
-        """Returns the first position."""
-        return self._game.init(key)
-
-    def step(self, state: Any, action: Any) -> Any:
-        """Returns the position after `action`."""
-        return self._game.step(state, action)
-
-    def current_player(self, state: Any) -> Any:
-        """Returns who is to move."""
-        return self._game.current_player(state)
-
-    def legal_action_mask(self, state: Any) -> Any:
-        """Returns the legal actions."""
-        return self._game.legal_action_mask(state)
-
-    def is_terminal(self, state: Any) -> Any:
-        """Returns whether the match is over."""
-        return self._game.is_terminal(state)
-
-    def returns(self, state: Any) -> Any:
-        """Returns the result, with the fault."""
-        found = self._game.returns(state)
-        if self._fault == "first":
-            return jnp.array([1.0, -1.0])
-        return jnp.zeros(2) if self._fault == "drawn" else found
-
-    def observe(self, state: Any) -> Any:
-        """Returns what the player to move sees, with the fault."""
-        seen = self._game.observe(state)
-        return jnp.ones_like(seen) if self._fault == "blind" else seen
+        return planted(self.game, self.fault, **self.options)
 
 
 BAD: dict[str, Case] = {
