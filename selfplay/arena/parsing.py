@@ -15,11 +15,16 @@ from selfplay.arena.agents import (
     mcts_agent,
 )
 from selfplay.arena.engines import EngineAgent, is_engine, parse_engine
-from selfplay.arena.stored import StoredNetwork, agent_inference, load_network, load_weights
+from selfplay.arena.stored import (
+    CheckpointPlayers,
+    StoredNetwork,
+    load_network,
+    load_weights,
+)
 from selfplay.errors import CheckpointError, ConfigError
 from selfplay.game import Game
-from selfplay.inference import Inference
 from selfplay.run import RunDirectory, split_checkpoint_name, split_simulations
+from selfplay.settings import SearchConfig
 from selfplay.store import is_remote
 
 _FORMS = "an agent is random, mcts:200, solver, or RUN[@UPDATE][:simulations]"
@@ -140,8 +145,9 @@ def load_run_agent(
     """
     name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
-    computed = agent_inference(stored, inference, say)
-    return _stored_agent(stored, computed, simulations, batch_size)
+    search = stored.config.search.for_matches(simulations)
+    players = CheckpointPlayers(stored, search, batch_size=batch_size, inference=inference, say=say)
+    return players.agent(_name(stored, stored.update, search), stored.weights)
 
 
 def checkpoint_agents(
@@ -175,8 +181,8 @@ def checkpoint_agents(
     """
     stored = load_network(run, game=game)
     checkpoints = RunDirectory.open(stored.url).checkpoints
-    computed = agent_inference(stored, inference, say)
-    agent = _stored_agent(stored, computed, simulations, batch_size)
+    search = stored.config.search.for_matches(simulations)
+    players = CheckpointPlayers(stored, search, batch_size=batch_size, inference=inference, say=say)
     earlier = [update for update in checkpoints.updates() if update < stored.update]
     for update in earlier if newest is None else earlier[len(earlier) - newest + 1 :]:
         try:
@@ -184,24 +190,13 @@ def checkpoint_agents(
         except CheckpointError as error:
             say(f"checkpoint {update} is left out: {error}")
             continue
-        params = computed.load(weights)
+        agent = players.agent(_name(stored, update, search), weights)
         try:
-            name = f"{stored.url}@{update}:{agent.config.num_simulations}"
-            yield update, agent.with_params(name, params)
+            yield update, agent
         finally:
-            computed.release(params)
-    yield stored.update, agent
+            players.release(agent)
+    yield stored.update, players.agent(_name(stored, stored.update, search), stored.weights)
 
 
-def _stored_agent(
-    stored: StoredNetwork, computed: Inference, simulations: int | None, batch_size: int
-) -> SearchAgent:
-    search = stored.config.search.for_matches(simulations)
-    return SearchAgent(
-        f"{stored.url}@{stored.update}:{search.num_simulations}",
-        stored.game,
-        computed.evaluate,
-        computed.load(stored.weights),
-        search,
-        batch_size=batch_size,
-    )
+def _name(stored: StoredNetwork, update: int, search: SearchConfig) -> str:
+    return f"{stored.url}@{update}:{search.num_simulations}"

@@ -1,10 +1,12 @@
-"""The network of a checkpoint, with its weights."""
+"""The network of a checkpoint with its weights, and agents that search with it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+from jaxtyping import PyTree
 
+from selfplay.arena.agents import DEFAULT_BATCH_SIZE, SearchAgent
 from selfplay.checkpoints import Checkpoints
 from selfplay.errors import CheckpointError
 from selfplay.game import Game
@@ -12,7 +14,7 @@ from selfplay.inference import Inference, instead_of, make_inference, usable_her
 from selfplay.networks import Network, Weights, build_network
 from selfplay.registry import fingerprint
 from selfplay.run import RunDirectory, find_checkpoint
-from selfplay.settings import Config
+from selfplay.settings import Config, SearchConfig
 
 
 class StoredNetwork(NamedTuple):
@@ -116,3 +118,64 @@ def load_weights(
                 hint="it was written with other network settings, or the game has changed",
             )
     return jax.device_put({name: stored[name] for name in wanted})
+
+
+class CheckpointPlayers:
+    """Makes agents of the checkpoints of one run, which all search alike.
+
+    The weights of an agent take memory until it is released.
+    """
+
+    def __init__(
+        self,
+        stored: StoredNetwork,
+        search: SearchConfig,
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        inference: str | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Chooses what computes the network; compiles nothing.
+
+        Args:
+            stored: one of the checkpoints; only its weights differ from those of the others.
+            search: how all of them search.
+            batch_size: positions searched at once.
+            inference: what computes the network, as for `agent_inference`.
+            say: likewise.
+
+        Raises:
+            ConfigError: the network cannot be computed here by what was asked for.
+        """
+        self._stored = stored
+        self._search = search
+        self._batch_size = batch_size
+        self._inference = agent_inference(stored, inference, say)
+        self._first: SearchAgent | None = None
+        self._loaded: dict[int, PyTree] = {}
+
+    def agent(self, name: str, weights: Weights) -> SearchAgent:
+        """Returns an agent.
+
+        Args:
+            name: of the agent.
+            weights: of the run's network.
+        """
+        params = self._inference.load(weights)
+        if self._first is None:
+            self._first = SearchAgent(
+                name,
+                self._stored.game,
+                self._inference.evaluate,
+                params,
+                self._search,
+                batch_size=self._batch_size,
+            )
+        # A copy, so that the agent that is released is never the one that others are made from.
+        agent = self._first.with_params(name, params)
+        self._loaded[id(agent)] = params
+        return agent
+
+    def release(self, agent: SearchAgent) -> None:
+        """Frees the weights of an agent, which must not be used any more."""
+        self._inference.release(self._loaded.pop(id(agent)))

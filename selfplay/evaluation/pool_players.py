@@ -4,25 +4,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import PyTree
 
 from selfplay.arena import Agent, SearchAgent, load_network, parse_opponent
 from selfplay.arena.batches import stack
-from selfplay.arena.stored import agent_inference
+from selfplay.arena.stored import CheckpointPlayers
 from selfplay.evaluation.pool import PoolAgent
 from selfplay.game import Game, start
-from selfplay.inference import Inference
 from selfplay.settings import Config, SearchConfig, read_settings
 
 # Weights of so many checkpoints are held at once; loading one again takes a moment.
 _HELD = 4
 
 
-class _Compiled(NamedTuple):
-    """What the checkpoints of a run share that search equally hard."""
+class _Held(NamedTuple):
+    """An agent of a checkpoint, and what releases it."""
 
-    inference: Inference
     agent: SearchAgent
+    players: CheckpointPlayers
 
 
 class PoolPlayers:
@@ -52,8 +50,8 @@ class PoolPlayers:
         self._inference = inference
         self._say = say
         self._fixed: dict[str, Agent] = {}
-        self._compiled: dict[tuple[str, SearchConfig], _Compiled] = {}
-        self._held: dict[str, tuple[SearchAgent, Inference, PyTree]] = {}
+        self._players: dict[tuple[str, SearchConfig], CheckpointPlayers] = {}
+        self._held: dict[str, _Held] = {}
 
     def agent(self, agent: PoolAgent) -> Agent:
         """Returns an agent, ready to play. One that has not been asked for lately may be freed.
@@ -82,32 +80,28 @@ class PoolPlayers:
     def _checkpoint(self, agent: PoolAgent) -> SearchAgent:
         if agent.name in self._held:
             self._held[agent.name] = held = self._held.pop(agent.name)
-            return held[0]
+            return held.agent
         stored = load_network(f"{agent.run}@{agent.update}", game=self._game)
         search = searches_as(stored.config, agent.settings).for_matches(agent.simulations)
         # The network of a run is fixed, its search is not.
         key = (agent.run, search)
-        if key in self._compiled:
-            inference, first = self._compiled[key]
-            params = inference.load(stored.weights)
-            made = first.with_params(agent.name, params)
-        else:
-            inference = agent_inference(stored, self._inference, self._say)
-            params = inference.load(stored.weights)
-            made = SearchAgent(
-                agent.name,
-                self._game,
-                inference.evaluate,
-                params,
+        is_new = key not in self._players
+        if is_new:
+            self._players[key] = CheckpointPlayers(
+                stored,
                 search,
                 batch_size=self._batch_size,
+                inference=self._inference,
+                say=self._say,
             )
+        players = self._players[key]
+        made = players.agent(agent.name, stored.weights)
+        if is_new:
             self._compile(made)
-            self._compiled[key] = _Compiled(inference=inference, agent=made)
-        self._held[agent.name] = (made, inference, params)
+        self._held[agent.name] = _Held(made, players)
         while len(self._held) > _HELD:
-            _, loaded_by, freed = self._held.pop(next(iter(self._held)))
-            loaded_by.release(freed)
+            oldest = self._held.pop(next(iter(self._held)))
+            oldest.players.release(oldest.agent)
         return made
 
     def _compile(self, agent: SearchAgent) -> None:
