@@ -28,11 +28,13 @@ class SequentialMatch:
     Attributes:
         table: all matches, seen by the first agent.
         test: its state at the end, by the pairs that differ in a move.
+        openings: the openings of the table, in its order.
         exhausted: whether it ended because the agents have played all matches that they can.
     """
 
     table: MatchTable
     test: SequentialTest
+    openings: OpeningSet
     exhausted: bool
 
 
@@ -107,8 +109,12 @@ def play_until_decided(
         test = sequential_test(scores, **bounds)
         if test.verdict != "open":
             break
+    all_used = OpeningSet(game=game.name, version=game.version, openings=tuple(used))
     return SequentialMatch(
-        table=_joined(game, tables, tuple(used), seed=seed), test=test, exhausted=exhausted
+        table=_joined(tables, all_used, seed=seed),
+        test=test,
+        openings=all_used,
+        exhausted=exhausted,
     )
 
 
@@ -160,16 +166,14 @@ def _played(match: Match) -> tuple[Any, ...]:
     return match.actions, match.outcomes
 
 
-def _joined(
-    game: Game[Any], tables: list[MatchTable], openings: tuple[Opening, ...], *, seed: int
-) -> MatchTable:
+def _joined(tables: list[MatchTable], openings: OpeningSet, *, seed: int) -> MatchTable:
     """Returns the matches of all rounds as one table."""
     matches = tuple(match for table in tables for match in table.matches)
     return MatchTable(
-        game=game.name,
+        game=openings.game,
         agents=tables[0].agents,
         seed=seed,
-        opening_set=OpeningSet(game=game.name, version=game.version, openings=openings).id,
+        opening_set=openings.id,
         matches=matches,
         distinct_matches=len({_played(match) for match in matches}),
         distinct_pairs=len({pair for table in tables for pair in _pairs(table)}),

@@ -191,11 +191,20 @@ def test_a_sequential_test_ends_with_a_verdict(invoke: Invoke) -> None:
     assert "at most 5 % of the time" in text
 
 
-def test_a_sequential_test_ends_where_all_openings_are_played(invoke: Invoke) -> None:
+def test_a_sequential_test_ends_where_all_openings_are_played(
+    invoke: Invoke, tmp_path: Path
+) -> None:
     """Perfect play never loses to itself; the nine openings of one ply are soon played."""
     asked = ("arena", "solver", "solver", "--game", "tic_tac_toe", "--sprt", "--opening-plies", 1)
-    document = json.loads(invoke(*asked, "--elo1", 5, "--json").stdout)
+    file = tmp_path / "played.json"
+    told = invoke(*asked, "--elo1", 5, "--save-openings", file, "--json")
+    document = json.loads(told.stdout)
     assert document["matches"] == 18
+    # All that it has played are saved, and saving them limits nothing.
+    saved = json.loads(file.read_text())
+    assert len(saved["openings"]) == 9 and saved["id"] == document["opening_set"]
+    again = invoke(*asked, "--elo1", 5, "--save-openings", file)
+    assert again.exit_code == 2 and "that exists already" in again.stderr
     assert (document["sprt"]["verdict"], document["sprt"]["exhausted"]) == ("open", True)
     few = invoke(*asked, "--elo1", 5, "--matches", 4)
     assert "undecided between +0 and +5 Elo when 4 matches were played" in " ".join(

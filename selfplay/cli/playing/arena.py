@@ -1,6 +1,5 @@
 """selfplay arena: matches between two agents."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from selfplay.cli.option_groups import with_option_groups
 from selfplay.cli.options import GameOptions, Inference, Json, Seed
 from selfplay.cli.output import facts, say, say_json
 from selfplay.cli.playing.arena_agents import make_agents, parse_times
+from selfplay.cli.playing.arena_openings import openings_to_play
 from selfplay.cli.playing.arena_tests import (
     SequentialOptions,
     play_sequential,
@@ -20,8 +20,6 @@ from selfplay.cli.playing.arena_tests import (
 )
 
 if TYPE_CHECKING:
-    from selfplay.arena import OpeningSet
-    from selfplay.game import Game
     from selfplay.reports.variants import Variant
 
 EXAMPLES = (
@@ -89,7 +87,8 @@ def arena(
         typer.Option(
             "--save-openings",
             metavar="FILE",
-            help="Write the random openings to a new file for --openings.",
+            help="Write the random openings to a new file for --openings; with --sprt when the "
+            "test ends, those that it has played.",
             show_default=False,
         ),
     ] = None,
@@ -189,7 +188,9 @@ def arena(
             )
         say_variants(document, output, as_json=as_json)
         return
-    begin = _openings(game, openings, save_openings, num_matches, opening_plies, seed)
+    begin = openings_to_play(
+        game, openings, save_openings, num_matches, opening_plies, seed, sequential.sprt
+    )
     if num_matches is None and not sequential.sprt:
         num_matches = 100 if openings is None or begin is None else 2 * len(begin.openings)
     # Each agent is to move in about half of the matches, so a larger batch would be wasted.
@@ -215,6 +216,7 @@ def arena(
                 seed=seed,
                 opening_plies=plies,
                 openings=begin,
+                save_openings=save_openings,
             )
         else:
             document = play_matches(
@@ -262,46 +264,6 @@ def _variants(
     if output is not None:
         check_choice("the ending of --output", output.suffix, (".png", ".svg", ".pdf"))
     return parse_counts(simulations) if simulations is not None else parse_settings(vary or ())
-
-
-def _openings(
-    game: "Game[Any]",
-    file: Path | None,
-    new_file: Path | None,
-    num_matches: int | None,
-    plies: int | None,
-    seed: int,
-) -> "OpeningSet | None":
-    """Returns the openings of a file, or random ones that were written to one; None for neither.
-
-    Raises:
-        ConfigError: a file cannot be read, is of another game, or exists already.
-    """
-    from selfplay.arena import OpeningSet, default_opening_plies, random_openings
-    from selfplay.errors import ConfigError
-
-    if file is not None and new_file is not None:
-        raise ConfigError(
-            f"--openings is {file} and --save-openings is {new_file}, but only one can be given",
-            hint="the openings of --openings are in a file already",
-        )
-    if file is not None:
-        return OpeningSet.load(file, game)
-    if new_file is None:
-        return None
-    if new_file.exists():
-        raise ConfigError(
-            f"--save-openings is {new_file}, but that exists already",
-            hint=f"name a new file, or play those: --openings {shlex.quote(str(new_file))}",
-        )
-    made = random_openings(
-        game,
-        num_openings=max(1, (100 if num_matches is None else num_matches) // 2),
-        plies=default_opening_plies(game) if plies is None else plies,
-        seed=seed,
-    )
-    made.save(new_file)
-    return made
 
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:

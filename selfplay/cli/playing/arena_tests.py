@@ -98,6 +98,7 @@ def play_sequential(
     seed: int,
     opening_plies: int | None,
     openings: "OpeningSet | None",
+    save_openings: Path | None,
 ) -> dict[str, Any]:
     """Returns the document of a sequential test: that of the matches, and the test in "sprt"."""
     from selfplay.arena.sequential_match import MOST_MATCHES, play_until_decided
@@ -124,6 +125,8 @@ def play_sequential(
         openings=openings,
         progress=progress,
     )
+    if save_openings is not None:
+        found.openings.save(save_openings)
     test = found.test
     return {
         **found.table.to_dict(),
