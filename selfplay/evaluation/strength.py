@@ -3,7 +3,6 @@
 In a game that has a solver it also counts mistakes; a position suite is asked too.
 """
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from selfplay.arena import (
     make_agent,
     play_matches,
 )
-from selfplay.errors import ConfigError, RunError
+from selfplay.errors import ConfigError
 from selfplay.evaluation.mistake_meter import MistakeMeter
 from selfplay.evaluation.suite_meter import SuiteMeter
 from selfplay.networks import Weights
@@ -102,9 +101,9 @@ class StrengthMeter:
 
     def _read_results(self) -> None:
         # A damaged file must not stop training: `selfplay status` reports it.
-        with contextlib.suppress(RunError):
-            rows = newest_results(read_evaluations(self._run.store))
-            self.results = {row["opponent"]: _strength(row) for row in rows}
+        evaluations = read_evaluations(self._run.store, on_damage=lambda error: None)
+        rows = newest_results(evaluations)
+        self.results = {row["opponent"]: _strength(row) for row in rows}
 
     @property
     def opponents(self) -> tuple[str, ...]:
@@ -136,6 +135,7 @@ class StrengthMeter:
         elapsed_seconds: float,
         opponent: str | None = None,
         against: Weights | None = None,
+        chooses: bool = False,
         num_matches: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[str], None] = lambda text: None,
@@ -152,6 +152,8 @@ class StrengthMeter:
             opponent: a name in `opponents`, or "@UPDATE" for an earlier checkpoint of this run;
                 by default the fixed ones in turn.
             against: weights of the earlier checkpoint, if they are at hand.
+            chooses: whether the result decides which weights self-play uses: then the openings are
+                random, whatever `evaluation.openings` says.
             num_matches: even; by default `evaluation.matches`.
             stop: asked after every ply and a few times a second; the matches end once it returns
                 True.
@@ -175,7 +177,7 @@ class StrengthMeter:
 
         def play() -> Strength:
             return self._evaluate(
-                weights, name, update, elapsed_seconds, go_on, against, num_matches
+                weights, name, update, elapsed_seconds, go_on, against, chooses, num_matches
             )
 
         try:
@@ -191,6 +193,7 @@ class StrengthMeter:
         elapsed_seconds: float,
         go_on: Callable[..., None],
         against: Weights | None,
+        chooses: bool,
         num_matches: int | None,
     ) -> Strength:
         """Plays and stores the matches against one opponent; `go_on` may raise to stop them."""
@@ -216,7 +219,8 @@ class StrengthMeter:
                 self._opponent(name, against, loaded),
                 num_matches=num_matches or self._config.matches,
                 seed=update,
-                openings=self._openings,
+                # Weights that were chosen by fixed openings would suit these above all.
+                openings=None if chooses else self._openings,
                 progress=go_on,
             )
         finally:

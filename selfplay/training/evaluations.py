@@ -112,6 +112,7 @@ class Evaluations:
                 elapsed_seconds=elapsed_seconds,
                 opponent=f"@{accepted.update}",
                 against=_local(accepted.weights),
+                chooses=True,
                 num_matches=self._learning.config.trainer.gate_matches,
                 stop=self._stopped,
                 tick=self._now_and_then(tick),

@@ -97,6 +97,11 @@ def test_matches_begin_with_the_named_openings(run: RunDirectory, tmp_path: Path
     assert meter.results["random"].matches == 4
     (stored,) = read_evaluations(run.path)
     assert stored["opening_set"] == OpeningSet.load(file, GAME).id
+    # A gate draws its own.
+    meter.evaluate(weights, update=2, elapsed_seconds=0.0, chooses=True)
+    drawn = read_evaluations(run.path)[-1]
+    assert (drawn["update"], drawn["matches"]) == (2, 4)
+    assert drawn["opening_set"] != stored["opening_set"]
     random_openings(ConnectFour(), num_openings=2, plies=3, seed=5).save(file)
     with pytest.raises(ConfigError, match="was written for connect_four"):
         StrengthMeter(components, run)
