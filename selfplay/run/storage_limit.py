@@ -13,6 +13,7 @@ from selfplay.store.store import Entry, Store
 TRAINING_LOG = "ledger"  # its name in the runs of every version
 EVENTS = "tensorboard"
 CHECKPOINTS = "checkpoints"
+BALANCE = "balance"
 
 _SHARE = 0.1
 _MARGIN = 0.05
@@ -26,14 +27,16 @@ class StorageLimit:
 
     1. heartbeats of processes that have been silent for a day;
     2. where they take more than a tenth of the limit each, the oldest refused files, event files
-       and segments of the training log, and evaluations that lie close to others;
+       and segments of the training log, evaluations that lie close to others, and matches that
+       earlier checkpoints played for a balance report;
     3. the oldest files of matches that were searched again, then of matches, as
        `MatchFiles.prune` does;
     4. more of what 2. lists.
 
     What stays: checkpoints, which have settings of their own; files of matches that are not learnt
     from yet, that the replay window holds, or that are the last of a worker; the newest event
-    file, segment of the training log and evaluation against each opponent.
+    file, segment of the training log and evaluation against each opponent; the newest balance
+    report, and what the newest checkpoint among them played for one.
     """
 
     def __init__(self, store: Store, matches: MatchFiles, limits: StorageConfig) -> None:
@@ -81,7 +84,7 @@ class StorageLimit:
             return 0
         stored = {
             folder: self._store.entries(folder)
-            for folder in (HEARTBEATS, REFUSED, EVENTS, TRAINING_LOG, RATINGS, CHECKPOINTS)
+            for folder in (HEARTBEATS, REFUSED, EVENTS, TRAINING_LOG, RATINGS, BALANCE, CHECKPOINTS)
         }
         match_bytes = self._matches.bytes_used()
         again_bytes = self._reanalyses.bytes_used()
@@ -100,6 +103,7 @@ class StorageLimit:
                 EVENTS: stored[EVENTS][:-1],
                 TRAINING_LOG: stored[TRAINING_LOG][:-1],
                 RATINGS: thinned(stored[RATINGS]),
+                BALANCE: _played_for_balance(stored[BALANCE]),
             }
             for folder, order in kinds.items():
                 above = _bytes(stored[folder]) - int(limit * _SHARE)
@@ -162,6 +166,24 @@ def _silent(entries: Iterable[Entry]) -> list[Entry]:
     """Returns heartbeats that were not renewed for a day."""
     now = time.time()
     return [entry for entry in entries if now - entry.time > _SILENT_SECONDS]
+
+
+def _played_for_balance(entries: Iterable[Entry]) -> list[Entry]:
+    """Returns the files of balance matches, those of the oldest checkpoint first.
+
+    Those of the newest checkpoint that played any are left out.
+    """
+    found = [
+        (int(parts["update"]), entry)
+        for entry in entries
+        if (parts := _BALANCE_FILE.fullmatch(entry.name))
+    ]
+    newest = max((update for update, _ in found), default=-1)
+    order = sorted(found, key=lambda item: (item[0], item[1].name))
+    return [entry for update, entry in order if update < newest]
+
+
+_BALANCE_FILE = re.compile(rf"{BALANCE}/\w+/(?P<update>\d+)-.+\.\w+")
 
 
 def _refused(entries: Iterable[Entry]) -> list[Entry]:

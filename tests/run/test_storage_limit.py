@@ -33,6 +33,8 @@ def one_interval(store: Store, files: MatchFiles, number: int) -> None:
     for opponent in ("random", "mcts:100"):
         append_evaluation(store, {"update": number, "opponent": opponent, "score": 0.5},
                           [{"opening": [number] * 100}])  # fmt: skip
+    store.write(f"balance/matches/{number:08d}-16-0-32-0000.parquet", bytes(700))
+    store.write(f"balance/pairs/{number:08d}-64-16-0-256.json", bytes(400))
     append_mistakes(store, {"update": number, "phases": []}, [{"actions": [number] * 50}])
 
 
@@ -55,6 +57,9 @@ def test_a_long_run_stays_below_the_limit(place: str) -> None:
     last = rounds - 1
     assert {(one.worker, one.sequence) for one in files.entries()} >= set(window)
     assert store.exists(f"ledger/{last:08d}.json")
+    # Of the matches for balance reports those of the oldest checkpoints are gone.
+    reported = sorted({int(one.split("/")[2].split("-")[0]) for one in store.names("balance")})
+    assert reported == list(range(reported[0], rounds)) and reported[0] > 0
     # The curve is thinner, not shorter; each opponent's newest is there.
     updates = [row["update"] for row in evaluations(store) if row["opponent"] == "random"]
     assert 3 <= len(updates) < rounds
