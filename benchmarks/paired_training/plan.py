@@ -83,6 +83,7 @@ class Plan:
             "evaluation.enabled=false",
             "trainer.checkpoint_seconds=30",
             "trainer.keep_checkpoints=1",
+            "trainer.spread_checkpoints=0",
             *self.both,
             *(self.a if arm == "a" else self.b),
             f"trainer.minutes={self.minutes!r}",

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 from selfplay.checkpoints.files import METADATA, ReadFiles, temporary_copy
 from selfplay.checkpoints.manifest import encode_manifest, item_files
+from selfplay.checkpoints.spread import spread_updates
 from selfplay.checkpoints.trees import into, nest, read_tree
 from selfplay.errors import CheckpointError
 from selfplay.store.files import storage_errors
@@ -239,20 +240,37 @@ class Checkpoints(abc.ABC):
                 hint="the game's options, version or source have changed since",
             )
 
+    def size(self, update: int) -> int:
+        """Returns the bytes of a checkpoint's files.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged.
+        """
+        manifest: dict[str, Any] = self._checked(update, lambda: self._open(update)[0])
+        return sum(int(file["bytes"]) for file in manifest["files"].values())
+
     def prune(
-        self, *, keep_last: int, pinned_every: int = 0, pinned: Collection[int] = ()
+        self,
+        *,
+        keep_last: int,
+        spread: int = 0,
+        pinned_every: int = 0,
+        pinned: Collection[int] = (),
     ) -> list[int]:
         """Removes old checkpoints and returns which; the newest is never among them.
 
         Args:
             keep_last: how many of the newest stay, at least 1.
+            spread: so many older ones stay at most, see `spread_updates`.
             pinned_every: multiples of it stay; 0 for none.
             pinned: these stay.
         """
+        older = self.updates()[: -max(keep_last, 1)]
+        stay = {*pinned, *spread_updates(older, spread)}
         removed = [
             update
-            for update in self.updates()[: -max(keep_last, 1)]
-            if update not in pinned and not (pinned_every and update % pinned_every == 0)
+            for update in older
+            if update not in stay and not (pinned_every and update % pinned_every == 0)
         ]
         for update in removed:
             self._remove(update)

@@ -18,6 +18,7 @@ from selfplay.runtime.components import Components
 from selfplay.training.cursor import Cursor, WindowFile
 from selfplay.training.gate import Gate, Player
 from selfplay.training.held_out import HeldOut
+from selfplay.training.kept_checkpoints import prune_checkpoints
 from selfplay.training.refill import refill
 from selfplay.training.run_keys import run_keys
 from selfplay.training.training_log import TrainingLog
@@ -316,10 +317,4 @@ class Learning:
             },
         )
         self.saved = update
-        trainer = self.config.trainer
-        self.run.checkpoints.prune(
-            keep_last=trainer.keep_checkpoints,
-            pinned_every=trainer.pinned_every_updates,
-            # Weights from another run cannot be made again.
-            pinned=() if self.run.weights_origin is None else (0,),
-        )
+        prune_checkpoints(self.run, self.config, update)

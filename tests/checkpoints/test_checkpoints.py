@@ -16,6 +16,7 @@ import pytest
 from jaxtyping import Array, Float32
 
 from selfplay.checkpoints.directory_checkpoints import DirectoryCheckpoints
+from selfplay.checkpoints.spread import spread_updates
 from selfplay.checkpoints.trees import flatten
 from selfplay.errors import CheckpointError, RunError, StorageError
 from selfplay.game import pytree
@@ -187,6 +188,22 @@ def test_updates_latest_and_pruning(checkpoints: DirectoryCheckpoints) -> None:
     assert latest[0] == 100
     np.testing.assert_array_equal(latest[1]["w"], [100, 100, 100])
     assert os.listdir(checkpoints.path) == ["100"]
+
+
+@pytest.mark.parametrize("step", [1, 7, 450])
+@pytest.mark.parametrize("most", [1, 2, 5, 12])
+def test_updates_that_stay_cover_a_training_that_goes_on(step: int, most: int) -> None:
+    kept: set[int] = set()
+    for update in range(0, 200 * step, step):
+        kept = spread_updates({*kept, update}, most)
+        # Whatever was removed before, all are there that would be kept of all.
+        assert kept >= spread_updates(range(0, update + 1, step), most)
+        assert 0 in kept and len(kept) <= most
+        if update >= 4 * most * step:
+            assert len(kept) >= most // 2
+            gaps = np.diff([*sorted(kept), update])
+            assert max(gaps) <= 4 * (update + step) / most + 2 * step
+    assert spread_updates([], most) == spread_updates([3, 8], 0) == set()
 
 
 def test_the_same_update_is_replaced(checkpoints: DirectoryCheckpoints) -> None:

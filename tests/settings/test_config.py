@@ -99,6 +99,7 @@ def test_unknown_names_are_refused(settings: dict[str, Any], message: str, hint:
         ("trainer", "checkpoint_seconds", 0.0, "above 0"),
         ("trainer", "checkpoint_updates", -1, "at least 0"),
         ("trainer", "keep_checkpoints", 0, "at least 1"),
+        ("trainer", "spread_checkpoints", -1, "at least 0"),
         ("trainer", "seed", -1, "between 0 and"),
         ("trainer", "minutes", -1.0, "at least 0"),
         ("trainer", "updates", -1, "at least 0"),

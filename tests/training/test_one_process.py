@@ -19,6 +19,7 @@ from selfplay.runtime.meter import Meter
 from selfplay.settings.sections import EvaluationConfig
 from selfplay.telemetry import Progress, read_scalars
 from selfplay.training.evaluations import EvaluationSchedule
+from selfplay.training.kept_checkpoints import prune_checkpoints
 from selfplay.training.trainer import Trainer, train
 from tests.conftest import Compilations
 from tests.training.fixtures import MakeRun
@@ -100,7 +101,9 @@ def test_the_first_checkpoint_is_there_before_any_update(new_run: MakeRun) -> No
 
 
 def test_the_newest_and_the_pinned_checkpoints_are_kept(new_run: MakeRun) -> None:
-    run, components = new_run(checkpoint_updates=3, pinned_every_updates=10, keep_checkpoints=2)
+    run, components = new_run(
+        checkpoint_updates=3, pinned_every_updates=10, keep_checkpoints=2, spread_checkpoints=0
+    )
     train_all(run, components)
     # 0, 10 and 20 are pinned; 21 and 24 are the newest.
     assert run.checkpoints.updates() == [0, 10, 20, 21, 24]
@@ -109,6 +112,21 @@ def test_the_newest_and_the_pinned_checkpoints_are_kept(new_run: MakeRun) -> Non
         parse_constant=lambda name: pytest.fail(f"{name} is not JSON"),
     )
     assert metadata["cursor"]["sequence"] == len(match_files(run))
+
+
+def test_older_checkpoints_are_kept_all_over_the_training(new_run: MakeRun) -> None:
+    run, components = new_run(checkpoint_updates=2, keep_checkpoints=3, spread_checkpoints=3)
+    train_all(run, components)
+    # The first ones of 0 to 7, 8 to 15 and 16 to 23, and the newest ones.
+    assert run.checkpoints.updates() == [0, 8, 16, 20, 22, 24]
+    # With a limit of storage they take a tenth of it at most: here there is room for one.
+    one = run.checkpoints.size(24)
+    config = run.config.updated({"storage": {"max_bytes": 15 * one}})
+    prune_checkpoints(run, config, 24)
+    assert run.checkpoints.updates() == [0, 20, 22, 24]
+    config = run.config.updated({"storage": {"max_bytes": 9 * one}})
+    prune_checkpoints(run, config, 24)
+    assert run.checkpoints.updates() == [20, 22, 24]
 
 
 def test_checkpoints_come_every_so_many_updates(new_run: MakeRun) -> None:

@@ -18,6 +18,9 @@ class TrainerConfig:
             at least 0; 0 writes them by time only. Unlike time, updates are the same when a
             training is repeated.
         keep_checkpoints: how many of the newest checkpoints are kept, at least 1.
+        spread_checkpoints: how many older checkpoints are kept at most, at least 0, spread evenly
+            from the start of the training to the newest ones; 0 for none. With
+            `storage.max_bytes` they take at most a tenth of it.
         pinned_every_updates: checkpoints at multiples of this are written and never removed, at
             least 0; 0 pins none.
         seed: of all random numbers of the run, at least 0.
@@ -46,6 +49,7 @@ class TrainerConfig:
     checkpoint_seconds: float = 60.0
     checkpoint_updates: int = 0
     keep_checkpoints: int = 10
+    spread_checkpoints: int = 12
     pinned_every_updates: int = 0
     seed: int = 0
     minutes: float = 0.0
@@ -64,6 +68,7 @@ class TrainerConfig:
         check_range("trainer.checkpoint_seconds", self.checkpoint_seconds, above=0)
         check_range("trainer.checkpoint_updates", self.checkpoint_updates, low=0)
         check_range("trainer.keep_checkpoints", self.keep_checkpoints, low=1)
+        check_range("trainer.spread_checkpoints", self.spread_checkpoints, low=0)
         check_range("trainer.pinned_every_updates", self.pinned_every_updates, low=0)
         check_range("trainer.seed", self.seed, low=0, high=2**32 - 1)
         check_range("trainer.minutes", self.minutes, low=0)
