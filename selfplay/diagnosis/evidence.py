@@ -143,7 +143,7 @@ def read_evidence(
     evaluations: list[dict[str, Any]] = []
     mistakes: list[dict[str, Any]] = []
     try:
-        evaluations = read_evaluations(run.store)
+        evaluations = read_evaluations(run.store, note)
         mistakes = read_mistakes(run.store)
     except RunError as error:
         note(error)

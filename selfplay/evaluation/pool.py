@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from selfplay.arena import is_engine
 from selfplay.arena.rating.fit import Pairing
+from selfplay.errors import RunError
 from selfplay.run import (
     RunDirectory,
     find_checkpoint,
@@ -161,19 +162,27 @@ class Pool:
         ]
 
 
-def read_pool(runs: Sequence[RunDirectory]) -> Pool:
+def read_pool(runs: Sequence[RunDirectory], say: Callable[[str], None] = lambda text: None) -> Pool:
     """Returns all evaluation matches and ladder matches that the runs have stored.
 
+    Args:
+        runs: the runs.
+        say: is told of every damaged file, which is left out.
+
     Raises:
-        RunError: a file is damaged.
         StorageError: a store cannot be reached.
     """
     pool = Pool()
+
+    def leave_out(error: RunError) -> None:
+        pool.skipped += 1
+        say(f"left out: {error}")
+
     for run in runs:
-        for summary, matches in read_played_evaluations(run.store):
+        for summary, matches in read_played_evaluations(run.store, leave_out):
             agent, opponent = _evaluated(run, summary)
             pool.skipped += not pool.add(agent, opponent, matches)
-        for found in read_ladder_matches(run.store):
+        for found in read_ladder_matches(run.store, leave_out):
             first, second = (_named(run, runs, agent) for agent in found["agents"])
             pool.skipped += not pool.add(first, second, found["matches"])
     return pool

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from selfplay.arena import Agent, MatchTable, Standing, play_matches
 from selfplay.arena.rating.fit import RatingTable
 from selfplay.arena.rating.information import information_gains
-from selfplay.errors import ConfigError
+from selfplay.errors import CheckpointError, ConfigError
 from selfplay.evaluation.pool import BASELINE, Pool, PoolAgent
 from selfplay.game import Game
+from selfplay.run import RunDirectory
 
 # Seconds of a match per simulation of a move, before any was played; its order will do.
 _FIRST_GUESS = 1e-4
@@ -108,12 +109,15 @@ class PoolMatches:
             show: told that, and how far the matches are.
 
         Returns:
-            The matches; None if the optional agent had no answer: it plays no more then.
+            The matches; None if the optional agent had no answer, or the trainer has removed a
+            checkpoint meanwhile: these agents play no more then.
         """
         met = self._pool.pairs(first.name, second.name)
         # Of this pairing and its matches so far alone: no two rounds have the same openings.
         seed = zlib.crc32(f"{first.name} {second.name} {met}".encode())
-        players = self._player(first), self._player(second)
+        players = self._players(first, second)
+        if players is None:
+            return None
         begin = time.monotonic()
 
         def progress(standing: Standing) -> None:
@@ -126,12 +130,33 @@ class PoolMatches:
         except ConfigError as error:
             if self._optional not in (first.name, second.name):
                 raise
-            self._say(f"{self._optional} plays no more: {error}")
-            self.playing = [agent for agent in self.playing if agent.name != self._optional]
+            self._leave(self._optional, str(error))
             return None
         self._seconds[_kinds(first, second)] = (time.monotonic() - begin) / count
         self._pool.add(first, second, [dataclasses.asdict(match) for match in table.matches])
         return table
+
+    def _players(self, *agents: PoolAgent) -> list[Agent] | None:
+        """Returns agents that are ready to play; None if one of them cannot any more."""
+        ready = []
+        for agent in agents:
+            try:
+                ready.append(self._player(agent))
+            except CheckpointError as error:
+                # A run in training removes checkpoints.
+                if not agent.is_checkpoint or _is_there(agent):
+                    raise
+                self._leave(agent.name, str(error))
+                return None
+        return ready
+
+    def _leave(self, name: str, reason: str) -> None:
+        self._say(f"{name} plays no more: {reason}")
+        self.playing = [agent for agent in self.playing if agent.name != name]
+
+
+def _is_there(agent: PoolAgent) -> bool:
+    return agent.update in RunDirectory.open(agent.run).checkpoints.updates()
 
 
 def _kinds(first: PoolAgent, second: PoolAgent) -> tuple[str, str]:

@@ -88,7 +88,7 @@ def ladder(
         StorageError: a store cannot be reached.
     """
     runs, chosen = _open(names)
-    pool = read_pool(runs)
+    pool = read_pool(runs, say)
     played, seconds = 0, 0.0
     if plan is not None:
         matches = LadderMatches(runs, pool, plan, chosen=chosen, say=say)

@@ -226,11 +226,10 @@ def _silence(beat: Heartbeat) -> str:
 
 def _strength(run: RunDirectory, problems: list[str]) -> list[dict[str, Any]]:
     """Returns the newest result against each opponent."""
-    try:
-        newest = newest_results(read_evaluations(run.store))
-    except RunError as error:
-        problems.append(f"{error}; {error.hint}")
-        return []
+    evaluations = read_evaluations(
+        run.store, lambda error: problems.append(f"{error}; {error.hint}")
+    )
+    newest = newest_results(evaluations)
     keys = ("opponent", "score", "low", "high", "update", "matches", "distinct_matches")
     return [{key: row[key] for key in keys if key in row} for row in newest]
 

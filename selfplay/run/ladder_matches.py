@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.errors import RunError
-from selfplay.run.ratings import FOLDER, result_digest
+from selfplay.run.ratings import FOLDER, OnDamage, result_digest, sound
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.store import Store
@@ -45,15 +45,19 @@ def append_ladder_matches(
     return name
 
 
-def read_ladder_matches(run: Place | Store) -> list[dict[str, Any]]:
+def read_ladder_matches(run: Place | Store, on_damage: OnDamage = None) -> list[dict[str, Any]]:
     """Returns every round with its matches, in the order in which they were played.
 
+    Args:
+        run: the run.
+        on_damage: is told of every damaged file.
+
     Raises:
-        RunError: one of the files is damaged.
+        RunError: one of the files is damaged, and there is no `on_damage`.
     """
     store = open_store(run)
     names = [name for name in store.names(FOLDER) if _NAME.fullmatch(name)]
-    rounds = [found for name in names if (found := _read(store, name))]
+    rounds = [found for name in names if (found := sound(_read, store, name, on_damage))]
     return sorted(rounds, key=lambda found: found["time"])
 
 

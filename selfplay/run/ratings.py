@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from selfplay.errors import RunError
 from selfplay.store.open import open_store
@@ -13,6 +13,11 @@ from selfplay.store.place import Place
 from selfplay.store.store import Store
 
 FOLDER = "ratings"
+
+T = TypeVar("T")
+
+OnDamage = Callable[[RunError], None] | None
+"""What is told of a damaged file, which is then left out; None to raise the error."""
 
 
 def append_evaluation(
@@ -56,14 +61,17 @@ def result_digest(content: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read_evaluations(run: Place | Store) -> list[dict[str, Any]]:
+def read_evaluations(run: Place | Store, on_damage: OnDamage = None) -> list[dict[str, Any]]:
     """Returns the summaries of all evaluations, by update and then time.
 
+    Args:
+        run: the run.
+        on_damage: is told of every damaged file.
+
     Raises:
-        RunError: one of the files is damaged.
+        RunError: one of the files is damaged, and there is no `on_damage`.
     """
-    store = open_store(run)
-    summaries = [lines[0] for name in _names(store) if (lines := _read(store, name))]
+    summaries = [summary for summary, _ in read_played_evaluations(run, on_damage)]
     return sorted(summaries, key=lambda line: (line["update"], line["time"]))
 
 
@@ -97,19 +105,41 @@ def read_evaluation_matches(run: Place | Store) -> list[dict[str, Any]]:
 
 
 def read_played_evaluations(
-    run: Place | Store,
+    run: Place | Store, on_damage: OnDamage = None
 ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Returns the summary and the matches of every evaluation, by their names.
 
+    Args:
+        run: the run.
+        on_damage: is told of every damaged file.
+
     Raises:
-        RunError: one of the files is damaged.
+        RunError: one of the files is damaged, and there is no `on_damage`.
     """
     store = open_store(run)
-    return [(lines[0], lines[1:]) for name in _names(store) if (lines := _read(store, name))]
+    names = [name for name in store.names(FOLDER) if name.endswith(".jsonl")]
+    files = (sound(_read, store, name, on_damage) for name in names)
+    return [(lines[0], lines[1:]) for lines in files if lines]
 
 
-def _names(store: Store) -> list[str]:
-    return [name for name in store.names(FOLDER) if name.endswith(".jsonl")]
+def sound(
+    read: Callable[[Store, str], T], store: Store, name: str, on_damage: OnDamage
+) -> T | None:
+    """Returns what a file holds; None if it is damaged, which `on_damage` is then told.
+
+    Args:
+        read: reads the file; raises `RunError` if it is damaged.
+        store: of the run.
+        name: of the file.
+        on_damage: is told of the damage; without it the error is raised.
+    """
+    try:
+        return read(store, name)
+    except RunError as error:
+        if on_damage is None:
+            raise
+        on_damage(error)
+        return None
 
 
 def _read(store: Store, name: str) -> list[dict[str, Any]]:

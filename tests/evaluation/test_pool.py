@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from selfplay.arena import Agent, RandomAgent
+from selfplay.errors import CheckpointError
 from selfplay.evaluation.pool import Pool, PoolAgent, described, pool_agent, read_pool
+from selfplay.evaluation.pool_matches import PoolMatches
 from selfplay.registry import GameSpec, make
 from selfplay.run import RunDirectory, append_evaluation, append_ladder_matches
 from selfplay.settings import Config
@@ -45,6 +49,46 @@ def test_what_is_no_pairs_is_not_counted(matches) -> None:
     pool = Pool()
     assert not pool.add(A, B, matches) and not pool.add(A, A, pair(1, 1.0, 1.0))
     assert pool.pairings() == [] and pool.agents == {}
+
+
+def test_a_damaged_file_is_left_out_and_named(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    agents = [{"agent": "random"}, {"agent": "@10:8", "update": 10, "simulations": 8}]
+    names = [
+        append_evaluation(run.store, {"update": 20, "opponent": "random"}, pair(1, 1.0, 1.0)),
+        append_ladder_matches(run.store, {"agents": agents}, pair(2, 1.0, 0.0)),
+    ]
+    append_evaluation(run.store, {"update": 30, "opponent": "random"}, pair(3, 1.0, 0.5))
+    assert read_pool([run]).matches == 6
+    for name in names:
+        (run.path / name).write_text("{")
+    said: list[str] = []
+    pool = read_pool([run], said.append)
+    assert pool.matches == 2 and pool.skipped == 2
+    assert len(said) == 2
+    for name, line in zip(names, said, strict=True):
+        assert line.startswith(f"left out: {run.path / name} is damaged")
+        assert "\n" not in line
+
+
+def test_a_checkpoint_that_was_removed_meanwhile_plays_no_more(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    checkpoint = PoolAgent.checkpoint(run.url, 10, 8)
+
+    def player(agent: PoolAgent) -> Agent:
+        if agent.is_checkpoint:
+            raise CheckpointError("there is none")
+        return RandomAgent(make("tic_tac_toe"), batch_size=2)
+
+    said: list[str] = []
+    matches = PoolMatches(make("tic_tac_toe"), Pool(), [A, B, checkpoint], player, say=said.append)
+    assert matches.play(A, checkpoint, 2, doing="", show=lambda text: None) is None
+    assert matches.playing == [A, B]
+    assert said == [f"{checkpoint.name} plays no more: there is none"]
+    # One that is there but damaged is an error.
+    run.checkpoints.save(10, {"weights": {"w": np.zeros(1)}})
+    with pytest.raises(CheckpointError, match="there is none"):
+        matches.play(A, checkpoint, 2, doing="", show=lambda text: None)
 
 
 def test_evaluations_and_ladder_matches_are_of_the_same_agents(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ def test_damage_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(RunError, match=f"{file} is damaged"):
         read_evaluations(tmp_path)
+    append_evaluation(tmp_path, {"update": 2, "opponent": "random"})
+    told: list[RunError] = []
+    assert [one["update"] for one in read_evaluations(tmp_path, told.append)] == [2]
+    assert len(told) == 1 and str(file) in str(told[0]) and "remove the file" in told[0].hint
 
 
 def test_none(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def curve(
 
         check_moved_game(run, game)
     with storage_errors(output):
-        training_curve(run, output)
+        training_curve(run, output, say=lambda text: say(text, err=True))
     if as_json:
         say_json({"run": str(run), "output": str(output)})
     else:

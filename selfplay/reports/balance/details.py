@@ -98,7 +98,8 @@ def describe_skill(
         for one in own_pairs(run, problems.append)
     ]
     # The newest result against each opponent, as in `selfplay status`.
-    rows = [one for one in read_evaluations(run.store) if update is None or one["update"] <= update]
+    evaluations = read_evaluations(run.store, lambda error: problems.append(str(error)))
+    rows = [one for one in evaluations if update is None or one["update"] <= update]
     newest = {one["opponent"]: one for one in rows if "score" in one}
     found += [
         {

@@ -93,11 +93,7 @@ def _curve(points: Sequence[Point]) -> dict[str, list[float]]:
 
 
 def _strength(run: ServedRun, problems: list[str]) -> list[dict[str, Any]]:
-    try:
-        rows = read_evaluations(run.directory.store)
-    except RunError as error:
-        problems.append(str(error))
-        return []
+    rows = read_evaluations(run.directory.store, lambda error: problems.append(str(error)))
     keys = ("opponent", "update", "score", "low", "high", "matches")
     return [{key: row[key] for key in keys if key in row} for row in rows]
 
