@@ -148,20 +148,20 @@ class ServedGame:
     def agent_list(self) -> list[dict[str, Any]]:
         """Returns the documents of the agents for pages, the strongest first, as a guess.
 
-        It loads no checkpoint.
+        Older checkpoints come last. It loads no checkpoint.
         """
-        found = []
+        found, older = [], []
         for run in self.runs:
             with contextlib.suppress(SelfplayError):  # The run is gone.
-                newest = run.agents.newest_to_dict()
-                if newest is not None:
-                    found.append(newest)
+                checkpoints = run.agents.to_dicts()
+                found += checkpoints[:1]
+                older += checkpoints[1:]
         others: list[ServedAgent] = [*self.engines]
         if self._solver_knows_the_start:
             others.append(self.agent("solver"))
         for name in ("mcts:1024", f"mcts:{PLAIN_SIMULATIONS}", "mcts:32", "random"):
             others.append(self.agent(name))
-        return [*found, *(agent.to_dict() for agent in others)]
+        return [*found, *(agent.to_dict() for agent in others), *older]
 
     @functools.cached_property
     def _solver_knows_the_start(self) -> bool:

@@ -66,6 +66,9 @@ def test_games_agents_and_checkpoints_are_listed(client: TestClient) -> None:
     agents = client.get("/api/v1/games/tic_tac_toe/agents").json()
     assert agents[0]["agent"] == "noughts@20" and agents[0]["kind"] == "checkpoint"
     assert {agent["agent"] for agent in agents} >= {"mcts:200", "random", "solver"}
+    # Every checkpoint can be chosen; the older ones come last.
+    assert agents[-1] == {**agents[0], "agent": "noughts@10", "title": "noughts@10", "update": 10}
+    assert [agent["update"] for agent in agents if agent["kind"] == "checkpoint"] == [20, 10]
     rows = client.get("/api/v1/runs/noughts/checkpoints").json()
     assert [(row["update"], row["agent"]) for row in rows] == [
         (20, "noughts@20"),

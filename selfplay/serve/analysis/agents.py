@@ -256,24 +256,30 @@ class RunAgents:
             self._newest = (time.monotonic(), update)
         return update
 
-    def newest_to_dict(self) -> dict[str, Any] | None:
-        """Returns the document of the newest checkpoint for pages; None if there is none.
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Returns the documents of the checkpoints for pages, the newest first.
 
         Unlike `get`, it does not load the weights.
         """
-        update = self.newest_update()
-        if update is None:
-            return None
-        settings = self._run.checkpoints.metadata(update).get("config")
+        newest = self.newest_update()
+        if newest is None:
+            return []
+        settings = self._run.checkpoints.metadata(newest).get("config")
         config = self._run.config if settings is None else Config.from_dict(settings)
-        return ServedAgent(
-            f"{self._id}@{update}",
-            f"{self._title}@{update}",
-            "checkpoint",
-            run=self._id,
-            update=update,
-            simulations=config.search.for_matches().num_simulations,
-        ).to_dict() | {"analyses": True}
+        older = (update for update in self._run.checkpoints.updates() if update < newest)
+        return [
+            ServedAgent(
+                f"{self._id}@{update}",
+                f"{self._title}@{update}",
+                "checkpoint",
+                run=self._id,
+                update=update,
+                # The checkpoints of a run share what is compiled, and so the default.
+                simulations=config.search.for_matches().num_simulations,
+            ).to_dict()
+            | {"analyses": True}
+            for update in (newest, *sorted(older, reverse=True))
+        ]
 
     def get(self, update: int | None = None) -> SearchServed:
         """Returns the agent of a checkpoint, by default of the newest; slow, it may read files.
