@@ -73,7 +73,13 @@ def evaluate_checkpoints(
     rows = []
     for update in updates:
         progress(update)
-        weights = load_weights(run.checkpoints, update, network)
+        try:
+            weights = load_weights(run.checkpoints, update, network)
+        except CheckpointError:
+            if update == updates[-1] or update in run.checkpoints.updates():
+                raise
+            # The trainer has removed it meanwhile.
+            continue
         rows.append({"update": update, **predictor.quality(weights, examples).to_dict()})
     return {
         "run": run.url,
