@@ -55,6 +55,19 @@ def test_by_default_on_what_the_run_keeps_out(holding: Trainer) -> None:
     assert spread["positions"] == 20
 
 
+def test_a_checkpoint_that_is_removed_meanwhile_is_left_out(
+    holding: Trainer, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(holding.run.path, tmp_path / "copy")
+
+    def remove(update: int) -> None:
+        if update == 8:
+            shutil.rmtree(copy / "checkpoints" / "8")
+
+    document = evaluate_checkpoints(str(copy), positions=20, progress=remove)
+    assert [row["update"] for row in document["checkpoints"]] == [0, 16, 24]
+
+
 def test_matches_of_another_run_and_none_of_its_own(plain: Trainer, holding: Trainer) -> None:
     path = str(plain.run.path)
     own = plain.run.matches
