@@ -223,6 +223,13 @@ def test_mistakes_are_where_the_value_fell(bare: Any) -> None:
     assert [round(one["loss"], 2) for one in found] == [0.5, 0.7]
 
 
+def test_numbers_beside_charts_are_short_and_differ(bare: Any) -> None:
+    numbers = [0, 0.0005, 0.0015, 0.002, 2.5e-7, 0.123456, 7.25, 9999, 12345, 2500000]
+    assert bare.evaluate("(numbers) => numbers.map(window.charts.short)", numbers) == [
+        "0", "0.0005", "0.0015", "0.002", "2.5e-7", "0.123", "7.25", "9999", "12.3k", "2.5M",
+    ]  # fmt: skip
+
+
 def test_the_page_is_light() -> None:
     # As it is sent: compressed. The aim is 150 kB without pictures.
     total = sum(len(gzip.compress(file.read_bytes())) for file in STATIC.iterdir())

@@ -365,6 +365,8 @@ def test_matches_are_listed_filtered_and_stepped_through(page: Any, site: str, a
     assert page.locator("tbody tr").count() == 6
     page.get_by_label("Kind").select_option("evaluation")
     page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 2")
+    texts = page.locator("tbody a").all_inner_texts()
+    assert texts == ["evaluation 20: match 2", "evaluation 20: match 1"]
     assert axe(page) == []
     page.get_by_label("Kind").select_option("selfplay")
     page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 4")

@@ -16,12 +16,12 @@ export function ticks(low, high, count = 5) {
   return found;
 }
 
-/** Writes a number short: 12000 is 12k. */
+/** Writes a number short: 12000 is 12k, 0.00154 is 0.0015. */
 export function short(number) {
   const size = Math.abs(number);
   if (size >= 1e6) return `${+(number / 1e6).toFixed(1)}M`;
   if (size >= 1e4) return `${+(number / 1e3).toFixed(1)}k`;
-  if (size !== 0 && size < 0.01) return number.toExponential(0);
+  if (size < 0.01) return String(+number.toPrecision(2));
   return String(+number.toFixed(size < 1 ? 3 : size < 100 ? 2 : 0));
 }
 

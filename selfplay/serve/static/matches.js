@@ -37,6 +37,12 @@ function link(run, match, ply = 0) {
   return `#/matches/${[run, match, ply].map(encodeURIComponent).join("/")}`;
 }
 
+/** What a list calls a match: the name of an evaluation file is too long for a phone. */
+function nameOf({kind, match, last_checkpoint: checkpoint}) {
+  if (kind !== "evaluation") return match;
+  return `evaluation ${checkpoint}: match ${Number(match.split(":").at(-1)) + 1}`;
+}
+
 class List {
   constructor(holder, about, run, tell) {
     Object.assign(this, {about, run, tell});
@@ -121,7 +127,8 @@ class List {
     put(this.body, this.rows.map((row) => {
       const players = (row.players ?? []).filter(Boolean);
       return h("tr", null,
-        h("th", {scope: "row"}, h("a", {href: link(this.run.run, row.match)}, row.match)),
+        h("th", {scope: "row"}, h("a", {href: link(this.run.run, row.match), title: row.match},
+          nameOf(row))),
         h("td", null, row.plies), h("td", null, resultText(row.returns), row.truncated && " (cut)"),
         h("td", null, row.last_checkpoint ?? "–"),
         h("td", null, players.length ? [...new Set(players)].join(" – ")
