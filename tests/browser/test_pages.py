@@ -406,7 +406,7 @@ def test_training_is_shown_in_pictures_and_words(page: Any, site: str, axe: Any)
     assert page.locator("figcaption", has_text="Score, with 95 % intervals").count() == 1
     visitors = page.get_by_label("Matches against visitors").locator("tr", has_text="mcts:7")
     assert "100 % (21 % to 100 %)" in visitors.inner_text()
-    assert page.locator(".facts", has_text="tic_tac_toe").count() == 1
+    assert page.locator(".facts", has_text="Tic-tac-toe").count() == 1
     assert axe(page) == []
 
 

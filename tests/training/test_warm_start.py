@@ -116,7 +116,7 @@ def test_the_same_command_goes_on(source: Path, tmp_path: Path) -> None:
 
 
 def test_the_newest_weights_are_kept_beside_many_checkpoints(source: Path, tmp_path: Path) -> None:
-    trainer = {**SETTINGS["trainer"], "keep_checkpoints": 1}
+    trainer = {**SETTINGS["trainer"], "keep_checkpoints": 1, "spread_checkpoints": 0}
     session = begin(tmp_path / "new", source, trainer=trainer)
     train_all(session.run, session.components)
     assert session.run.checkpoints.updates() == [0, 24]
