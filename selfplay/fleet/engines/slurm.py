@@ -101,11 +101,12 @@ class Slurm(Backend):
             return "nothing of the fleet runs"
         jobs = list(document["jobs"].values())
         say("every process saves and ends")
-        call(["scancel", "--signal=TERM", *jobs], also=(1,))
         deadline = time.monotonic() + _GRACE_SECONDS
         while _queue(document):
-            # Again and again: a job at its time limit queues itself again after it has saved.
+            # Again and again: a job at its time limit queues itself again after it has saved, and
+            # one that waited may have started in between.
             call(["scancel", "--state=PENDING", *jobs], also=(1,))
+            call(["scancel", "--signal=TERM", *jobs], also=(1,))
             if time.monotonic() > deadline:
                 call(["scancel", *jobs], also=(1,))
                 return "the jobs did not end in time and were cancelled"
