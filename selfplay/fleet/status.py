@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from selfplay.errors import RunError, StorageError
+from selfplay.errors import RunError, SelfplayError, StorageError
 from selfplay.fleet.backends import make_backend
 from selfplay.fleet.record import Record
 from selfplay.run.heartbeats import Heartbeat, read_heartbeats
@@ -49,6 +49,31 @@ def fleet_status(run: str) -> dict[str, Any]:
         "heartbeats": heartbeats,
         "store_error": store_error,
     }
+
+
+def check_not_elsewhere(record: Record, on: str) -> None:
+    """Raises unless no other engine runs a fleet of the run, as far as can be seen from here.
+
+    Args:
+        record: of the fleet.
+        on: the engine that is to run it.
+
+    Raises:
+        RunError: another engine runs it.
+    """
+    document = record.read()
+    if document is None or document["on"] == on:
+        return
+    try:
+        alive = make_backend(document["on"]).processes(record, document)["alive"]
+    except SelfplayError:
+        # That cluster is out of reach. A trainer there would still keep the lock of the run.
+        return
+    if alive:
+        raise RunError(
+            f"the fleet of {record.run} runs on {document['on']} already",
+            hint=f"end it first: selfplay launch --stop {typed(record.run)}",
+        )
 
 
 def no_fleet(record: Record) -> RunError:

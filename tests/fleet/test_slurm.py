@@ -15,7 +15,7 @@ from selfplay.fleet.backends import LaunchOptions, make_backend
 from selfplay.fleet.fleet import Fleet
 from selfplay.fleet.record import Record
 from selfplay.fleet.request import make_fleet
-from selfplay.fleet.status import fleet_status
+from selfplay.fleet.status import check_not_elsewhere, fleet_status
 from tests.deploy.files import DEPLOY
 from tests.deploy.test_commands import parsed
 from tests.fleet.test_local import wait_for
@@ -90,6 +90,8 @@ def test_jobs_requeue_themselves_and_stop_ends_them(scene: Scene) -> None:
     ]  # fmt: skip
     with pytest.raises(RunError, match=r"the fleet of .* runs already"):
         scene.launch()
+    with pytest.raises(RunError, match=r"the fleet of .* runs on slurm already"):
+        check_not_elsewhere(scene.record, "local")
     # The time limit of one worker is near: it saves, and its job is queued again.
     os.kill(int(scene.read(103, "script")), signal.SIGUSR1)
     (another,) = wait_for(lambda: scene.ready("worker") - first)
@@ -106,6 +108,7 @@ def test_jobs_requeue_themselves_and_stop_ends_them(scene: Scene) -> None:
     assert scene.backend.stop(scene.record, scene.record.read() or {}, print) == (
         "nothing of the fleet runs"
     )
+    check_not_elsewhere(scene.record, "local")
 
 
 def test_a_fulfilled_plan_ends_the_job_of_the_trainer(scene: Scene) -> None:

@@ -133,8 +133,10 @@ def _start(fleet: "Fleet", on: str, options: "LaunchOptions", as_json: bool) -> 
     from selfplay.fleet.backends import make_backend
     from selfplay.fleet.follow import Follower
     from selfplay.fleet.record import Record
+    from selfplay.fleet.status import check_not_elsewhere
 
     record = Record(fleet.run)
+    check_not_elsewhere(record, on)
     lock = threading.Lock()
 
     def tell(text: str) -> None:
