@@ -78,7 +78,12 @@ class Graph:
         )
         return self.add("LayerNormalization", features, scale, bias, axis=-1, epsilon=1e-6)
 
-    def conv(self, board: str, name: str, *, channelwise: bool = False) -> str:
+    def board_norm(self, board: str, name: str) -> str:
+        """Adds a normalisation of each cell over the channels of [batch, channels, ...]."""
+        cells = self.layer_norm(self.add("Transpose", board, perm=[0, 2, 3, 1]), name)
+        return self.add("Transpose", cells, perm=[0, 3, 1, 2])
+
+    def conv(self, board: str, name: str, *, channelwise: bool = False, groups: int = 1) -> str:
         """Adds a convolution over [batch, channels, height, width] that keeps the board's size.
 
         `needed` must say afterwards what of the result the network uses.
@@ -87,6 +92,7 @@ class Graph:
             board: what goes in.
             name: of its weights.
             channelwise: whether what comes out has a range for each channel.
+            groups: into which the channels are divided.
         """
         kernel = np.transpose(self.weights[f"{name}/kernel"], (3, 2, 0, 1))
         bias = self.weights[f"{name}/bias"]
@@ -96,6 +102,7 @@ class Graph:
         shape: dict[str, Any] = {
             "kernel_shape": [size, size],
             "pads": [before, before, after, after],
+            "group": groups,
         }
         inner, outer = f"{name}/input", f"{name}/output"
         ranges = len(kernel) if channelwise else 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from selfplay.inference.backend import Ranges
 from selfplay.inference.graph import INPUT, Graph
+from selfplay.networks import attention_heads, cell_offsets, inner_config, is_transformer
 from selfplay.settings.sections import NetworkConfig
 
 POLICY = "policy_logits"
@@ -58,7 +59,11 @@ def _tower(
     board = graph.conv(planes, "stem")
     graph.needed("stem", "Identity", board)
     for index in range(config.blocks):
-        board = _block(graph, config, board, f"blocks/{index}")
+        name = f"blocks/{index}"
+        if is_transformer(config, index):
+            board = _transformer(graph, board, name, (height, width))
+        else:
+            board = _block(graph, config, board, name)
     board = graph.add("Relu", board)
     pooled = _pool(graph, board)
     features = []
@@ -74,16 +79,39 @@ def _tower(
 
 
 def _block(graph: Graph, config: NetworkConfig, board: str, name: str) -> str:
-    """Adds a residual block."""
-    branch = board
-    if config.norm == "layer":
-        last = graph.layer_norm(graph.add("Transpose", board, perm=[0, 2, 3, 1]), f"{name}/norm")
-        branch = graph.add("Transpose", last, perm=[0, 3, 1, 2])
+    """Adds a block of convolutions."""
+    branch = graph.board_norm(board, f"{name}/norm") if config.norm == "layer" else board
+    if config.block == "nested":
+        # What the inner blocks add to is a residual stream, too.
+        branch = graph.conv(graph.add("Relu", branch), f"{name}/reduce", channelwise=True)
+        graph.needed(f"{name}/reduce", "Identity", branch)
+        for index in range(2):
+            branch = _block(graph, inner_config(config), branch, f"{name}/inner/{index}")
+        branch = graph.conv(graph.add("Relu", branch), f"{name}/expand", channelwise=True)
+        graph.needed(f"{name}/expand", "Identity", branch)
+    else:
+        branch = _convolutions(graph, config, branch, name)
+    if config.squeeze_excitation:
+        mean = graph.add("ReduceMean", branch, axes=[2, 3], keepdims=0)
+        squeezed = graph.add("Relu", graph.linear(mean, f"{name}/squeeze"))
+        gate = graph.add("Sigmoid", graph.linear(squeezed, f"{name}/excite"))
+        branch = graph.add("Mul", branch, _over_board(graph, gate))
+    return graph.add("Add", board, branch)
+
+
+def _convolutions(graph: Graph, config: NetworkConfig, branch: str, name: str) -> str:
+    """Adds the convolutions of a residual block."""
     count = 4 if config.block == "bottleneck" else 2
     for index in range(count):
         layer = f"{name}/convolutions/{index}"
         ends = index == count - 1
-        branch = graph.conv(graph.add("Relu", branch), layer, channelwise=ends)
+        single = graph.weights[f"{layer}/kernel"].shape[0] == 1
+        branch = graph.conv(
+            graph.add("Relu", branch),
+            layer,
+            channelwise=ends,
+            groups=1 if single else config.groups,
+        )
         if index == 0 and config.global_pooling:
             pooled = graph.linear(_pool(graph, graph.add("Relu", branch)), f"{name}/pooled")
             bias = _over_board(graph, pooled)
@@ -94,11 +122,48 @@ def _block(graph: Graph, config: NetworkConfig, board: str, name: str) -> str:
             branch = graph.add("Add", branch, bias)
         else:
             graph.needed(layer, "Identity" if ends else "Relu", branch)
-    if config.squeeze_excitation:
-        mean = graph.add("ReduceMean", branch, axes=[2, 3], keepdims=0)
-        squeezed = graph.add("Relu", graph.linear(mean, f"{name}/squeeze"))
-        gate = graph.add("Sigmoid", graph.linear(squeezed, f"{name}/excite"))
-        branch = graph.add("Mul", branch, _over_board(graph, gate))
+    return branch
+
+
+def _transformer(graph: Graph, board: str, name: str, size: tuple[int, int]) -> str:
+    """Adds a transformer block; attention itself is computed in float32."""
+    channels = graph.weights[f"{name}/mix/bias"].shape[0]
+    heads, cells = attention_heads(channels), size[0] * size[1]
+    width = channels // heads
+    layer = f"{name}/query_key_value"
+    all_three = graph.conv(graph.board_norm(board, f"{name}/norm"), layer, channelwise=True)
+    graph.needed(layer, "Identity", all_three)
+    shape = graph.constant(f"{name}/split", np.array([0, heads, width, cells]))
+    ends = [graph.constant(f"{name}/end_{part}", np.array([part * channels])) for part in range(4)]
+    query, key, value = (
+        graph.add(
+            "Reshape",
+            graph.add(
+                "Slice",
+                all_three,
+                *ends[part : part + 2],
+                graph.constant("channel_axis", np.array([1])),
+            ),
+            shape,
+        )
+        for part in range(3)
+    )
+    # [batch, heads, width, cells] each; scores are [batch, heads, cells, other cells].
+    scores = graph.add("MatMul", graph.add("Transpose", query, perm=[0, 1, 3, 2]), key)
+    root = graph.constant(f"{name}/root", np.array(np.sqrt(width), np.float32))
+    table = graph.weights[f"{name}/distances"].reshape(heads, -1)
+    bias = graph.constant(f"{name}/distances", table[:, np.array(cell_offsets(*size))])
+    scores = graph.add("Add", graph.add("Div", scores, root), bias)
+    shares = graph.add("Softmax", scores, axis=-1)
+    found = graph.add("MatMul", value, graph.add("Transpose", shares, perm=[0, 1, 3, 2]))
+    whole = graph.constant(f"{name}/whole", np.array([0, channels, *size]))
+    branch = graph.conv(graph.add("Reshape", found, whole), f"{name}/mix", channelwise=True)
+    graph.needed(f"{name}/mix", "Identity", branch)
+    board = graph.add("Add", board, branch)
+    hidden = graph.conv(graph.board_norm(board, f"{name}/feed_norm"), f"{name}/widen")
+    graph.needed(f"{name}/widen", "Relu", hidden)
+    branch = graph.conv(graph.add("Relu", hidden), f"{name}/narrow", channelwise=True)
+    graph.needed(f"{name}/narrow", "Identity", branch)
     return graph.add("Add", board, branch)
 
 

@@ -1,5 +1,9 @@
 """Networks: from observations to policy, value and auxiliary predictions. Pure."""
 
+from selfplay.networks.blocks import attention_heads as attention_heads
+from selfplay.networks.blocks import cell_offsets as cell_offsets
+from selfplay.networks.blocks import inner_config as inner_config
+from selfplay.networks.blocks import is_transformer as is_transformer
 from selfplay.networks.build import NEXT_POLICY as NEXT_POLICY
 from selfplay.networks.build import SHORT_TERM_VALUES as SHORT_TERM_VALUES
 from selfplay.networks.build import SOFT_POLICY as SOFT_POLICY

@@ -9,6 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32
 
 from selfplay.game import pytree
+from selfplay.networks.blocks import make_block
+from selfplay.networks.layers import conv, linear, pool
 from selfplay.settings.sections.network import NetworkConfig
 
 _HEAD_CHANNELS = 8
@@ -39,50 +41,6 @@ class Prediction:
     auxiliary: dict[str, Float32[Array, "B ..."]]
 
 
-class ResidualBlock(nnx.Module):
-    """Adds the output of two convolutions (four as a bottleneck) to its input.
-
-    Activations come before convolutions (He et al., "Identity mappings in deep residual networks",
-    2016). The last convolution starts at zero, so that a deep tower without normalisation starts
-    as the identity (Zhang et al., "Fixup initialization", 2019, section 3). Global pooling is that
-    of Wu, "Accelerating self-play learning in Go", 2019, section 3.3; squeeze and excitation that
-    of Hu et al., "Squeeze-and-excitation networks", 2018, section 3.
-    """
-
-    def __init__(self, config: NetworkConfig, *, rngs: nnx.Rngs) -> None:
-        channels = config.channels
-        if config.block == "bottleneck":
-            inner = max(channels // 2, 1)
-            shapes = [(channels, inner, 1), (inner, inner, 3), (inner, inner, 3)]
-            last = (inner, channels, 1)
-        else:
-            inner = channels
-            shapes = [(channels, channels, 3)]
-            last = (channels, channels, 3)
-        self.convolutions = nnx.List(
-            [_conv(*shape, config, rngs=rngs) for shape in shapes]
-            + [_conv(*last, config, rngs=rngs, zero=True)]
-        )
-        self.norm = nnx.LayerNorm(channels, rngs=rngs) if config.norm == "layer" else None
-        self.pooled = _linear(2 * inner, inner, rngs=rngs) if config.global_pooling else None
-        squeezed = max(channels // 4, 1)
-        self.squeeze = _linear(channels, squeezed, rngs=rngs) if config.squeeze_excitation else None
-        self.excite = _linear(squeezed, channels, rngs=rngs) if config.squeeze_excitation else None
-
-    def __call__(self, board: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        """Returns the features of the board after this block."""
-        branch = board if self.norm is None else self.norm(board).astype(board.dtype)
-        for index, convolution in enumerate(self.convolutions):
-            branch = convolution(nnx.relu(branch))
-            if index == 0 and self.pooled is not None:
-                bias = self.pooled(pool(nnx.relu(branch)))
-                branch = branch + bias[:, None, None, :].astype(branch.dtype)
-        if self.squeeze is not None and self.excite is not None:
-            gate = self.excite(nnx.relu(self.squeeze(branch.mean(axis=(1, 2)))))
-            branch = branch * nnx.sigmoid(gate)[:, None, None, :].astype(branch.dtype)
-        return board + branch
-
-
 class ResidualTower(nnx.Module):
     """A residual tower with heads, for observations [height, width, planes]."""
 
@@ -97,10 +55,15 @@ class ResidualTower(nnx.Module):
     ) -> None:
         height, width, planes = observation_shape
         self.dtype = jnp.dtype(config.dtype)
-        self.stem = _conv(planes, config.channels, 3, config, rngs=rngs)
-        self.blocks = nnx.List([ResidualBlock(config, rngs=rngs) for _ in range(config.blocks)])
-        self.policy_conv = _conv(config.channels, _HEAD_CHANNELS, 1, config, rngs=rngs)
-        self.value_conv = _conv(config.channels, _HEAD_CHANNELS, 1, config, rngs=rngs)
+        self.stem = conv(planes, config.channels, 3, config, rngs=rngs)
+        self.blocks = nnx.List(
+            [
+                make_block(config, index, (height, width), rngs=rngs)
+                for index in range(config.blocks)
+            ]
+        )
+        self.policy_conv = conv(config.channels, _HEAD_CHANNELS, 1, config, rngs=rngs)
+        self.value_conv = conv(config.channels, _HEAD_CHANNELS, 1, config, rngs=rngs)
         flat = height * width * _HEAD_CHANNELS
         board_shapes = {
             name: shape for name, shape in auxiliary_shapes.items()
@@ -108,7 +71,7 @@ class ResidualTower(nnx.Module):
         }  # fmt: skip
         self.board_heads = nnx.Dict(
             {
-                name: _conv(config.channels, math.prod(shape[2:]), 1, config, rngs=rngs, zero=True)
+                name: conv(config.channels, math.prod(shape[2:]), 1, config, rngs=rngs, zero=True)
                 for name, shape in board_shapes.items()
             }
         )
@@ -158,7 +121,7 @@ class Perceptron(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.dtype = jnp.dtype(config.dtype)
-        self.stem = _linear(math.prod(observation_shape), config.channels, rngs=rngs)
+        self.stem = linear(math.prod(observation_shape), config.channels, rngs=rngs)
         self.layers = nnx.List(
             [
                 nnx.Linear(config.channels, config.channels, dtype=self.dtype, rngs=rngs)
@@ -202,15 +165,15 @@ class Heads(nnx.Module):
         config: NetworkConfig,
         rngs: nnx.Rngs,
     ) -> None:
-        self.policy = _linear(policy_features, num_actions, rngs=rngs, zero=True)
-        self.value_hidden = _linear(value_features, _VALUE_UNITS, rngs=rngs)
+        self.policy = linear(policy_features, num_actions, rngs=rngs, zero=True)
+        self.value_hidden = linear(value_features, _VALUE_UNITS, rngs=rngs)
         outcomes = 3 if config.value_head == "wdl" else 1
-        self.value = _linear(_VALUE_UNITS, outcomes, rngs=rngs, zero=True)
+        self.value = linear(_VALUE_UNITS, outcomes, rngs=rngs, zero=True)
         # Other policies depend on the same features as the policy; other targets depend on the
         # outcome, as the value does.
         self.extra = nnx.Dict(
             {
-                name: _linear(
+                name: linear(
                     policy_features if name in _POLICIES else _VALUE_UNITS,
                     math.prod(shape), rngs=rngs, zero=True,
                 )
@@ -259,28 +222,3 @@ def expected_result(value_logits: Float32[Array, "B outcomes"]) -> Float32[Array
         return jnp.tanh(value_logits[:, 0])
     chances = jax.nn.softmax(value_logits, axis=-1)
     return chances[:, 0] - chances[:, 2]
-
-
-def pool(board: Float[Array, "B H W C"]) -> Float[Array, "B C2"]:
-    """Returns the mean, then the maximum of each channel over the board: 2 C numbers."""
-    return jnp.concatenate([board.mean(axis=(1, 2)), board.max(axis=(1, 2))], axis=-1)
-
-
-def _conv(
-    inputs: int,
-    outputs: int,
-    size: int,
-    config: NetworkConfig,
-    *,
-    rngs: nnx.Rngs,
-    zero: bool = False,
-) -> nnx.Conv:
-    init = nnx.initializers.zeros_init() if zero else nnx.initializers.he_normal()
-    return nnx.Conv(
-        inputs, outputs, (size, size), dtype=jnp.dtype(config.dtype), kernel_init=init, rngs=rngs
-    )
-
-
-def _linear(inputs: int, outputs: int, *, rngs: nnx.Rngs, zero: bool = False) -> nnx.Linear:
-    init = nnx.initializers.zeros_init() if zero else nnx.initializers.he_normal()
-    return nnx.Linear(inputs, outputs, kernel_init=init, rngs=rngs)

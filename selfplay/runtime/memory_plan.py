@@ -13,7 +13,7 @@ from selfplay.errors import ConfigError
 from selfplay.game import ChanceGame, Game
 from selfplay.inference import multiplications
 from selfplay.machine import host_memory
-from selfplay.networks import Network
+from selfplay.networks import Network, attention_heads
 from selfplay.rollout import mean_simulations
 from selfplay.settings import Config
 from selfplay.settings.sections import LearnerConfig, NetworkConfig, ReplayConfig
@@ -299,18 +299,26 @@ def _tree_bytes(game: Game[Any], config: Config) -> int:
 
 
 def board_bytes(network: Network, config: NetworkConfig) -> int:
-    """Returns the bytes of the activations of one layer for one position."""
+    """Returns the bytes of the activations of the widest layer for one position."""
+    tower = len(network.observation_shape) == 3 and config.kind != "mlp"
     cells = math.prod(network.observation_shape[:2]) if len(network.observation_shape) == 3 else 1
-    return 4 * cells * max(config.channels, network.observation_shape[-1])
+    width = max(config.channels, network.observation_shape[-1])
+    if tower and (config.block == "transformer" or config.attention_every):
+        # Query, key and value of a cell, and its shares of all cells for each head.
+        width = max(width, 3 * config.channels, attention_heads(config.channels) * cells)
+    return 4 * cells * width
 
 
 def _learner_bytes(
     network: Network, config: NetworkConfig, learner: LearnerConfig, devices: int
 ) -> int:
-    layers = 2 * config.blocks + 2
+    each = 4 if config.block in ("nested", "transformer") or config.attention_every else 2
+    layers = each * config.blocks + 2
     samples = math.ceil(learner.batch_size / learner.micro_batches / devices) * devices
     # Weights, average, two moments and the gradient, whole on every device.
-    weights = 5 * _WEIGHT_BYTES * network.num_weights() * devices
+    weights = (
+        5 * _WEIGHT_BYTES * network.num_weights() * devices
+    )
     return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
 
 

@@ -20,6 +20,11 @@ CONFIGS = {
     "plain": NetworkConfig(**SMALL, global_pooling=False),
     "squeeze and excitation": NetworkConfig(**SMALL, squeeze_excitation=True),
     "bottleneck": NetworkConfig(**SMALL, block="bottleneck"),
+    "nested, gated, layer norm": NetworkConfig(
+        **SMALL, block="nested", squeeze_excitation=True, norm="layer"
+    ),
+    "groups": NetworkConfig(**SMALL, block="bottleneck", groups=2),
+    "attention in the second block": NetworkConfig(blocks=2, channels=32, attention_every=2),
     "layer norm, scalar value": NetworkConfig(**SMALL, norm="layer", value_head="scalar"),
     "perceptron": NetworkConfig(**SMALL, kind="mlp"),
     "perceptron with layer norm": NetworkConfig(**SMALL, kind="mlp", norm="layer"),
@@ -46,6 +51,18 @@ def test_the_float_graph_is_the_flax_module(name: str) -> None:
     )
     np.testing.assert_allclose(found.policy_logits, expected.policy_logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.value_logits, expected.value_logits, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_stays_within_its_row() -> None:
+    """What is remembered must be, bit for bit, what another batch would compute."""
+    config = CONFIGS["attention in the second block"]
+    network = network_for(config)
+    model = serialise(network, config, host(lively_weights(network)), None)
+    observations = boards(network, 16)
+    together = Model(model)(observations, everything(16), every_action(16))
+    few = Model(model)(observations[5:8], everything(3), every_action(3))
+    np.testing.assert_array_equal(few.policy_logits, together.policy_logits[5:8])
+    np.testing.assert_array_equal(few.value_logits, together.value_logits[5:8])
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)

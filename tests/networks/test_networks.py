@@ -109,6 +109,8 @@ OPTIONS = [
     {"squeeze_excitation": True},
     {"global_pooling": False},
     {"block": "bottleneck"},
+    {"block": "nested", "groups": 2},
+    {"attention_every": 2},
     {"norm": "layer"},
     {"dtype": "bfloat16"},
 ]
