@@ -75,7 +75,8 @@ InitFrom = Annotated[
     typer.Option(
         "--init-from",
         metavar="RUN[@UPDATE]",
-        help="Start a new run with the weights of another run, and nothing else of it.",
+        help="Start a new run with the weights of another run, and nothing else of it. "
+        "If its network is larger, they grow into it.",
         show_default=False,
     ),
 ]

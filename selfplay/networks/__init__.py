@@ -11,5 +11,7 @@ from selfplay.networks.build import Network as Network
 from selfplay.networks.build import Weights as Weights
 from selfplay.networks.build import build_network as build_network
 from selfplay.networks.build import compute_dtype as compute_dtype
+from selfplay.networks.growth import grow as grow
+from selfplay.networks.growth import growth_obstacle as growth_obstacle
 from selfplay.networks.modules import Prediction as Prediction
 from selfplay.networks.modules import expected_result as expected_result

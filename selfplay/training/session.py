@@ -65,7 +65,8 @@ class Session:
         """Returns in words what this session starts from."""
         origin = self.run.weights_origin
         if self.update == 0 and origin is not None:
-            return f"begins with the weights of {origin['run']}@{origin['update']}"
+            grown = f", grown {origin['grown']}" if "grown" in origin else ""
+            return f"begins with the weights of {origin['run']}@{origin['update']}{grown}"
         if self.update is None:
             return "new"
         trained = words.duration(self.elapsed_seconds)
@@ -173,7 +174,9 @@ def _make(
     source.check_game(game)
     config = Config.from_dict(source.settings(settings))
     state = source.state(_components(game, config))
-    RunDirectory.create(place, spec, game, config, origin=source.origin)
+    growth = source.growth(config)
+    origin = {**source.origin, "grown": growth} if growth else source.origin
+    RunDirectory.create(place, spec, game, config, origin=origin)
     return state
 
 

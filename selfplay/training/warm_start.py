@@ -1,4 +1,7 @@
-"""A warm start: a run that starts with the weights of another run, and nothing else of it."""
+"""A warm start: a run that starts with the weights of another run, and nothing else of it.
+
+Its network may be larger; then the weights grow into it.
+"""
 
 import dataclasses
 import shlex
@@ -11,7 +14,7 @@ import numpy as np
 from selfplay.errors import CheckpointError, RunError
 from selfplay.game import Game
 from selfplay.learner import TrainState
-from selfplay.networks import Weights
+from selfplay.networks import Weights, grow, growth_obstacle
 from selfplay.registry import fingerprint
 from selfplay.run import RunDirectory, find_checkpoint, split_checkpoint_name
 from selfplay.runtime.components import Components
@@ -19,11 +22,15 @@ from selfplay.settings import Config
 from selfplay.store import open_store
 from selfplay.store.place import Place
 from selfplay.training.cursor import Cursor
+from selfplay.training.run_keys import run_keys
 
 Overlay = Mapping[str, Mapping[str, Any]]
 """The settings a person gave: section to key to value."""
 
-_HEAD_WEIGHTS = ("next_policy_weight", "soft_policy_weight", "short_term_value_weight")
+_LEARNER_KEYS = (
+    "next_policy_weight", "soft_policy_weight", "short_term_value_weight", "learn_loss_weights",
+)  # fmt: skip
+"""Settings of the learner that add weights."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,21 +78,40 @@ class WeightSource:
     def state(self, components: Components) -> TrainState:
         """Returns the weights and their average, a fresh optimiser and no updates.
 
+        They are grown where the new run has a larger network, so that it predicts the same.
+
         Args:
             components: of the new run.
 
         Raises:
-            CheckpointError: the checkpoint is missing or damaged, or its network is another.
+            CheckpointError: the checkpoint is missing or damaged, or its network is one that
+                cannot grow into that of the new run.
         """
         stored = self.run.checkpoints.load(self.update, "train_state")
-        like = components.learner.like()
-        weights = self._fitting(stored["weights"], like.weights, components.config)
+        like, config = components.learner.like(), components.config
+        found = {name: stored[name] for name in ("weights", "average")}
+        if self.growth(config):
+            fresh = components.network.init(key=run_keys(config.trainer.seed).init)
+            # New units are the same in both, as in a network that begins.
+            found = {
+                name: grow(jax.device_put(leaves), fresh, self.config.network, config.network)
+                for name, leaves in found.items()
+            }
+        weights = self._fitting(found["weights"], like.weights, config)
         return TrainState(
             weights=weights,
-            average=self._fitting(stored["average"], like.average, components.config),
+            average=self._fitting(found["average"], like.average, config),
             optimizer=components.learner.optimizer.init(weights),
             update=jax.device_put(np.int32(0)),
         )
+
+    def growth(self, config: Config) -> str:
+        """Returns by how much the network has to grow, in words; "" if not at all or it cannot."""
+        old, new = self.config.network, config.network
+        if old == dataclasses.replace(new, dtype=old.dtype) or growth_obstacle(old, new):
+            return ""
+        change = f"from {old.blocks}x{old.channels} to {new.blocks}x{new.channels}"
+        return change + ", with global pooling" * (new.global_pooling and not old.global_pooling)
 
     def _fitting(
         self, stored: Mapping[str, Any], wanted: Mapping[str, Any], config: Config
@@ -106,13 +132,16 @@ class WeightSource:
         own, other = self.config.to_dict(), config.to_dict()
         different = [
             "--set " + shlex.quote(f"{section}.{key}={own[section][key]}")
-            for section, keys in (("network", own["network"]), ("learner", _HEAD_WEIGHTS))
+            for section, keys in (("network", own["network"]), ("learner", _LEARNER_KEYS))
             for key in keys
             if own[section][key] != other[section][key]
         ]
         if not different:
             return "it was written by another version of the network: leave out --init-from"
-        return f"take its network: {' '.join(different)}"
+        obstacle = growth_obstacle(self.config.network, config.network)
+        wider = config.network.channels > self.config.network.channels
+        reason = f"the new network {obstacle}; " if obstacle and wider else ""
+        return f"{reason}take its network: {' '.join(different)}"
 
 
 def find_source(text: str) -> WeightSource:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from selfplay.arena.stored import load_network
 from selfplay.errors import CheckpointError, RunError, SelfplayError
 from selfplay.game import Game
 from selfplay.learner import TrainState
@@ -92,6 +94,27 @@ def test_a_run_begins_with_the_weights_alone(source: Path, tmp_path: Path) -> No
     assert files(source) == before
 
 
+def test_a_larger_network_predicts_what_the_weights_did(source: Path, tmp_path: Path) -> None:
+    session = begin(tmp_path / "new", f"{source}@8", network={"channels": 12, "blocks": 2})
+    assert session.beginning == f"begins with the weights of {source}@8, grown from 1x8 to 2x12"
+    assert session.run.document["origin"]["grown"] == "from 1x8 to 2x12"
+    old, game = load_network(f"{source}@8"), SPEC.make()
+    new = load_network(str(session.run.path))
+    states = jax.vmap(game.init)(jax.random.split(jax.random.key(0), 2))
+    seen = jax.vmap(game.observe)(jax.vmap(game.step)(states, jnp.array([4, 0])))
+    before, after = (one.network.apply(one.weights, seen) for one in (old, new))
+    np.testing.assert_allclose(after.policy_logits, before.policy_logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after.value, before.value, rtol=1e-4, atol=1e-5)
+    assert np.ptp(before.policy_logits) > 1e-3
+    # The same after a kill before the first checkpoint, and the run is one like any other.
+    first = train_state(session.run, 0, session)
+    assert_equal(begin(tmp_path / "new", None).run.checkpoints.load(0, "weights"), first.average)
+    shutil.rmtree(tmp_path / "new/checkpoints")
+    session = begin(tmp_path / "new", None)
+    assert_equal(train_state(session.run, 0, session), first)
+    assert train_all(session.run, session.components).update == SETTINGS["trainer"]["updates"]
+
+
 def test_the_same_command_goes_on(source: Path, tmp_path: Path) -> None:
     session = begin(tmp_path / "new", source)
     first = train_state(session.run, 0, session)
@@ -147,10 +170,12 @@ def test_weights_that_do_not_fit_are_refused(source: Path, tmp_path: Path) -> No
         assert not is_run(new)
         return caught.value
 
-    error = refused(CheckpointError, source, network={"channels": 16})
+    error = refused(CheckpointError, source, network={"channels": 4})
     assert "@16 has " in str(error)
     assert "but the network of the new run needs float32[" in str(error)
     assert error.hint == "take its network: --set network.channels=8"
+    error = refused(CheckpointError, source, network={"channels": 16, "norm": "layer"})
+    assert error.hint.startswith("the new network has another network.norm; take its network: ")
     error = refused(
         CheckpointError, source, learner={**SETTINGS["learner"], "next_policy_weight": 0.5}
     )
