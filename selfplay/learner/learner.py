@@ -12,6 +12,7 @@ from jaxtyping import Array, Float32, Int32, Key, PyTree
 
 from selfplay.game import Game, pytree
 from selfplay.learner.losses import losses
+from selfplay.learner.optimizer import make_optimizer
 from selfplay.learner.targets import make_targets
 from selfplay.networks import Network, Weights
 from selfplay.parallel import ALONG_BATCH, AXIS, REPLICATED, local_mesh, per_device, place
@@ -39,6 +40,9 @@ Metrics = dict[str, Float32[Array, "..."]]
 """Loss parts by name, "gradient_norm", and "finite": 1 if these and all new weights are finite."""
 
 _ALONG_BATCHES = PartitionSpec(None, *ALONG_BATCH)
+
+_NOISE = "losses/"
+"""Begins the names of what `learn_loss_weights` learns, among the weights."""
 
 _MOST_UPDATES = 16
 """In one call of the device: with so many, the cost of starting a call is small."""
@@ -110,6 +114,9 @@ class Learner:
 
     def _fresh(self, key: Key[Array, ""]) -> TrainState:
         weights = self.network.init(key=key)
+        if self.config.learn_loss_weights:
+            parts = ("policy", "value", *self.network.auxiliary_shapes)
+            weights |= {_NOISE + name: jnp.float32(0.0) for name in parts}
         return TrainState(
             weights=weights,
             average=jax.tree.map(jnp.copy, weights),
@@ -184,7 +191,7 @@ class Learner:
             state: donated, do not use it again.
             samples: a batch for each of `K` updates, leaves [K, B, ...], where `B` is
                 `batch_size`; only those of the first `count` are looked at.
-            learning_rates: of each.
+            learning_rates: of each; see `learning_rate` for what 0 means.
             count: how many to make, in [1, K].
             key: the same for every call; sample i of update n draws its symmetry from
                 `fold_in(fold_in(key, n), i)`.
@@ -212,48 +219,6 @@ class Learner:
         batch = self.config.batch_size
         order = [index % batch for index in range(batch + missing)]
         return jax.tree.map(lambda leaf: leaf[:, order], samples)
-
-
-def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """Returns the optimiser at learning rate 1; the update is scaled by the rate afterwards.
-
-    Weight decay is decoupled (Loshchilov and Hutter, "Decoupled weight decay regularization",
-    2019) and spares biases and scales.
-    """
-    if config.optimizer == "adamw":
-        rule = optax.adam(1.0)
-    elif config.optimizer == "sgd":
-        rule = optax.sgd(1.0, momentum=config.momentum, nesterov=True)
-    else:
-        rule = optax.contrib.muon(
-            1.0,
-            beta=config.momentum,
-            consistent_rms=0.2,
-            muon_weight_dimension_numbers=_matrices,
-        )
-    # The decay comes last: momentum would multiply it, and Muon's own decay hits biases too.
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_gradient_norm),
-        rule,
-        optax.add_decayed_weights(-config.weight_decay, mask=_decayed),
-    )
-
-
-def _decayed(weights: dict[str, Any]) -> dict[str, bool]:
-    # Muon hands over placeholders without an `ndim` for the weights that it leaves to Adam.
-    return {name: getattr(value, "ndim", 0) > 1 for name, value in weights.items()}
-
-
-def _matrices(weights: dict[str, Any]) -> dict[str, Any]:
-    """Returns which axes Muon takes as rows and columns; heads and biases are left to Adam."""
-    return {
-        name: optax.contrib.MuonDimensionNumbers(
-            reduction_axis=tuple(range(value.ndim - 1)), output_axis=value.ndim - 1
-        )
-        if matrix and not name.startswith(("heads/", "stem/"))
-        else None
-        for (name, value), matrix in zip(weights.items(), _decayed(weights).values(), strict=True)
-    }
 
 
 def _fitting(samples: Any) -> int:
@@ -294,7 +259,7 @@ def _update(
     game: Game[Any],
     network: Network,
     config: LearnerConfig,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     state: TrainState,
     samples: Any,
     rate: Float32[Array, ""],
@@ -313,7 +278,11 @@ def _update(
     counts = jnp.where(indices < config.batch_size, whole / config.batch_size, 0.0)
 
     def loss(weights: Weights, targets: Any) -> tuple[Array, Metrics]:
-        parts = losses(config, network.apply(weights, targets.observations), targets)
+        noise = None
+        if config.learn_loss_weights:
+            noise = {name.removeprefix(_NOISE): weights[name] for name in weights if _NOISE in name}
+        prediction = network.apply(weights, targets.observations)
+        parts = losses(config, prediction, targets, noise)
         return parts["total"], parts
 
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
@@ -329,7 +298,9 @@ def _update(
     # In one piece: devices wait for each other once, not for each weight.
     pieces, apart = ravel_pytree((gradient, parts))
     gradient, parts = apart(jax.lax.pmean(pieces, AXIS))
-    step, optimizer_state = optimizer.update(gradient, state.optimizer, state.weights)
+    step, optimizer_state = optimizer.update(
+        gradient, state.optimizer, state.weights, steps=rate > 0
+    )
     weights = jax.tree.map(lambda weight, change: weight + rate * change, state.weights, step)
     # Early weights are poor, so the average has a short memory at first.
     made = state.update.astype(jnp.float32)

@@ -1,5 +1,7 @@
 """The loss of one batch. Pure."""
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float32
@@ -12,7 +14,10 @@ _FLOOR = -1e9
 
 
 def losses(
-    config: LearnerConfig, prediction: Prediction, targets: Targets
+    config: LearnerConfig,
+    prediction: Prediction,
+    targets: Targets,
+    noise: Mapping[str, Float32[Array, ""]] | None = None,
 ) -> dict[str, Float32[Array, ""]]:
     """Returns the parts of the loss, each a mean over the batch, and their weighted sum "total".
 
@@ -27,6 +32,8 @@ def losses(
         config: form of the value loss, and the weights of the parts.
         prediction: of the network.
         targets: `targets.counts` weighs the positions in the means.
+        noise: with `learn_loss_weights`, the learnt logarithm of how large each part is to be
+            expected, by name; None for parts as they are.
     """
 
     def mean(each: Float32[Array, "B ..."]) -> Float32[Array, ""]:
@@ -40,23 +47,29 @@ def losses(
         "policy_entropy": mean(entropy * targets.policy_weights),
         "value": mean(_value_loss(config, prediction, targets)),
     }
-    total = config.policy_weight * parts["policy"] + config.value_weight * parts["value"]
+    weights = {"policy": config.policy_weight, "value": config.value_weight}
     for name, predicted in prediction.auxiliary.items():
         if name == NEXT_POLICY:
             each = optax.losses.softmax_cross_entropy(predicted, targets.next_policy)
             parts[name] = mean(each * targets.next_weights)
-            total += config.next_policy_weight * parts[name]
+            weights[name] = config.next_policy_weight
         elif name == SOFT_POLICY:
             softened = jnp.where(targets.legal, predicted, _FLOOR)
             each = optax.losses.softmax_cross_entropy(softened, _softer(targets.policy))
             parts[name] = mean(each * targets.policy_weights)
-            total += config.soft_policy_weight * parts[name]
+            weights[name] = config.soft_policy_weight
         elif name == SHORT_TERM_VALUES:
             parts[name] = mean(jnp.square(predicted - targets.short_term_values))
-            total += config.short_term_value_weight * parts[name]
+            weights[name] = config.short_term_value_weight
         else:
             parts[name] = mean(jnp.square(predicted - targets.auxiliary[name]))
-            total += config.auxiliary_weight * parts[name]
+            weights[name] = config.auxiliary_weight
+    total = jnp.float32(0.0)
+    for name, weight in weights.items():
+        part = parts[name]
+        if noise is not None:
+            part = jnp.exp(-noise[name]) * part + noise[name]
+        total += weight * part
     return {"total": total, **parts}
 
 

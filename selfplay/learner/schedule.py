@@ -46,6 +46,10 @@ def learning_rate(
 ) -> float:
     """Returns the learning rate of one update.
 
+    It is 0 where the update makes no step: with `late_batches` it adds its gradient to that of
+    the next update that makes one. The number of an update decides which do, so a resumed run goes
+    on as it would have.
+
     Args:
         config: which schedule.
         update: number of updates made before this one.
@@ -55,6 +59,8 @@ def learning_rate(
     warm = min(1.0, (update + 1) / (config.warmup_updates + 1))
     done = min(max(progress, 0.0), 1.0)
     cycles = config.schedule_cycles
+    if done >= 1.0 - config.tail_share and (update + 1) % config.late_batches:
+        return 0.0
     if config.schedule == "tail":
         factor = min(1.0, (1.0 - done) / config.tail_share)
     elif config.schedule == "cosine":

@@ -315,9 +315,9 @@ def _learner_bytes(
     each = 4 if config.block in ("nested", "transformer") or config.attention_every else 2
     layers = each * config.blocks + 2
     samples = math.ceil(learner.batch_size / learner.micro_batches / devices) * devices
-    # Weights, average, two moments and the gradient, whole on every device.
+    # Weights, average, two moments, the gradient and its sum, whole on every device.
     weights = (
-        5 * _WEIGHT_BYTES * network.num_weights() * devices
+        (6 if learner.late_batches > 1 else 5) * _WEIGHT_BYTES * network.num_weights() * devices
     )
     return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
 

@@ -226,7 +226,8 @@ class Learning:
             )
             for update in range(first, first + count)
         ]
-        self.rate = rates[-1]
+        # An update that makes no step has none.
+        self.rate = next((rate for rate in reversed(rates) if rate), self.rate)
         # Always the same number: another one would have to be compiled.
         empty = [batches[0]] * (most - count)
         self.state, reports = learner.updates(

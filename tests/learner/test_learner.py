@@ -176,6 +176,51 @@ def test_weight_decay_is_decoupled_and_spares_biases(optimizer: str) -> None:
         np.testing.assert_allclose(after[name], factor * weight, rtol=1e-5, err_msg=name)
 
 
+def test_late_batches_make_one_step_by_their_mean_gradient() -> None:
+    config = dataclasses.replace(PLAIN, late_batches=2, batch_size=16)
+    learner, samples = make_learner(config), batch("tic_tac_toe")
+    halves = [
+        jax.tree.map(lambda leaf, part=part: leaf[16 * part : 16 * (part + 1)], samples)
+        for part in range(2)
+    ]
+    state = start(learner)
+    begin = jax.device_get(state.weights)
+    state, _ = learner.update(state, halves[0], learning_rate=0.0, key=jax.random.key(0))
+    assert largest_difference(jax.device_get(state.weights), begin) == 0.0
+    assert int(state.optimizer.gradients) == 1
+    state, _ = learner.update(state, halves[1], learning_rate=0.1, key=jax.random.key(0))
+    assert (int(state.optimizer.gradients), int(state.update)) == (0, 2)
+    whole, _ = weights_after(make_learner(PLAIN), samples, rate=0.1)
+    assert largest_difference(jax.device_get(state.weights), whole) < 1e-6
+    assert largest_difference(whole, begin) > 1e-3
+
+
+def test_the_expected_size_of_each_loss_is_learnt() -> None:
+    config = LearnerConfig(
+        batch_size=32, symmetries=False, weight_decay=0.0, learn_loss_weights=True
+    )
+    learner, samples = make_learner(config), batch("tic_tac_toe")
+    state = learner.init(key=jax.random.key(1))
+    for _ in range(250):
+        state, found = learner.update(state, samples, learning_rate=0.02, key=jax.random.key(0))
+    for name in ("policy", "value", NEXT_POLICY):
+        size = float(jnp.exp(state.weights[f"losses/{name}"]))
+        # A part that does not change any more is divided by its size.
+        assert size == pytest.approx(float(found[name]), rel=0.1), name
+        assert abs(size - 1) > 0.05
+    parts = {"policy": 1.0, "value": 1.0, NEXT_POLICY: config.next_policy_weight}
+    total = sum(
+        weight * float(found[name] / jnp.exp(noise) + noise)
+        for name, weight in parts.items()
+        for noise in [state.weights[f"losses/{name}"]]
+    )
+    assert float(found["total"]) == pytest.approx(total, abs=0.05)
+    # The network itself knows nothing of it.
+    seen = jnp.zeros((1, *learner.network.observation_shape))
+    assert learner.network.apply(state.average, seen).value.shape == (1,)
+    assert "losses/policy" not in learner.network.init(key=jax.random.key(0))
+
+
 def test_gradients_are_clipped_by_their_global_norm() -> None:
     samples = batch("tic_tac_toe")
     free, clipped = (

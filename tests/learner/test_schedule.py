@@ -102,3 +102,13 @@ def test_a_plateau_survives_the_metadata_of_a_checkpoint() -> None:
         # Strict JSON: other programs refuse Infinity.
         text = json.dumps(dataclasses.asdict(plateau), allow_nan=False)
         assert Plateau(**json.loads(text)) == plateau
+
+
+def test_late_batches_begin_with_the_tail_and_step_by_the_number_of_the_update() -> None:
+    config = LearnerConfig(
+        schedule="constant", warmup_updates=0, tail_share=0.25, late_batches=3, learning_rate=0.5
+    )
+    early = [learning_rate(config, update=update, progress=0.74) for update in range(6)]
+    late = [learning_rate(config, update=update, progress=0.75) for update in range(6)]
+    assert early == [0.5] * 6
+    assert late == [0.0, 0.0, 0.5] * 2

@@ -43,7 +43,7 @@ def test_two_and_two_are_four(new_run: MakeRun) -> None:
 
 
 def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
-    """With fast moves, resignation, restarts and weights; nothing else differs from above."""
+    """With fast moves, resignation, restarts, weights and late batches; else as above."""
     settings = {
         "rollout": {
             "full_search_share": 0.5,
@@ -53,6 +53,7 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
             "restart_share": 0.4,
         },
         "replay": {"surprise_share": 0.5, "reanalyze_share": 0.5},
+        "learner": {"late_batches": 3, "tail_share": 1.0},
     }
     components = make_components(SPEC.make(), Config.from_dict(SETTINGS).updated(settings))
     whole = train_all(*make_run(tmp_path / "whole", components, updates=32))
@@ -60,6 +61,8 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
         run, parts = make_run(tmp_path / "parts", components, updates=updates)
         last = train_all(run, parts)
     assert_same(everything(last), everything(whole))
+    # Each was cut between two steps of the optimiser.
+    assert whole.state.optimizer.gradients == 32 % 3
     assert match_files(run) == match_files(whole.run)
     # As many positions are searched again as are new, but for the first and the last file.
     assert match_files(run, "reanalyses") == match_files(whole.run, "reanalyses")

@@ -29,7 +29,10 @@ class LearnerConfig:
             multiplied by `step_factor` when the loss has not fallen for `plateau_updates`;
             "constant". The plan is `--minutes` or `--updates`.
         warmup_updates: updates during which the learning rate rises linearly from 0, at least 0.
-        tail_share: share of the plan for the final decay of "tail", in (0, 1].
+        tail_share: share of the plan for the final decay of "tail" and for `late_batches`, in
+            (0, 1].
+        late_batches: batches whose mean gradient makes one step of the optimiser, in the last
+            `tail_share` of the plan, at least 1. Before that each batch makes one.
         schedule_cycles: cycles of "cosine_restarts" and parts of "step", at least 1.
         step_factor: factor of "step" and "plateau", in (0, 1]; 1 changes nothing.
         plateau_updates: updates without progress before "plateau" acts, at least 1.
@@ -54,6 +57,8 @@ class LearnerConfig:
         short_term_value_weight: weight of the loss of an extra head that predicts averages of the
             root values of the next plies, over three horizons, at least 0; 0 builds no such head.
         auxiliary_weight: weight of each auxiliary target that the game declares, at least 0.
+        learn_loss_weights: whether each part of the loss is divided by the size that is learnt to
+            be expected of it; the weights above then say what share each part has.
         label_smoothing: smoothing of the policy target over the legal actions, in [0, 1).
         history_dropout: share of samples whose `history_planes` are set to zero, in [0, 1]; above 0
             only for games that declare some.
@@ -66,6 +71,7 @@ class LearnerConfig:
     schedule: str = "tail"
     warmup_updates: int = 100
     tail_share: float = 0.4
+    late_batches: int = 1
     schedule_cycles: int = 3
     step_factor: float = 0.3
     plateau_updates: int = 1000
@@ -83,6 +89,7 @@ class LearnerConfig:
     soft_policy_weight: float = 0.0
     short_term_value_weight: float = 0.0
     auxiliary_weight: float = 0.15
+    learn_loss_weights: bool = False
     label_smoothing: float = 0.0
     history_dropout: float = 0.0
 
@@ -94,6 +101,7 @@ class LearnerConfig:
         check_choice("learner.schedule", self.schedule, SCHEDULES)
         check_range("learner.warmup_updates", self.warmup_updates, low=0)
         check_range("learner.tail_share", self.tail_share, above=0, high=1)
+        check_range("learner.late_batches", self.late_batches, low=1)
         check_range("learner.schedule_cycles", self.schedule_cycles, low=1)
         check_range("learner.step_factor", self.step_factor, above=0, high=1)
         check_range("learner.plateau_updates", self.plateau_updates, low=1)
