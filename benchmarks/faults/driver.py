@@ -134,14 +134,16 @@ class Chaos:
     def _sigkill(self, role: str) -> None:
         send(self._pids.get(role), signal.SIGKILL)
 
-    def _sigterm(self, role: str) -> None:
+    def _sigterm(self, *roles: str) -> None:
         begin = time.monotonic()
-        pid = self._pids.get(role)
-        send(pid, signal.SIGTERM)
-        while pid is not None and exists(pid):
-            if time.monotonic() - begin > PATIENCE_SECONDS:
-                self.hang(f"{role} does not end")
-            time.sleep(0.02)
+        for role in roles:
+            send(self._pids.get(role), signal.SIGTERM)
+        for role in roles:
+            pid = self._pids.get(role)
+            while pid is not None and exists(pid):
+                if time.monotonic() - begin > PATIENCE_SECONDS:
+                    self.hang(f"{role} does not end")
+                time.sleep(0.02)
         self.slowest_end = max(self.slowest_end, time.monotonic() - begin)
 
     def _sigstop(self, role: str) -> None:
@@ -198,8 +200,7 @@ class Chaos:
     def finish(self) -> dict[str, Any]:
         """Ends all, lets the trainer take in the rest, and returns what the run holds then."""
         with contextlib.suppress(HangError):
-            for role in ROLES:
-                self._sigterm(role)
+            self._sigterm(*ROLES)
             pid = self.start("trainer", "--idle-exit", "3")
             deadline = time.monotonic() + PATIENCE_SECONDS
             while exists(pid):
