@@ -72,6 +72,10 @@ def slow_game(tmp_path: Path) -> str:
     return f"{file}:Slow"
 
 
+SOON = 20.0
+"""Seconds in which a process ends that hears of Ctrl-C, on a busy machine; a search takes minutes."""
+
+
 def interrupted(process: "subprocess.Popen[str]") -> float:
     """Sends Ctrl-C and returns how many seconds the process took to end."""
     begin = time.monotonic()
@@ -91,7 +95,7 @@ def test_arena_counts_plies_and_hears_ctrl_c_in_the_middle_of_a_search(
         line = process.stderr.readline()
     # The first search takes minutes; nothing has come of it.
     assert re.fullmatch(r"0 of 2 matches finished, \d plies played, \d+ s\n", line)
-    assert interrupted(process) < 2
+    assert interrupted(process) < SOON
     assert process.returncode == 130
     rest = process.stderr.read().splitlines()
     assert rest[-1] == "error: interrupted"
@@ -120,7 +124,7 @@ def test_other_commands_hear_ctrl_c_while_compiled_code_runs(
     # "play" shows the board first, the others say what they do.
     assert stream.readline()
     time.sleep(2)
-    assert interrupted(process) < 2
+    assert interrupted(process) < SOON
     assert process.returncode == 130
 
 
@@ -148,8 +152,8 @@ def test_train_shows_an_evaluation_and_breaks_it_off_in_the_middle_of_a_search(
     while "evaluating: against mcts:1000000, 0 of 2 matches finished" not in line:
         assert line, process.communicate()
         line = process.stdout.readline()
-    # It saves first; on a quiet machine all is done in less than two seconds.
-    assert interrupted(process) < 5
+    # It saves first.
+    assert interrupted(process) < SOON
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     assert "strength  not measured in this time" in output

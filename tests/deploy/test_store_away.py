@@ -101,7 +101,8 @@ def test_nothing_is_lost_and_nobody_leaves(start: Start, tmp_path: Path) -> None
     time.sleep(2)
     begin = time.monotonic()
     assert worker.end() == 0, worker.said
-    assert time.monotonic() - begin < 12, worker.said
+    # What Kubernetes gives a process that nobody says anything of.
+    assert time.monotonic() - begin < 30, worker.said
     assert "files of finished matches are kept in" in worker.said
     kept = sorted(cache.rglob("*.parquet"))
     assert kept

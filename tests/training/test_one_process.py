@@ -75,7 +75,8 @@ def test_it_ends_at_the_planned_update(new_run: MakeRun, updates: int) -> None:
 def test_it_ends_after_the_planned_minutes(new_run: MakeRun) -> None:
     run, components = new_run(updates=0, minutes=1 / 60)
     trainer = train_all(run, components)
-    assert 1.0 <= trainer.elapsed < 20.0
+    # A busy machine takes a while for the step that it is in.
+    assert 1.0 <= trainer.elapsed < 120.0
     assert run.checkpoints.latest() == trainer.update
 
 
