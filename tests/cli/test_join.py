@@ -175,7 +175,10 @@ def test_a_dry_run_leaves_no_trace(invoke: Invoke, trained: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+# Both are the same to a command, see test_signals.py.
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_a_worker_with_all_matches_stored(
     start: Start, trained: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -73,7 +73,7 @@ def slow_game(tmp_path: Path) -> str:
 
 
 SOON = 20.0
-"""Seconds in which a process ends that hears of Ctrl-C, on a busy machine; a search takes minutes."""
+"""Seconds in which a process ends after Ctrl-C on a busy machine; a search takes minutes."""
 
 
 def interrupted(process: "subprocess.Popen[str]") -> float:
