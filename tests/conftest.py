@@ -130,7 +130,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def few_memory_maps() -> Iterator[None]:
     """Drops compiled programs between modules before the process has too many memory maps.
 
-    Each program takes some, Linux allows 65,530, and XLA aborts beyond; no module adds 10,000.
+    Each program takes some, Linux allows 65,530, and XLA aborts beyond. One module adds thousands.
     """
     yield
     maps = Path("/proc/self/maps")

@@ -122,7 +122,7 @@ def test_what_is_not_a_function_of_its_arguments_is_random(
 @pytest.mark.parametrize("method", KINDS["hang"])
 def test_a_call_that_does_not_return_is_ended(matrix: Matrix, method: str) -> None:
     fault = single(matrix, f"hang/{method}")
-    assert "has not returned after 0.4 seconds" in fault["message"]
+    assert "has not returned after 0.2 seconds" in fault["message"]
     texts = {"render": "render", "board": "board"}
     assert fault["rule"] == ("hangs" if method not in TEXTS else texts.get(method, "text"))
 
