@@ -24,6 +24,7 @@ from selfplay.runtime.reanalysis import Reanalysis
 from selfplay.runtime.reanalysis_choice import is_dealt_to
 from selfplay.training.reanalysis_intake import ReanalysisIntake
 from selfplay.training.trainer import Trainer
+from selfplay.workers.outside_matches import as_found
 from selfplay.workers.reanalyze import reanalyze
 from selfplay.workers.reanalyzer import Reanalyzer, ReanalyzerOptions
 from tests.training.runs import (
@@ -228,22 +229,15 @@ def test_matches_from_elsewhere_become_matches_of_the_run(run_path: Path, tmp_pa
     assert (cursor.left_out, cursor.damaged_files, cursor.reanalysed) == ({}, 0, 0)
 
 
-def test_positions_that_nobody_searched_are_worth_the_result(
-    run_path: Path, tmp_path: Path
-) -> None:
-    match = next(iter(originals(RunDirectory.open(run_path)).values()))
-    unsearched = dataclasses.replace(
-        match,
-        simulations=np.zeros_like(match.simulations),
-        root_values=np.full(match.plies, 0.123, np.float32),
-    )
-    file = tmp_path / "engine.parquet"
-    file.write_bytes(encode_matches([unsearched]))
-    run = search(run_path, sources=(str(file),), positions=1).run
-    (added,) = run.matches.get("outside-a", 0)
-    rest = added.reanalysis_checkpoints < 0
+def test_positions_that_nobody_searched_are_worth_the_result(template: Path) -> None:
+    match = next(iter(originals(RunDirectory.open(template)).values()))
+    simulations = match.simulations.copy()
+    simulations[1::2] = 0
+    found = as_found(dataclasses.replace(match, simulations=simulations))
     results = np.array(match.returns, np.float32)[match.players]
-    np.testing.assert_array_equal(added.root_values[rest], results[rest])
+    np.testing.assert_array_equal(found.root_values[::2], match.root_values[::2])
+    np.testing.assert_array_equal(found.root_values[1::2], results[1::2])
+    assert not found.is_target.any() and match.is_target.all()
 
 
 def test_what_it_refuses(run_path: Path, tmp_path: Path) -> None:
