@@ -41,8 +41,60 @@ class Plateau:
         )  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stall:
+    """Follows the loss for the "auto" schedule, which acts on it in runs without a planned end.
+
+    The rate is halved whenever the updates have doubled since the loss last fell by half a per
+    cent, so at worst it falls as one over their number. The loss is smoothed over the last
+    twentieth of the updates: the longer a run, the slower the progress that can be seen.
+
+    Attributes:
+        scale: factor on the learning rate, from 1 down to `LEAST_SCALE`.
+        updates: that were observed.
+        smoothed: running mean of the loss, None before the first update.
+        best: lowest smoothed loss since the last time that the rate was halved.
+        best_at: the update of it, or at which the rate was halved.
+    """
+
+    scale: float = 1.0
+    updates: int = 0
+    smoothed: float | None = None
+    best: float | None = None
+    best_at: int = 0
+
+    def observe(self, loss: float) -> "Stall":
+        """Returns the state after one more update, with total loss `loss`."""
+        updates = self.updates + 1
+        weight = 1 / min(updates, max(_SMOOTHED_UPDATES, updates / 20))
+        before = loss if self.smoothed is None else self.smoothed
+        smoothed = before + weight * (loss - before)
+        scale, best, best_at = self.scale, self.best, self.best_at
+        falls = best is None or smoothed < best - _PROGRESS * abs(best)
+        if not falls and updates > FIRST_UPDATES and updates >= 2 * best_at:
+            falls, scale = True, max(scale / 2, LEAST_SCALE)
+        if falls or updates <= FIRST_UPDATES:
+            best, best_at = smoothed, updates
+        return Stall(scale=scale, updates=updates, smoothed=smoothed, best=best, best_at=best_at)
+
+
+LEAST_SCALE = 1 / 64
+"""Below it a network hardly learns what is new in later matches."""
+
+FIRST_UPDATES = 5_000
+"""In which the loss says little, because the matches change faster than the network."""
+
+_SMOOTHED_UPDATES = 100
+_PROGRESS = 0.005
+
+
 def learning_rate(
-    config: LearnerConfig, *, update: int, progress: float, plateau_scale: float = 1.0
+    config: LearnerConfig,
+    *,
+    update: int,
+    progress: float | None,
+    plateau_scale: float = 1.0,
+    stall_scale: float = 1.0,
 ) -> float:
     """Returns the learning rate of one update.
 
@@ -53,15 +105,18 @@ def learning_rate(
     Args:
         config: which schedule.
         update: number of updates made before this one.
-        progress: share of the plan that is done, in [0, 1]; 0 for a run without an end.
+        progress: share of the plan that is done, in [0, 1]; None for a run without an end.
         plateau_scale: `Plateau.scale`.
+        stall_scale: `Stall.scale`.
     """
     warm = min(1.0, (update + 1) / (config.warmup_updates + 1))
-    done = min(max(progress, 0.0), 1.0)
+    done = min(max(progress or 0.0, 0.0), 1.0)
     cycles = config.schedule_cycles
     if done >= 1.0 - config.tail_share and (update + 1) % config.late_batches:
         return 0.0
-    if config.schedule == "tail":
+    if config.schedule == "auto" and progress is None:
+        factor = stall_scale
+    elif config.schedule in ("auto", "tail"):
         factor = min(1.0, (1.0 - done) / config.tail_share)
     elif config.schedule == "cosine":
         factor = _half_cosine(done)

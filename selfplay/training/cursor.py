@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from selfplay.learner import Plateau
+from selfplay.learner import Plateau, Stall
 from selfplay.records import MatchRecord
 from selfplay.run.window_files import NEVER, reanalysis_files, window_files
 from selfplay.run.window_files import OWN_WORKER as OWN_WORKER
@@ -24,6 +24,7 @@ class Cursor:
         matches: number of matches learnt from since the run began.
         held_out: number of matches kept out of training.
         plateau: the state of the "plateau" schedule.
+        stall: the state of the "auto" schedule.
         window: files whose positions may still be in the replay window, oldest first.
         next_files: by worker, the number of the first file that has not been read yet.
         left_out: matches that were not taken in, by reason: "stale", "foreign".
@@ -45,6 +46,7 @@ class Cursor:
     matches: int = 0
     held_out: int = 0
     plateau: Plateau = dataclasses.field(default_factory=Plateau)
+    stall: Stall = dataclasses.field(default_factory=Stall)
     window: list[WindowFile] = dataclasses.field(default_factory=list)
     next_files: dict[str, int] = dataclasses.field(default_factory=dict)
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -111,6 +113,7 @@ class Cursor:
             **{
                 **document,
                 "plateau": Plateau(**document["plateau"]),
+                "stall": Stall(**document.get("stall", {})),
                 "window": window_files(document),
                 "next_files": dict(next_files),
                 "reanalyses": reanalysis_files(document),

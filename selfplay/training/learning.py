@@ -221,8 +221,11 @@ class Learning:
             learning_rate(
                 config,
                 update=update,
-                progress=max(time_share, update / plan.updates if plan.updates else 0.0),
+                progress=max(time_share, update / plan.updates if plan.updates else 0.0)
+                if plan.has_end
+                else None,
                 plateau_scale=self.cursor.plateau.scale,
+                stall_scale=self.cursor.stall.scale,
             )
             for update in range(first, first + count)
         ]
@@ -258,9 +261,9 @@ class Learning:
         self.losses = means
         # One at a time: after a restart the updates may be grouped differently.
         for report in reports:
-            self.cursor.plateau = self.cursor.plateau.observe(
-                float(report["total"]), 1, self.config.learner
-            )
+            loss = float(report["total"])
+            self.cursor.plateau = self.cursor.plateau.observe(loss, 1, self.config.learner)
+            self.cursor.stall = self.cursor.stall.observe(loss)
 
     def _fault_of_game(self) -> GameContractError | None:
         """Returns an error about the game if its targets are the reason that a loss is not finite.

@@ -1,12 +1,17 @@
 """The learning rate at given updates, for every schedule."""
 
 import dataclasses
+import itertools
 import json
+import random
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
-from selfplay.learner import Plateau, learning_rate
+from selfplay.learner import Plateau, Stall, learning_rate
+from selfplay.learner import schedule as schedules
+from selfplay.learner.schedule import LEAST_SCALE
 from selfplay.settings.sections import LearnerConfig
 from selfplay.settings.sections.learner import SCHEDULES
 
@@ -34,6 +39,7 @@ def test_the_warm_up_is_linear_and_reaches_the_peak(schedule: str) -> None:
     [
         ("constant", {}, {0.0: 1.0, 0.5: 1.0, 1.0: 1.0}),
         ("tail", {"tail_share": 0.4}, {0.0: 1.0, 0.6: 1.0, 0.7: 0.75, 0.8: 0.5, 1.0: 0.0}),
+        ("auto", {"tail_share": 0.4}, {0.0: 1.0, 0.6: 1.0, 0.8: 0.5, 1.0: 0.0}),
         ("tail", {"tail_share": 1.0}, {0.0: 1.0, 0.25: 0.75, 1.0: 0.0}),
         ("cosine", {}, {0.0: 1.0, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 1.0: 0.0}),
         (
@@ -112,3 +118,66 @@ def test_late_batches_begin_with_the_tail_and_step_by_the_number_of_the_update()
     late = [learning_rate(config, update=update, progress=0.75) for update in range(6)]
     assert early == [0.5] * 6
     assert late == [0.0, 0.0, 0.5] * 2
+
+
+def test_without_an_end_the_auto_schedule_follows_the_stall() -> None:
+    config = LearnerConfig(learning_rate=PEAK, warmup_updates=0)
+    assert config.schedule == "auto"
+    found = learning_rate(config, update=9, progress=None, stall_scale=0.25)
+    assert found == pytest.approx(PEAK / 4)
+    planned = learning_rate(config, update=9, progress=0.0, stall_scale=0.25)
+    assert planned == pytest.approx(PEAK)
+    constant = dataclasses.replace(config, schedule="constant")
+    assert learning_rate(constant, update=9, progress=None, stall_scale=0.25) == PEAK
+
+
+@pytest.fixture
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the loss count after 500 updates instead of 5,000."""
+    monkeypatch.setattr(schedules, "FIRST_UPDATES", 500)
+
+
+def halvings(losses: Iterable[float]) -> list[int]:
+    """Returns the updates after which the rate was halved."""
+    stall, found = Stall(), []
+    for loss in losses:
+        before, stall = stall, stall.observe(loss)
+        if stall.scale < before.scale:
+            found.append(stall.updates)
+    return found
+
+
+def noisy(level: Callable[[int], float], updates: int) -> Iterator[float]:
+    """Yields losses around `level` of the update, with the noise of batches."""
+    draw = random.Random(0)
+    return (level(update) + draw.gauss(0.0, 0.05) for update in range(updates))
+
+
+@pytest.mark.usefixtures("short_runs")
+def test_a_loss_that_falls_under_its_noise_keeps_the_rate() -> None:
+    # A tenth of what the noise of one batch is, each time that the updates double.
+    assert not halvings(noisy(lambda update: 2.0 * (update + 1) ** -0.02, 10_000))
+
+
+@pytest.mark.usefixtures("short_runs")
+def test_a_flat_loss_halves_the_rate_whenever_the_updates_have_doubled() -> None:
+    found = halvings(noisy(lambda update: 1.5, 9_000))
+    assert found[0] >= 1_000
+    for earlier, later in itertools.pairwise(found):
+        assert later >= 2 * earlier
+    assert 3 <= len(found) <= 4
+
+
+@pytest.mark.usefixtures("short_runs")
+def test_a_rising_loss_does_so_too_and_no_rate_vanishes() -> None:
+    assert len(halvings(1.0 + 1e-6 * update for update in range(4_500))) == 3
+    assert Stall(scale=LEAST_SCALE, updates=10**7, smoothed=1.0, best=1.0, best_at=1).observe(
+        1.0
+    ).scale == pytest.approx(LEAST_SCALE)
+
+
+def test_a_stall_survives_the_metadata_of_a_checkpoint() -> None:
+    stall = Stall()
+    for loss in (3.0, 2.0, 2.5):
+        stall = stall.observe(loss)
+    assert Stall(**json.loads(json.dumps(dataclasses.asdict(stall)))) == stall

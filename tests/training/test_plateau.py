@@ -31,6 +31,8 @@ def test_it_stops_at_a_plateau_and_a_resumed_one_at_the_same(tmp_path: Path) -> 
     whole = begin("whole", 0)
     assert whole.cursor.plateau.count >= 2
     assert whole.saved == whole.update > 6
+    # The "auto" schedule follows the loss, too.
+    assert whole.cursor.stall.updates == whole.update
     assert "trainer.stop_at_plateau ends training" in listener.messages[-1]
     begin("parts", 5)
     last = begin("parts", 0)

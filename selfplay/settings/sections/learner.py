@@ -5,7 +5,7 @@ import dataclasses
 from selfplay.configuration import check_choice, check_range
 
 OPTIMIZERS = ("adamw", "sgd", "muon")
-SCHEDULES = ("constant", "tail", "cosine", "cosine_restarts", "step", "plateau")
+SCHEDULES = ("auto", "constant", "tail", "cosine", "cosine_restarts", "step", "plateau")
 VALUE_LOSSES = ("cross_entropy", "mse", "huber")
 SHORT_TERM_HORIZONS = (4, 12, 36)
 """Plies that the averages of root values reach ahead: of the root value `n` plies later, an average
@@ -22,8 +22,10 @@ class LearnerConfig:
             `batch_size`. The gradient is that of the whole batch.
         optimizer: "adamw", "sgd" (Nesterov momentum) or "muon".
         learning_rate: peak learning rate, above 0.
-        schedule: the learning rate after the warm-up. "tail": constant, then falls linearly to
-            zero over the last `tail_share` of the plan; "cosine": falls to zero over the plan;
+        schedule: the learning rate after the warm-up. "auto": "tail" in a run with a planned end;
+            in one without it is halved whenever the updates have doubled since the loss last fell;
+            "tail": constant, then falls linearly to zero over the last `tail_share` of the plan;
+            "cosine": falls to zero over the plan;
             "cosine_restarts": does so `schedule_cycles` times; "step": is multiplied by
             `step_factor` after each of `schedule_cycles` equal parts of the plan; "plateau": is
             multiplied by `step_factor` when the loss has not fallen for `plateau_updates`;
@@ -68,7 +70,7 @@ class LearnerConfig:
     micro_batches: int = 1
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
-    schedule: str = "tail"
+    schedule: str = "auto"
     warmup_updates: int = 100
     tail_share: float = 0.4
     late_batches: int = 1

@@ -92,6 +92,11 @@ class TrainerConfig:
             )
         check_range("trainer.stop_at_plateau", self.stop_at_plateau, low=0)
 
+    @property
+    def has_end(self) -> bool:
+        """Returns whether a length is planned, in minutes or in updates."""
+        return self.minutes > 0 or self.updates > 0
+
     def checkpoint_due(self, update: int, seconds: float) -> bool:
         """Returns whether to write a checkpoint after `update`, `seconds` after the last one."""
         steps = (self.checkpoint_updates, self.pinned_every_updates)
