@@ -67,7 +67,8 @@ def _presets() -> str:
         + " |"
         for preset, overlay in PRESETS.items()
     ]
-    header = ["| preset | differs from the defaults by |", "| --- | --- |"]
+    header = ["| preset | settings of its own; what else it does: [presets](fitting.md#presets) |"]
+    header += ["| --- | --- |"]
     return "\n".join(["### Presets", "", *header, *rows, ""])
 
 

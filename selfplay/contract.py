@@ -1,5 +1,6 @@
 """What a game shows of itself before a match is played: its shapes and its fingerprint."""
 
+import dataclasses
 import hashlib
 import os
 import random
@@ -22,6 +23,7 @@ from selfplay.game import (
     advance,
     is_bundled,
     is_over,
+    is_truncated,
     outcome_probabilities,
     start,
 )
@@ -30,8 +32,25 @@ _PLIES_LOOKED_AT = 8
 _LARGEST = 2.0**52
 
 _valid: set[str] = set()
-_fingerprints: dict[str, str] = {}
+_shown: dict[str, "RandomMatches"] = {}
 """What is known of bundled games in this process, by `_signature`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RandomMatches:
+    """What four random matches show of a game, always the same ones.
+
+    Attributes:
+        fingerprint: see `fingerprint`.
+        legal_actions: mean number in the positions of these matches, at least 1.
+        plies: mean length, at least 1; of very long matches the first 256 plies count.
+        cut_share: share of the matches that `max_plies` ended, in [0, 1].
+    """
+
+    fingerprint: str
+    legal_actions: float
+    plies: float
+    cut_share: float
 
 
 def validate(game: Game[Any], spec: str) -> None:
@@ -131,12 +150,15 @@ def fingerprint(game: Game[Any]) -> str:
     depend on the machine, its devices or its random numbers. Of a bundled game they are found once
     in a process.
     """
+    return random_matches(game).fingerprint
+
+
+def random_matches(game: Game[Any]) -> RandomMatches:
+    """Returns what random matches show; of a bundled game they are played once in a process."""
     signature = _signature(game)
-    known = _fingerprints.get(signature)
-    if known is None:
-        known = _fingerprint(game)
-        if signature:
-            _fingerprints[signature] = known
+    known = _shown.get(signature) or _random_matches(game)
+    if signature:
+        _shown[signature] = known
     return known
 
 
@@ -151,7 +173,7 @@ def _signature(game: Game[Any]) -> str:
     return repr((type(game), *sizes, sorted(vars(game).items())))
 
 
-def _fingerprint(game: Game[Any]) -> str:
+def _random_matches(game: Game[Any]) -> RandomMatches:
     sizes: tuple[str | int, ...] = (
         game.name,
         game.version,
@@ -169,6 +191,7 @@ def _fingerprint(game: Game[Any]) -> str:
         shown.append("probabilities")
     look = jax.jit(jax.vmap(lambda position, choice: _look_and_play(game, position, choice)))
     positions = jax.vmap(lambda seed: start(game, jax.random.key(seed, impl="threefry2x32")))(seeds)
+    legal, plies = [], np.zeros(number_of_matches)
     # A very long game shows its rules in its first plies too.
     for _ in range(min(game.max_plies, 256) + 1):
         choices = np.array([draw.getrandbits(30) for _ in seeds], np.int32)
@@ -176,6 +199,9 @@ def _fingerprint(game: Game[Any]) -> str:
         seen = jax.device_get(seen)
         for index in range(number_of_matches):
             over = bool(seen["over"][index])
+            if not over:
+                plies[index] += 1
+                legal.append(int(seen["mask"][index].sum()))
             # What the ended position shows is nobody's observation; its result is all it is for.
             for name in ("returns",) if over else shown:
                 numbers = np.nan_to_num(seen[name][index].astype(np.float64))
@@ -184,7 +210,12 @@ def _fingerprint(game: Game[Any]) -> str:
                 digest.update(np.round(numbers * 1000).astype("<i8").tobytes())
         if seen["over"].all():
             break
-    return digest.hexdigest()[:16]
+    return RandomMatches(
+        fingerprint=digest.hexdigest()[:16],
+        legal_actions=max(1.0, float(np.mean(legal or [1]))),
+        plies=max(1.0, float(plies.mean())),
+        cut_share=float(np.mean(seen["truncated"])),
+    )
 
 
 def brief(error: BaseException, *, method: object = None) -> str:
@@ -246,6 +277,7 @@ def _look_and_play(
         "returns": game.returns(position.state),
         "observation": game.observe(position.state),
         "over": is_over(game, position),
+        "truncated": is_truncated(game, position),
     }
     if not isinstance(game, ChanceGame):
         return advance(game, position, action).position, seen

@@ -42,7 +42,9 @@ Json = Annotated[
 ]
 Preset = Annotated[
     str,
-    typer.Option("--preset", metavar="NAME", help="Settings to start from: default, quick, large."),
+    typer.Option(
+        "--preset", metavar="NAME", help="Settings to start from: default, quick, strong, large."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,

@@ -1,7 +1,11 @@
 from .config import Config as Config
 from .config import settings_hash as settings_hash
-from .fit import fitted as fitted
+from .fitting import Fit as Fit
+from .fitting import GameFacts as GameFacts
+from .fitting import MachineFacts as MachineFacts
+from .fitting import fitted as fitted
 from .presets import PRESETS as PRESETS
+from .presets import SHIFTS as SHIFTS
 from .reference import describe_settings as describe_settings
 from .sections import EvaluationConfig as EvaluationConfig
 from .sections import LearnerConfig as LearnerConfig

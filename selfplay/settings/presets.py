@@ -1,5 +1,6 @@
 """Presets: named settings that replace some defaults."""
 
+import dataclasses
 from typing import Any
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -19,6 +20,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "interval_seconds": 5.0,
         },
     },
+    # Settings are chosen as for four times the time, with twice the simulations; see `SHIFTS`.
+    "strong": {},
     # For one large GPU and hours: big batches, a long memory.
     "large": {
         "network": {
@@ -34,3 +37,24 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "evaluation": {"opponents": ("random", "mcts:1000"), "matches": 64},
     },
 }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """How a preset changes the settings that are chosen for a new run.
+
+    Attributes:
+        time: factor on the planned time for which the network is chosen.
+        simulations: factor on the simulations.
+    """
+
+    time: float = 1.0
+    simulations: int = 1
+
+
+SHIFTS: dict[str, Shift] = {
+    "default": Shift(),
+    "strong": Shift(time=4.0, simulations=2),
+    "large": Shift(),
+}
+"""Of the presets that leave settings to choose; the others have no others than their own."""

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jax import export
 
 from selfplay.arena import load_network
 from selfplay.cli import group
+from selfplay.settings import PRESETS, Config, write_settings
 from tests.cli.conftest import TINY, Invoke
 
 COMMANDS = (
@@ -165,6 +167,7 @@ def test_train_prints_the_settings_in_force_and_their_sources(
     preset = next(line for line in lines if line.startswith("settings  preset quick: "))
     assert "network.blocks=1" in preset
     assert "network.channels" not in preset
+    assert not [line for line in lines if line.startswith("chosen")]
     assert f"{file}: trainer.replay_ratio=3.0" in lines
     assert "environment: trainer.seed=5" in lines
     flags = next(line for line in lines if line.startswith("command line: "))
@@ -178,6 +181,40 @@ def test_train_prints_the_settings_in_force_and_their_sources(
     assert "network.channels=8" in stored and "trainer.seed=5" in stored
     assert "command line: trainer.updates=2" in lines
     assert any(line.startswith("all of them: metadata.json of each") for line in lines)
+
+
+def test_train_chooses_the_settings_that_nobody_gives_and_stores_them(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    run, file = tmp_path / "new", tmp_path / "most.toml"
+    # Those of `TINY`, so that what is compiled for it serves here, too.
+    most = {section: dict(values) for section, values in PRESETS["quick"].items()}
+    most["network"]["channels"] = most["rollout"]["matches_per_device"] = 8
+    most["rollout"]["random_opening_plies"] = Config().rollout.random_opening_plies
+    most["evaluation"]["enabled"] = False
+    del most["replay"], most["learner"]["warmup_updates"]
+    write_settings(file, most)
+    new = invoke("train", "tic_tac_toe", "--run", run, "--config", file, "--updates", 1)
+    assert new.exit_code == 0, new.stderr
+    lines = [line.strip() for line in new.stdout.splitlines()]
+    first = next(index for index, line in enumerate(lines) if line.startswith("chosen"))
+    assert lines[first].startswith("chosen    network 1x8: ")
+    assert lines[first + 2].startswith("window of 2,000 positions and more, ")
+    fitted = next(
+        line for line in lines if "fitted to tic_tac_toe, 2 x cpu and 1 updates: " in line
+    )
+    assert "replay.min_window=2000" in fitted and "learner.warmup_updates=10" in fitted
+    assert "num_simulations" not in fitted
+    stored = tomllib.loads((run / "run.toml").read_text())["config"]
+    assert (stored["replay"]["min_window"], stored["learner"]["warmup_updates"]) == (2000, 10)
+    assert stored["search"]["num_simulations"] == 8
+    # Resumed with a longer plan: nothing is chosen again.
+    again = invoke("train", "tic_tac_toe", "--run", run, "--updates", 2)
+    assert again.exit_code == 0, again.stderr
+    assert "fitted to" not in again.stdout and "chosen" not in again.stdout
+    metadata = json.loads((run / "checkpoints" / "2" / "metadata.json").read_text())
+    assert metadata["config"]["replay"] == stored["replay"]
 
 
 OWN_NETWORK = """

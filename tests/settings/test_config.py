@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from selfplay.errors import ConfigError
-from selfplay.settings import PRESETS, Config, describe_settings, settings_hash
+from selfplay.settings import PRESETS, SHIFTS, Config, describe_settings, settings_hash
 from selfplay.settings.config import KEYS, SECTIONS
 from selfplay.settings.reference import settings_table
 from selfplay.settings.sections import TrainerConfig
@@ -117,8 +117,12 @@ def test_values_out_of_range_are_refused(section: str, key: str, value: Any, rul
 
 def test_presets_are_valid_and_differ() -> None:
     configs = {name: Config.from_dict(overlay) for name, overlay in PRESETS.items()}
-    assert configs["default"] == Config()
-    assert len(set(configs.values())) == len(configs) == 3
+    assert configs.pop("default") == Config()
+    # It changes what is chosen for a new run, see `SHIFTS`.
+    assert configs.pop("strong") == Config()
+    assert len({Config(), *configs.values()}) == 3
+    assert set(SHIFTS) < set(PRESETS)
+    assert SHIFTS["strong"] != SHIFTS["default"]
 
 
 def test_settings_hash_covers_how_matches_are_made() -> None:

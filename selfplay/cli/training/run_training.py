@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from selfplay.cli.training.monitoring import MonitoringOptions, monitoring
 if TYPE_CHECKING:
     from selfplay.game import Game
     from selfplay.registry import GameSpec
+    from selfplay.settings import Fit, Source
     from selfplay.telemetry import Monitor
     from selfplay.training.trainer import Trainer
 
@@ -95,7 +96,7 @@ def run_training(
 
     from selfplay import startup
     from selfplay.cli.signals import StopSignals
-    from selfplay.settings import fitted, merged, read_sources
+    from selfplay.settings import merged, read_sources
 
     role_id = "loop" if workers is None else "trainer"
     with (
@@ -113,10 +114,7 @@ def run_training(
         if workers is not None:
             workers.join_group()
 
-        import jax
-
         from selfplay.game.rules import search_sees_more
-        from selfplay.run import is_run
         from selfplay.runtime.trace import traced
         from selfplay.settings.renames import rename_note, renamed_in
         from selfplay.training.own_play import OwnPlay
@@ -141,8 +139,7 @@ def run_training(
         spec, game = _game(game_name, options, place)
         place = place or Path("runs") / game.name
         monitor.run = str(place)
-        if not is_run(place):
-            sources = fitted(jax.default_backend(), sources)
+        sources, choice = _fitted(place, game, sources, options, plays=workers is None)
         session = open_session(place, spec, game, merged(sources), init_from=options.init_from)
         for name in renamed_in(session.run.document["config"]):
             note = rename_note(name, source=session.run.store.label("run.toml"))
@@ -155,7 +152,10 @@ def run_training(
         opening = summary.opening(session)
         in_force = summary.settings_in_force(session, sources)
         told = dict([*opening, ("settings", "; ".join(in_force))])
-        listed = [("" if index else "settings", text) for index, text in enumerate(in_force)]
+        listed = _listed("settings", in_force)
+        if choice is not None:
+            listed = [*_listed("chosen", choice.reasons), *listed]
+            told["chosen"] = "; ".join(choice.reasons)
         tell("opening", facts([*opening, *listed]), session.beginning, **told)
         for note in session.notes:
             tell("message", note, note)
@@ -195,6 +195,36 @@ def run_training(
             checkpoint=trainer.saved,
         )
         print_document(trainer.update, finished)
+
+
+def _listed(label: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns `lines` with a label before the first one."""
+    return [("" if index else label, text) for index, text in enumerate(lines)]
+
+
+def _fitted(
+    place: Path | str,
+    game: "Game[Any]",
+    sources: "list[Source]",
+    options: TrainingOptions,
+    *,
+    plays: bool,
+) -> "tuple[list[Source], Fit | None]":
+    """Returns `sources` and what is chosen for a new run; an old one has its settings."""
+    from selfplay.run import is_run
+    from selfplay.runtime.facts import game_facts, machine_facts
+    from selfplay.settings import Source, fitted
+    from selfplay.training.process_group import ProcessGroup
+    from selfplay.training.warm_start import find_source
+
+    if is_run(place) or not ProcessGroup().leads:
+        return sources, None
+    if options.init_from is not None:
+        network = find_source(options.init_from).settings({})["network"]
+        sources = [Source(f"weights of {options.init_from}", {"network": network}), *sources]
+    return fitted(
+        sources, lambda: (game_facts(game), machine_facts(plays=plays)), preset=options.preset
+    )
 
 
 def _wait_for_store(place: str, idle_exit: float, monitor: "Monitor") -> None:

@@ -42,9 +42,12 @@ def train(
 
     Ctrl-C saves and stops; the same command continues.
 
-    Settings come from the preset, the file, environment variables such as
-    SELFPLAY_SEARCH__NUM_SIMULATIONS, and --set and the other options; later ones override
-    earlier ones.
+    A new run gets settings that fit its game, this machine and the planned length: network,
+    simulations, batch, window, openings. They are stored in the run.
+
+    Settings that you give win, each by itself. They come from the preset, the file, environment
+    variables such as SELFPLAY_SEARCH__NUM_SIMULATIONS, and --set and the other options; later
+    ones override earlier ones.
     """
     run_training(
         game_name,
