@@ -67,6 +67,19 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     assert code == 1 and "fleet.json is damaged" in error
 
 
+def test_what_a_library_prints_is_not_in_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def status(run: str) -> dict[str, object]:
+        print("(raylet) The node has been marked dead")  # noqa: T201
+        return {"run": run}
+
+    monkeypatch.setattr("selfplay.fleet.status.fleet_status", status)
+    code, printed, error = invoke("launch", "--status", tmp_path, "--json")
+    assert code == 0 and json.loads(printed) == {"run": str(tmp_path)}
+    assert "marked dead" in error
+
+
 def test_the_launcher_does_not_wait_for_jax(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['selfplay', 'launch', sys.argv[1], '--game', 'tic_tac_toe', "

@@ -1,7 +1,9 @@
 """selfplay launch: starts the trainer, workers and evaluators of a run on an engine."""
 
+import contextlib
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -146,7 +148,8 @@ def _start(fleet: "Fleet", on: str, options: "LaunchOptions", as_json: bool) -> 
     def follow(line: str) -> None:
         tell(f"trainer | {line}")
 
-    with StopSignals(does="every process saves and ends") as signals:
+    stopping = StopSignals(does="every process saves and ends")
+    with _stdout_for_us_alone(as_json), stopping as signals:
 
         def on_stop(stop: Callable[[], None]) -> None:
             signals.ready(stop, tell)
@@ -167,6 +170,19 @@ def _start(fleet: "Fleet", on: str, options: "LaunchOptions", as_json: bool) -> 
         raise RunError(result.error, hint=result.hint)
 
 
+@contextlib.contextmanager
+def _stdout_for_us_alone(as_json: bool) -> Iterator[None]:
+    """Sends what libraries print to stderr, where stdout is for one JSON document.
+
+    Ray prints there when a node is lost.
+    """
+    if not as_json:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def _stop(run: str, as_json: bool) -> None:
     from selfplay.fleet.backends import make_backend
     from selfplay.fleet.record import Record
@@ -180,7 +196,8 @@ def _stop(run: str, as_json: bool) -> None:
     def tell(text: str) -> None:
         say(text, err=as_json)
 
-    done = make_backend(document["on"]).stop(record, document, tell)
+    with _stdout_for_us_alone(as_json):
+        done = make_backend(document["on"]).stop(record, document, tell)
     if as_json:
         say_json({"run": record.run, "on": document["on"], "stopped": done})
     else:
@@ -190,7 +207,8 @@ def _stop(run: str, as_json: bool) -> None:
 def _show_status(run: str, as_json: bool) -> None:
     from selfplay.fleet.status import fleet_status
 
-    document = fleet_status(run)
+    with _stdout_for_us_alone(as_json):
+        document = fleet_status(run)
     if as_json:
         say_json(document)
         return
