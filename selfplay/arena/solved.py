@@ -93,7 +93,16 @@ def solve_positions(
         if clock() - begin >= seconds:
             skipped = row + 1
             break
-        solution = _solved(game, found[row])
+        one = found[row]
+        solution = checked_solution(
+            game,
+            # JAX arrays, as everywhere else: `solve` may call the rules.
+            jax.device_put(one.position.state),
+            np.flatnonzero(one.legal).tolist(),
+            after=one.opening.actions,
+            hint="selfplay check compares it with brute force; "
+            "evaluation.mistake_positions=0 asks it not",
+        )
         if solution is None:
             unknown += 1
         else:
@@ -126,21 +135,32 @@ class _Found:
     legal: Bool[np.ndarray, " A"]
 
 
-def _solved(game: Game[Any], found: _Found) -> Solution | None:
-    """Returns the solver's answer; refuses one that cannot be."""
-    where = f"solve of {game.name}, asked after the moves {list(found.opening.actions)},"
-    hint = "selfplay check compares it with brute force; evaluation.mistake_positions=0 asks it not"
+def checked_solution(
+    game: Game[Any], state: Any, legal: Sequence[int], *, after: Sequence[int], hint: str
+) -> Solution | None:
+    """Returns the solver's answer, None if it has none; refuses one that cannot be.
+
+    Args:
+        game: has a solver.
+        state: one position, not over.
+        legal: its legal actions.
+        after: the moves that led there, for messages.
+        hint: what to do if the solver fails.
+
+    Raises:
+        GameContractError: `solve` fails, or its answer is none.
+    """
+    where = f"solve of {game.name}, asked after the moves {list(after)},"
     try:
-        # JAX arrays, as everywhere else: `solve` may call the rules.
-        solution = game.solve(jax.device_put(found.position.state))
+        solution = game.solve(state)
     except Exception as error:
         raise GameContractError(f"{where} fails: {error!r}", hint=hint) from error
     if solution is None:
         return None
-    legal = np.flatnonzero(found.legal).tolist()
     if not solution.actions or not set(map(int, solution.actions)) <= set(legal):
         raise GameContractError(
-            f"{where} names the actions {list(solution.actions)}, but legal are {legal}", hint=hint
+            f"{where} names the actions {list(solution.actions)}, but legal are {list(legal)}",
+            hint=hint,
         )
     return solution
 

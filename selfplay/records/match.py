@@ -146,7 +146,7 @@ class MatchRecord:
     proven: npt.NDArray[np.bool_] = ply_field(
         "bool",
         "whether the value after the search is exact: what the game is worth there if both play "
-        "their best (`search.proven`)",
+        "their best (`search.proven`, or the game's solver: `rollout.solver`)",
         since=3,
         default=False,
     )

@@ -34,6 +34,8 @@ _RECENT = (
     "resigned_share",
     "resign_threshold",
     "false_resign_rate",
+    "solver_agreement",
+    "solver_value_error",
     "mean_length",
 )
 
@@ -50,7 +52,8 @@ def run_status(place: Place | Store, *, diagnosis: bool = False) -> dict[str, An
     `suite`, what the newest checkpoint did that was asked a position suite (None without one),
     `recent` (how the newest `recent_matches` ended: `results` with the shares of "first", "second"
     and "draw", `truncated_share` ended by `max_plies`, `resigned_share`, the `resign_threshold` and
-    its `false_resign_rate`, `mean_length` in plies; None if that is not known), `held_out` and
+    its `false_resign_rate`, `solver_agreement` and `solver_value_error`, `mean_length` in plies;
+    None if that is not known), `held_out` and
     `gate` (what the newest checkpoint says of matches kept out of training and of the gate, or
     None), `diagnosis` (the headline of `selfplay diagnose` as far as it can be
     told without asking the network; None unless asked for), and `problems`: texts, none if all is

@@ -15,6 +15,7 @@ from selfplay.records import Provenance
 from selfplay.replay import ReplayWindow
 from selfplay.rollout import SelfPlayer
 from selfplay.run import RunDirectory
+from selfplay.runtime.endgame_solver import check_solver
 from selfplay.runtime.memory_plan import choose_matches, choose_plies
 from selfplay.settings import Config, settings_hash
 
@@ -86,6 +87,7 @@ def make_components(
     >>> components.network.observation_shape
     (3, 3, 2)
     """
+    check_solver(game, config.rollout)
     mesh = mesh or local_mesh()
     network = build_network(game, config.network, **dict.fromkeys(config.learner.extra_heads, True))
     inference = make_inference(

@@ -16,6 +16,7 @@ from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.replay.blame import broken_by, looks_strange
 from selfplay.rollout import Plies, mean_simulations
 from selfplay.runtime.components import Components
+from selfplay.runtime.endgame_solver import EndgameSolver
 from selfplay.runtime.resignations import Resignations
 from selfplay.runtime.restart_pool import RestartPool
 from selfplay.runtime.stored_matches import load_matches
@@ -154,6 +155,7 @@ class Playing(Chunks):
         collector: the plies of the matches in progress.
         resignations: chooses at which value players resign.
         restart_pool: positions from which new matches may go on.
+        solver: asks the game's own solver about the ends of matches.
         agreement: between the integer and the float network, at the last calibration.
     """
 
@@ -181,6 +183,7 @@ class Playing(Chunks):
         self.collector = MatchCollector(provenance, components.player.num_matches)
         self.resignations = Resignations(components.config.rollout)
         self.restart_pool = RestartPool(components.game, components.config.rollout)
+        self.solver = EndgameSolver(components.game, components.config.rollout, say=say)
         self._calibrate_at = 0 if components.inference.traits.calibrates else _NEVER
         self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
@@ -235,11 +238,11 @@ class Playing(Chunks):
         self.restart_pool.add(finished)
         # After it was restored with another number of matches: see `restore`.
         self._fit_collector()
-        for match in finished:
-            broken = broken_by(self.components.game, match) if looks_strange(match) else None
-            if broken is not None:
+        for match in filter(looks_strange, finished):
+            if (broken := broken_by(self.components.game, match)) is not None:
                 raise broken
-        return finished
+        # Last: what is played next depends on what the searches found, whatever the solver says.
+        return self.solver.judge(finished)
 
     def _fit_collector(self) -> None:
         if self.collector.num_matches != self.components.player.num_matches:
@@ -268,7 +271,8 @@ class Playing(Chunks):
         components.inference.ranges = self.components.inference.ranges
         self.components = components
         self.collector.provenance = provenance
-        self.resignations.config = self.restart_pool.config = components.config.rollout
+        rollout = components.config.rollout
+        self.resignations.config = self.restart_pool.config = self.solver.config = rollout
 
     def items(self) -> dict[str, PyTree]:
         """Returns everything that changes, for a checkpoint."""

@@ -99,6 +99,9 @@ NEWER_KEYS: dict[str, tuple[str, ...]] = {
         "resign_share",
         "max_false_resigns",
         "restart_share",
+        "solver",
+        "solver_plies",
+        "solver_positions",
     ),
 }
 """Settings of search and rollout, by section, that 0.1.0 did not have. As long as they have their
@@ -138,17 +141,21 @@ def settings_hash(config: Config) -> str:
     """Returns 12 hex digits that name the settings matches are made with: search and rollout.
 
     What each machine may choose, `MACHINE_KEYS`, is not among them, nor `NEWER_KEYS` at their
-    defaults.
+    defaults, nor a solver that only looks on.
     """
     defaults = Config().to_dict()
+    sections: dict[str, Any] = {
+        "search": config.search,
+        "rollout": config.rollout.as_recorded(),
+    }
     made_with = {
         section: {
             key: value
-            for key, value in dataclasses.asdict(getattr(config, section)).items()
+            for key, value in dataclasses.asdict(settings).items()
             if key not in MACHINE_KEYS[section]
             and (key not in NEWER_KEYS[section] or value != defaults[section][key])
         }
-        for section in ("search", "rollout")
+        for section, settings in sections.items()
     }
     text = json.dumps(made_with, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

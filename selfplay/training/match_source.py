@@ -105,9 +105,10 @@ class MatchSource(abc.ABC):
         """Returns the state that a checkpoint must hold for this source to continue exactly."""
         return {}
 
-    def resignation_metrics(self) -> dict[str, Any]:
-        """Returns the metrics of resignation in this process; none if it plays no matches."""
-        return {} if self.playing is None else self.playing.resignations.metrics()
+    def playing_metrics(self) -> dict[str, Any]:
+        """Returns the metrics of the methods of play; none if this process plays no matches."""
+        playing = self.playing
+        return {} if playing is None else playing.resignations.metrics() | playing.solver.metrics()
 
     def reanalysis_metrics(self) -> dict[str, Any]:
         """Returns what searching again changes in this process; nothing if it does not do so."""

@@ -66,7 +66,7 @@ class SnapshotBuilder:
             "positions_per_second": meter.rate("positions"),
             "simulations_per_second": meter.rate("simulations"),
             **self.recent.metrics(),
-            **self.source.resignation_metrics(),
+            **self.source.playing_metrics(),
             "updates_per_second": meter.rate("updates"),
             "losses": losses,
             "learning_rate": learning.rate if losses else None,

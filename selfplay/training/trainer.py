@@ -297,7 +297,7 @@ class Trainer:
         """Writes a checkpoint of everything that changes."""
         self.cursor.elapsed_seconds = self.elapsed
         if self.group.leads:
-            recent = {**self._recent.metrics(), **self.source.resignation_metrics()}
+            recent = {**self._recent.metrics(), **self.source.playing_metrics()}
             self.learning.save(self.source.checkpoint_items(), recent=recent)
             self._prune()
         else:

@@ -328,6 +328,7 @@ class Worker:
             "simulations_per_second": self._meter.rate("simulations"),
             **self._recent.metrics(),
             **self.playing.resignations.metrics(),
+            **self.playing.solver.metrics(),
             "matches_in_progress": self.components.player.num_matches,
             "queue_files": self._sink.pending,
             "waiting_seconds": self._rested_seconds,

@@ -127,6 +127,8 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
         "resigned_share": 0.0,
         "resign_threshold": None,
         "false_resign_rate": None,
+        "solver_agreement": None,
+        "solver_value_error": None,
         "mean_length": shown.metrics["mean_length"],
     }
     assert sum(document["recent"]["results"].values()) == pytest.approx(1)

@@ -43,7 +43,7 @@ def test_two_and_two_are_four(new_run: MakeRun) -> None:
 
 
 def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
-    """With fast moves, resignation, restarts, weights and late batches; else as above."""
+    """With fast moves, resignation, restarts, solver and late batches; else as above."""
     settings = {
         "rollout": {
             "full_search_share": 0.5,
@@ -51,6 +51,8 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
             "resign_share": 0.5,
             "max_false_resigns": 0.5,
             "restart_share": 0.4,
+            "solver": "live",
+            "solver_plies": 3,
         },
         "replay": {"surprise_share": 0.5, "reanalyze_share": 0.5},
         "learner": {"late_batches": 3, "tail_share": 1.0},
@@ -81,8 +83,11 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
     matches = [match for entry in files.after({}, 9999) for match in files.get(*entry)]
     assert any(match.restart_ply > 0 for match in matches)
     assert any(match.fast.any() for match in matches)
+    assert all(match.proven[-3:].all() and not match.proven[:-3].any() for match in matches)
+    assert whole.progress().metrics["solver_agreement"] > 0
     gave_up = [match for match in matches if match.ending == "resigned"]
-    assert all(np.min(match.root_values[-1]) <= -0.5 for match in gave_up)
+    # The values at the end are the solver's, whatever they thought.
+    assert all(match.returns[match.players[-1]] == -1 for match in gave_up)
     # Restarts may be switched off and on in the course of a run.
     stored = run.checkpoints.load(32, "self_play")
     plain = tiny_components().player.start(key=jax.random.key(0))

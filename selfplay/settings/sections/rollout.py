@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from selfplay.configuration import check_range
+from selfplay.configuration import check_choice, check_range
 
 CPU_MATCHES = 64
 """Matches on each CPU core, if nothing else is asked for; 16 to 256 are about as fast."""
@@ -39,6 +39,12 @@ class RolloutConfig:
         restart_share: share of the matches that go on from a position of an earlier match where the
             value jumped or the search surprised the network, in [0, 0.9]; they repeat its moves
             until there, marked exploratory (see docs/methods.md).
+        solver: what the game's own solver (`solve`) does at the end of finished matches: "off",
+            nothing; "shadow", it is compared with the search and changes nothing; "live", its
+            values and moves are the targets of training there (see docs/methods.md).
+        solver_plies: of how many last plies of a match it is asked at most, at least 1.
+        solver_positions: how many positions it may look at to answer, at least 1: a limit for
+            `solve_exactly`, on which the time on the host depends.
     """
 
     matches_per_device: int = 0
@@ -50,6 +56,9 @@ class RolloutConfig:
     resign_share: float = 0.0
     max_false_resigns: float = 0.05
     restart_share: float = 0.0
+    solver: str = "off"
+    solver_plies: int = 16
+    solver_positions: int = 1000
 
     def __post_init__(self) -> None:
         check_range("rollout.matches_per_device", self.matches_per_device, low=0)
@@ -67,3 +76,18 @@ class RolloutConfig:
         check_range("rollout.resign_share", self.resign_share, low=0, high=0.95)
         check_range("rollout.max_false_resigns", self.max_false_resigns, above=0, high=0.5)
         check_range("rollout.restart_share", self.restart_share, low=0, high=0.9)
+        check_choice("rollout.solver", self.solver, ("off", "shadow", "live"))
+        check_range("rollout.solver_plies", self.solver_plies, low=1)
+        check_range("rollout.solver_positions", self.solver_positions, low=1)
+
+    def as_recorded(self) -> "RolloutConfig":
+        """Returns the settings on which the records of matches depend; the others at defaults."""
+        if self.solver == "live":
+            return self
+        defaults = RolloutConfig()
+        return dataclasses.replace(
+            self,
+            solver="off",
+            solver_plies=defaults.solver_plies,
+            solver_positions=defaults.solver_positions,
+        )
