@@ -1,8 +1,9 @@
 """The search in a compact tree, which may keep proven bounds and stop at what is decided.
 
-It does what `mctx.search` does with less memory. With `search.proven` it also keeps bounds of every
-value (`selfplay.mcts.bounds`): decided and dominated actions are not searched any more, as if they
-were illegal, and a node's value lies between its bounds.
+It does what `mctx.search` does with less memory. Searches of one batch may have budgets of their
+own. With `search.proven` it also keeps bounds of every value (`selfplay.mcts.bounds`): decided and
+dominated actions are not searched any more, as if they were illegal, and a node's value lies
+between its bounds.
 """
 
 import dataclasses
@@ -13,16 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
-from selfplay.game import Game, Position, advance
+from selfplay.game import Game, Position, advance, pytree
 from selfplay.mcts.algorithm import SearchAlgorithm, SelectBelowRoot
-from selfplay.mcts.bounds import (
-    HIGHEST,
-    LOWEST,
-    Bounds,
-    dominated,
-    look_ahead,
-    of_best_action,
-)
+from selfplay.mcts.bounds import HIGHEST, LOWEST, Bounds, look_ahead, of_best_action
 from selfplay.mcts.compact_tree import (
     ROOT,
     UNVISITED,
@@ -32,10 +26,13 @@ from selfplay.mcts.compact_tree import (
     children_of,
     empty_tree,
     keep_likeliest,
+    open_actions,
 )
 from selfplay.mcts.evaluation import Evaluator
 from selfplay.mcts.leaves import evaluate_leaves
+from selfplay.mcts.reuse import begin_with
 from selfplay.mcts.selection import SearchNoise
+from selfplay.mcts.shrinking import simulate_while_any
 from selfplay.settings.sections.search import SearchConfig
 
 
@@ -50,10 +47,13 @@ def compact_search(
     config: SearchConfig,
     legal: Bool[Array, "B A"],
     noise: SearchNoise,
+    earlier: CompactTree | None = None,
 ) -> CompactTree:
     """Returns the trees of `B` searches.
 
-    With proven bounds the loop ends when every root is decided; a decided one waits for the others.
+    A search ends when its root is decided, with proven bounds, or when it has made the simulations
+    of its budget. It then waits for the others, see `selfplay.mcts.shrinking`. What an earlier
+    search has made of it, is not made again.
 
     Args:
         game: the rules, without chance.
@@ -64,7 +64,8 @@ def compact_search(
         algorithm: selects actions.
         config: of the search; `proven` and `max_children` too.
         legal: actions of the roots.
-        noise: of the roots' actions.
+        noise: of the roots' actions, and the budgets.
+        earlier: trees that may know some of the positions, see `selfplay.mcts.reuse`.
     """
     batch, num_actions = legal.shape
     proven, looks = config.proven != "off", config.proven == "one-ply"
@@ -77,36 +78,55 @@ def compact_search(
     ranking = jnp.where(ahead.lower == HIGHEST, 1e6, noise.root_gumbel + root.prior_logits)
     kept = min(config.max_children or num_actions, num_actions)
     tree = empty_tree(root, config.num_simulations, kept, ranking, ahead)
+    nodes = jnp.ones(batch, jnp.int32)
+    if earlier is not None:
+        begun = begin_with(earlier, tree, root.embedding, ahead)
+        tree, nodes = begun.tree, begun.nodes
+        left = config.num_simulations + 1 - tree.visits[:, ROOT]
+        noise = dataclasses.replace(noise, budgets=jnp.maximum(left, 0))
     if proven:
         tree = _prove(tree, jnp.zeros(batch, jnp.int32), jnp.ones(batch, jnp.bool_))
-    walk = functools.partial(_walk, algorithm, config, noise)
 
-    def goes_on(carry: tuple[Array, CompactTree, Key[Array, ""]]) -> Array:
-        number, tree, _ = carry
-        undecided = (~_roots_decided(tree)).any() if proven else True
-        return (number < config.num_simulations) & undecided
+    def waits(rows: _Rows, number: Array) -> Array:
+        ended = rows.tree.bounds.decided[:, ROOT]
+        budgets = rows.noise.budgets
+        return ended if budgets is None else ended | (number >= budgets)
 
-    def simulate(carry: tuple[Array, CompactTree, Key[Array, ""]]) -> Any:
-        number, tree, key = carry
-        key, walk_key, expand_key = jax.random.split(key, 3)
-        waits = _roots_decided(tree) if proven else jnp.zeros(batch, jnp.bool_)
-        parents, slots = walk(tree, waits, key=walk_key)
-        tree, leaves = _expand(
-            game, evaluate, params, tree, parents, slots, number, waits, looks, key=expand_key
+    def simulate(rows: _Rows, waits: Array, number: Array, key: Key[Array, ""]) -> _Rows:
+        walk_key, expand_key = jax.random.split(key)
+        tree, noise = rows.tree, rows.noise
+        parents, slots = _walk(
+            algorithm, config, noise, tree, waits, rows.begun_with > 1, key=walk_key
         )
-        return number + 1, _back_up(tree, leaves, proven), key
+        tree, leaves = _expand(
+            game, evaluate, params, tree, parents, slots, rows.begun_with + number, waits, looks,
+            key=expand_key,
+        )  # fmt: skip
+        return dataclasses.replace(rows, tree=_back_up(tree, leaves, proven))
 
-    return jax.lax.while_loop(goes_on, simulate, (jnp.int32(0), tree, rng_key))[1]
+    rows: _Rows = simulate_while_any(
+        _Rows(tree=tree, noise=noise, begun_with=nodes),
+        simulate,
+        waits if proven or noise.budgets is not None else None,
+        most=config.num_simulations,
+        key=rng_key,
+    )
+    return rows.tree
 
 
-def _roots_decided(tree: CompactTree) -> Bool[Array, " B"]:
-    return tree.bounds.decided[:, ROOT]
+@pytree
+class _Rows:
+    """The searches of a batch.
 
+    Attributes:
+        tree: their trees.
+        noise: of their roots, and their budgets.
+        begun_with: nodes that their trees had before the first simulation.
+    """
 
-def open_actions(children: Children, certain: Float32[Array, " B"]) -> Bool[Array, "B K"]:
-    """Returns the actions of which something may still be learnt that matters."""
-    settled = children.bounds.decided | dominated(children.bounds, children.legal, certain)
-    return children.legal & ~settled
+    tree: CompactTree
+    noise: SearchNoise
+    begun_with: Int32[Array, " B"]
 
 
 def _walk(
@@ -115,6 +135,7 @@ def _walk(
     noise: SearchNoise,
     tree: CompactTree,
     waits: Bool[Array, " B"],
+    reused: Bool[Array, " B"],
     *,
     key: Key[Array, ""],
 ) -> tuple[Int32[Array, " B"], Int32[Array, " B"]]:
@@ -146,15 +167,16 @@ def _walk(
         children = children_of(tree, roots)
         view, among = choose_from(roots, children, gumbel=False)
         slots = jax.vmap(lambda one: select_at_root(key, one, one_node))(view)
-        if not proven:
-            return slots.astype(jnp.int32)
-        # Sequential Halving follows a timetable of visits, which no longer fits where some of the
-        # actions have left. There the rule of the other nodes takes over, with the same noise.
-        noisy, _ = choose_from(roots, children, gumbel=True)
-        others = jax.vmap(lambda one: select_below(key, one, one_node, one_node))(noisy)
-        complete = (among == children.legal).all(axis=1)
         # It has been evaluated: an evaluator that remembers positions does not compute it again.
         known = jnp.argmax(jnp.where(children.legal, children.visits, -1), axis=1)
+        if not proven and not config.reuse_tree:
+            return jnp.where(waits, known, slots).astype(jnp.int32)
+        # Sequential Halving follows a timetable of visits, which no longer fits where some of the
+        # actions have left, or were visited by an earlier search. There the rule of the other nodes
+        # takes over, with the same noise.
+        noisy, _ = choose_from(roots, children, gumbel=True)
+        others = jax.vmap(lambda one: select_below(key, one, one_node, one_node))(noisy)
+        complete = (among == children.legal).all(axis=1) & ~reused
         return jnp.where(waits, known, jnp.where(complete, slots, others)).astype(jnp.int32)
 
     def stops(nodes: Int32[Array, " B"]) -> Bool[Array, " B"]:
@@ -190,6 +212,7 @@ def _noise_of(tree: CompactTree, nodes: Int32[Array, " B"], noise: SearchNoise) 
     return SearchNoise(
         root_gumbel=jnp.take_along_axis(noise.root_gumbel, actions, axis=1),
         tie_break=jnp.take_along_axis(noise.tie_break, actions, axis=1),
+        budgets=noise.budgets,
     )
 
 
@@ -200,7 +223,7 @@ def _expand(
     tree: CompactTree,
     parents: Int32[Array, " B"],
     slots: Int32[Array, " B"],
-    number: Int32[Array, ""],
+    number: Int32[Array, " B"],
     waits: Bool[Array, " B"],
     looks: bool,
     *,
@@ -228,7 +251,7 @@ def _expand(
 
     earlier = tree.children[rows, parents, slots].astype(jnp.int32)
     new = waits | (earlier == UNVISITED)
-    at = jnp.where(new, number + 1, earlier).astype(jnp.int32)
+    at = jnp.where(new, number, earlier).astype(jnp.int32)
     visits = jnp.where(new, 0, tree.visits[rows, at])
     value = (tree.values[rows, at] * visits + evaluated.value) / (visits + 1)
 

@@ -13,7 +13,7 @@ import mctx
 from jaxtyping import Array, Bool, Float32, Int, Int32, PyTree
 
 from selfplay.game import pytree
-from selfplay.mcts.bounds import HIGHEST, LOWEST, Bounds, seen_by_parent
+from selfplay.mcts.bounds import HIGHEST, LOWEST, Bounds, dominated, seen_by_parent
 from selfplay.mcts.selection import ILLEGAL_LOGIT, SearchNoise, is_legal_logit
 from selfplay.mcts.tree import SearchTree
 
@@ -188,6 +188,12 @@ def children_of(tree: CompactTree, nodes: Int32[Array, " B"]) -> Children:
             upper=bound(visited.upper, tree.root_bounds.upper, HIGHEST),
         ),
     )
+
+
+def open_actions(children: Children, certain: Float32[Array, " B"]) -> Bool[Array, "B K"]:
+    """Returns the actions of which something may still be learnt that matters."""
+    settled = children.bounds.decided | dominated(children.bounds, children.legal, certain)
+    return children.legal & ~settled
 
 
 def as_mctx(

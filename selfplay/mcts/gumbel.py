@@ -19,6 +19,7 @@ from selfplay.mcts.algorithm import (
     SelectAtRoot,
     SelectBelowRoot,
 )
+from selfplay.mcts.budgets import considered_visits
 from selfplay.mcts.selection import (
     SearchNoise,
     best_with_tie_break,
@@ -53,6 +54,8 @@ class _Gumbel(SearchAlgorithm):
         return gumbel + 1e-4 * tie_break
 
     def select_at_root(self, config: SearchConfig) -> SelectAtRoot:
+        if config.scale_simulations:
+            return _select_within_budget(config)
         return functools.partial(
             mctx.gumbel_muzero_root_action_selection,
             num_simulations=config.num_simulations,
@@ -107,6 +110,24 @@ def _qtransform(config: SearchConfig) -> Callable[..., Array]:
         maxvisit_init=config.maxvisit_init,
         rescale_values=config.rescale_values,
     )
+
+
+def _select_within_budget(config: SearchConfig) -> SelectAtRoot:
+    """Returns what `mctx` selects at a root, for trees that have budgets of their own."""
+    qtransform = _qtransform(config)
+
+    def select(key: Array, tree: mctx.Tree, node: Array) -> Array:
+        del key
+        noise, visits = tree.extra_data, tree.children_visits[node]
+        legal = ~tree.root_invalid_actions
+        considered = jnp.minimum(config.max_considered_actions, legal.sum())
+        wanted = considered_visits(
+            considered, noise.budgets, visits.sum(), most_considered=config.max_considered_actions
+        )
+        scores = noise.root_gumbel + tree.children_prior_logits[node] + qtransform(tree, node)
+        return jnp.argmax(jnp.where(legal & (visits == wanted), scores, -jnp.inf))
+
+    return select
 
 
 GUMBEL = _Gumbel()

@@ -1,5 +1,6 @@
 """The search: a batch of positions in, better policies, values and moves out."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +12,11 @@ from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
 from selfplay.game import ChanceGame, Game, Position, advance, pytree
 from selfplay.mcts.algorithm import SearchAlgorithm
+from selfplay.mcts.budgets import scaled_simulations
 from selfplay.mcts.chance import chance_tree_search
 from selfplay.mcts.compact_search import compact_search
 from selfplay.mcts.compact_tree import CompactTree, describe_compact_tree, of_all_actions
-from selfplay.mcts.evaluation import Evaluation, Evaluator
+from selfplay.mcts.evaluation import Evaluation, Evaluator, uniform_evaluator
 from selfplay.mcts.leaves import evaluate_leaves
 from selfplay.mcts.proven_decision import decide_with_bounds
 from selfplay.mcts.selection import (
@@ -115,6 +117,51 @@ def search_with_tree(
     return found, describe_tree(tree)
 
 
+def search_from(
+    game: Game[Any],
+    evaluate: Evaluator,
+    params: PyTree,
+    positions: Position[Any],
+    config: SearchConfig,
+    earlier: CompactTree,
+    *,
+    key: Key[Array, ""],
+) -> tuple[SearchResult, CompactTree]:
+    """Searches as `search` does, but goes on where earlier searches were; returns its trees, too.
+
+    A position that lies in an earlier tree begins with what is known of it, and is searched until
+    it has as many simulations as any other. Not for games of chance, nor for 0 simulations.
+
+    Args:
+        game: as for `search`.
+        evaluate: likewise.
+        params: likewise; those of the earlier searches.
+        positions: likewise.
+        config: likewise.
+        earlier: what the last call with as many positions returned; at first `no_trees`.
+        key: consumed.
+    """
+    found, tree = _search(game, evaluate, params, positions, config, earlier, key=key)
+    if not isinstance(tree, CompactTree):
+        raise TypeError("only searches in compact trees go on where others were")
+    return found, tree
+
+
+def no_trees(game: Game[Any], positions: Position[Any], config: SearchConfig) -> CompactTree:
+    """Returns trees for `search_from` that know nothing."""
+
+    def grown(positions: Position[Any]) -> CompactTree:
+        config_ = dataclasses.replace(config, max_children=config.max_children or game.num_actions)
+        evaluate = uniform_evaluator(game)
+        tree = _search(game, evaluate, (), positions, config_, key=jax.random.key(0))[1]
+        if not isinstance(tree, CompactTree):
+            raise TypeError("only searches in compact trees go on where others were")
+        return tree
+
+    shapes = jax.eval_shape(grown, positions)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
 def policy_surprise(
     policy: Float32[Array, "B A"], raw_policy: Float32[Array, "B A"]
 ) -> Float32[Array, " B"]:
@@ -136,6 +183,7 @@ def _search(
     params: PyTree,
     positions: Position[Any],
     config: SearchConfig,
+    earlier: CompactTree | None = None,
     *,
     key: Key[Array, ""],
 ) -> tuple[SearchResult, mctx.Tree | CompactTree | None]:
@@ -150,7 +198,7 @@ def _search(
         found = _raw_result(logits, evaluation, noise_key)
     else:
         found, tree = _tree_result(
-            game, evaluate, params, positions, config, legal, logits, evaluation.value,
+            game, evaluate, params, positions, config, legal, logits, evaluation.value, earlier,
             noise_key=noise_key, search_key=search_key,
         )  # fmt: skip
     if config.sampling_plies == 0:
@@ -198,6 +246,7 @@ def _tree_result(
     legal: Bool[Array, "B A"],
     logits: Float32[Array, "B A"],
     raw_value: Float32[Array, " B"],
+    earlier: CompactTree | None,
     *,
     noise_key: Key[Array, ""],
     search_key: Key[Array, ""],
@@ -209,6 +258,11 @@ def _tree_result(
     noise = SearchNoise(
         root_gumbel=algorithm.root_gumbel(logits, tie_break, config, key=gumbel_key),
         tie_break=tie_break,
+        budgets=(
+            scaled_simulations(raw_value, config.num_simulations)
+            if config.scale_simulations
+            else None
+        ),
     )
     root = mctx.RootFnOutput(
         prior_logits=algorithm.root_logits(logits, legal, config, key=root_key),
@@ -217,10 +271,10 @@ def _tree_result(
     )
     prior = jax.nn.softmax(logits)
     # Bounds of chance nodes are not kept: there the search is the plain one.
-    if config.has_compact_tree and not isinstance(game, ChanceGame):
+    if (config.has_compact_tree or earlier is not None) and not isinstance(game, ChanceGame):
         compact = compact_search(
             game, evaluate, params, search_key, root=root, algorithm=algorithm, config=config,
-            legal=legal, noise=noise,
+            legal=legal, noise=noise, earlier=earlier,
         )  # fmt: skip
         children = of_all_actions(compact, game.num_actions, legal)
         decided = decide_with_bounds(algorithm, config, compact, children, noise, prior)

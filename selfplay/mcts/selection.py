@@ -25,10 +25,12 @@ class SearchNoise:
     Attributes:
         root_gumbel: Gumbel noise of the root actions; read by `mctx` under this name.
         tie_break: uniform in [0, 1); orders actions that score alike, so that no index wins.
+        budgets: not random: the simulations of each search; None where all have equally many.
     """
 
     root_gumbel: Float32[Array, "B A"]
     tie_break: Float32[Array, "B A"]
+    budgets: Int32[Array, " B"] | None = None
 
 
 def mask_logits(logits: Float32[Array, "B A"], legal: Bool[Array, "B A"]) -> Float32[Array, "B A"]:

@@ -47,6 +47,7 @@ def fast_search(search: SearchConfig, config: RolloutConfig) -> SearchConfig | N
         gumbel_scale=0.0,
         dirichlet_fraction=0.0,
         root_temperature=1.0,
+        scale_simulations=False,
     )
 
 

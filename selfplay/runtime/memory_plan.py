@@ -293,8 +293,11 @@ def _tree_bytes(game: Game[Any], config: Config) -> int:
     actions, simulations = game.num_actions, config.search.num_simulations
     if isinstance(game, ChanceGame):
         return tree_bytes(actions, simulations, _bytes(state), game.num_outcomes)
-    if config.search.has_compact_tree:
-        return compact_tree_bytes(actions, simulations, _bytes(state), config.search.max_children)
+    search = config.search
+    if search.has_compact_tree:
+        size = compact_tree_bytes(actions, simulations, _bytes(state), search.max_children)
+        # Where searches end early, the others go on in a batch of half the size.
+        return size * 3 // 2 if search.scale_simulations or search.proven != "off" else size
     return tree_bytes(actions, simulations, _bytes(state))
 
 

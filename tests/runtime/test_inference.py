@@ -60,6 +60,24 @@ def test_two_and_two_are_four_in_integers(tmp_path: Path, components: Components
     assert not np.array_equal(first, ranges)
 
 
+@pytest.mark.slow
+def test_searches_that_end_early_are_resumed_too(tmp_path: Path, components: Components) -> None:
+    """With proven results, budgets by uncertainty and integers."""
+    settings = {"search": {"proven": "one-ply", "scale_simulations": True, "num_simulations": 8}}
+    others = make_components(SPEC.make(), components.config.updated(settings))
+    whole_run, whole = session(tmp_path / "whole", others, 24)
+    for updates in (8, 24):
+        run, last = session(tmp_path / "parts", others, updates)
+    assert_same(everything(last), everything(whole))
+    assert match_files(run) == match_files(whole_run)
+    files = RunDirectory.open(run.path).matches
+    matches = [match for entry in files.after({}) for match in files.get(*entry)]
+    assert any(match.proven.any() for match in matches)
+    # Fast moves have two, and no full search fewer.
+    full = np.concatenate([match.simulations[~match.fast & ~match.proven] for match in matches])
+    assert full.min() >= 2 and full.max() == 8 and len(set(full.tolist())) > 2
+
+
 def test_a_run_says_how_well_the_integers_agree(tmp_path: Path, components: Components) -> None:
     _, trainer = session(tmp_path / "run", components, 8)
     assert isinstance(trainer.reporter, Listener)

@@ -45,6 +45,12 @@ class SearchConfig:
             further, and a proven value is exact. Games of chance are searched without.
         max_children: actions that each node of the tree keeps, the likeliest legal ones, at least
             2; 0 for all. Fewer take less memory where a game has many. Games of chance keep all.
+        scale_simulations: whether a search has fewer simulations the surer the network is of the
+            result: num_simulations times 4 w (1 - w), at least 2, where w is the probability of a
+            win. Off in matches and fast moves; games of chance are searched without.
+        reuse_tree: whether an agent that plays matches keeps the tree below the moves that were
+            played, and goes on from there. Self-play, games of chance and the web board begin anew
+            with each move.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest on the machine.
             Every process may choose its own. If a process chooses none and cannot use that of
@@ -74,6 +80,8 @@ class SearchConfig:
     symmetry: str = "none"
     proven: str = "off"
     max_children: int = 0
+    scale_simulations: bool = False
+    reuse_tree: bool = False
     inference: str = "auto"
 
     def __post_init__(self) -> None:
@@ -109,7 +117,7 @@ class SearchConfig:
     @property
     def has_compact_tree(self) -> bool:
         """Returns whether searches without chance use `selfplay.mcts.compact_search`."""
-        return self.proven != "off" or self.max_children > 0
+        return self.proven != "off" or self.max_children > 0 or self.scale_simulations
 
     def for_matches(self, num_simulations: int | None = None) -> "SearchConfig":
         """Returns the same search without noise or sampling: its best move, always the same."""
@@ -120,4 +128,5 @@ class SearchConfig:
             dirichlet_fraction=0.0,
             root_temperature=1.0,
             sampling_plies=0,
+            scale_simulations=False,
         )
