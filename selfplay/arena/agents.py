@@ -172,7 +172,12 @@ class SearchAgent:
         self.config = config.for_matches()
         self._evaluate = evaluate
         self._search = Searcher(
-            game, evaluate, self.config, batch_size=batch_size, keep_trees=keep_trees
+            game,
+            evaluate,
+            self.config,
+            batch_size=batch_size,
+            keep_trees=keep_trees,
+            reuse_trees=self.config.reuse_tree,
         )
         self._params = _on_all_devices(params, self._search)
 
@@ -193,7 +198,8 @@ class SearchAgent:
             batch_size: positions searched at once.
             keep_trees: whether an `Analysis` has its tree.
         """
-        config = self.config.for_matches(num_simulations)
+        # Whoever asks for this asks about positions of many matches.
+        config = dataclasses.replace(self.config.for_matches(num_simulations), reuse_tree=False)
         name = f"{self.name.rpartition(':')[0] or self.name}:{config.num_simulations}"
         return SearchAgent(
             name,

@@ -63,10 +63,13 @@ def renewed(match: MatchRecord, held: HeldTargets) -> Renewed:
     """Returns what holds of a match if the window holds `held` and `match` was searched later.
 
     The newer of two targets of a position is that of the newer weights; of equally new ones it is
-    the one that comes last. Weights older than those that ended the match make no newer targets.
+    the one that comes last. A proven one stays, unless the newer one is proven, too. Weights older
+    than those that ended the match make no newer targets.
     """
     again = match.reanalysis_checkpoints
     newer = held.present & (again >= match.last_checkpoint) & (again >= held.checkpoints)
+    # Nothing is more accurate than what is proven, by the search or by the game's solver.
+    newer &= match.proven | ~held.proven
     kept = held.present & ~newer
     surprises = match.surprises
     if held.surprises is not None:

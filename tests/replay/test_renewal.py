@@ -9,6 +9,7 @@ from selfplay.errors import RecordError
 from selfplay.records import MatchRecord, with_new_targets
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow, Samples
+from selfplay.replay.renewal import HeldTargets, renewed
 from selfplay.replay.search_values import search_values
 from selfplay.settings.sections import ReplayConfig
 from tests.records.examples import Example, RandomMatches
@@ -66,6 +67,27 @@ def test_new_targets_leave_the_old_record_as_it_was(examples: list[Example]) -> 
     np.testing.assert_array_equal(before.root_values, copies["root_values"])
     assert not before.is_target[1]
     before.is_target[:], before.fast[1] = copies["is_target"], False
+
+
+def test_what_is_proven_stays(examples: list[Example]) -> None:
+    record = examples[3].record
+    known = np.arange(record.plies) >= record.plies - 2
+    window = HeldTargets(
+        present=np.ones(record.plies, np.bool_),
+        checkpoints=np.full(record.plies, record.last_checkpoint),
+        root_values=np.where(known, 1.0, record.root_values).astype(np.float32),
+        proven=known,
+        is_target=record.is_target,
+        surprises=None,
+    )
+    searched = list(range(record.plies))
+    new = again(examples[3], searched, checkpoint=record.last_checkpoint + 9, value=0.25)
+    found = renewed(new, window)
+    np.testing.assert_array_equal(found.newer, ~known)
+    np.testing.assert_array_equal(found.match.root_values, np.where(known, 1.0, 0.25))
+    np.testing.assert_array_equal(found.match.proven, known)
+    exact = dataclasses.replace(new, proven=np.ones(record.plies, np.bool_))
+    assert renewed(exact, window).newer.all()
 
 
 def test_the_window_takes_the_newest_target_of_each_position(examples: list[Example]) -> None:
