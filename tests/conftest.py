@@ -130,9 +130,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def few_memory_maps() -> Iterator[None]:
     """Drops compiled programs between modules before the process has too many memory maps.
 
-    Each program takes some, Linux allows 65,530, and XLA aborts beyond. One module adds thousands.
+    Each program takes some, Linux allows 65,530, and XLA aborts beyond. test_search.py adds 14,000.
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 45_000:
+    if maps.exists() and maps.read_bytes().count(b"\n") > 40_000:
         jax.clear_caches()
