@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.planted import planted
+from benchmarks.common.planted import planted
 from selfplay import startup
 from selfplay.check.learning.evidence import gather
 from selfplay.check.learning.suspicions import suspicions

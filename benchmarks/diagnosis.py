@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.planted import planted
+from benchmarks.common.planted import planted
 from selfplay import startup
 from selfplay.diagnosis.diagnose import diagnose
 from selfplay.diagnosis.evidence import read_evidence
@@ -54,7 +54,7 @@ class Case:
     Attributes:
         game: its name.
         options: of the game.
-        fault: planted in the game, see `benchmarks.planted`; "" for none.
+        fault: planted in the game, see `benchmarks.common.planted`; "" for none.
         settings: over `SHORT`.
         shows: findings of which at least one must be a problem; none for a sound run.
     """

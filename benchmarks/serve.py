@@ -29,7 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.serving import Server, make_run, origin, say, visitors
+from benchmarks.common.serving import Server, make_run, origin, say, visitors
 
 _ROOT = Path(__file__).parents[1]
 _MOVE_SIMULATIONS = 200

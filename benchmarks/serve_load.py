@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.serving import LOAD_SIMULATIONS, Server, make_run, origin, say, visitors
+from benchmarks.common.serving import LOAD_SIMULATIONS, Server, make_run, origin, say, visitors
 
 _CLIENTS = (1, 8, 64, 256)
 
