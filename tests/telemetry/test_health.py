@@ -122,7 +122,8 @@ def test_no_run_yet(tmp_path: Path) -> None:
 def test_what_is_asked_is_checked(run: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^ROLE is 'workers', but must be one of: trainer, worker, evaluator, reanalyzer, any$",
+        match=r"^ROLE is 'workers', but must be one of: trainer, worker, evaluator, reanalyzer, "
+        r"any$",
     ):
         diagnose(run, "workers")
     with pytest.raises(ConfigError, match=r"^--max-age is 0, but must be at most 120 and above 0$"):
