@@ -65,6 +65,8 @@ class Library:
         self._awaited = list(awaited)
         self._engines = tuple(engines)
         self._lock = threading.RLock()
+        # Making a game takes a second; meanwhile runs and other games answer.
+        self._making = threading.Lock()
         self._runs: dict[str, ServedRun] = {}
         self._loaded = LoadedRuns()
         self._games: dict[str, ServedGame] = {}
@@ -148,21 +150,28 @@ class Library:
             what = "game yet" if id is None else f"game {id!r}"
             raise not_found(what, "/api/v1/games lists them")
         runs = self._runs_of(id)
-        with self._lock:
-            if id not in self._games:
-                game = self._made(id, runs)
-                self._games[id] = ServedGame(id, game)
-                if not isinstance(game, ChanceGame):
-                    self._games[id].engines = [
-                        _engine(game, number, text) for number, text in enumerate(self._engines)
-                    ]
-            found = self._games[id]
-            found.runs = runs
-            return found
+        found = self._games.get(id)
+        if found is None:
+            with self._making:
+                found = self._games.get(id) or self._served(id, runs)
+                with self._lock:
+                    self._games[id] = found
+        found.runs = runs
+        return found
+
+    def _served(self, id: str, runs: Sequence[ServedRun]) -> ServedGame:
+        """Makes a game and its engines."""
+        game = self._made(id, runs)
+        served = ServedGame(id, game)
+        if not isinstance(game, ChanceGame):
+            served.engines = [
+                _engine(game, number, text) for number, text in enumerate(self._engines)
+            ]
+        return served
 
     def close(self) -> None:
         """Ends the programs of the engines."""
-        for served in self._games.values():
+        for served in list(self._games.values()):
             for engine in served.engines:
                 engine.close()
 

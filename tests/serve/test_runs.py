@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +38,30 @@ def get(client: TestClient, address: str, **query: Any) -> Any:
     answer = client.get(f"/api/v1/runs/noughts/{address}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def test_runs_answer_while_a_game_is_made(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(runs=[run.url])
+    begun, made, game = threading.Event(), threading.Event(), make("tic_tac_toe")
+
+    def slow(self: Any) -> Any:
+        begun.set()
+        assert made.wait(60)
+        return game
+
+    monkeypatch.setattr("selfplay.serve.served.ServedRun.make_game", slow)
+    with ThreadPoolExecutor(3) as pool:
+        games = [pool.submit(library.game, None) for _ in range(2)]
+        try:
+            assert begun.wait(60)
+            found = pool.submit(lambda: library.game_of(library.run("noughts")))
+            assert found.result(timeout=60) == "tic_tac_toe"
+        finally:
+            made.set()
+        # Whoever asks meanwhile gets the same one.
+        assert games[0].result(timeout=60) is games[1].result(timeout=60)
 
 
 def test_pages_of_matches(client: TestClient) -> None:
