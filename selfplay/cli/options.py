@@ -28,6 +28,16 @@ MovedGame = Annotated[
         show_default=False,
     ),
 ]
+GameOfRun = Annotated[
+    str | None,
+    typer.Option(
+        "--game",
+        metavar="GAME",
+        help="The game; required to create a run, or if the game file has moved.",
+        envvar="SELFPLAY_GAME",
+        show_default=False,
+    ),
+]
 GameOptions = Annotated[
     list[str] | None,
     typer.Option(

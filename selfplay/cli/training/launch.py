@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfplay.cli.option_groups import with_option_groups
-from selfplay.cli.options import Json
+from selfplay.cli.options import GameOfRun, Json
 from selfplay.cli.output import facts, say, say_json, table
 from selfplay.cli.training.launch_options import EngineOptions, ResourceOptions
 from selfplay.cli.training.run_training import TrainingOptions
@@ -37,16 +37,7 @@ def launch(
             help="A directory or a URL; an existing run is resumed, otherwise it is created.",
         ),
     ],
-    game_name: Annotated[
-        str | None,
-        typer.Option(
-            "--game",
-            metavar="GAME",
-            help="The game; required to create a run, or if the game file has moved.",
-            envvar="SELFPLAY_GAME",
-            show_default=False,
-        ),
-    ] = None,
+    game_name: GameOfRun = None,
     resources: ResourceOptions,
     on: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from selfplay.cli.option_groups import with_option_groups
-from selfplay.cli.options import Json
+from selfplay.cli.options import GameOfRun, Json
 from selfplay.cli.training.monitoring import MonitoringOptions
 from selfplay.cli.training.run_training import TrainingOptions, Workers, run_training
 
@@ -29,16 +29,7 @@ def trainer(
             show_default=False,
         ),
     ],
-    game_name: Annotated[
-        str | None,
-        typer.Option(
-            "--game",
-            metavar="GAME",
-            help="The game; required to create a run, or if the game file has moved.",
-            envvar="SELFPLAY_GAME",
-            show_default=False,
-        ),
-    ] = None,
+    game_name: GameOfRun = None,
     idle_exit: Annotated[
         float,
         typer.Option(
