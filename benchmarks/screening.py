@@ -33,16 +33,19 @@ import numpy as np
 
 from benchmarks.paired_training.arm import MEASURED, TRAINED
 from benchmarks.paired_training.cores import usable_cores
-from benchmarks.paired_training.factorial import design, effects, share
+from benchmarks.paired_training.factorial import design, effects
 from benchmarks.paired_training.plan import ARMS, CLOCKS, SETS, Plan, file_name
 from benchmarks.paired_training.runner import Runner
 from selfplay.errors import ConfigError, SelfplayError
 from selfplay.settings import merged, read_sources
 
 _SHORT = ("simulations: search.num_simulations=16", "muon: learner.optimizer=muon")
-_MEASURES = {
+_COUNTS = {
     "mistakes": "mistakes with search",
     "raw_mistakes": "mistakes of the raw network",
+}
+_MEASURES = {
+    **_COUNTS,
     "positions_per_second": "positions/s",
     "updates_per_second": "updates/s",
 }
@@ -136,7 +139,7 @@ def report(
         for number, game in enumerate(found)
     }
     results: dict[str, dict[str, list[float]]] = {
-        name: {game: [] for game in found} for name in _MEASURES
+        name: {game: [] for game in found} for name in (*_MEASURES, "positions")
     }
     for game, of_game in found.items():
         for number, plan in enumerate(of_game):
@@ -145,7 +148,7 @@ def report(
             measured = json.loads(strength.read_text()) if strength.exists() else None
             for arm in ARMS:
                 one = _of_arm(measured, place, arm, game)
-                for name in _MEASURES:
+                for name in results:
                     results[name][game].append(one.get(name, float("nan")))
     arrays = {
         name: {game: np.array(values, float) for game, values in by_game.items()}
@@ -186,8 +189,9 @@ def _of_arm(measured: Any, place: Path, arm: str, game: str) -> dict[str, float]
         )
     training = json.loads((place / TRAINED.format(arm=arm)).read_text())
     return {
-        "mistakes": share(measured["mistakes"][arm]["search"]),
-        "raw_mistakes": share(measured["mistakes"][arm]["raw"]),
+        "mistakes": sum(measured["mistakes"][arm]["search"]),
+        "raw_mistakes": sum(measured["mistakes"][arm]["raw"]),
+        "positions": len(measured["mistakes"][arm]["search"]),
         "positions_per_second": training["positions_per_second"],
         "updates_per_second": training["updates_per_second"],
     }
@@ -202,26 +206,30 @@ def table(document: dict[str, Any]) -> str:
     """Returns the effects as a table in Markdown, the best switch first."""
     games = document["games"]
     counts = ", ".join(f"{game}: {count}" for game, count in document["trainings"].items())
-    of_search = document["effects"]["mistakes"]
+    of_raw = document["effects"]["raw_mistakes"]
     lines = [
         f"trainings of {document['minutes']:g} minutes: {counts}; positions to "
         f"{document['positions_of']}; each number is what a switch multiplies",
         "",
-        f"| switch | {' | '.join(_MEASURES.values())} | mistakes with search in "
-        f"{' | '.join(games)} |",
+        f"| switch | {' | '.join(_MEASURES.values())} | raw network in {' | '.join(games)} |",
         f"| --- |{' --- |' * (len(_MEASURES) + len(games))}",
     ]
-    for name in sorted(of_search, key=lambda name: of_search[name]["ratio"]):
+    for name in sorted(of_raw, key=lambda name: of_raw[name]["ratio"]):
         cells = [_cell(document["effects"][measure][name]) for measure in _MEASURES]
-        cells += [f"{of_search[name]['by_game'][game]:.2f}" for game in games]
+        cells += [_ratio(of_raw[name]["by_game"][game]) for game in games]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    median = document["median"]
     medians = [
-        f"{game}: {100 * document['median']['mistakes'][game]:.1f} % "
-        f"(raw network {100 * document['median']['raw_mistakes'][game]:.1f} %)"
+        f"{game}: {median['mistakes'][game]:g} of {median['positions'][game]:g} "
+        f"(raw network {median['raw_mistakes'][game]:g})"
         for game in games
-        if document["median"]["mistakes"][game] is not None
+        if median["mistakes"][game] is not None
     ]
-    return "\n".join([*lines, "", f"median mistakes: {', '.join(medians)}"])
+    return "\n".join([*lines, "", f"median number of mistakes: {', '.join(medians)}"])
+
+
+def _ratio(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
 
 
 def _cell(effect: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ one; which one, differs from game to game, since the columns are dealt anew for 
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from jaxtyping import Bool, Float
 from scipy import linalg, stats
 
 from selfplay.errors import ConfigError
+
+_ROUNDS = 50
+_LIMIT = 30.0
+"""Of the logarithm of an expected result: without any mistake it has no lower end."""
 
 
 def design(switches: int, trainings: int, *, seed: int) -> Bool[np.ndarray, "trainings switches"]:
@@ -56,7 +60,7 @@ class Effect:
         ratio: over all games; 1 if nothing changes.
         low: lower bound of the 95 % interval; 0 where the trainings are too few to say.
         high: upper bound; infinite where they are too few.
-        by_game: the ratio in each game.
+        by_game: the ratio in each game; not finite if one half made no mistake at all.
     """
 
     ratio: float
@@ -65,70 +69,101 @@ class Effect:
     by_game: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it for a JSON document, which has no infinity."""
-        return dataclasses.asdict(self) | {"high": self.high if math.isfinite(self.high) else None}
+        """Returns it for a JSON document: None is what is not finite."""
+        document = dataclasses.asdict(self)
+        by_game = {
+            game: ratio if math.isfinite(ratio) else None for game, ratio in self.by_game.items()
+        }
+        return document | {
+            "high": self.high if math.isfinite(self.high) else None,
+            "by_game": by_game,
+        }
 
 
 def effects(
     on: Mapping[str, Bool[np.ndarray, "trainings switches"]],
     results: Mapping[str, Float[np.ndarray, " trainings"]],
+    *,
+    counts: bool = False,
 ) -> list[Effect]:
-    """Returns the effect of each switch on a positive result.
+    """Returns the effect of each switch on a result, as a ratio.
 
-    The logarithm of a result is fitted by least squares as a constant of the game and one effect of
-    each switch, which is the same in all games. What is left over, the interval counts as error:
-    luck of a training, and that a switch may do more in one game than in another one.
+    A generalised linear model with logarithmic link (McCullagh and Nelder, "Generalized linear
+    models", 1989, chapters 6, 8 and 9): the expected result is a constant of the game times one
+    factor for each switch that is on, the same in all games. The variance grows with the mean for
+    counts, and with its square for rates, by a factor that is estimated from what the model does
+    not explain: luck of a training, and that a switch may do more in one game than in another one.
 
     Args:
         on: for each game, which switches were on.
-        results: for each game, what the trainings reached, above 0; NaN for one not done yet.
+        results: for each game, what the trainings reached; NaN for one not done yet. Counts are at
+            least 0, other results above 0.
+        counts: whether the results are counts, such as mistakes.
     """
     games = list(on)
+    count = next(iter(on.values())).shape[1]
     rows, values = [], []
     for number, game in enumerate(games):
         for switched, result in zip(on[game], results[game], strict=True):
             if not math.isnan(result):
                 rows.append(np.concatenate([np.arange(len(games)) == number, switched - 0.5]))
-                values.append(math.log(result))
-    count = next(iter(on.values())).shape[1]
+                values.append(result)
     if not rows:
         return []
-    table, logs = np.array(rows, float), np.array(values)
-    fitted, _, rank, _ = np.linalg.lstsq(table, logs)
-    freedom = len(logs) - int(rank)
-    found = fitted[len(games) :]
-    margin = np.full(count, math.inf)
-    if freedom > 0 and rank == table.shape[1]:
-        error = float(((logs - table @ fitted) ** 2).sum()) / freedom
-        spread = np.diag(np.linalg.inv(table.T @ table))[len(games) :] * error
-        margin = float(stats.t.ppf(0.975, freedom)) * np.sqrt(spread)
-    by_game = {game: _halves(on[game], results[game]) for game in games}
+    found, margin = _fit(np.array(rows, float), np.array(values), counts=counts)
+    by_game = {game: _halves(on[game], results[game], counts=counts) for game in games}
     return [
         Effect(
-            ratio=math.exp(found[switch]),
-            low=math.exp(found[switch] - margin[switch]),
-            high=math.exp(min(found[switch] + margin[switch], 700.0))
-            if math.isfinite(margin[switch])
+            ratio=math.exp(found[column]),
+            low=math.exp(found[column] - margin[column]),
+            high=math.exp(min(found[column] + margin[column], 700.0))
+            if math.isfinite(margin[column])
             else math.inf,
             by_game={game: float(by_game[game][switch]) for game in games},
         )
-        for switch in range(count)
+        for switch, column in enumerate(range(len(games), len(games) + count))
     ]
 
 
+def _fit(
+    table: Float[np.ndarray, "results columns"],
+    results: Float[np.ndarray, " results"],
+    *,
+    counts: bool,
+) -> tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " columns"]]:
+    """Returns logarithms of the factors, and half the width of their 95 % intervals.
+
+    By iteratively reweighted least squares. The width is infinite where the results are too few.
+    """
+    expected = results + 0.5 * counts
+    for _ in range(_ROUNDS):
+        weights = expected if counts else np.ones_like(expected)
+        target = np.log(expected) + (results - expected) / expected
+        root = np.sqrt(weights)
+        found, _, rank, _ = np.linalg.lstsq(table * root[:, None], target * root)
+        expected = np.exp(np.clip(table @ found, -_LIMIT, _LIMIT))
+    freedom = len(results) - int(rank)
+    if freedom <= 0 or rank < table.shape[1]:
+        return found, np.full(len(found), math.inf)
+    weights = expected if counts else np.ones_like(expected)
+    residuals = (results - expected) / (np.sqrt(expected) if counts else expected)
+    dispersion = float((residuals**2).sum()) / freedom
+    covariance = np.linalg.inv(table.T @ (table * weights[:, None])) * dispersion
+    return found, float(stats.t.ppf(0.975, freedom)) * np.sqrt(np.diag(covariance))
+
+
 def _halves(
-    on: Bool[np.ndarray, "trainings switches"], results: Float[np.ndarray, " trainings"]
+    on: Bool[np.ndarray, "trainings switches"],
+    results: Float[np.ndarray, " trainings"],
+    *,
+    counts: bool,
 ) -> Float[np.ndarray, " switches"]:
-    """Returns the ratio of the geometric means of both halves, NaN where one is empty."""
+    """Returns the ratio of the means of both halves, NaN where one is empty or has none."""
     done = ~np.isnan(results)
-    logs, switched = np.log(results[done]), on[done]
+    switched, values = on[done], results[done] if counts else np.log(results[done])
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = [
-            (logs[:, None] * half).sum(axis=0) / half.sum(axis=0) for half in (switched, ~switched)
-        ]
-    return np.asarray(np.exp(means[0] - means[1]))
-
-
-def share(mistakes: Sequence[int]) -> float:
-    """Returns the share of mistakes, never 0: half a mistake is added."""
-    return (sum(mistakes) + 0.5) / (len(mistakes) + 1)
+        with_it, without = (
+            (values[:, None] * half).sum(axis=0) / half.sum(axis=0)
+            for half in (switched, ~switched)
+        )
+        return np.asarray(with_it / without if counts else np.exp(with_it - without))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.paired_training.arm import MEASURED, TRAINED
-from benchmarks.paired_training.factorial import design, effects, share
+from benchmarks.paired_training.factorial import design, effects
 from benchmarks.screening import folder, main, named_switch, parser, plans
 from selfplay.errors import ConfigError
 
@@ -86,8 +86,27 @@ def test_one_game_alone_leaves_no_interval_and_missing_trainings_are_left_out() 
     assert effects(on, results)[0].ratio == pytest.approx(truth[0], rel=0.05)
 
 
-def test_a_share_of_no_mistakes_has_a_logarithm() -> None:
-    assert share([0] * 99) == 0.005 and share([1, 0, 0]) == 1.5 / 4
+@pytest.mark.parametrize("mean", [3.0, 40.0])
+def test_the_interval_of_counts_holds_the_truth_as_often_as_it_says(mean: float) -> None:
+    rng, held = np.random.default_rng(4), []
+    for _ in range(60):
+        on, results, truth = drawn(rng, noise=0.2)
+        drawn_counts = {
+            game: rng.poisson(mean * rates / rates.mean()).astype(float)
+            for game, rates in results.items()
+        }
+        found = effects(on, drawn_counts, counts=True)
+        held += [one.low <= true <= one.high for one, true in zip(found, truth, strict=True)]
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+def test_a_game_with_hardly_a_mistake_tells_little() -> None:
+    on, results, truth = drawn(np.random.default_rng(5), noise=0.01)
+    found = {game: np.round(1000 * rates / rates.mean()) for game, rates in results.items()}
+    found[GAMES[1]] = np.zeros(16)
+    assert [one.ratio for one in effects(on, found, counts=True)] == pytest.approx(truth, rel=0.1)
+    found[GAMES[1]][3] = 1
+    assert [one.ratio for one in effects(on, found, counts=True)] == pytest.approx(truth, rel=0.1)
 
 
 def test_a_switch_has_a_name_or_is_its_own() -> None:
@@ -129,6 +148,6 @@ def test_results_of_trainings_become_a_table(
     shown = capsys.readouterr().out
     assert shown.index("| m |") < shown.index("| few |")
     document = json.loads((tmp_path / "results.json").read_text())
-    assert document["effects"]["mistakes"]["few"]["ratio"] == pytest.approx(60.5 / 30.5)
+    assert document["effects"]["mistakes"]["few"]["ratio"] == pytest.approx(2)
     assert document["effects"]["mistakes"]["m"]["ratio"] == pytest.approx(1)
     assert document["effects"]["positions_per_second"]["few"]["ratio"] == pytest.approx(1)
