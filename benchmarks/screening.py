@@ -172,8 +172,15 @@ def report(
         },
         "switches": {name: {"settings": list(settings)} for name, settings in arguments.switches},
         "effects": {
-            measure: dict(zip(names, (one.to_dict() for one in effects(on, by_game)), strict=False))
-            for measure, by_game in arrays.items()
+            measure: {
+                name: effect.to_dict()
+                for name, effect in zip(
+                    names,
+                    effects(on, arrays[measure], counts=measure in _COUNTS),
+                    strict=False,
+                )
+            }
+            for measure in _MEASURES
         },
     }
 

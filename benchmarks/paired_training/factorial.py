@@ -97,10 +97,10 @@ def effects(
     Args:
         on: for each game, which switches were on.
         results: for each game, what the trainings reached; NaN for one not done yet. Counts are at
-            least 0, other results above 0.
+            least 0, other results above 0. A game in which all counts are 0 tells nothing.
         counts: whether the results are counts, such as mistakes.
     """
-    games = list(on)
+    games = [game for game in on if np.nansum(results[game])]
     count = next(iter(on.values())).shape[1]
     rows, values = [], []
     for number, game in enumerate(games):
@@ -111,7 +111,7 @@ def effects(
     if not rows:
         return []
     found, margin = _fit(np.array(rows, float), np.array(values), counts=counts)
-    by_game = {game: _halves(on[game], results[game], counts=counts) for game in games}
+    by_game = {game: _halves(on[game], results[game], counts=counts) for game in on}
     return [
         Effect(
             ratio=math.exp(found[column]),
@@ -119,7 +119,7 @@ def effects(
             high=math.exp(min(found[column] + margin[column], 700.0))
             if math.isfinite(margin[column])
             else math.inf,
-            by_game={game: float(by_game[game][switch]) for game in games},
+            by_game={game: float(by_game[game][switch]) for game in on},
         )
         for switch, column in enumerate(range(len(games), len(games) + count))
     ]

@@ -150,4 +150,7 @@ def test_results_of_trainings_become_a_table(
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["effects"]["mistakes"]["few"]["ratio"] == pytest.approx(2)
     assert document["effects"]["mistakes"]["m"]["ratio"] == pytest.approx(1)
+    assert document["effects"].keys() == {
+        *("mistakes", "raw_mistakes", "positions_per_second", "updates_per_second")
+    }
     assert document["effects"]["positions_per_second"]["few"]["ratio"] == pytest.approx(1)
