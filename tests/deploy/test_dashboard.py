@@ -10,7 +10,7 @@ from tests.deploy.files import ROOT, dashboard
 BY_NAME = {metric.prometheus_name: metric for metric in METRICS.values() if metric.prometheus_name}
 
 # Of prometheus-client itself.
-FOREIGN = {"process_resident_memory_bytes"}
+FOREIGN = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
 
 
 def expressions() -> list[str]:
@@ -36,7 +36,8 @@ def test_every_metric_and_label_exists() -> None:
 def test_counters_are_asked_for_their_growth_only() -> None:
     for text in expressions():
         for name in re.findall(r"\b(selfplay_\w+)\{", text):
-            counted = re.search(rf"rate\({name}\{{[^}}]*\}}\[\d+m\]\)", text) is not None
+            asked = rf"(?:rate|increase)\({name}\{{[^}}]*\}}\[\d+m\]\)"
+            counted = re.search(asked, text) is not None
             assert counted == (name != INFO and BY_NAME[name].counter), text
 
 
