@@ -19,6 +19,8 @@ class LaunchOptions:
         detach: whether the fleet goes on after the command has ended (local).
         logs: the folder for logs; None for that of the record (local, slurm).
         max_restarts: failures in a row after which a process is given up (local, ray).
+        max_cost: the bill at which the fleet ends, in the currency of the prices in the settings
+            `cost`; None for no limit (local, ray).
         shared: whether every node sees the directory of the run, whatever its file system (slurm).
         sbatch: further options of sbatch (slurm).
         namespace: of the objects (kubernetes).
@@ -35,6 +37,7 @@ class LaunchOptions:
     detach: bool = False
     logs: Path | None = None
     max_restarts: int = 5
+    max_cost: float | None = None
     shared: bool = False
     sbatch: tuple[str, ...] = ()
     namespace: str = "selfplay"

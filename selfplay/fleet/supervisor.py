@@ -123,6 +123,7 @@ class Supervisor:
         on_change: Callable[[list[Watched]], None] = lambda watched: None,
         most_restarts: int = MOST_RESTARTS,
         grace_seconds: float = GRACE_SECONDS,
+        spent: Callable[[], str] = str,
         clock: Callable[[], float] = time.monotonic,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
@@ -135,6 +136,7 @@ class Supervisor:
             on_change: called with all processes after one has changed.
             most_restarts: failures in a row after which a process is given up.
             grace_seconds: how long a process may take to save and end.
+            spent: returns why the fleet must end, "" while it need not; called at every look.
             clock: seconds.
             look_seconds: how often it looks.
         """
@@ -144,6 +146,7 @@ class Supervisor:
         self._on_change = on_change
         self._most_restarts = most_restarts
         self._grace_seconds = grace_seconds
+        self._spent = spent
         self._clock = clock
         self._look_seconds = look_seconds
         self._stop = threading.Event()
@@ -167,6 +170,8 @@ class Supervisor:
         """Starts what is due and notes what has ended; returns how the fleet ends, if it does."""
         if self._stop.is_set():
             return Outcome(reason="it was asked to stop")
+        if reason := self._spent():
+            return Outcome(reason=reason)
         changed = False
         outcome = None
         for one in self.watched:

@@ -12,12 +12,14 @@ from selfplay.errors import CheckpointError, RunError
 from selfplay.run import (
     Heartbeat,
     RunDirectory,
+    hours_by_role,
     newest_results,
     read_evaluations,
     read_heartbeats,
     read_mistakes,
     read_suite_results,
 )
+from selfplay.settings import CostConfig
 from selfplay.store import Place, Store
 
 _LITTLE_SPACE_BYTES = 500e6
@@ -56,8 +58,9 @@ def run_status(place: Place | Store, *, diagnosis: bool = False) -> dict[str, An
     None if that is not known), `held_out` and
     `gate` (what the newest checkpoint says of matches kept out of training and of the gate, or
     None), `diagnosis` (the headline of `selfplay diagnose` as far as it can be
-    told without asking the network; None unless asked for), and `problems`: texts, none if all is
-    well. The values of heartbeats are included: of a trainer `window_positions`,
+    told without asking the network; None unless asked for), `usage` (`hours` of processes by role,
+    and their `cost`, None without prices in the settings `cost`), and `problems`: texts, none if
+    all is well. The values of heartbeats are included: of a trainer `window_positions`,
     `window_age_updates`, `losses`, `data_age_seconds`, `staleness_updates` and more.
 
     Args:
@@ -108,6 +111,7 @@ def run_status(place: Place | Store, *, diagnosis: bool = False) -> dict[str, An
         "gate": metadata.get("gate"),
         "diagnosis": _headline(run) if diagnosis else None,
         "recent": _recent([*reversed(trainers), metadata.get("recent", {})]),
+        "usage": _usage(run, metadata, beats),
         "problems": problems,
     }
 
@@ -204,6 +208,24 @@ def _plan(run: RunDirectory, metadata: dict[str, Any]) -> dict[str, float]:
     """
     trainer = run.config.to_dict()["trainer"] | metadata.get("config", {}).get("trainer", {})
     return {key: trainer[key] for key in ("minutes", "updates")}
+
+
+def _usage(run: RunDirectory, metadata: dict[str, Any], beats: list[Heartbeat]) -> dict[str, Any]:
+    """Returns the hours of processes by role, and the bill; None for it without prices."""
+    hours = hours_by_role(run.store, beats)
+    prices = prices_of(run, metadata)
+    return {"hours": hours, "cost": prices.bill(hours) if prices.known else None}
+
+
+def prices_of(run: RunDirectory, metadata: Mapping[str, Any]) -> CostConfig:
+    """Returns the prices: those of the newest checkpoint, because each session may change them.
+
+    Args:
+        run: the run.
+        metadata: of the newest checkpoint; empty before the first.
+    """
+    settings = metadata.get("config", {}).get("cost")
+    return run.config.updated({} if settings is None else {"cost": settings}).cost
 
 
 def _process(beat: Heartbeat) -> dict[str, Any]:

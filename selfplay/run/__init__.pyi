@@ -29,3 +29,6 @@ from .suite_records import append_suite_result as append_suite_result
 from .suite_records import read_suite_results as read_suite_results
 from .unsent_matches import UnsentMatches as UnsentMatches
 from .uploads import UploadQueue as UploadQueue
+from .usage import hours_by_role as hours_by_role
+from .usage import keep_usage as keep_usage
+from .usage import keep_usage_of_killed as keep_usage_of_killed

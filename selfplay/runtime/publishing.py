@@ -17,6 +17,8 @@ from selfplay.records.match import RESIGNED
 from selfplay.run import (
     RunDirectory,
     is_asked_to_stop,
+    keep_usage,
+    keep_usage_of_killed,
     remove_heartbeat,
     withdraw_request,
     write_heartbeat,
@@ -75,6 +77,9 @@ class HeartbeatWriter:
         self._stop = stop
         self._asked = False
         self._errors = 0
+        self._started = int(time.time() * 1000)
+        self._started_at = time.monotonic()
+        self._took_over = False
         self._last: dict[str, Any] = {}
         self._written_at = time.monotonic()
         self._lock = threading.Lock()
@@ -134,18 +139,30 @@ class HeartbeatWriter:
                 return
             self._last, self._written_at = spoken, time.monotonic()
             try:
-                write_heartbeat(self._run.store, self.monitor.role, self.monitor.id, spoken)
+                role, id = self.monitor.role, self.monitor.id
+                if not self._took_over:
+                    keep_usage_of_killed(self._run.store, role, id)
+                    self._took_over = True
+                usage = {"started": self._started, "lived_seconds": self._lived_seconds}
+                write_heartbeat(self._run.store, role, id, {**spoken, **usage})
             except StorageError as error:
                 self._errors += 1
                 self.monitor.event("heartbeat_failed", str(error), level="warning")
 
+    @property
+    def _lived_seconds(self) -> float:
+        return round(time.monotonic() - self._started_at, 1)
+
     def stop(self) -> None:
-        """Removes the heartbeat, because the process ends normally."""
+        """Removes the heartbeat, because the process ends normally, and keeps how long it ran."""
         self._closing.set()
         # Not longer: a store that does not answer must not delay the end.
         self._keeper.join(_LEAVING_SECONDS)
         with contextlib.suppress(StorageError):
-            remove_heartbeat(self._run.store, self.monitor.role, self.monitor.id)
+            role, id = self.monitor.role, self.monitor.id
+            if self._took_over:
+                keep_usage(self._run.store, role, id, self._started, self._lived_seconds)
+            remove_heartbeat(self._run.store, role, id)
             if self._asked:
                 withdraw_request(self._run.store, self.monitor.role, self.monitor.id)
 

@@ -7,6 +7,7 @@ from .fitting import fitted as fitted
 from .presets import PRESETS as PRESETS
 from .presets import SHIFTS as SHIFTS
 from .reference import describe_settings as describe_settings
+from .sections import CostConfig as CostConfig
 from .sections import EvaluationConfig as EvaluationConfig
 from .sections import LearnerConfig as LearnerConfig
 from .sections import NetworkConfig as NetworkConfig

@@ -9,6 +9,7 @@ from typing import Any
 from selfplay.errors import ConfigError
 from selfplay.settings.renames import with_current_names
 from selfplay.settings.sections import (
+    CostConfig,
     EvaluationConfig,
     LearnerConfig,
     NetworkConfig,
@@ -38,6 +39,7 @@ class Config:
     trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     storage: StorageConfig = dataclasses.field(default_factory=StorageConfig)
+    cost: CostConfig = dataclasses.field(default_factory=CostConfig)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns plain values by section and key; tuples become lists, as in JSON and TOML."""

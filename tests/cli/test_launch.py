@@ -47,12 +47,15 @@ def test_print_starts_nothing(tmp_path: Path) -> None:
         (("--game", "g", "--sbatch", "--x"), "--sbatch means nothing on local"),
         (("--game", "g", "--with", "coffee", "--on", "kubernetes"), "--with is 'coffee'"),
         (("--game", "g", "--set", "search.depth=1"), "search.depth is not a setting"),
+        (("--game", "g", "--max-cost", 5), "--max-cost is given, but the run has no prices"),
+        (("--game", "g", "--max-cost", 0), "--max-cost is 0, but must be above 0"),
+        (("--game", "g", "--max-cost", 5, "--on", "slurm"), "--max-cost means nothing on slurm"),
         (("--status", "--stop"), "exclude each other"),
         (("--status",), "no fleet of"),
         (("--stop",), "no fleet of"),
     ],
 )
-def test_an_error_is_two_lines(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_an_error_is_two_lines(words: tuple[object, ...], message: str, tmp_path: Path) -> None:
     code, printed, error = invoke("launch", tmp_path / "run", *words)
     assert code in (1, 2) and printed == ""
     assert error.startswith("error: ") and message in error

@@ -118,6 +118,16 @@ def test_kubernetes_own_schemas_agree(build: Build) -> None:
         assert {"prometheus", "grafana", "serve", "tensorboard"} <= pods(resources).keys()
 
 
+def test_monitoring_brings_the_alerts_and_the_dashboard(build: Build) -> None:
+    fleet = make("s3://bucket/r")
+    for parts in (("monitoring",), ("backlog",)):
+        resources = build(fleet, components=parts)
+        rules = named(resources, "ConfigMap", "prometheus")["data"]["alerts.yml"]
+        assert rules == (DEPLOY / "prometheus" / "alerts.yml").read_text()
+        assert "selfplay.json" in named(resources, "ConfigMap", "grafana-dashboard")["data"]
+    assert not [one for one in build(fleet) if one["metadata"]["name"] == "prometheus"]
+
+
 def test_a_redis_elsewhere_is_not_started_here(build: Build) -> None:
     assert "redis" not in pods(build(make("redis://elsewhere:6379/0/r")))
 

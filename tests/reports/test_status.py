@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from selfplay.reports.status import process_problems, run_status
-from selfplay.run import Heartbeat, write_heartbeat
-from selfplay.runtime.publishing import RecentMatches
+from selfplay.cli.reports.status import _usage
+from selfplay.registry import GameSpec
+from selfplay.reports.status import prices_of, process_problems, run_status
+from selfplay.run import Heartbeat, RunDirectory, read_heartbeats, write_heartbeat
+from selfplay.runtime.publishing import HeartbeatWriter, RecentMatches
+from selfplay.settings import Config
+from selfplay.telemetry import Monitor
 from tests.training.runs import make_run, tiny_components, train_all
 
 
@@ -110,6 +114,33 @@ def test_draws_and_cut_matches_are_counted(tmp_path: Path) -> None:
     }
 
 
+def test_the_prices_are_those_of_the_newest_session(tmp_path: Path) -> None:
+    spec = GameSpec("tic_tac_toe")
+    config = Config.from_dict({"cost": {"worker_hour": 2.0}})
+    run = RunDirectory.create(tmp_path / "run", spec, spec.make(), config)
+    monitor = Monitor(role="worker", id="w")
+    writer = HeartbeatWriter(run, monitor)
+    writer.beat({})
+    (beat,) = read_heartbeats(run.store)
+    assert beat.fields["lived_seconds"] >= 0
+    # As if it had run for three hours and was then killed; another one takes its id.
+    write_heartbeat(run.store, "worker", "w", {**beat.fields, "lived_seconds": 3 * 3600})
+    writer = HeartbeatWriter(run, monitor)
+    writer.beat({})
+    assert run_status(run.path)["usage"]["cost"] == pytest.approx(6.0, abs=0.1)
+    writer.stop()
+    usage = run_status(run.path)["usage"]
+    assert usage["hours"] == {"worker": pytest.approx(3.0, abs=0.05)}
+    assert prices_of(run, {}).worker_hour == 2.0
+    assert prices_of(run, {"config": {"cost": {"worker_hour": 5.0}}}).worker_hour == 5.0
+    # A checkpoint of a version without prices.
+    assert prices_of(run, {"config": {"trainer": {}}}).worker_hour == 2.0
+    assert _usage({"hours": {"worker": 3.0}, "cost": 6.0}) == [
+        ("ran", "worker 3.00 h"),
+        ("cost", "6.00"),
+    ]
+
+
 def test_the_document_of_a_run(tmp_path: Path) -> None:
     run, components = make_run(tmp_path / "run", tiny_components(), updates=8)
     trainer = train_all(run, components)
@@ -133,6 +164,10 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
     }
     assert sum(document["recent"]["results"].values()) == pytest.approx(1)
     assert document["checkpoint_age_seconds"] >= 0
+    # The trainer has ended, and its time stays.
+    usage = document["usage"]
+    assert usage["hours"].keys() == {"trainer"} and usage["hours"]["trainer"] > 0
+    assert usage["cost"] is None
     # What a trainer at work says counts more; a worker counts its own matches alone.
     write_heartbeat(run.store, "trainer", "t", {"update": 9, "positions": 999, "state": "training"})
     write_heartbeat(run.store, "worker", "w", {"update": 9, "matches": 1, "checkpoint": 8})

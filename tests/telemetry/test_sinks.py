@@ -178,7 +178,8 @@ def document(process: dict[str, Any]) -> dict[str, Any]:
     empty = {"left_out": {}, "strength": [], "problems": [], "damaged_files": 0}
     counts = dict.fromkeys(("update", "matches", "positions", "elapsed_seconds"), 0)
     plan = {"minutes": 0.0, "updates": 0}
-    names = {"run": "r", "game": "g", "plan": plan, "processes": [process]}
+    usage: dict[str, Any] = {"hours": {}, "cost": None}
+    names = {"run": "r", "game": "g", "plan": plan, "processes": [process], "usage": usage}
     return {**dict.fromkeys(facts), **empty, **counts, **names}
 
 

@@ -80,6 +80,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         *_endings(document["recent"]),
         ("trained", words.duration(document["elapsed_seconds"]) + _plan(document["plan"])),
         ("saved", _saved(document)),
+        *_usage(document["usage"]),
     ]
     left_out = [f"{count:,} {reason} matches" for reason, count in document["left_out"].items()]
     if document["damaged_files"]:
@@ -96,6 +97,15 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{score} against {one['opponent']} at update {one['update']:,}"
         pairs.append(("" if index else "strength", text))
     return [*pairs, *_mistakes(document["mistakes"]), *_suite(document["suite"])]
+
+
+def _usage(usage: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the hours of processes by role, and what they cost."""
+    if not usage["hours"]:
+        return []
+    text = ", ".join(f"{role} {number:,.2f} h" for role, number in usage["hours"].items())
+    cost = usage["cost"]
+    return [("ran", text), *([] if cost is None else [("cost", f"{cost:,.2f}")])]
 
 
 def _held_out(document: dict[str, Any]) -> list[tuple[str, str]]:

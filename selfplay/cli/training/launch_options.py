@@ -78,6 +78,15 @@ class EngineOptions(OptionGroup):
             help="Give a process up after so many failures in a row (local, ray).",
         ),
     ] = 5
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost",
+            metavar="PRICE",
+            help="End the fleet when the run has cost so much; prices: cost.* (local, ray).",
+            show_default=False,
+        ),
+    ] = None
 
     address: Annotated[
         str,
@@ -167,7 +176,7 @@ class EngineOptions(OptionGroup):
         Raises:
             ConfigError: one was given that it does not understand.
         """
-        from selfplay.configuration import check_choice
+        from selfplay.configuration import check_choice, check_range
         from selfplay.errors import ConfigError
         from selfplay.fleet.backends import BACKENDS, LaunchOptions, make_backend
 
@@ -176,6 +185,8 @@ class EngineOptions(OptionGroup):
             value = getattr(self, field.name)
             if value == field.default:
                 continue
+            if field.name == "max_cost":
+                check_range("--max-cost", value, above=0)
             if field.name == "components":
                 for part in value:
                     check_choice("--with", part, ("monitoring", "backlog"))

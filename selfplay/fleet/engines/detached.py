@@ -48,7 +48,9 @@ def run_recorded(run: str, log: TextIO) -> int:
             record,
             Fleet.from_dict(document["fleet"]),
             LaunchOptions(
-                logs=None if logs is None else Path(logs), max_restarts=options["max_restarts"]
+                logs=None if logs is None else Path(logs),
+                max_restarts=options["max_restarts"],
+                max_cost=options.get("max_cost"),
             ),
             say,
             on_stop,

@@ -12,6 +12,7 @@ from typing import Any
 
 from selfplay.errors import RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
+from selfplay.fleet.budget import Budget
 from selfplay.fleet.checks import check_no_trainer
 from selfplay.fleet.engines.local_starter import LocalStarter, last_words
 from selfplay.fleet.engines.shares import Share, check_memory, find_gpus, share_out
@@ -28,7 +29,7 @@ _LOOK_SECONDS = 0.2
 class Local(Backend):
     """Processes of this machine."""
 
-    takes = frozenset({"detach", "logs", "max_restarts"})
+    takes = frozenset({"detach", "logs", "max_cost", "max_restarts"})
 
     def shown(self, fleet: Fleet, options: LaunchOptions) -> str:
         """Returns the command line of each process, with its variables."""
@@ -50,6 +51,8 @@ class Local(Backend):
         check_memory(fleet, host_memory())
         left = left_over(record)
         check_no_trainer(fleet.run, [one.pid for one in left])
+        if options.max_cost is not None:
+            Budget(fleet, options.max_cost, say)
         if options.detach:
             return self._detach(record, fleet, options)
         outcome = supervise(record, fleet, options, say, on_stop)
@@ -161,12 +164,15 @@ def supervise(
         def changed(watched: list[Watched]) -> None:
             record.write(fleet, "local", _details(options, watched=watched, logs=logs))
 
+        limit = options.max_cost
+        spent = str if limit is None else Budget(fleet, limit, say).spent
         supervisor = Supervisor(
             fleet.processes(),
             starter,
             say=say,
             on_change=changed,
             most_restarts=options.max_restarts,
+            spent=spent,
         )
         on_stop(supervisor.stop)
         outcome = supervisor.run()
@@ -250,6 +256,7 @@ def _details(
         "options": {
             "logs": None if options.logs is None else str(options.logs),
             "max_restarts": options.max_restarts,
+            "max_cost": options.max_cost,
         },
         "processes": processes,
         "ended": ended,

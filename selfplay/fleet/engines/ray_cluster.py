@@ -13,6 +13,7 @@ from typing import Any
 
 from selfplay.errors import RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
+from selfplay.fleet.budget import Budget
 from selfplay.fleet.checks import check_no_trainer, game_file
 from selfplay.fleet.engines.ray_checks import (
     alive_nodes,
@@ -36,7 +37,7 @@ _HEAD = "node:__internal_head__"
 class RayCluster(Backend):
     """Tasks of Ray."""
 
-    takes = frozenset({"detach", "max_restarts", "address", "pending"})
+    takes = frozenset({"detach", "max_cost", "max_restarts", "address", "pending"})
 
     def shown(self, fleet: Fleet, options: LaunchOptions) -> str:
         """Returns each command line with the resources that Ray sets aside for it."""
@@ -61,6 +62,8 @@ class RayCluster(Backend):
         if not options.pending:
             check_resources(fleet, [node["Resources"] for node in nodes], free_resources)
         check_no_trainer(fleet.run)
+        if options.max_cost is not None:
+            Budget(fleet, options.max_cost, say)
         games, shipped = _shipped(fleet)
         actor = (
             ray_module()
@@ -73,7 +76,7 @@ class RayCluster(Backend):
                 max_restarts=-1,
                 **_on_head(nodes),
             )
-            .remote(shipped.to_dict(), games, options.max_restarts)
+            .remote(shipped.to_dict(), games, options.max_restarts, options.max_cost)
         )
         details = {"address": options.address, "ended": None}
         record.write(fleet, "ray", details)

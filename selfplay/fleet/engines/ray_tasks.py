@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from selfplay.errors import RunError, StorageError
+from selfplay.fleet.budget import Budget
 from selfplay.fleet.fleet import Fleet, Process, Role
 from selfplay.fleet.supervisor import GRACE_SECONDS, Handle, Outcome, Starter, Supervisor
 from selfplay.store.files import atomic_write
@@ -175,7 +177,11 @@ class FleetActor:
     """
 
     def __init__(
-        self, document: Mapping[str, Any], games: Mapping[str, str], most_restarts: int
+        self,
+        document: Mapping[str, Any],
+        games: Mapping[str, str],
+        most_restarts: int,
+        max_cost: float | None = None,
     ) -> None:
         """Starts the fleet.
 
@@ -183,15 +189,20 @@ class FleetActor:
             document: the fleet, as `Fleet.to_dict` has it.
             games: the file of the game: name and content.
             most_restarts: failures in a row after which a process is given up.
+            max_cost: the bill at which the fleet ends; None for no limit.
         """
         fleet = Fleet.from_dict(document)
         self._said: list[str] = []
         self._outcome: Outcome | None = None
+        self._max_cost = max_cost
+        self._budget: Budget | None = None
+        self._fleet = fleet
         self._supervisor = Supervisor(
             fleet.processes(),
             RayStarter(fleet, games),
             say=self._said.append,
             most_restarts=most_restarts,
+            spent=self._spent,
         )
         threading.Thread(target=self._run, name="supervisor", daemon=True).start()
 
@@ -200,6 +211,20 @@ class FleetActor:
             self._outcome = self._supervisor.run()
         except Exception as error:
             self._outcome = Outcome(reason="the supervisor has failed", error=repr(error))
+
+    def _spent(self) -> str:
+        """Returns why the fleet must end, "" while it need not."""
+        if self._max_cost is None:
+            return ""
+        if self._budget is None:
+            # Here: Ray starts this actor again on a node that may not reach the store at once.
+            try:
+                self._budget = Budget(self._fleet, self._max_cost, self._said.append)
+            except RunError as error:
+                return str(error)
+            except StorageError:
+                return ""
+        return self._budget.spent()
 
     def status(self, after: int = 0) -> dict[str, Any]:
         """Returns the processes, what was said after so many lines, and how the fleet has ended."""

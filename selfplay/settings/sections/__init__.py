@@ -1,5 +1,6 @@
 """The sections of a run's settings: one module and one dataclass for each table of run.toml."""
 
+from selfplay.settings.sections.cost import CostConfig as CostConfig
 from selfplay.settings.sections.evaluation import EvaluationConfig as EvaluationConfig
 from selfplay.settings.sections.learner import LearnerConfig as LearnerConfig
 from selfplay.settings.sections.network import NetworkConfig as NetworkConfig

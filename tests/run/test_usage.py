@@ -1,0 +1,43 @@
+"""Hours of processes: counted once, whether they run, have ended or were killed."""
+
+from pathlib import Path
+
+import pytest
+
+from selfplay.run import hours_by_role, keep_usage, keep_usage_of_killed, write_heartbeat
+from selfplay.settings import CostConfig
+from selfplay.store import open_store
+
+
+def beat(run: Path, role: str, id: str, started: int, hours: float) -> None:
+    write_heartbeat(run, role, id, {"started": started, "lived_seconds": hours * 3600})
+
+
+def test_running_ended_and_killed_processes_count_once(tmp_path: Path) -> None:
+    beat(tmp_path, "worker", "a", 1, 2.0)
+    beat(tmp_path, "worker", "b-1", 1, 1.0)
+    keep_usage(tmp_path, "worker", "c", 5, 1800)
+    assert hours_by_role(tmp_path) == {"worker": pytest.approx(3.5)}
+    # A process that ends: its file is written before its heartbeat goes.
+    keep_usage(tmp_path, "worker", "a", 1, 2.25 * 3600)
+    assert hours_by_role(tmp_path) == {"worker": pytest.approx(3.75)}
+    # One takes over the id of a killed one.
+    keep_usage_of_killed(tmp_path, "worker", "b-1")
+    beat(tmp_path, "worker", "b-1", 2, 0.5)
+    beat(tmp_path, "trainer", "trainer", 1, 4.0)
+    assert hours_by_role(tmp_path) == pytest.approx({"trainer": 4.0, "worker": 4.25})
+
+
+def test_what_recorded_no_hours_does_not_count(tmp_path: Path) -> None:
+    write_heartbeat(tmp_path, "worker", "old", {"state": "playing"})
+    keep_usage_of_killed(tmp_path, "worker", "old")
+    keep_usage_of_killed(tmp_path, "worker", "nobody")
+    open_store(tmp_path).write("usage/worker-x-1.json", b"{")
+    open_store(tmp_path).write("usage/worker-y-1.json", b'{"role": "worker", "id": 3}')
+    assert hours_by_role(tmp_path) == {}
+
+
+def test_the_bill() -> None:
+    prices = CostConfig(worker_hour=0.5, trainer_hour=2.0)
+    assert prices.bill({"worker": 10.0, "trainer": 1.0, "evaluator": 7.0}) == 7.0
+    assert prices.known and not CostConfig().known
