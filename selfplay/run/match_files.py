@@ -1,11 +1,12 @@
 """The files of finished matches of a run: written once, never changed, read by the trainer."""
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from selfplay.errors import ConfigError, RecordError
+from selfplay.errors import ConfigError, RecordError, StorageError
 from selfplay.records import MatchRecord, decode_matches, encode_matches, same_content
+from selfplay.run.new_files import WORKER, NewFiles
 from selfplay.store.directory_store import DirectoryStore
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
@@ -17,9 +18,7 @@ REANALYSES = "reanalyses"
 REFUSED = "refused"
 
 _SUFFIX = ".parquet"
-_SILENCE_SHARE = 0.1
-_LONGEST_PAUSE_SECONDS = 30.0
-_GAP_SECONDS = 60.0
+_READ_AT_ONCE = 8
 
 
 class MatchFiles:
@@ -46,8 +45,8 @@ class MatchFiles:
         self._folder = folder
         self._refused = REFUSED if folder == FOLDER else f"{REFUSED}/{folder}"
         self._series = self.store.series(folder, _SUFFIX)
-        self._clock = clock
-        self._workers: dict[str, _Watch] = {}
+        self._new_files = NewFiles(self._series, clock)
+        self._read_ahead: dict[tuple[str, int], bytes] = {}
 
     def name(self, worker: str, sequence: int) -> str:
         """Returns what to call a file in messages."""
@@ -110,6 +109,9 @@ class MatchFiles:
             RecordError: it is missing.
             StorageError: the store cannot be reached.
         """
+        ahead = self._read_ahead.pop((worker, sequence), None)
+        if ahead is not None:
+            return ahead
         try:
             return self._series.get(worker, sequence)
         except FileNotFoundError:
@@ -118,7 +120,7 @@ class MatchFiles:
 
     def workers(self) -> list[str]:
         """Returns the workers that have stored matches, sorted."""
-        return [name for name in self._series.workers() if _WORKER.fullmatch(name)]
+        return self._new_files.workers()
 
     def next_sequence(self, worker: str) -> int:
         """Returns the number after the last file of a worker."""
@@ -134,7 +136,9 @@ class MatchFiles:
         """Returns files that a consumer has not read yet, as worker and number.
 
         It probes the next numbers and lists nothing, so the cost does not grow with the number of
-        files. It asks less often for workers that have stored nothing for long.
+        files. It asks for 64 workers at most, those that have waited longest, and less often for
+        workers that have stored nothing for long. What it finds above `limit`, the next calls
+        return.
 
         Args:
             cursor: the next number of each worker known so far.
@@ -143,31 +147,33 @@ class MatchFiles:
         Returns:
             The lowest numbers of each worker; workers take turns, so that none has to wait.
         """
-        now = self._clock()
-        asked: list[tuple[str, int]] = []
-        for worker in self.workers():
-            watch = self._workers.setdefault(worker, _Watch(now))
-            if now >= watch.next_look:
-                asked.append((worker, self._start(worker, cursor.get(worker), watch)))
-        share = max(1, limit // len(asked)) if asked else limit
-        found = self._series.following(asked, share)
-        for index, ((worker, start), numbers) in enumerate(zip(asked, found, strict=True)):
-            watch = self._workers[worker]
-            if not numbers and now - watch.gap_checked >= _GAP_SECONDS:
-                # A number may be missing for good, if a person removed the file.
-                watch.gap_checked = now
-                later = [number for number in self._series.numbers(worker) if number >= start]
-                found[index] = numbers = later[:share]
-            if numbers:
-                watch.last_news = watch.gap_checked = now
-            pause = (now - watch.last_news) * _SILENCE_SHARE
-            watch.next_look = now + min(pause, _LONGEST_PAUSE_SECONDS)
-        turns = [
-            (number - start, worker, number)
-            for (worker, start), numbers in zip(asked, found, strict=True)
-            for number in numbers
-        ]
-        return [(worker, number) for _, worker, number in sorted(turns)][:limit]
+        return self._new_files.after(cursor, limit)
+
+    def prefetch(self, files: Sequence[tuple[str, int]]) -> None:
+        """Reads several files at once for the next calls of `get`.
+
+        Most of the time that a remote store takes for one file is waiting. A directory is not read.
+
+        Args:
+            files: worker and number of each.
+        """
+        self._read_ahead.clear()
+        if self.store.path is None and len(files) > 1:
+            with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+                found = zip(files, pool.map(self._read, files), strict=True)
+                self._read_ahead = {file: data for file, data in found if data is not None}
+
+    def _read(self, file: tuple[str, int]) -> bytes | None:
+        try:
+            return self._series.get(*file)
+        except (FileNotFoundError, StorageError):
+            # Whoever asks for it gets the error.
+            return None
+
+    @property
+    def workers_at_work(self) -> int:
+        """How many workers `after` has found new files of in the last five minutes."""
+        return self._new_files.at_work
 
     def entries(self) -> list[MatchFile]:
         """Returns all files, oldest first. Slow: it lists them."""
@@ -253,29 +259,6 @@ class MatchFiles:
             return self.store.clear_stale(self._folder)
         return 0
 
-    def _start(self, worker: str, wanted: int | None, watch: "_Watch") -> int:
-        """Returns where to look next for each worker; for a new worker, its first file."""
-        if wanted is not None:
-            return wanted
-        if watch.first is None:
-            if self._series.following([(worker, 0)], 1)[0]:
-                watch.first = 0
-            else:
-                watch.first = min(self._series.numbers(worker), default=0)
-        return watch.first
-
-
-class _Watch:
-    """When a worker last had a new file, and when to look again."""
-
-    def __init__(self, now: float) -> None:
-        self.last_news = self.gap_checked = now
-        self.next_look = now
-        self.first: int | None = None
-
-
-_WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
 
 def check_worker(worker: str) -> str:
     """Returns the name of a worker.
@@ -283,7 +266,7 @@ def check_worker(worker: str) -> str:
     Raises:
         ConfigError: it cannot be part of a file name.
     """
-    if not _WORKER.fullmatch(worker):
+    if not WORKER.fullmatch(worker):
         raise ConfigError(
             f"the worker id is {worker!r}, but must be letters, digits, dots, dashes and "
             "underscores"

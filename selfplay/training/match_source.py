@@ -76,6 +76,8 @@ class MatchSource(abc.ABC):
         Raises:
             StorageError: the store cannot be reached.
         """
+        files = list(files)
+        self.learning.run.matches.prefetch(files)
         return [match for file in files for match in self.intake.take(*file)]
 
     @abc.abstractmethod
