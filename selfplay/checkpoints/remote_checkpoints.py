@@ -1,5 +1,6 @@
 """Checkpoints in a remote store: written to local disk by orbax, then uploaded."""
 
+import functools
 import json
 import tempfile
 import uuid
@@ -15,9 +16,12 @@ from selfplay.checkpoints.files import METADATA, ReadFiles, unreadable, write_fi
 from selfplay.checkpoints.manifest import MANIFEST, incomplete, parse_manifest, verified
 from selfplay.errors import CheckpointError
 from selfplay.store.files import storage_errors
+from selfplay.store.node_cache import fetch_once
 from selfplay.store.store import Listener, Store
 
 _TRANSFERS_AT_ONCE = 8
+_PLAYERS_NEED = ("weights", "accepted_weights", METADATA)
+"""Parts of a checkpoint that every worker reads: they are fetched once per node."""
 
 
 class RemoteCheckpoints(Checkpoints):
@@ -152,12 +156,18 @@ class RemoteCheckpoints(Checkpoints):
             raise incomplete(label) from None
         manifest, at = document["manifest"], document.get("at", "")
 
-        def read(name: str) -> bytes:
+        def fetch(name: str) -> bytes:
             try:
                 data = self._store.read(f"{folder}/{at}{name}")
             except FileNotFoundError:
                 raise CheckpointError(f"checkpoint {label} is damaged: {name} is missing") from None
             return verified(data, manifest, name, label=label)
+
+        def read(name: str) -> bytes:
+            if name.partition("/")[0] not in _PLAYERS_NEED:
+                return fetch(name)
+            digest = manifest["files"][name]["sha256"]
+            return fetch_once(digest, functools.partial(fetch, name))
 
         def files(names: Sequence[str]) -> dict[str, bytes]:
             return dict(zip(names, _all(read, names), strict=True))
