@@ -13,7 +13,7 @@ from selfplay.arena import (
 )
 from selfplay.errors import RunError
 from selfplay.game import Game
-from selfplay.run import RunDirectory, append_mistakes, read_mistakes
+from selfplay.run import RunDirectory, append_mistakes, read_newest_mistakes
 from selfplay.settings.sections import EvaluationConfig
 from selfplay.telemetry import MistakeRate, mistake_rates
 
@@ -60,7 +60,7 @@ class MistakeMeter:
         """Takes in records that other processes have stored."""
         # A damaged file must not stop training: `selfplay status` reports it.
         with contextlib.suppress(RunError):
-            self.newest = next(reversed(read_mistakes(self._run.store)), None)
+            self.newest = read_newest_mistakes(self._run.store)
 
     @property
     def rates(self) -> tuple[MistakeRate, ...]:

@@ -25,7 +25,7 @@ from selfplay.errors import ConfigError
 from selfplay.evaluation.mistake_meter import MistakeMeter
 from selfplay.evaluation.suite_meter import SuiteMeter
 from selfplay.networks import Weights
-from selfplay.run import RunDirectory, append_evaluation, newest_results, read_evaluations
+from selfplay.run import RunDirectory, append_evaluation, read_newest_results
 from selfplay.runtime.background import LeftBehindError, attend
 from selfplay.runtime.components import Components
 from selfplay.telemetry import Strength
@@ -101,8 +101,7 @@ class StrengthMeter:
 
     def _read_results(self) -> None:
         # A damaged file must not stop training: `selfplay status` reports it.
-        evaluations = read_evaluations(self._run.store, on_damage=lambda error: None)
-        rows = newest_results(evaluations)
+        rows = read_newest_results(self._run.store, on_damage=lambda error: None)
         self.results = {row["opponent"]: _strength(row) for row in rows}
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from selfplay.arena import Analyst, Suite, ask_suite, read_suite, suite_of
 from selfplay.errors import ConfigError, RunError
 from selfplay.game import Game
-from selfplay.run import RunDirectory, append_suite_result, read_suite_results
+from selfplay.run import RunDirectory, append_suite_result, read_newest_suite_result
 from selfplay.telemetry import SuiteScore, suite_score
 
 GAMES_OWN, NONE = "game", "none"
@@ -54,7 +54,7 @@ class SuiteMeter:
         """Takes in records that other processes have stored."""
         # A damaged file must not stop training: `selfplay status` reports it.
         with contextlib.suppress(RunError):
-            self.newest = next(reversed(read_suite_results(self._run.store)), None)
+            self.newest = read_newest_suite_result(self._run.store)
 
     @property
     def scores(self) -> tuple[SuiteScore, ...]:

@@ -13,6 +13,7 @@ from .match_files import MatchFiles as MatchFiles
 from .mistake_records import append_mistakes as append_mistakes
 from .mistake_records import read_mistake_moves as read_mistake_moves
 from .mistake_records import read_mistakes as read_mistakes
+from .mistake_records import read_newest_mistakes as read_newest_mistakes
 from .names import find_checkpoint as find_checkpoint
 from .names import is_run as is_run
 from .names import split_checkpoint_name as split_checkpoint_name
@@ -21,11 +22,13 @@ from .ratings import append_evaluation as append_evaluation
 from .ratings import newest_results as newest_results
 from .ratings import read_evaluation_matches as read_evaluation_matches
 from .ratings import read_evaluations as read_evaluations
+from .ratings import read_newest_results as read_newest_results
 from .ratings import read_played_evaluations as read_played_evaluations
 from .stop_requests import ask_to_stop as ask_to_stop
 from .stop_requests import is_asked_to_stop as is_asked_to_stop
 from .stop_requests import withdraw_request as withdraw_request
 from .suite_records import append_suite_result as append_suite_result
+from .suite_records import read_newest_suite_result as read_newest_suite_result
 from .suite_records import read_suite_results as read_suite_results
 from .unsent_matches import UnsentMatches as UnsentMatches
 from .uploads import UploadQueue as UploadQueue

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.run.ratings import FOLDER, result_digest
-from selfplay.run.small_records import read_records
+from selfplay.run.small_records import read_newest_record, read_records
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.store import Store
 
 _NAME = re.compile(rf"{FOLDER}/[0-9]+-mistakes-[0-9a-f]+\.json")
+_NEEDED = ("update", "time", "phases", "made")
 
 
 def append_mistakes(
@@ -65,5 +66,17 @@ def read_mistake_moves(run: Place | Store) -> list[dict[str, Any]]:
     ]
 
 
+def read_newest_mistakes(run: Place | Store) -> dict[str, Any] | None:
+    """Returns the last of what `read_mistakes` returns, None if there is none; reads it alone.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    record = read_newest_record(run, _NAME, _NEEDED)
+    if record is not None:
+        del record["made"]
+    return record
+
+
 def _records(run: Place | Store) -> list[dict[str, Any]]:
-    return read_records(run, _NAME, ("update", "time", "phases", "made"))
+    return read_records(run, _NAME, _NEEDED)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfplay.errors import RunError
-from selfplay.run.ratings import FOLDER
+from selfplay.run.ratings import FOLDER, named_update
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.store import Store
@@ -29,6 +29,28 @@ def read_records(
     names = [name for name in store.names(FOLDER) if pattern.fullmatch(name)]
     records = [record for name in names if (record := _read(store, name, needed))]
     return sorted(records, key=lambda record: (record["update"], record["time"]))
+
+
+def read_newest_record(
+    run: Place | Store, pattern: re.Pattern[str], needed: Sequence[str]
+) -> dict[str, Any] | None:
+    """Returns the last of what `read_records` returns, None if there is none.
+
+    It reads the files of one update, however many there are: their names begin with it.
+
+    Raises:
+        RunError: one of these files is damaged.
+    """
+    store = open_store(run)
+    by_update: dict[int, list[str]] = {}
+    for name in store.names(FOLDER):
+        if pattern.fullmatch(name):
+            by_update.setdefault(named_update(name), []).append(name)
+    for update in sorted(by_update, reverse=True):
+        records = [record for name in by_update[update] if (record := _read(store, name, needed))]
+        if records:
+            return max(records, key=lambda record: record["time"])
+    return None
 
 
 def _read(store: Store, name: str, needed: Sequence[str]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from selfplay.run.heartbeats import FOLDER as HEARTBEATS
 from selfplay.run.match_files import REANALYSES, REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
+from selfplay.run.stop_requests import FOLDER as REQUESTS
 from selfplay.settings.sections.storage import StorageConfig
 from selfplay.store.store import Entry, Store
 
@@ -18,12 +19,17 @@ BALANCE = "balance"
 _SHARE = 0.1
 _MARGIN = 0.05
 _SILENT_SECONDS = 24 * 3600.0
+_TIDY_SECONDS = 3600.0
 
 
 class StorageLimit:
     """Removes what a run no longer needs, once it stores more than `storage` allows.
 
-    What may go, in this order:
+    Once an hour, whatever a run stores: heartbeats of processes that have been silent for a day,
+    requests to end that are as old, and of each kind under 2. what is above
+    `storage.max_other_bytes` and `storage.max_other_files`.
+
+    What may go above `storage.max_bytes`, in this order:
 
     1. heartbeats of processes that have been silent for a day;
     2. where they take more than a tenth of the limit each, the oldest refused files, event files
@@ -39,18 +45,28 @@ class StorageLimit:
     report, and what the newest checkpoint among them played for one.
     """
 
-    def __init__(self, store: Store, matches: MatchFiles, limits: StorageConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        matches: MatchFiles,
+        limits: StorageConfig,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Reads nothing yet.
 
         Args:
             store: of the run.
             matches: of the run.
             limits: how much it may store.
+            clock: seconds since 1970.
         """
         self._store = store
         self._matches = matches
         self._reanalyses = MatchFiles(store, REANALYSES)
         self._limits = limits
+        self._clock = clock
+        self._tidy_at = float("-inf")
         self._left: int | None = None
         self._growth = 0
 
@@ -78,6 +94,9 @@ class StorageLimit:
         Raises:
             StorageError: the store cannot be reached or refuses.
         """
+        if self._clock() >= self._tidy_at:
+            self._tidy_at = self._clock() + _TIDY_SECONDS
+            self._tidy()
         self._matches.prune(self._limits.max_match_bytes, cursor=cursor, window=window)
         limit = self._limits.max_bytes
         if not limit:
@@ -97,14 +116,8 @@ class StorageLimit:
         room = min(self._growth + one_checkpoint + int(limit * _MARGIN), limit // 2)
         excess = used - (limit - room)
         if excess > 0:
-            excess -= self._remove(_silent(stored[HEARTBEATS]), excess)
-            kinds = {
-                REFUSED: _refused(stored[REFUSED]),
-                EVENTS: stored[EVENTS][:-1],
-                TRAINING_LOG: stored[TRAINING_LOG][:-1],
-                RATINGS: thinned(stored[RATINGS]),
-                BALANCE: _played_for_balance(stored[BALANCE]),
-            }
+            excess -= self._remove(self._silent(stored[HEARTBEATS]), excess)
+            kinds = {folder: order(stored[folder]) for folder, order in _ORDERS.items()}
             for folder, order in kinds.items():
                 above = _bytes(stored[folder]) - int(limit * _SHARE)
                 excess -= self._remove(order, min(excess, above))
@@ -120,6 +133,28 @@ class StorageLimit:
                 excess -= self._remove(order, excess)
         self._left = limit - room + excess
         return max(0, self._left - limit)
+
+    def _tidy(self) -> None:
+        """Removes what no run needs, so that the number of files does not grow for ever."""
+        for folder in (HEARTBEATS, REQUESTS):
+            for entry in self._silent(self._store.entries(folder)):
+                self._store.delete(entry.name)
+        limits = self._limits
+        for folder, order in _ORDERS.items():
+            entries = self._store.entries(folder)
+            above = _bytes(entries) - limits.max_other_bytes if limits.max_other_bytes else 0
+            many = len(entries) - limits.max_other_files if limits.max_other_files else 0
+            if above > 0 or many > 0:
+                removable = order(entries)
+                first = removable[: max(0, many)]
+                for entry in first:
+                    self._store.delete(entry.name)
+                self._remove(removable[len(first) :], above - _bytes(first))
+
+    def _silent(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Returns heartbeats and requests that were not renewed for a day."""
+        now = self._clock()
+        return [entry for entry in entries if now - entry.time > _SILENT_SECONDS]
 
     def _remove(self, order: list[Entry], excess: int) -> int:
         """Removes blobs from the front of `order`, which it changes; returns how many bytes."""
@@ -162,12 +197,6 @@ def thinned(entries: Iterable[Entry]) -> list[Entry]:
 _EVALUATION = re.compile(rf"{RATINGS}/(?P<update>\d+)-(?P<kind>.+)-[0-9a-f]+\.\w+")
 
 
-def _silent(entries: Iterable[Entry]) -> list[Entry]:
-    """Returns heartbeats that were not renewed for a day."""
-    now = time.time()
-    return [entry for entry in entries if now - entry.time > _SILENT_SECONDS]
-
-
 def _played_for_balance(entries: Iterable[Entry]) -> list[Entry]:
     """Returns the files of balance matches, those of the oldest checkpoint first.
 
@@ -198,6 +227,20 @@ def _refused(entries: Iterable[Entry]) -> list[Entry]:
         if name.endswith(".txt"):
             last[folder] = max(last.get(folder, ""), entry.name)
     return [entry for entry in found if entry.name not in last.values()]
+
+
+def _all_but_newest(entries: list[Entry]) -> list[Entry]:
+    return entries[:-1]
+
+
+_ORDERS: dict[str, Callable[[list[Entry]], list[Entry]]] = {
+    REFUSED: _refused,
+    EVENTS: _all_but_newest,
+    TRAINING_LOG: _all_but_newest,
+    RATINGS: thinned,
+    BALANCE: _played_for_balance,
+}
+"""By folder, what may be removed of its files, by name, in the order of removal."""
 
 
 def _bytes(entries: Iterable[Entry]) -> int:

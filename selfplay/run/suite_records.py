@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfplay.run.ratings import FOLDER, result_digest
-from selfplay.run.small_records import read_records
+from selfplay.run.small_records import read_newest_record, read_records
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.store import Store
@@ -45,3 +45,12 @@ def read_suite_results(run: Place | Store) -> list[dict[str, Any]]:
         RunError: one of the files is damaged.
     """
     return read_records(run, _NAME, _NEEDED)
+
+
+def read_newest_suite_result(run: Place | Store) -> dict[str, Any] | None:
+    """Returns the last of what `read_suite_results` returns, None if there is none; reads it alone.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    return read_newest_record(run, _NAME, _NEEDED)
