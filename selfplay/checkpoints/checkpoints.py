@@ -88,15 +88,21 @@ class Checkpoints(abc.ABC):
             StorageError: the store cannot be reached.
         """
         deadline = time.monotonic() + timeout_seconds
-        if timeout_seconds > 0 and self._listener is None:
+        if timeout_seconds > 0:
             # Before the first look, so that no notice can fall between looking and listening.
-            self._listener = self._listen()
+            self.listen()
         while True:
             newest = self._newest_above(update)
             left = deadline - time.monotonic()
             if newest is not None or left <= 0 or self._listener is None:
                 return newest
             self._listener.wait(left)
+
+    def listen(self) -> Listener:
+        """Returns a listener that wakes up when there is a new checkpoint; always the same one."""
+        if self._listener is None:
+            self._listener = self._listen()
+        return self._listener
 
     def _newest_above(self, update: int | None) -> int | None:
         newest = self.latest()

@@ -75,6 +75,19 @@ class DirectoryCheckpoints(Checkpoints):
             if entry.name.isdecimal() and (entry / MANIFEST).is_file()
         )
 
+    def _newest_above(self, update: int | None) -> int | None:
+        # Every worker asks this again and again: it touches no checkpoint that is known.
+        known = -1 if update is None else update
+        try:
+            names = os.listdir(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        newer = sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+        return next((one for one in newer if one > known and self._is_complete(one)), None)
+
+    def _is_complete(self, update: int) -> bool:
+        return (self.path / str(update) / MANIFEST).is_file()
+
     def published_at(self, update: int) -> float | None:
         try:
             return (self.path / str(update) / MANIFEST).stat().st_mtime

@@ -8,8 +8,9 @@ from typing import Any
 
 from selfplay.configuration import check_choice, check_range
 from selfplay.errors import SelfplayError
-from selfplay.run import Heartbeat, is_run, read_heartbeats
+from selfplay.run import Heartbeat, is_run, read_heartbeat, read_heartbeats
 from selfplay.run.heartbeats import MAX_AGE_SECONDS
+from selfplay.store.store import Store
 
 ROLES = ("trainer", "worker", "evaluator", "reanalyzer", "any")
 
@@ -61,7 +62,7 @@ def diagnose(
         # A path or a URL; stores accept both.
         if not is_run(Path(run)):
             return Diagnosis(healthy=False, text=f"{run} is not a selfplay run", processes=())
-        beats = read_heartbeats(Path(run))
+        beats = _read(Path(run), role, id)
     except SelfplayError as error:
         return Diagnosis(healthy=False, text=f"{run} cannot be read: {error}", processes=())
     rows = [
@@ -82,6 +83,15 @@ def diagnose(
     if len(rows) > 1:
         text = f"{len(well)} of {len(rows)} processes are well: {text}"
     return Diagnosis(healthy=bool(well), text=text, processes=rows)
+
+
+def _read(run: Path | Store, role: str, id: str | None) -> list[Heartbeat]:
+    """Returns the heartbeats that may be asked for, with as few requests as possible."""
+    if id is None or role == "any":
+        return read_heartbeats(run, role="" if role == "any" else role)
+    # Every worker of a fleet is probed again and again.
+    beat = read_heartbeat(run, role, id, store_time=True)
+    return [] if beat is None else [beat]
 
 
 def _asked(role: str, id: str | None, here: bool) -> str:

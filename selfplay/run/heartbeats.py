@@ -93,15 +93,17 @@ def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:
     open_store(run).delete(_name(role, id))
 
 
-def read_heartbeat(run: Place | Store, role: str, id: str) -> Heartbeat | None:
-    """Returns the heartbeat of one process by its name, with one request to the store.
-
-    Its age is by the clock of its host alone: the time in the store would take a second request.
+def read_heartbeat(
+    run: Place | Store, role: str, id: str, *, store_time: bool = False
+) -> Heartbeat | None:
+    """Returns the heartbeat of one process by its name, with one request to the store or two.
 
     Args:
         run: the run.
         role: "trainer", "worker", "evaluator" or "reanalyzer".
         id: of the process.
+        store_time: whether to ask for its time in the store as well, in a second request. Else its
+            age is by the clock of its host alone.
 
     Returns:
         None if there is no such heartbeat, or it cannot be read.
@@ -109,7 +111,9 @@ def read_heartbeat(run: Place | Store, role: str, id: str) -> Heartbeat | None:
     Raises:
         StorageError: the store cannot be reached.
     """
-    return _read_one(open_store(run), _name(role, id), 0.0)
+    store, name = open_store(run), _name(role, id)
+    entry = store.entry(name) if store_time else None
+    return _read_one(store, name, 0.0 if entry is None else entry.time)
 
 
 def read_heartbeats(

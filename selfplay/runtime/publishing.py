@@ -23,13 +23,13 @@ from selfplay.run import (
     withdraw_request,
     write_heartbeat,
 )
+from selfplay.run.pace import USUAL_BEAT_SECONDS
 from selfplay.runtime.compilations import Compilations, watch_compilations
 from selfplay.runtime.meter import Meter
 from selfplay.store.files import storage_errors
 from selfplay.telemetry import Monitor, Progress, Reporter, TensorBoardWriter
 from selfplay.telemetry.metrics import heartbeat_values
 
-_HEARTBEAT_SECONDS = 5.0
 _LONGEST_SILENCE_SECONDS = 20.0
 _LEAVING_SECONDS = 2.0
 _TENSORBOARD_SECONDS = 10.0
@@ -113,6 +113,15 @@ class HeartbeatWriter:
             }
         )
 
+    def announce(self, **facts: Any) -> None:
+        """Writes the last heartbeat again at once, with some facts changed.
+
+        Args:
+            facts: content of heartbeats.
+        """
+        if self._last:
+            self._write({**self._last, **facts})
+
     def repeat(self) -> None:
         """Writes the last heartbeat again if it is old and the process compiles."""
         health = self.monitor.health
@@ -153,6 +162,11 @@ class HeartbeatWriter:
     def _lived_seconds(self) -> float:
         return round(time.monotonic() - self._started_at, 1)
 
+    @property
+    def pause_seconds(self) -> float:
+        """Seconds from one look for requests to the next: as between heartbeats."""
+        return float(self._last.get("pause_seconds", USUAL_BEAT_SECONDS))
+
     def stop(self) -> None:
         """Removes the heartbeat, because the process ends normally, and keeps how long it ran."""
         self._closing.set()
@@ -168,9 +182,11 @@ class HeartbeatWriter:
 
 
 def _keep(heartbeat: "weakref.ref[HeartbeatWriter]", closing: threading.Event) -> None:
-    while not closing.wait(_HEARTBEAT_SECONDS):
+    pause = USUAL_BEAT_SECONDS
+    while not closing.wait(pause):
         if (one := heartbeat()) is None:
             return
+        pause = one.pause_seconds
         one.repeat()
         one.look_for_request()
         del one
@@ -207,21 +223,25 @@ class ProgressPublisher:
         self._next_point = self._next_upload = 0.0
         self._suspends = False
 
-    def tell(self, progress: Progress, meter: Meter, *, suspends: bool = False) -> None:
+    def tell(
+        self, progress: Progress, meter: Meter, *, suspends: bool = False, workers: int = 0
+    ) -> None:
         """Shows `progress`; writes heartbeat and event files when they are due.
 
         Args:
             progress: the snapshot.
             meter: measures the time.
             suspends: whether workers should pause now; a change is written at once.
+            workers: how many workers have stored matches lately; the more, the less often each of
+                them asks the store.
         """
         self._reporter.update(progress)
         now = meter.elapsed
         self._heartbeat.monitor.state(progress.state, ready=True)
         if now >= self._next_beat or suspends != self._suspends:
             self._suspends = suspends
-            self._heartbeat.beat(progress.metrics, suspends=suspends)
-            self._next_beat = now + _HEARTBEAT_SECONDS
+            self._heartbeat.beat(progress.metrics, suspends=suspends, workers=workers)
+            self._next_beat = now + USUAL_BEAT_SECONDS
         if now >= self._next_point and progress.metrics.get("losses"):
             with storage_errors(self._run.tensorboard_path):
                 self._board.write(progress)

@@ -279,18 +279,19 @@ class NoticeListener(Listener):
         with contextlib.suppress(redis.RedisError, OSError):
             self._subscribe()
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         deadline = time.monotonic() + min(seconds, self._store.poll_seconds)
         try:
             if self._messages is None:
                 self._subscribe()
-                return
+                return True
             while (left := deadline - time.monotonic()) > 0:
                 if self._messages.get_message(timeout=left) is not None:
-                    return
+                    return True
         except (redis.RedisError, OSError):
             self.close()
             super().wait(deadline - time.monotonic())
+        return False
 
     def close(self) -> None:
         if self._messages is not None:

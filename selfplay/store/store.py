@@ -34,9 +34,14 @@ class Listener:
     def __init__(self, poll_seconds: float) -> None:
         self._poll_seconds = poll_seconds
 
-    def wait(self, seconds: float) -> None:
-        """Returns after a notice, after `seconds`, or after the store's `poll_seconds`."""
+    def wait(self, seconds: float) -> bool:
+        """Returns after a notice, after `seconds`, or after the store's `poll_seconds`.
+
+        Returns:
+            Whether there was a notice, or one may have been missed.
+        """
         time.sleep(max(0.0, min(seconds, self._poll_seconds)))
+        return False
 
     def close(self) -> None:
         """Frees the connection."""

@@ -287,7 +287,8 @@ class Trainer:
 
     def _publish(self, progress: Progress, *, suspends: bool = False) -> None:
         if self._publisher is not None:
-            self._publisher.tell(progress, self.meter, suspends=suspends)
+            workers = self.run.matches.workers_at_work
+            self._publisher.tell(progress, self.meter, suspends=suspends, workers=workers)
 
     def _say(self, text: str) -> None:
         if self.group.leads:
@@ -299,6 +300,8 @@ class Trainer:
         if self.group.leads:
             recent = {**self._recent.metrics(), **self.source.playing_metrics()}
             self.learning.save(self.source.checkpoint_items(), recent=recent)
+            # Workers read this instead of listing the checkpoints again and again.
+            self.heartbeat.announce(checkpoint=self.saved, newest_checkpoint=self.saved)
             self._prune()
         else:
             self.learning.saved = self.update

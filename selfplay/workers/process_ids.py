@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from selfplay.errors import ConfigError, RunError
-from selfplay.run import Heartbeat, RunDirectory, read_heartbeats
+from selfplay.run import Heartbeat, RunDirectory, read_heartbeat
 from selfplay.run.heartbeats import CLOCKS_DIFFER_SECONDS
+from selfplay.run.pace import USUAL_BEAT_SECONDS
 from selfplay.runtime.lifetime import Lifetime
 
 _MOST_OF_A_HOST = 1000
-_SILENCE_SECONDS = 12.0
-"""More than two heartbeats."""
+_SILENT_BEATS = 2.4
+"""A process that is silent for so many times the pause between its heartbeats has ended."""
 
 
 @contextlib.contextmanager
@@ -86,7 +87,8 @@ def _refuse_if_beating(run: RunDirectory, role: str, id: str, lifetime: Lifetime
     if first is None or (not first.alive and first.age > CLOCKS_DIFFER_SECONDS):
         return
     begin = lifetime.elapsed
-    while not lifetime.over and lifetime.elapsed - begin < _SILENCE_SECONDS:
+    silence = _SILENT_BEATS * float(first.fields.get("pause_seconds", USUAL_BEAT_SECONDS))
+    while not lifetime.over and lifetime.elapsed - begin < silence:
         lifetime.sleep(0.5)
         beat = _foreign_beat(run, role, id)
         if beat is None:
@@ -96,10 +98,9 @@ def _refuse_if_beating(run: RunDirectory, role: str, id: str, lifetime: Lifetime
 
 
 def _foreign_beat(run: RunDirectory, role: str, id: str) -> Heartbeat | None:
-    for beat in read_heartbeats(run.store):
-        if (beat.role, beat.id) == (role, id) and beat.host != socket.gethostname():
-            return beat
-    return None
+    # By name: if each of N workers read all heartbeats when it starts, N x N would be read.
+    beat = read_heartbeat(run.store, role, id, store_time=True)
+    return None if beat is None or beat.host == socket.gethostname() else beat
 
 
 def _taken(role: str, id: str, where: str) -> RunError:

@@ -119,6 +119,7 @@ class Reanalyzer:
         self._params = self._loaded(first)
         self._search = self.compiled_search(components)
         self._trainer_watch = TrainerWatch(run, components.network, first, id=id)
+        self._trainer_watch.start()
         self._heard_at = self._trainer_watch.heard_at
 
     def work(self) -> None:

@@ -12,6 +12,7 @@ from selfplay.parallel import REPLICATED, sharding
 from selfplay.records import MatchRecord
 from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory, UnsentMatches
+from selfplay.run.pace import beat_seconds
 from selfplay.runtime.components import Components
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.meter import Meter
@@ -26,7 +27,6 @@ from selfplay.workers.pickup_delays import PickupDelays
 from selfplay.workers.trainer_watch import Published, TrainerWatch
 from selfplay.workers.worker_components import worker_components
 
-_BEAT_SECONDS = 5.0
 _LINE_SECONDS = 10.0
 _LONGEST_CHUNK_SECONDS = 2.0
 _REST_SECONDS = 0.2
@@ -134,6 +134,7 @@ class Worker:
             run, components.network, first, id=id, stored_positions=lambda: self._positions
         )
         self._heard_at = self._trainer_watch.heard_at
+        self._trainer_watch.start()
 
     def work(self) -> None:
         """Plays until its lifetime ends; then stores the finished matches.
@@ -291,8 +292,9 @@ class Worker:
         self._pickup_delays.settle(self._trainer_watch.published_at)
         self._monitor.state(state, ready=True)
         if now >= self._next_beat:
-            self._next_beat = now + _BEAT_SECONDS
-            self._heartbeat.beat(self.metrics(), **self.facts())
+            pause = beat_seconds(self._trainer_watch.workers)
+            self._next_beat = now + pause
+            self._heartbeat.beat(self.metrics(), pause_seconds=pause, **self.facts())
         if now >= self._next_line:
             self._next_line = now + _LINE_SECONDS
             self._say(self._line(state))

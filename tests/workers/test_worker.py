@@ -365,7 +365,7 @@ def test_it_rests_while_the_trainer_is_far_behind(
             (str(b.fields.get("state")) for b in read_heartbeats(run.store) if b.id == "w"), ""
         )
 
-    monkeypatch.setattr(worker_module, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "beat_seconds", lambda workers: 0.05)
     wait_until(lambda: state().startswith("waiting for the trainer"))
     # How far behind it is, not how far it may be.
     (behind,) = re.findall(r"is ([0-9,]+) positions behind$", state())
@@ -385,7 +385,7 @@ def test_a_silent_trainer_is_not_buried_in_matches(
     with run.lock():
         trainer = Trainer(run, components, Listener(), source=WorkerMatches)
         trainer.learning.save({})
-    monkeypatch.setattr(worker_module, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "beat_seconds", lambda workers: 0.05)
     thread, _, _ = background(run_path, id="w")
 
     def rests() -> bool:
