@@ -1,22 +1,26 @@
-"""What a store takes: uploads per second, checkpoint pick-up, joining a run with many files.
+"""What a store takes of a fleet: requests, uploads, pick-up of checkpoints, intake, joining.
 
     python benchmarks/stores.py                     in short, as Markdown tables
-    python benchmarks/stores.py --seconds 5         all stores, 1, 4 and 16 players
-    python benchmarks/stores.py --store directory --players 1 4
+    python benchmarks/stores.py --count             only the requests, of 16 to 1,000 workers
+    python benchmarks/stores.py --seconds 20        all stores, 16 to 1,000 workers
+    python benchmarks/stores.py --store directory --workers 16 64
 
-Players are processes of their own. The servers of Redis and of the bucket (moto, a simulation in
-Python) run on this machine, so the figures say what the code and the protocol cost, not a network.
-Needs redis-server and the packages redis, s3fs and moto[server].
+Workers and trainer are simulated (`benchmarks/common/fleet.py`): they ask the store what real ones
+ask, and play nothing. Requests are counted in simulated time around a bucket in memory, so the
+machine does not matter. The servers of Redis and of the bucket (moto, a simulation in Python) run
+on this machine beside all workers, so the times say what the code and the protocol cost, not a
+network. Those need redis-server and the packages redis, s3fs and moto[server].
 """
 
 import argparse
+import collections
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,19 +31,31 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common.fleet import (
+    Load,
+    SimulatedTime,
+    SimulatedTrainer,
+    SimulatedWorker,
+    create,
+    delays,
+    run_at_once,
+    run_in_turn,
+)
+from benchmarks.common.memory_bucket import MemoryBucket
 from selfplay.registry import GameSpec, make
 from selfplay.run import RunDirectory
 from selfplay.settings import Config
 
 KINDS = ("directory", "bucket", "redis")
-FILE_BYTES = 20_000
-"""About 16 matches of Connect Four."""
+REQUESTS = ("GET", "HEAD", "PUT", "LIST")
+MATCHES_OF_A_FILE = 16
+"""Of Connect Four, in 20 kB."""
 WEIGHTS = 500_000
 """A residual network of 6 blocks of 64 channels, in float32: 2 MB."""
-SHORT = ("--players", "1", "4", "--seconds", "1", "--publications", "10", "--files", "1000")
+SHORT = ("--workers", "2", "8", "--seconds", "2", "--count-seconds", "70", "--files", "500")
 """The arguments where none are given."""
-UPDATES = 1_000_000
-"""Beyond every update of the measurement: the end."""
 
 
 @contextlib.contextmanager
@@ -95,71 +111,91 @@ def wait_for(port: int) -> None:
             time.sleep(0.1)
 
 
-def play(url: str, player: str) -> None:
-    """Is one player: uploads when told so, then reports every checkpoint it has picked up."""
-    run = RunDirectory.open(url)
-    data = np.random.default_rng(0).bytes(FILE_BYTES)
+def simulate(url: str, first: int, count: int, load: Load) -> None:
+    """Is the process of some workers: begins when told so, then reports what they did."""
+    workers = [SimulatedWorker(RunDirectory.open(url), f"w{first + n}", load) for n in range(count)]
     say("ready")
-    seconds = float(input())
-    until = time.monotonic() + seconds
-    number = 0
-    while time.monotonic() < until:
-        if not run.matches.put_encoded(player, number, data):
-            raise RuntimeError(f"number {number} of {player} was taken")
-        number += 1
-    say(str(number))
-    update: int | None = None
-    while update != UPDATES:
-        update = run.checkpoints.wait_for_newer(update, 600)
-        noticed = time.monotonic()
-        if update is None:
-            raise RuntimeError("no checkpoint for ten minutes")
-        run.checkpoints.load(update, "weights")
-        say(json.dumps([update, noticed, time.monotonic()]))
+    run_at_once(workers, until=float(input()))
+    picked_up = [one for worker in workers for one in worker.picked_up]
+    say(json.dumps([sum(worker.files for worker in workers), picked_up]))
 
 
-def measure(url: str, players: int, seconds: float, publications: int) -> list[str]:
-    """Returns one row of the first table."""
-    run = RunDirectory.create(url, GameSpec("tic_tac_toe"), make("tic_tac_toe"), Config())
+def measure(url: str, workers: int, seconds: float, load: Load) -> tuple[int, int, str]:
+    """Runs a fleet; returns files stored, files taken in, and delays of checkpoints in words."""
+    create(url, load)
+    processes = min(workers, os.cpu_count() or 1)
+    shares = [workers // processes + (n < workers % processes) for n in range(processes)]
+    starts = [sum(shares[:n]) for n in range(processes)]
+    told = json.dumps(dataclasses.asdict(load))
     crew = [
         subprocess.Popen(
-            [sys.executable, __file__, "--play", url, f"p{number}"],
+            [sys.executable, __file__, "--simulate", url, str(start), str(share), told],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for number in range(players)
+        for start, share in zip(starts, shares, strict=True)
     ]
     try:
         for one in crew:
             answer(one)
+        until = time.monotonic() + seconds
+        trainer = SimulatedTrainer(RunDirectory.open(url), load, time.monotonic)
         for one in crew:
-            tell(one, str(seconds))
-        uploads = sum(int(answer(one)) for one in crew) / seconds
-        noticed: list[float] = []
-        loaded: list[float] = []
-        weights = {"weights": {"w": np.zeros(WEIGHTS, np.float32)}}
-        for update in range(publications + 1):
-            # The first is for warming up; the players leave after the last.
-            last = update == publications
-            run.checkpoints.save(UPDATES if last else update, weights)
-            published = time.monotonic()
-            for one in crew:
-                _, at, then = json.loads(answer(one))
-                if update:
-                    # It may be noticed before `save` has returned.
-                    noticed.append(max(0.0, at - published))
-                    loaded.append(max(0.0, then - published))
-            run.checkpoints.prune(keep_last=2)
+            tell(one, str(until))
+        run_at_once([trainer], until)
+        answers = [json.loads(answer(one)) for one in crew]
     finally:
         for one in crew:
             one.kill()
             one.communicate()
+    median, worst = delays(trainer.published, [one for _, picked in answers for one in picked])
+    return sum(files for files, _ in answers), trainer.files, f"{median:.2f} / {worst:.2f}"
+
+
+def at_work(root: str, workers: int, seconds: float) -> list[str]:
+    """Returns one row of the second table: as fast as it goes, then at the rate of real workers."""
+    fastest = Load(file_seconds=0.0, checkpoint_seconds=1e9)
+    stored, taken, _ = measure(f"{root}-fast", workers, seconds, fastest)
+    # Each worker has stored at least one file in that time, and a few checkpoints came.
+    usual = Load(checkpoint_seconds=seconds)
+    steady, taken_in, words = measure(f"{root}-usual", workers, 4.5 * seconds, usual)
     return [
-        str(players),
-        f"{uploads:.0f}",
-        f"{uploads * FILE_BYTES / 1e6:.1f}",
-        *(f"{statistics.median(times):.2f} / {max(times):.2f}" for times in (noticed, loaded)),
+        str(workers),
+        f"{stored / seconds:.0f}",
+        f"{stored * fastest.file_bytes / seconds / 1e6:.1f}",
+        f"{MATCHES_OF_A_FILE * taken / seconds:.0f}",
+        f"{MATCHES_OF_A_FILE * taken_in / (4.5 * seconds):.0f}",
+        f"{steady - taken_in}",
+        words,
+    ]
+
+
+def count(workers: int, seconds: float) -> list[str]:
+    """Returns one row of the first table: the requests of a fleet in simulated time."""
+    clock, load, bucket = SimulatedTime(), Load(), MemoryBucket()
+    create(bucket, load)
+    views = [bucket.another() for _ in range(workers + 1)]
+    trainer = SimulatedTrainer(RunDirectory.open(views[0]), load, clock)
+    crew = [
+        SimulatedWorker(RunDirectory.open(view), f"w{number}", load, clock)
+        for number, view in enumerate(views[1:])
+    ]
+    # The first seconds are not like the rest: the trainer does not know the workers yet.
+    run_in_turn([trainer, *crew], clock, 30)
+    for view in views:
+        view.requests.clear()
+    before = trainer.files
+    run_in_turn([trainer, *crew], clock, seconds)
+    of_workers = sum((view.requests for view in views[1:]), collections.Counter[str]())
+    hours = seconds / 3600
+    median, worst = delays(trainer.published, [one for worker in crew for one in worker.picked_up])
+    return [
+        str(workers),
+        *(f"{of_workers[kind] / workers / hours:,.0f}" for kind in REQUESTS),
+        *(f"{views[0].requests[kind] / hours:,.0f}" for kind in REQUESTS),
+        f"{MATCHES_OF_A_FILE * (trainer.files - before) / seconds:.0f}",
+        f"{median:.1f} / {worst:.1f}",
     ]
 
 
@@ -223,15 +259,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--play", nargs=2, metavar=("URL", "NAME"), help=argparse.SUPPRESS)
+    parser.add_argument("--simulate", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--store", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--players", nargs="+", type=int, default=(1, 4, 16))
-    parser.add_argument("--seconds", type=float, default=5.0, help="of uploading")
-    parser.add_argument("--publications", type=int, default=100)
+    parser.add_argument("--workers", nargs="+", type=int, default=(16, 64, 256, 1000))
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
+    parser.add_argument("--count", action="store_true", help="count requests, and nothing else")
+    parser.add_argument("--count-seconds", type=float, default=130.0, help="of simulated time")
     parser.add_argument("--files", type=int, default=10_000, help="of the run that is joined")
     arguments = parser.parse_args(sys.argv[1:] or SHORT)
-    if arguments.play:
-        play(*arguments.play)
+    if arguments.simulate:
+        url, first, number, load = arguments.simulate
+        simulate(url, int(first), int(number), Load(**json.loads(load)))
+        return
+    ours = [f"worker: {kind}/h" for kind in REQUESTS] + [f"trainer: {kind}/h" for kind in REQUESTS]
+    header = ["workers", *ours, "matches/s taken in", "pick-up, median / worst (s)"]
+    print("Requests to a bucket, a file of each worker every 10 s, a checkpoint every 60 s\n")
+    print(table(header, [count(workers, arguments.count_seconds) for workers in arguments.workers]))
+    if arguments.count:
         return
     needed = {"redis": importlib.util.find_spec("redis"), "s3fs": importlib.util.find_spec("s3fs"),
               "moto[server]": importlib.util.find_spec("moto"),
@@ -245,18 +289,18 @@ def main() -> None:
     try:
         with servers(folder) as roots:
             for kind in arguments.store:
-                for players in arguments.players:
-                    url = f"{roots[kind]}/{kind}{players}"
-                    row = measure(url, players, arguments.seconds, arguments.publications)
+                for workers in arguments.workers:
+                    row = at_work(f"{roots[kind]}/{kind}{workers}", workers, arguments.seconds)
                     rows.append([kind, *row])
-                    print(f"{kind}, {players} players: done", file=sys.stderr)
+                    print(f"{kind}, {workers} workers: done", file=sys.stderr)
                 joins.append([kind, *join(f"{roots[kind]}/{kind}-many", arguments.files)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{os.cpu_count()} CPU cores; files of {FILE_BYTES / 1e3:.0f} kB, weights of "
-          f"{4 * WEIGHTS / 1e6:.0f} MB, {arguments.publications} checkpoints\n")  # fmt: skip
-    header = ["store", "players", "uploads per second", "MB per second"]
-    header += ["noticed after, median / worst (s)", "loaded after, median / worst (s)"]
+    load = Load()
+    print(f"\n{os.cpu_count()} CPU cores; files of {load.file_bytes / 1e3:.0f} kB, weights of "
+          f"{4 * load.weights / 1e6:.1f} MB\n")  # fmt: skip
+    header = ["store", "workers", "uploads/s at most", "MB/s at most", "matches/s taken in at most"]
+    header += ["matches/s taken in as usual", "files left then", "pick-up, median / worst (s)"]
     print(table(header, rows))
     print(f"\nA run with {arguments.files:,} files of matches (seconds)\n")
     header = ["store", "a worker comes back", "a new worker joins", "first look of a trainer"]

@@ -76,7 +76,7 @@ def read_evaluations(run: Place | Store, on_damage: OnDamage = None) -> list[dic
 
 
 def read_newest_results(run: Place | Store, on_damage: OnDamage = None) -> list[Mapping[str, Any]]:
-    """Returns `newest_results` of a run, and reads only the newest files of each opponent.
+    """Returns `newest_results` of a run; reads only the first and the newest of each opponent.
 
     So it takes as many requests after a week as after an hour.
 
@@ -94,14 +94,32 @@ def read_newest_results(run: Place | Store, on_damage: OnDamage = None) -> list[
             # Opponents that are earlier checkpoints, "@UPDATE", are of one kind.
             kind = "@" if parts["opponent"].isdecimal() else parts["opponent"]
             kinds.setdefault(kind, {}).setdefault(named_update(name), []).append(name)
-    rows: list[dict[str, Any]] = []
+    firsts: list[dict[str, Any]] = []
+    lasts: list[dict[str, Any]] = []
     for by_update in kinds.values():
-        for update in sorted(by_update, reverse=True):
-            files = [sound(_read, store, name, on_damage) for name in by_update[update]]
-            if found := [lines[0] for lines in files if lines]:
-                rows += sorted(found, key=lambda row: float(row["time"]))
-                break
-    return newest_results(rows)
+        updates = sorted(by_update)
+        # The first says in which order the opponents appeared.
+        firsts += _first_summaries(store, [by_update[update] for update in updates], on_damage)
+        updates.reverse()
+        lasts += _first_summaries(store, [by_update[update] for update in updates], on_damage)
+    firsts.sort(key=_by_update_and_time)
+    lasts.sort(key=_by_update_and_time)
+    return newest_results([*firsts, *lasts])
+
+
+def _first_summaries(
+    store: Store, groups: Sequence[Sequence[str]], on_damage: OnDamage
+) -> list[dict[str, Any]]:
+    """Returns the summaries of the first group of files that has any."""
+    for names in groups:
+        files = [sound(_read, store, name, on_damage) for name in names]
+        if found := [lines[0] for lines in files if lines]:
+            return found
+    return []
+
+
+def _by_update_and_time(row: Mapping[str, Any]) -> tuple[int, float]:
+    return int(row["update"]), float(row["time"])
 
 
 _NAME = re.compile(rf"{FOLDER}/\d+-(?P<opponent>.+)-[0-9a-f]+\.jsonl")

@@ -179,7 +179,9 @@ def thinned(entries: Iterable[Entry]) -> list[Entry]:
     kinds: dict[str, list[tuple[int, Entry]]] = {}
     for entry in sorted(entries, key=lambda entry: entry.name):
         if parts := _EVALUATION.fullmatch(entry.name):
-            kinds.setdefault(parts["kind"], []).append((int(parts["update"]), entry))
+            # Earlier checkpoints, "@UPDATE", are of one kind: there are ever more of them.
+            kind = "@" if parts["kind"].isdecimal() else parts["kind"]
+            kinds.setdefault(kind, []).append((int(parts["update"]), entry))
     order: list[tuple[int, int, str, Entry]] = []
     for of_kind in kinds.values():
         left = of_kind[:-1]

@@ -72,8 +72,8 @@ class Intake:
     def look(self, *, now: bool = False) -> list[tuple[str, int]]:
         """Returns new files, at most `_FILES_AT_ONCE`.
 
-        It asks the store at most twice a second, unless `now`. While the store cannot be reached it
-        returns none.
+        It asks the store at most twice a second, unless `now` or the last answer was full. While
+        the store cannot be reached it returns none.
         """
         if not now and self._clock() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return []
@@ -94,6 +94,9 @@ class Intake:
             self._unreachable = True
             return []
         self._unreachable = False
+        if len(files) == _FILES_AT_ONCE:
+            # Probably there are more.
+            self._looked = float("-inf")
         return [(worker, sequence) for worker, sequence in files if worker != self._own_worker]
 
     def take(self, worker: str, sequence: int) -> Sequence[MatchRecord]:
