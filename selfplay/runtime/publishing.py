@@ -30,6 +30,7 @@ from selfplay.store.files import storage_errors
 from selfplay.telemetry import Monitor, Progress, Reporter, TensorBoardWriter
 from selfplay.telemetry.metrics import heartbeat_values
 
+_HEARTBEAT_SECONDS = USUAL_BEAT_SECONDS
 _LONGEST_SILENCE_SECONDS = 20.0
 _LEAVING_SECONDS = 2.0
 _TENSORBOARD_SECONDS = 10.0
@@ -165,7 +166,7 @@ class HeartbeatWriter:
     @property
     def pause_seconds(self) -> float:
         """Seconds from one look for requests to the next: as between heartbeats."""
-        return float(self._last.get("pause_seconds", USUAL_BEAT_SECONDS))
+        return float(self._last.get("pause_seconds", _HEARTBEAT_SECONDS))
 
     def stop(self) -> None:
         """Removes the heartbeat, because the process ends normally, and keeps how long it ran."""
@@ -182,7 +183,7 @@ class HeartbeatWriter:
 
 
 def _keep(heartbeat: "weakref.ref[HeartbeatWriter]", closing: threading.Event) -> None:
-    pause = USUAL_BEAT_SECONDS
+    pause = _HEARTBEAT_SECONDS
     while not closing.wait(pause):
         if (one := heartbeat()) is None:
             return
@@ -241,7 +242,7 @@ class ProgressPublisher:
         if now >= self._next_beat or suspends != self._suspends:
             self._suspends = suspends
             self._heartbeat.beat(progress.metrics, suspends=suspends, workers=workers)
-            self._next_beat = now + USUAL_BEAT_SECONDS
+            self._next_beat = now + _HEARTBEAT_SECONDS
         if now >= self._next_point and progress.metrics.get("losses"):
             with storage_errors(self._run.tensorboard_path):
                 self._board.write(progress)
