@@ -8,6 +8,7 @@ from selfplay.run.heartbeats import FOLDER as HEARTBEATS
 from selfplay.run.match_files import REANALYSES, REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.run.stop_requests import FOLDER as REQUESTS
+from selfplay.run.usage import keep_usage_of_killed
 from selfplay.settings.sections.storage import StorageConfig
 from selfplay.store.store import Entry, Store
 
@@ -18,6 +19,7 @@ BALANCE = "balance"
 
 _SHARE = 0.1
 _MARGIN = 0.05
+_HEARTBEAT = re.compile(rf"{HEARTBEATS}/(?P<role>[a-z]+)-(?P<id>[A-Za-z0-9][A-Za-z0-9._-]*)\.json")
 _SILENT_SECONDS = 24 * 3600.0
 _TIDY_SECONDS = 3600.0
 
@@ -138,6 +140,9 @@ class StorageLimit:
         """Removes what no run needs, so that the number of files does not grow for ever."""
         for folder in (HEARTBEATS, REQUESTS):
             for entry in self._silent(self._store.entries(folder)):
+                if parts := _HEARTBEAT.fullmatch(entry.name):
+                    # How long a killed process ran is in its heartbeat alone.
+                    keep_usage_of_killed(self._store, parts["role"], parts["id"])
                 self._store.delete(entry.name)
         limits = self._limits
         for folder, order in _ORDERS.items():

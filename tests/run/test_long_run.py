@@ -18,9 +18,11 @@ from selfplay.run import (
     read_newest_results,
     read_newest_suite_result,
     read_suite_results,
+    write_heartbeat,
 )
 from selfplay.run.ratings import newest_results
 from selfplay.run.storage_limit import StorageLimit
+from selfplay.run.usage import hours_by_role
 from selfplay.settings.sections import StorageConfig
 
 WEEK = 7 * 24 * 3600.0
@@ -126,6 +128,16 @@ def test_bytes_have_a_limit_of_their_own() -> None:
         run.checkpoint(WEEK / 40)
     assert run.bucket.bytes_used("ledger") <= 9_000 + 900
     assert run.bucket.bytes_used("tensorboard") <= 9_000 + 1_200
+
+
+def test_the_hours_of_a_killed_process_outlive_its_heartbeat() -> None:
+    run = LongRun(StorageConfig())
+    fields = {"started": 1_700_000_000_000, "lived_seconds": 7200.0}
+    write_heartbeat(run.bucket, "worker", "killed-1", fields)
+    assert hours_by_role(run.bucket) == {"worker": 2.0}
+    run.checkpoint(2 * 24 * 3600.0)
+    assert not run.bucket.exists("heartbeats/worker-killed-1.json")
+    assert hours_by_role(run.bucket) == {"worker": 2.0}
 
 
 @pytest.mark.slow
