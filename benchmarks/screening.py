@@ -48,6 +48,7 @@ _MEASURES = {
     **_COUNTS,
     "positions_per_second": "positions/s",
     "updates_per_second": "updates/s",
+    "start_seconds": "seconds to compile and make 30 updates",
 }
 
 
@@ -201,7 +202,14 @@ def _of_arm(measured: Any, place: Path, arm: str, game: str) -> dict[str, float]
         "positions": len(measured["mistakes"][arm]["search"]),
         "positions_per_second": training["positions_per_second"],
         "updates_per_second": training["updates_per_second"],
+        "start_seconds": _start_seconds(place, arm),
     }
+
+
+def _start_seconds(place: Path, arm: str) -> float:
+    """Returns what the core worked for the process that compiled; NaN if there was none."""
+    file = place.parents[1] / "warm" / f"{place.parent.name}-{arm}.json"
+    return float(json.loads(file.read_text())["cpu_seconds"]) if file.exists() else float("nan")
 
 
 def _median(values: Any) -> float | None:

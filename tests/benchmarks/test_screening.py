@@ -142,15 +142,20 @@ def test_results_of_trainings_become_a_table(
             rows = [1] * wrong + [0] * (199 - wrong)
             mistakes[arm] = {"search": rows, "raw": rows}
             rates = {"positions_per_second": 10.0, "updates_per_second": 2.0}
+            if number == 0:
+                (warm := place.parents[1] / "warm").mkdir(exist_ok=True)
+                (warm / f"tic_tac_toe-{arm}.json").write_text('{"cpu_seconds": 12.5}')
             (place / TRAINED.format(arm=arm)).write_text(json.dumps(rates))
         (place / MEASURED.format(set="choose")).write_text(json.dumps({"mistakes": mistakes}))
     main(asked)
     shown = capsys.readouterr().out
     assert shown.index("| m |") < shown.index("| few |")
     document = json.loads((tmp_path / "results.json").read_text())
+    assert document["median"]["start_seconds"] == {"tic_tac_toe": 12.5}
     assert document["effects"]["mistakes"]["few"]["ratio"] == pytest.approx(2)
     assert document["effects"]["mistakes"]["m"]["ratio"] == pytest.approx(1)
     assert document["effects"].keys() == {
-        *("mistakes", "raw_mistakes", "positions_per_second", "updates_per_second")
+        *("mistakes", "raw_mistakes", "positions_per_second", "updates_per_second"),
+        "start_seconds",
     }
     assert document["effects"]["positions_per_second"]["few"]["ratio"] == pytest.approx(1)
