@@ -60,6 +60,7 @@ class HeartbeatWriter:
         say: Callable[[str], None] = lambda text: None,
         *,
         stop: Callable[[], None] | None = None,
+        keeps_usage: bool = True,
     ) -> None:
         """Writes nothing yet.
 
@@ -69,6 +70,7 @@ class HeartbeatWriter:
             say: shows a message to people.
             stop: asks the process to end; called from another thread, once at most, and not before
                 the first heartbeat. None for a process that only signals can end.
+            keeps_usage: whether the run keeps how long the process ran.
         """
         self._run = run
         self.monitor = monitor
@@ -80,6 +82,7 @@ class HeartbeatWriter:
         self._errors = 0
         self._started = int(time.time() * 1000)
         self._started_at = time.monotonic()
+        self._keeps_usage = keeps_usage
         self._took_over = False
         self._last: dict[str, Any] = {}
         self._written_at = time.monotonic()
@@ -169,13 +172,13 @@ class HeartbeatWriter:
         return float(self._last.get("pause_seconds", _HEARTBEAT_SECONDS))
 
     def stop(self) -> None:
-        """Removes the heartbeat, because the process ends normally, and keeps how long it ran."""
+        """Removes the heartbeat, because the process ends normally; keeps how long it ran."""
         self._closing.set()
         # Not longer: a store that does not answer must not delay the end.
         self._keeper.join(_LEAVING_SECONDS)
         with contextlib.suppress(StorageError):
             role, id = self.monitor.role, self.monitor.id
-            if self._took_over:
+            if self._took_over and self._keeps_usage:
                 keep_usage(self._run.store, role, id, self._started, self._lived_seconds)
             remove_heartbeat(self._run.store, role, id)
             if self._asked:

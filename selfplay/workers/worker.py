@@ -108,7 +108,13 @@ class Worker:
         lifetime.last_act = self._keep_rest
         self._say = listeners.say
         self._monitor = listeners.monitor
-        self._heartbeat = HeartbeatWriter(run, listeners.monitor, self._say, stop=lifetime.stop)
+        self._heartbeat = HeartbeatWriter(
+            run,
+            listeners.monitor,
+            self._say,
+            stop=lifetime.stop,
+            keeps_usage=not options.dry_run,
+        )
         self._meter = Meter()
         self._recent = RecentMatches()
         self._matches = self._positions = self._simulations = 0
