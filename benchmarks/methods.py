@@ -24,18 +24,22 @@ a short one runs: two trainings of tic-tac-toe of half a minute each.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.paired_training.cores import usable_cores
-from benchmarks.paired_training.plan import CLOCKS, SETS, Plan
+from benchmarks.paired_training.options import (
+    add_training_options,
+    chosen_cores,
+    publish,
+    run_main,
+    say,
+)
+from benchmarks.paired_training.plan import Plan
 from benchmarks.paired_training.report import report, table
 from benchmarks.paired_training.runner import Runner
-from selfplay.errors import SelfplayError
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -58,25 +62,20 @@ def main(arguments: argparse.Namespace) -> None:
         matches=arguments.matches,
         versus=arguments.versus,
     )
-    cores = usable_cores()
-    if arguments.cores is not None:
-        cores = [int(core) for core in arguments.cores.split(",")]
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(arguments.output or temporary)
         runner = Runner(
             plan,
             directory,
-            cores=cores,
+            cores=chosen_cores(arguments),
             warm_up=not arguments.cold,
             baseline=None if arguments.baseline is None else Path(arguments.baseline),
-            say=lambda text: print(text, file=sys.stderr, flush=True),
+            say=say,
         )
         plan.store(directory)
         if not arguments.only_report:
             runner.run()
-        document = report(plan, directory)
-        (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1) if arguments.as_json else table(document))
+        publish(report(plan, directory), directory, arguments, table)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,35 +83,17 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_training_options(found)
     add = found.add_argument
-    add("--game", action="append", default=[], help='with options: "hex size=5"; repeatable')
     add("--a", action="append", default=[], help='settings of arm A: "search.x=1 learner.y=2"')
     add("--b", action="append", default=[], help="settings of arm B")
-    add("--set", action="append", default=[], help="settings of both arms")
-    add("--preset", default="default", help="what these settings change")
-    add("--minutes", type=float, default=2.0, help="budget of each training")
-    add("--clock", choices=CLOCKS, default="cpu", help="what the budget is counted in")
     add("--seeds", type=int, default=1, help="how many")
-    add("--first-seed", type=int, default=0)
-    add("--simulations", type=int, default=100, help="when strength is measured")
-    add("--positions", type=int, default=400, help="solved positions at most; 0 for none")
-    add("--positions-of", choices=SETS, default="choose", help="which positions and openings")
-    add("--solver-limit", type=int, default=100_000, help="positions looked at for one label")
     add("--opponent", action="append", default=[], help="such as mcts:200; repeatable")
     add("--matches", type=int, default=60, help="against each opponent")
     add("--versus", action="store_true", help="the arms play each other, too")
-    add("--cores", help="cores to use, such as 0,1; by default all, one thread of each")
-    add("--cold", action="store_true", help="count the time of compilation, too")
     add("--baseline", help="directory of another comparison, whose arm A is taken")
-    add("--only-report", action="store_true", help="show what is there; run nothing")
-    add("--output", help="directory of the results; without it they are only printed")
-    add("--json", dest="as_json", action="store_true")
     return found
 
 
 if __name__ == "__main__":
-    try:
-        main(parser().parse_args())
-    except SelfplayError as error:
-        hint = getattr(error, "hint", None)
-        raise SystemExit(f"error: {error}\n\nhint: {hint}" if hint else f"error: {error}") from None
+    run_main(main, parser())

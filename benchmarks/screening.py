@@ -23,6 +23,7 @@ import json
 import queue
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 from benchmarks.paired_training.arm import MEASURED, TRAINED
-from benchmarks.paired_training.cores import usable_cores
 from benchmarks.paired_training.factorial import design, effects
-from benchmarks.paired_training.plan import ARMS, CLOCKS, SETS, Plan, file_name
+from benchmarks.paired_training.options import (
+    add_training_options,
+    chosen_cores,
+    publish,
+    run_main,
+    say,
+)
+from benchmarks.paired_training.plan import ARMS, Plan, file_name
 from benchmarks.paired_training.runner import Runner
-from selfplay.errors import ConfigError, SelfplayError
+from selfplay.errors import ConfigError
 from selfplay.settings import merged, read_sources
 
 _SHORT = ("simulations: search.num_simulations=16", "muon: learner.optimizer=muon")
@@ -86,7 +93,6 @@ def plans(arguments: argparse.Namespace) -> dict[str, list[Plan]]:
                 positions=arguments.positions,
                 positions_of=arguments.positions_of,
                 solver_limit=arguments.solver_limit,
-                opponents=tuple(arguments.opponent),
             )
             for pair in range(len(rows) // 2)
         ]
@@ -101,34 +107,32 @@ def folder(directory: Path, game: str, pair: int) -> Path:
 def run(found: dict[str, list[Plan]], directory: Path, arguments: argparse.Namespace) -> None:
     """Trains and measures what is not there yet; one training on each core."""
     free: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    cores = usable_cores()
-    if arguments.cores is not None:
-        cores = [int(core) for core in arguments.cores.split(",")]
+    cores = chosen_cores(arguments)
     for core in cores:
         free.put(core)
 
-    def pair(plan: Plan, place: Path) -> None:
+    def on_a_core(what: Callable[[Runner], None], game: str, number: int) -> None:
         core = free.get()
         try:
+            plan, place = found[game][number], folder(directory, game, number)
             plan.store(place)
-            Runner(plan, place, cores=[core], warm_up=not arguments.cold, say=_say).run()
+            what(Runner(plan, place, cores=[core], warm_up=not arguments.cold, say=say))
         finally:
             free.put(core)
 
     with ThreadPoolExecutor(len(cores)) as pool:
-        # One pair of each game first: an interrupted screening then tells a little of all.
-        jobs = [
-            pool.submit(pair, plan, folder(directory, game, number))
-            for number in range(arguments.trainings // 2)
-            for game, of_game in found.items()
-            for plan in of_game[number : number + 1]
-        ]
-        try:
-            for job in jobs:
-                job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        # Labels first, once a game, then a pair of each game: an interrupted screening tells a
+        # little of all.
+        for what, numbers in ((Runner.label, [0]), (Runner.run, range(arguments.trainings // 2))):
+            jobs = [
+                pool.submit(on_a_core, what, game, number) for number in numbers for game in found
+            ]
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def report(
@@ -253,10 +257,6 @@ def _cell(effect: dict[str, Any]) -> str:
     return f"{effect['ratio']:.2f} ({effect['low']:.2f} to {effect['high']:.2f})"
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def named_switch(text: str) -> tuple[str, tuple[str, ...]]:
     """Returns name and settings of "NAME: SECTION.KEY=VALUE ..."; the name may be left out."""
     name, colon, settings = text.partition(":")
@@ -277,10 +277,7 @@ def main(arguments: argparse.Namespace) -> None:
         directory = Path(arguments.output or temporary)
         if not arguments.only_report:
             run(found, directory, arguments)
-        document = report(found, directory, arguments)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1) if arguments.as_json else table(document))
+        publish(report(found, directory, arguments), directory, arguments, table)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -288,31 +285,12 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_training_options(found)
     add = found.add_argument
-    add("--game", action="append", default=[], help='with options: "hex size=4"; repeatable')
     add("--switch", action="append", default=[], help='"NAME: SECTION.KEY=VALUE ..."; repeatable')
     add("--trainings", type=int, default=16, help="of each game; a power of two")
-    add("--set", action="append", default=[], help="settings of all trainings")
-    add("--preset", default="default", help="what these settings change")
-    add("--minutes", type=float, default=2.0, help="budget of each training")
-    add("--clock", choices=CLOCKS, default="cpu", help="what the budget is counted in")
-    add("--first-seed", type=int, default=0)
-    add("--simulations", type=int, default=100, help="when strength is measured")
-    add("--positions", type=int, default=400, help="solved positions at most")
-    add("--positions-of", choices=SETS, default="choose", help="which positions")
-    add("--solver-limit", type=int, default=100_000, help="positions looked at for one label")
-    add("--opponent", action="append", default=[], help="scores are stored, not shown")
-    add("--cores", help="cores to use, such as 0,1; by default all, one thread of each")
-    add("--cold", action="store_true", help="count the time of compilation, too")
-    add("--only-report", action="store_true", help="show what is there; run nothing")
-    add("--output", help="directory of the results; without it they are only printed")
-    add("--json", dest="as_json", action="store_true")
     return found
 
 
 if __name__ == "__main__":
-    try:
-        main(parser().parse_args())
-    except SelfplayError as error:
-        hint = getattr(error, "hint", None)
-        raise SystemExit(f"error: {error}\n\nhint: {hint}" if hint else f"error: {error}") from None
+    run_main(main, parser())

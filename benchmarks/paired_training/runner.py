@@ -70,20 +70,34 @@ class Runner:
         Raises:
             SelfplayError: a process failed; the others were ended. The next call goes on.
         """
-        plan = self._plan
-        games, seed = dict.fromkeys(plan.games), plan.seeds[0]
-        # Labels and compiled programs serve all seeds: one process of each kind makes them.
-        labels = [(0, Cell(game, seed)) for game in games if plan.positions]
-        warm = [(number, Cell(game, seed)) for number, game in enumerate(games)]
+        self.label()
+        if self._warm_up:
+            self._all(self._warm, list(enumerate(self._one_cell_a_game)))
+        self._all(self._cell, list(enumerate(self._plan.cells)))
+
+    def label(self) -> None:
+        """Labels the positions of every game, unless that was done once before.
+
+        Raises:
+            SelfplayError: a process failed.
+        """
+        self._all(
+            self._label, [(0, cell) for cell in self._one_cell_a_game if self._plan.positions]
+        )
+
+    @property
+    def _one_cell_a_game(self) -> list[Cell]:
+        """Labels and compiled programs serve all seeds: the process of one cell makes them."""
+        return [Cell(game, self._plan.seeds[0]) for game in dict.fromkeys(self._plan.games)]
+
+    def _all(
+        self, task: Callable[[int, Cell, Lane], None], cells: Sequence[tuple[int, Cell]]
+    ) -> None:
+        """Does a task for some cells, as many at once as there are lanes."""
         with ThreadPoolExecutor(self._count) as pool:
             try:
-                for task, cells in (
-                    (self._label, labels),
-                    (self._warm, warm if self._warm_up else []),
-                    (self._cell, list(enumerate(plan.cells))),
-                ):
-                    for future in [pool.submit(self._on_lane, task, *cell) for cell in cells]:
-                        future.result()
+                for future in [pool.submit(self._on_lane, task, *cell) for cell in cells]:
+                    future.result()
             except BaseException as error:
                 self._stop()
                 # What the first lane says may only be that another one has failed.
