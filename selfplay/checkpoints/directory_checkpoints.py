@@ -72,7 +72,7 @@ class DirectoryCheckpoints(Checkpoints):
         return sorted(
             int(entry.name)
             for entry in self.path.iterdir()
-            if entry.name.isdecimal() and (entry / MANIFEST).is_file()
+            if entry.name.isdecimal() and self._is_complete(int(entry.name))
         )
 
     def _newest_above(self, update: int | None) -> int | None:

@@ -28,18 +28,17 @@ class StorageLimit:
     """Removes what a run no longer needs, once it stores more than `storage` allows.
 
     Once an hour, whatever a run stores: heartbeats of processes that have been silent for a day,
-    requests to end that are as old, and of each kind under 2. what is above
+    requests to end that are as old, and of each kind under 1. what is above
     `storage.max_other_bytes` and `storage.max_other_files`.
 
     What may go above `storage.max_bytes`, in this order:
 
-    1. heartbeats of processes that have been silent for a day;
-    2. where they take more than a tenth of the limit each, the oldest refused files, event files
+    1. where they take more than a tenth of the limit each, the oldest refused files, event files
        and segments of the training log, evaluations that lie close to others, and matches that
        earlier checkpoints played for a balance report;
-    3. the oldest files of matches that were searched again, then of matches, as
+    2. the oldest files of matches that were searched again, then of matches, as
        `MatchFiles.prune` does;
-    4. more of what 2. lists.
+    3. more of what 1. lists.
 
     What stays: checkpoints, which have settings of their own; files of matches that are not learnt
     from yet, that the replay window holds, or that are the last of a worker; the newest event
@@ -118,7 +117,6 @@ class StorageLimit:
         room = min(self._growth + one_checkpoint + int(limit * _MARGIN), limit // 2)
         excess = used - (limit - room)
         if excess > 0:
-            excess -= self._remove(self._silent(stored[HEARTBEATS]), excess)
             kinds = {folder: order(stored[folder]) for folder, order in _ORDERS.items()}
             for folder, order in kinds.items():
                 above = _bytes(stored[folder]) - int(limit * _SHARE)

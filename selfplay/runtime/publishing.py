@@ -24,6 +24,7 @@ from selfplay.run import (
     write_heartbeat,
 )
 from selfplay.run.pace import USUAL_BEAT_SECONDS
+from selfplay.run.usage import LIVED, STARTED
 from selfplay.runtime.compilations import Compilations, watch_compilations
 from selfplay.runtime.meter import Meter
 from selfplay.store.files import storage_errors
@@ -156,7 +157,7 @@ class HeartbeatWriter:
                 if not self._took_over:
                     keep_usage_of_killed(self._run.store, role, id)
                     self._took_over = True
-                usage = {"started": self._started, "lived_seconds": self._lived_seconds}
+                usage = {STARTED: self._started, LIVED: self._lived_seconds}
                 write_heartbeat(self._run.store, role, id, {**spoken, **usage})
             except StorageError as error:
                 self._errors += 1
