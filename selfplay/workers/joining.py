@@ -1,13 +1,15 @@
-"""How workers and evaluators join a run: they wait for the run and its first checkpoint."""
+"""How a process joins a run: it waits for the run, claims an id, and waits for a checkpoint."""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from selfplay.errors import ConfigError, StorageError
 from selfplay.networks import Network
+from selfplay.registry import GameSpec
 from selfplay.run import RunDirectory, is_run, remove_heartbeat, write_heartbeat
+from selfplay.runtime.components import Components
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.process_config import process_config
 from selfplay.settings import Config
@@ -15,7 +17,9 @@ from selfplay.settings.config import MACHINE_KEYS
 from selfplay.settings.renames import with_current_names
 from selfplay.store.place import typed
 from selfplay.telemetry import Monitor
+from selfplay.workers.process_ids import claimed_id
 from selfplay.workers.trainer_watch import Published, load_published
+from selfplay.workers.worker_components import plan_worker_memory, worker_components
 
 T = TypeVar("T")
 
@@ -34,6 +38,86 @@ class Listeners:
 
     say: Say
     monitor: Monitor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessOptions:
+    """The settings of every process that works with the weights of a run.
+
+    Attributes:
+        id: its name; None for the name of the host and the first free number.
+        game: where the game of the run is now; None for where the run has it.
+        settings: of `--set` and the environment, by section. Only some may differ from those of the
+            run.
+    """
+
+    id: str | None = None
+    game: GameSpec | None = None
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Joined:
+    """A run that a process has joined.
+
+    Attributes:
+        run: the run.
+        id: the name of the process, which no other one of its role has.
+        components: made from the run's game and `worker_config`.
+        first: the checkpoint to begin with.
+    """
+
+    run: RunDirectory
+    id: str
+    components: Components
+    first: Published
+
+
+@contextlib.contextmanager
+def joined(
+    place: str,
+    options: ProcessOptions,
+    lifetime: Lifetime,
+    listeners: Listeners,
+    *,
+    calibrates: bool = True,
+) -> Iterator[Joined | None]:
+    """Joins the run at `place` for the time of the context; waits for it and its first checkpoint.
+
+    Args:
+        place: the run, a path or a URL. It may not exist yet.
+        options: the settings of the process.
+        lifetime: ends the wait; then the context gets None.
+        listeners: show that the process waits; their monitor knows the role, and gets the id.
+        calibrates: as for `make_components`.
+
+    Raises:
+        ConfigError: the settings contradict those of the run, or there is too little memory.
+        RunError: the id is taken, or the game has changed.
+        CheckpointError: the checkpoint is damaged.
+    """
+    run = wait_for_run(place, lifetime, listeners)
+    if run is None:
+        yield None
+        return
+    # Errors in the settings are reported at once.
+    config = worker_config(run, run.config, options.settings, listeners.say)
+    with claimed_id(run, listeners.monitor.role, options.id, lifetime=lifetime) as id:
+        listeners.monitor.id = id
+        components = worker_components(run.make_game(options.game), config, calibrates=calibrates)
+        plan_worker_memory(components).check()
+        first = wait_for_checkpoint(run, components.network, lifetime, listeners, accepted=True)
+        if first is None:
+            yield None
+            return
+        lifetime.heard()
+        # The settings in force may differ from those that the run was created with.
+        config = worker_config(run, first.config, options.settings)
+        components = worker_components(
+            components.game, config, like=components, calibrates=calibrates
+        )
+        plan_worker_memory(components).check()
+        yield Joined(run=run, id=id, components=components, first=first)
 
 
 _MACHINE_SETTINGS = ", ".join(

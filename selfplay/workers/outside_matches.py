@@ -38,6 +38,7 @@ def add_outside_matches(reanalyzer: Reanalyzer, files: Sequence[MatchSource]) ->
             rules. Nothing is stored before all files are checked.
     """
     with reanalyzer.at_work():
+        reanalyzer.beat("starting")
         _check(reanalyzer, files)
         target = reanalyzer.run.matches
         worker = f"outside-{reanalyzer.id}"

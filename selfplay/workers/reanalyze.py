@@ -1,22 +1,16 @@
-"""Starts a reanalyzer: finds its run, claims an id, creates the components, and searches."""
+"""Starts a reanalyzer: joins its run, and searches its matches or those from elsewhere."""
+
+import dataclasses
 
 from selfplay.errors import CheckpointError, ConfigError
 from selfplay.run import RunDirectory
 from selfplay.run.match_sources import match_sources
 from selfplay.runtime.lifetime import Lifetime
-from selfplay.workers.joining import (
-    Listeners,
-    silent,
-    wait_for_checkpoint,
-    wait_for_run,
-    worker_config,
-)
+from selfplay.workers.joining import Listeners, joined, silent
 from selfplay.workers.outside_matches import add_outside_matches
-from selfplay.workers.process_ids import claimed_id
 from selfplay.workers.reanalyzer import Reanalyzer, ReanalyzerOptions
 from selfplay.workers.trainer_watch import load_published
 from selfplay.workers.window_queue import ROLE
-from selfplay.workers.worker_components import plan_worker_memory, worker_components
 
 
 def reanalyze(
@@ -47,37 +41,20 @@ def reanalyze(
     listeners = listeners or silent(ROLE)
     # Before anything else: what was typed may be wrong.
     files = [one for text in options.sources for one in match_sources(text, option="--from")]
-    run = wait_for_run(place, lifetime, listeners)
-    if run is None:
-        return None
-    config = worker_config(run, run.config, options.settings, listeners.say)
-    with claimed_id(run, ROLE, options.id, lifetime=lifetime) as id:
-        listeners.monitor.id = id
-        components = worker_components(run.make_game(options.game), config, calibrates=False)
-        plan_worker_memory(components).check()
-        first = wait_for_checkpoint(run, components.network, lifetime, listeners, accepted=True)
-        if first is None:
+    with joined(place, options, lifetime, listeners, calibrates=False) as found:
+        if found is None:
             return None
-        lifetime.heard()
-        config = worker_config(run, first.config, options.settings)
-        _check_searches(run, config.search.num_simulations)
-        components = worker_components(components.game, config, like=components, calibrates=False)
+        run, components = found.run, found.components
+        _check_searches(run, components.config.search.num_simulations)
         if options.checkpoint is not None:
             _check_there(run, options.checkpoint)
             first = load_published(run, options.checkpoint, components.network)
+            found = dataclasses.replace(found, first=first)
         listeners.say(
-            f"reanalyzer {id} works for {run.url} with checkpoint {first.update}, inference by "
-            f"{components.inference.kind}"
+            f"reanalyzer {found.id} works for {run.url} with checkpoint {found.first.update}, "
+            f"inference by {components.inference.kind}"
         )
-        reanalyzer = Reanalyzer(
-            run,
-            components,
-            first,
-            id=id,
-            options=options,
-            lifetime=lifetime,
-            listeners=listeners,
-        )
+        reanalyzer = Reanalyzer(found, options=options, lifetime=lifetime, listeners=listeners)
         if options.sources:
             add_outside_matches(reanalyzer, files)
         else:

@@ -1,48 +1,35 @@
 """A reanalyzer: searches stored matches of a run again with newer weights, for newer targets."""
 
-import contextlib
 import dataclasses
 import zlib
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from selfplay.errors import CheckpointError, RecordError, StorageError
-from selfplay.parallel import REPLICATED, sharding
 from selfplay.records import MatchRecord
-from selfplay.registry import GameSpec
 from selfplay.replay import part
-from selfplay.run import MatchFiles, RunDirectory
+from selfplay.run import MatchFiles
 from selfplay.run.window_files import WindowFile
 from selfplay.runtime.components import Components
 from selfplay.runtime.lifetime import Lifetime
-from selfplay.runtime.meter import Meter
-from selfplay.runtime.publishing import HeartbeatWriter
 from selfplay.runtime.reanalysis import Change, Reanalysis, SearchedAgain
 from selfplay.runtime.reanalysis_choice import plies_to_search
-from selfplay.telemetry import words
-from selfplay.telemetry.metrics import heartbeat_values, line_parts
-from selfplay.workers.joining import Listeners, worker_config
-from selfplay.workers.trainer_watch import Published, TrainerWatch
+from selfplay.workers.joining import Joined, Listeners, ProcessOptions, worker_config
+from selfplay.workers.run_process import RunProcess
+from selfplay.workers.trainer_watch import Published
 from selfplay.workers.window_queue import ROLE, WindowQueue
 from selfplay.workers.worker_components import worker_components
 
-_BEAT_SECONDS = 5.0
-_LINE_SECONDS = 10.0
 _REST_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReanalyzerOptions:
+class ReanalyzerOptions(ProcessOptions):
     """The settings of a reanalyzer process.
 
     Attributes:
-        id: its name; None for the name of the host and the first free number.
-        game: where the game of the run is now; None for where the run has it.
-        settings: of `--set` and the environment, by section. Only some may differ from those of the
-            run.
         checkpoint: update of the weights that search; None for the newest, and newer ones as they
             come.
         share: of the positions of each match, those that are searched, in (0, 1].
@@ -52,35 +39,28 @@ class ReanalyzerOptions:
             added to it.
     """
 
-    id: str | None = None
-    game: GameSpec | None = None
-    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     checkpoint: int | None = None
     share: float = 1.0
     positions: int = 0
     sources: tuple[str, ...] = ()
 
 
-class Reanalyzer:
+class Reanalyzer(RunProcess):
     """Searches matches again for a run. Create it and call `work` once.
 
     Attributes:
-        id: its name.
-        run: the run it works for.
-        components: the components that search.
-        lifetime: ends it.
-        published: the checkpoint whose weights search.
         matches: that were searched again and stored.
         positions: of these, how many were searched.
+        store_problem: why files cannot be stored, "" if they can.
     """
+
+    role = ROLE
+    store_problem = ""
 
     def __init__(
         self,
-        run: RunDirectory,
-        components: Components,
-        first: Published,
+        joined: Joined,
         *,
-        id: str,
         options: ReanalyzerOptions,
         lifetime: Lifetime,
         listeners: Listeners,
@@ -88,44 +68,28 @@ class Reanalyzer:
         """Searches nothing yet.
 
         Args:
-            run: the run it works for.
-            components: made from its game and `worker_config`.
-            first: the checkpoint to begin with.
-            id: its name, which no other reanalyzer of the run has.
+            joined: the run, the name of this process in it, and what it begins with.
             options: the settings of this process.
             lifetime: ends it.
             listeners: show messages and serve its metrics.
         """
-        self.id = id
-        self.run = run
-        self.components = components
-        self.lifetime = lifetime
-        self.published = first
+        super().__init__(joined, lifetime, listeners)
         self.matches = self.positions = 0
         self._options = options
-        self._say = listeners.say
-        self._monitor = listeners.monitor
-        self._heartbeat = HeartbeatWriter(run, listeners.monitor, self._say, stop=lifetime.stop)
-        self._meter = Meter()
-        self._simulations = 0
         self._change = Change()
-        self._rested_seconds = 0.0
-        self._store_problem = ""
-        self._next_beat = self._next_line = 0.0
-        self._queue = WindowQueue(run, id)
+        self._queue = WindowQueue(self.run, self.id)
         self._key = jax.random.fold_in(
-            jax.random.key(first.config.trainer.seed), zlib.crc32(f"{ROLE} {id}".encode())
+            jax.random.key(joined.first.config.trainer.seed),
+            zlib.crc32(f"{ROLE} {self.id}".encode()),
         )
-        self._params = self._loaded(first)
-        self._search = self.compiled_search(components)
-        self._trainer_watch = TrainerWatch(run, components.network, first, id=id)
-        self._trainer_watch.start()
-        self._heard_at = self._trainer_watch.heard_at
+        self._params = self._loaded(joined.first)
+        self._search = self.compiled_search(self.components)
 
     def work(self) -> None:
         """Searches matches of the run again until the lifetime ends, or with given weights all."""
         files = self.run.reanalyses
         with self.at_work():
+            self.beat("starting")
             sequence = files.next_sequence(self.id)
             while not self.lifetime.over:
                 self._follow()
@@ -134,9 +98,9 @@ class Reanalyzer:
                     continue
                 try:
                     chosen = self._choose()
-                    self._store_problem = ""
+                    self.store_problem = ""
                 except (CheckpointError, StorageError) as error:
-                    self._store_problem = str(error)
+                    self.store_problem = str(error)
                     self.rest("waiting for the store")
                     continue
                 if chosen:
@@ -147,18 +111,9 @@ class Reanalyzer:
                 else:
                     self.rest("waiting for a newer checkpoint")
 
-    @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Reports that the process is at work, and leaves in order afterwards."""
-        self.beat("starting")
-        try:
-            yield
-        finally:
-            self._trainer_watch.close()
-            self._monitor.state("leaving", ready=False)
-            self._monitor.update(self.metrics())
-            self._trainer_watch.join()
-            self._heartbeat.stop()
+    def _leave(self) -> None:
+        # What was found is stored; another process can search the rest again.
+        pass
 
     def search(self, matches: list[MatchRecord], number: int) -> SearchedAgain:
         """Searches the positions of some matches that the options ask for; reports it.
@@ -204,10 +159,10 @@ class Reanalyzer:
             try:
                 while not files.put(worker, sequence, matches):
                     sequence = files.next_sequence(worker)
-                self._store_problem = ""
+                self.store_problem = ""
                 break
             except StorageError as error:
-                self._store_problem = str(error)
+                self.store_problem = str(error)
             if self.lifetime.over:
                 return sequence
             self.rest("waiting for the store")
@@ -221,9 +176,7 @@ class Reanalyzer:
     def rest(self, state: str) -> None:
         """Waits briefly, and reports why."""
         self.beat(state)
-        begin = self._meter.elapsed
-        self.lifetime.sleep(_REST_SECONDS)
-        self._rested_seconds += self._meter.elapsed - begin
+        self._pause(_REST_SECONDS)
 
     def enough(self, matches: list[MatchRecord]) -> bool:
         """Returns whether the positions that the options ask for fill a batch."""
@@ -271,11 +224,8 @@ class Reanalyzer:
 
     def _follow(self) -> None:
         """Switches to a newer checkpoint, if there is one and none was asked for."""
-        if self._trainer_watch.heard_at > self._heard_at:
-            self._heard_at = self._trainer_watch.heard_at
-            self.lifetime.heard()
-        newest = self._trainer_watch.newest
-        if self._options.checkpoint is not None or newest.update == self.published.update:
+        newest = self._newer()
+        if self._options.checkpoint is not None or newest is None:
             return
         self.components.inference.release(self._params)
         config = worker_config(self.run, newest.config, self._options.settings)
@@ -290,48 +240,12 @@ class Reanalyzer:
         self._monitor.event("checkpoint", f"searches with checkpoint {newest.update}")
 
     def _loaded(self, published: Published) -> Any:
-        placed = jax.device_put(published.weights, sharding(self.components.mesh, REPLICATED))
-        return self.components.inference.load(placed)
-
-    def beat(self, state: str) -> None:
-        """Reports what the process does, now and then also in heartbeats and lines."""
-        now = self._meter.elapsed
-        self._meter.mark()
-        self._monitor.state(state, ready=True)
-        if now >= self._next_beat:
-            self._next_beat = now + _BEAT_SECONDS
-            self._heartbeat.beat(self.metrics(), **self.facts())
-        if now >= self._next_line:
-            self._next_line = now + _LINE_SECONDS
-            parts = [words.duration(now), state, *line_parts(self.metrics(), ROLE)]
-            parts += [self._trainer_watch.problem, self._store_problem]
-            self._say(" | ".join(text for text in parts if text))
-
-    def fields(self) -> dict[str, Any]:
-        """Returns the content of this reanalyzer's heartbeat."""
-        return {**heartbeat_values(self.metrics(), ROLE), **self.facts()}
-
-    def facts(self) -> dict[str, Any]:
-        """Returns the other content of heartbeats: problems in words ("" for none), devices."""
-        return {
-            "checkpoint_problem": self._trainer_watch.problem,
-            "store_problem": self._store_problem,
-            "devices": self.components.mesh.size,
-        }
+        return self.components.inference.load(self._placed(published))
 
     def metrics(self) -> dict[str, Any]:
-        """Returns the metrics: counts since this process started, and rates now."""
-        newest = self._trainer_watch.newest.update
         return {
-            "elapsed_seconds": self._meter.elapsed,
-            "update": self.published.played_update,
-            "checkpoint": self.published.update,
-            "newest_checkpoint": newest,
-            "staleness_updates": newest - self.published.update,
-            "simulations": self._simulations,
-            "simulations_per_second": self._meter.rate("simulations"),
+            **super().metrics(),
             "reanalysed_positions": self.positions,
             "reanalysed_per_second": self._meter.rate("reanalysed"),
             **self._change.metrics(),
-            "waiting_seconds": self._rested_seconds,
         }

@@ -1,21 +1,14 @@
-"""Starts a worker: finds its run, claims an id, creates the components, and plays."""
+"""Starts a worker: joins its run, stores what an earlier one could not store, and plays."""
 
 import random
 
 from selfplay.run import RunDirectory, UnsentMatches, UploadQueue
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.trace import traced
-from selfplay.workers.joining import (
-    Listeners,
-    silent,
-    wait_for_checkpoint,
-    wait_for_run,
-    worker_config,
-)
+from selfplay.workers.joining import Listeners, joined, silent
 from selfplay.workers.match_sink import DiscardingSink
-from selfplay.workers.process_ids import claimed_id
 from selfplay.workers.worker import Worker, WorkerOptions
-from selfplay.workers.worker_components import plan_worker_memory, worker_components
+from selfplay.workers.worker_components import plan_worker_memory
 
 
 def work(
@@ -39,40 +32,18 @@ def work(
     """
     listeners = listeners or silent("worker")
     lifetime.sleep(random.uniform(0.0, options.jitter_seconds))
-    run = wait_for_run(place, lifetime, listeners)
-    if run is None:
-        return None
-    # Errors in the settings are reported at once.
-    config = worker_config(run, run.config, options.settings, listeners.say)
-    with claimed_id(run, "worker", options.id, lifetime=lifetime) as id:
-        listeners.monitor.id = id
-        components = worker_components(run.make_game(options.game), config)
-        plan_worker_memory(components).check()
-        first = wait_for_checkpoint(run, components.network, lifetime, listeners, accepted=True)
-        if first is None:
+    with joined(place, options, lifetime, listeners) as found:
+        if found is None:
             return None
-        lifetime.heard()
-        # The settings in force may differ from those that the run was created with.
-        config = worker_config(run, first.config, options.settings)
-        components = worker_components(components.game, config, like=components)
-        plan = plan_worker_memory(components)
-        plan.check()
+        run, components = found.run, found.components
         if not options.dry_run:
             _store_unsent(run, lifetime, listeners)
         listeners.say(
-            f"worker {id} plays for {run.url} with checkpoint {first.update}, inference by "
-            f"{components.inference.kind}, {plan}"
+            f"worker {found.id} plays for {run.url} with checkpoint {found.first.update}, "
+            f"inference by {components.inference.kind}, {plan_worker_memory(components)}"
         )
-        worker = Worker(
-            run,
-            components,
-            first,
-            DiscardingSink() if options.dry_run else UploadQueue(run.matches, id),
-            id=id,
-            options=options,
-            lifetime=lifetime,
-            listeners=listeners,
-        )
+        sink = DiscardingSink() if options.dry_run else UploadQueue(run.matches, found.id)
+        worker = Worker(found, sink, options=options, lifetime=lifetime, listeners=listeners)
         with traced(run.tensorboard_path if options.profile else None, listeners.say) as trace:
             worker.playing.trace = trace
             worker.work()

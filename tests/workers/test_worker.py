@@ -22,6 +22,7 @@ from selfplay.runtime.lifetime import Lifetime
 from selfplay.settings import settings_hash
 from selfplay.training.trainer import Trainer
 from selfplay.training.worker_matches import WorkerMatches
+from selfplay.workers import run_process
 from selfplay.workers import worker as worker_module
 from selfplay.workers.joining import Listeners, silent
 from selfplay.workers.process_ids import claimed_id
@@ -365,7 +366,7 @@ def test_it_rests_while_the_trainer_is_far_behind(
             (str(b.fields.get("state")) for b in read_heartbeats(run.store) if b.id == "w"), ""
         )
 
-    monkeypatch.setattr(worker_module, "beat_seconds", lambda workers: 0.05)
+    monkeypatch.setattr(run_process, "beat_seconds", lambda workers: 0.05)
     wait_until(lambda: state().startswith("waiting for the trainer"))
     # How far behind it is, not how far it may be.
     (behind,) = re.findall(r"is ([0-9,]+) positions behind$", state())
@@ -385,7 +386,7 @@ def test_a_silent_trainer_is_not_buried_in_matches(
     with run.lock():
         trainer = Trainer(run, components, Listener(), source=WorkerMatches)
         trainer.learning.save({})
-    monkeypatch.setattr(worker_module, "beat_seconds", lambda workers: 0.05)
+    monkeypatch.setattr(run_process, "beat_seconds", lambda workers: 0.05)
     thread, _, _ = background(run_path, id="w")
 
     def rests() -> bool:
