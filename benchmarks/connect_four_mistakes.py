@@ -10,10 +10,13 @@ were labelled by an exact solver, see `label_connect_four.py`. Prints one JSON o
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
 PHASES = {"plies 0-11": range(12), "plies 12-23": range(12, 24), "plies 24-35": range(24, 36)}
@@ -26,16 +29,17 @@ def main(agents: list[str]) -> None:
     prepare()
     import jax
 
-    from selfplay.arena import make_agent
+    from benchmarks.common.agents import agent_and_game
     from selfplay.arena.batches import stack
     from selfplay.play import play_text
     from selfplay.registry import make
 
-    game = make("connect_four")
     rows = json.loads(POSITIONS.read_text())
-    positions = stack([play_text(game, " ".join(map(str, row["moves"]))).position for row in rows])
     for name in agents:
-        agent = make_agent(name, game)
+        agent, game = agent_and_game(name, make("connect_four"))
+        positions = stack(
+            [play_text(game, " ".join(map(str, row["moves"]))).position for row in rows]
+        )
         actions = agent.select(positions, key=jax.random.key(0))
         wrong = np.array(
             [int(action) not in row["good"] for action, row in zip(actions, rows, strict=True)]
