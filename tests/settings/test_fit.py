@@ -72,7 +72,7 @@ def weights(config: Config) -> int:
 def test_connect_four_for_half_an_hour_on_two_cores_keeps_what_was_tuned_for_it() -> None:
     found, usual = choose(), Config()
     assert found.network == usual.network
-    assert found.search == dataclasses.replace(usual.search, scale_simulations=True)
+    assert found.search == usual.search
     assert found.rollout == usual.rollout
     assert found.learner == usual.learner
     assert found.replay.first_positions == usual.replay.first_positions
@@ -240,31 +240,6 @@ def test_what_is_asked_for_wins_and_the_rest_is_chosen(asked: dict[str, dict[str
         for section, values in asked.items():
             assert not set(values) & set(found.settings.get(section, {}))
         config_of(found, given)
-
-
-def test_methods_that_were_measured_are_chosen_on_cores() -> None:
-    found = choose()
-    assert found.search.scale_simulations and found.replay.surprise_share == 0.5
-    gpu = choose(machine=GPU)
-    assert not gpu.search.scale_simulations and gpu.replay.surprise_share == 0
-
-
-@pytest.mark.parametrize(
-    ("game", "search"),
-    [
-        (DICE, {}),
-        (CONNECT_FOUR, {"algorithm": "puct"}),
-        (CONNECT_FOUR, {"num_simulations": 0}),
-        (CONNECT_FOUR, {"scale_simulations": False}),
-    ],
-    ids=str,
-)
-def test_simulations_are_scaled_only_where_it_means_something(
-    game: GameFacts, search: dict[str, Any]
-) -> None:
-    found = fit(game, TWO_CORES, {"search": search})
-    assert "scale_simulations" not in found.settings.get("search", {})
-    assert found.settings["replay"]["surprise_share"] == 0.5
 
 
 @pytest.mark.parametrize("asked", [{"batch_size": 256}, {"learning_rate": 0.001}])

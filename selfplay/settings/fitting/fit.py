@@ -37,7 +37,6 @@ _SAMPLES_PER_DEVICE = 32
 _BATCHES = (128, 1024)
 _CPU_MATCHES = (8, 64)
 _ACCELERATOR_MATCHES = (64, 1024)
-_SURPRISE_SHARE = 0.5
 _NETWORK_KEYS = ("kind", "module", "block", "blocks", "channels")
 
 
@@ -98,7 +97,6 @@ class _Fitting:
         self._choose_window(positions)
         self._choose_matches(positions)
         self._choose_times(positions)
-        self._choose_methods()
         return Fit(
             settings=self.chosen,
             positions=positions,
@@ -244,15 +242,6 @@ class _Fitting:
         if trainer.minutes:
             seconds = float(_rounded(_clipped(60 * trainer.minutes / 20, 10, 60)))
             self._set("trainer", checkpoint_seconds=seconds)
-
-    def _choose_methods(self) -> None:
-        """What made stronger agents of the same time on CPU cores; see docs/methods.md."""
-        if not self.machine.is_cpu:
-            return
-        self._set("replay", surprise_share=_SURPRISE_SHARE)
-        search = self.config.search
-        if self.game.outcomes == 1 and search.algorithm == "gumbel" and search.num_simulations:
-            self._set("search", scale_simulations=True)
 
     # Words.
 
