@@ -6,5 +6,6 @@ from .parquet import decode_matches as decode_matches
 from .parquet import encode_matches as encode_matches
 from .parquet import read_matches as read_matches
 from .parquet import replace_match_ids as replace_match_ids
+from .parquet import traceparent_of as traceparent_of
 from .parquet import written_by as written_by
 from .search_again import with_new_targets as with_new_targets

@@ -19,6 +19,7 @@ from selfplay.records.match import FIELDS, VERSION, MatchRecord
 from selfplay.version import software_version
 
 _VERSION_KEY = b"selfplay_records"
+_TRACE_KEY = b"traceparent"
 _log = logging.getLogger(__name__)
 
 
@@ -39,8 +40,13 @@ SCHEMA = pa.schema(
 """Columns of a file of matches, and the version of the format."""
 
 
-def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
-    """Returns the matches as the bytes of one Parquet file, compressed with zstd."""
+def encode_matches(matches: Sequence[MatchRecord], *, traceparent: str = "") -> bytes:
+    """Returns the matches as the bytes of one Parquet file, compressed with zstd.
+
+    Args:
+        matches: any number.
+        traceparent: names the span of a trace that stores them; "" for none.
+    """
     match_offsets = _offsets([match.plies for match in matches])
     ends = [match.policy_offsets for match in matches]
     lengths = [end[1:] - end[:-1] for end in ends]
@@ -57,7 +63,10 @@ def encode_matches(matches: Sequence[MatchRecord]) -> bytes:
         if field.per == "action":
             column = pa.ListArray.from_arrays(ply_offsets, column)
         columns.append(pa.ListArray.from_arrays(match_offsets, column))
-    return _encoded(pa.table(columns, schema=SCHEMA))
+    table = pa.table(columns, schema=SCHEMA)
+    if traceparent:
+        table = table.replace_schema_metadata({**SCHEMA.metadata, _TRACE_KEY: traceparent})
+    return _encoded(table)
 
 
 def _offsets(lengths: npt.ArrayLike) -> pa.Array:
@@ -171,11 +180,19 @@ def _say_left_out(name: str) -> None:
 
 def written_by(data: bytes) -> str:
     """Returns the version of selfplay that wrote a file of matches, or "unknown"."""
+    return _metadata(data).get(b"selfplay", b"unknown").decode(errors="replace")
+
+
+def traceparent_of(data: bytes) -> str:
+    """Returns the span of a trace that stored a file of matches; "" if it names none."""
+    return _metadata(data).get(_TRACE_KEY, b"").decode(errors="replace")
+
+
+def _metadata(data: bytes) -> dict[bytes, bytes]:
     try:
-        metadata = pq.read_schema(pa.BufferReader(data)).metadata or {}
+        return pq.read_schema(pa.BufferReader(data)).metadata or {}
     except (pa.ArrowException, OSError):
-        return "unknown"
-    return metadata.get(b"selfplay", b"unknown").decode(errors="replace")
+        return {}
 
 
 def read_matches(path: Path) -> list[MatchRecord]:

@@ -251,14 +251,22 @@ class ReplayWindow:
             evenly: whether all positions have the same chance, whatever `replay.surprise_share`
                 and `replay.balanced` say.
         """
+        ages = self._ages(batch_size, seed, update, evenly=evenly)
+        own = self._at(self._slots(ages))
+        return own if self._equal is None else self._averaged(own, ages, self._equal)
+
+    def drawn(self, batch_size: int, *, seed: int, update: int) -> npt.NDArray[Any]:
+        """Returns which positions `sample` draws: their numbers, 0 for the first of the run."""
+        return self.positions_made - 1 - self._ages(batch_size, seed, update)
+
+    def _ages(
+        self, batch_size: int, seed: int, update: int, *, evenly: bool = False
+    ) -> npt.NDArray[Any]:
         generator = np.random.Generator(np.random.Philox(key=[seed, update]))
         weighted = "weights" in self._columns or self._groups is not None
         if evenly or not weighted:
-            ages = generator.integers(0, self.size, batch_size)
-        else:
-            ages = self._weighted().draw(generator, batch_size)
-        own = self._at(self._slots(ages))
-        return own if self._equal is None else self._averaged(own, ages, self._equal)
+            return generator.integers(0, self.size, batch_size)
+        return self._weighted().draw(generator, batch_size)
 
     def _weighted(self) -> WeightedDraws:
         """Returns what draws the ages of positions by their weights; kept while none is added."""

@@ -56,7 +56,9 @@ class MatchFiles:
         """Returns the name of a file in the store."""
         return self._series.name(worker, sequence)
 
-    def put(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> bool:
+    def put(
+        self, worker: str, sequence: int, matches: Sequence[MatchRecord], *, traceparent: str = ""
+    ) -> bool:
         """Stores matches; returns whether the file holds them afterwards.
 
         A process that was killed and resumed plays the same matches again; storing them a second
@@ -67,7 +69,8 @@ class MatchFiles:
             StorageError: the store is full, cannot be reached or refuses the write.
             RecordError: a file lies there that cannot be read.
         """
-        return self.put_encoded(worker, sequence, encode_matches(matches))
+        data = encode_matches(matches, traceparent=traceparent)
+        return self.put_encoded(worker, sequence, data)
 
     def put_encoded(self, worker: str, sequence: int, data: bytes) -> bool:
         """Stores the bytes of a file of matches; see `put`."""

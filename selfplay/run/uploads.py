@@ -9,6 +9,7 @@ from selfplay.errors import StorageError
 from selfplay.records import MatchRecord, encode_matches
 from selfplay.run.match_files import MatchFiles, check_worker
 from selfplay.run.unsent_matches import UnsentMatches, renumbered, store_file
+from selfplay.telemetry import tracing
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -50,7 +51,7 @@ class UploadQueue:
         self._first_pause = first_pause_seconds
         self._next = files.next_sequence(worker)
         self._shift = 0
-        self._queue: collections.deque[tuple[int, bytes]] = collections.deque()
+        self._queue: collections.deque[tuple[int, bytes, tracing.Span]] = collections.deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._ending = False
@@ -82,10 +83,14 @@ class UploadQueue:
             return self._bytes <= self._max_bytes
 
     def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Takes one file of matches, whose ids have the number `next_sequence`; never waits."""
-        data = encode_matches(matches)
+        """Takes one file of matches, whose ids have the number `next_sequence`; never waits.
+
+        It makes a span that ends when the file is stored.
+        """
+        span = tracing.begin("store matches", matches=len(matches))
+        data = encode_matches(matches, traceparent=span.traceparent)
         with self._changed:
-            self._queue.append((self._next, data))
+            self._queue.append((self._next, data, span))
             self._next += 1
             self._bytes += len(data)
             self._changed.notify_all()
@@ -122,9 +127,11 @@ class UploadQueue:
         with self._changed:
             shift = self._shift
             files = list(self._queue)
-        for number, data in files:
+        for number, data, span in files:
             sent = renumbered(data, self.worker, number + shift) if shift else data
             place.add(self.worker, number + shift, sent)
+            span.note("kept on local disk")
+            span.end()
         return len(files)
 
     def _send_all(self) -> None:
@@ -134,12 +141,13 @@ class UploadQueue:
                 self._changed.wait_for(lambda: self._queue or self._ending)
                 if self._ending:
                     return
-                number, data = self._queue[0]
+                number, data, span = self._queue[0]
             try:
                 self._send(number, data)
             except StorageError as error:
                 if not self.problem:
                     self._on_problem(str(error))
+                    span.note(str(error))
                 self.problem = str(error)
                 with self._changed:
                     # Random, so that workers do not all retry in the same instant.
@@ -148,6 +156,8 @@ class UploadQueue:
                 continue
             self.problem = ""
             pause = self._first_pause
+            span.set(file=self._files.series_name(self.worker, number + self._shift))
+            span.end()
             with self._changed:
                 self._queue.popleft()
                 self._bytes -= len(data)

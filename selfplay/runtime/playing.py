@@ -21,6 +21,7 @@ from selfplay.runtime.resignations import Resignations
 from selfplay.runtime.restart_pool import RestartPool
 from selfplay.runtime.stored_matches import load_matches
 from selfplay.runtime.trace import Trace
+from selfplay.telemetry import tracing
 
 _CALIBRATION_GROWTH = 1.2
 _CALIBRATION_UPDATES = 20
@@ -143,6 +144,7 @@ class _Chunk(NamedTuple):
 
     plies: Plies
     update: int
+    span: tracing.Span = tracing.Span()
 
 
 class Playing(Chunks):
@@ -157,6 +159,7 @@ class Playing(Chunks):
         restart_pool: positions from which new matches may go on.
         solver: asks the game's own solver about the ends of matches.
         agreement: between the integer and the float network, at the last calibration.
+        span: of the chunk whose matches were returned last.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class Playing(Chunks):
         self._calibrate_at = 0 if components.inference.traits.calibrates else _NEVER
         self._begun: _Chunk | None = None
         self.agreement: Agreement | None = None
+        self.span = tracing.Span()
 
     def chunk(self, weights: PyTree, *, update: int, sequence: int) -> list[MatchRecord]:
         """Starts a chunk in every match and returns the matches that ended in the previous one.
@@ -202,7 +206,8 @@ class Playing(Chunks):
         if due and self._begun is not None:
             return self.rest(sequence=sequence)
         # A calibration sees the positions of one chunk, whatever this process played before.
-        chunk = _Chunk(self.begin(weights, version=None if due else update), update)
+        span = tracing.begin("play chunk", checkpoint=update)
+        chunk = _Chunk(self.begin(weights, version=None if due else update), update, span)
         if due:
             finished = self._collect(chunk, sequence)
             self._calibrate(update)
@@ -242,7 +247,11 @@ class Playing(Chunks):
             if (broken := broken_by(self.components.game, match)) is not None:
                 raise broken
         # Last: what is played next depends on what the searches found, whatever the solver says.
-        return self.solver.judge(finished)
+        judged = self.solver.judge(finished)
+        chunk.span.set(matches=len(judged), positions=sum(match.plies for match in judged))
+        chunk.span.end()
+        self.span = chunk.span
+        return judged
 
     def _fit_collector(self) -> None:
         if self.collector.num_matches != self.components.player.num_matches:

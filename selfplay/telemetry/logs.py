@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from selfplay.telemetry import tracing
 from selfplay.telemetry.metrics import of_role, written
 from selfplay.telemetry.progress import Progress
 
@@ -21,7 +22,8 @@ class EventLog:
     """Writes the events of one process, each with the run, the role and the id.
 
     Every line has `time` (UTC, ISO 8601), `level`, `event`, `run`, `role` and `id`, usually a
-    `message`, and the event's own keys, such as `match_ids`.
+    `message`, and the event's own keys, such as `match_ids`. What happens in a span of a trace also
+    has `trace_id` and `span_id`.
     """
 
     def __init__(self, write: Callable[[str], None], *, run: str, role: str, id: str) -> None:
@@ -57,10 +59,11 @@ class EventLog:
             "event": name,
             **self._names,
             **({"message": message} if message else {}),
+            **tracing.log_ids(),
         }
         # Names first, so that lines can be read by people too.
         first = ("time", "level", "event", "run", "role", "id", "message")
-        ordered = {key: line[key] for key in (*first, *fields) if key in line}
+        ordered = {key: line[key] for key in (*first, *fields, *line) if key in line}
         text = json.dumps(_plain(ordered), default=str)
         with self._lock:
             self._write(text)

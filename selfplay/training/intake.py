@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from selfplay.errors import RecordError, StorageError
-from selfplay.records import MatchRecord
+from selfplay.records import MatchRecord, decode_matches, traceparent_of
 from selfplay.settings import settings_hash
+from selfplay.telemetry import tracing
 from selfplay.training.learning import Learning
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -108,10 +109,7 @@ class Intake:
         learning = self._learning
         cursor = learning.cursor
         try:
-            matches = learning.run.matches.get(worker, sequence)
-            reason = self._reason(worker, sequence, matches)
-            if not reason:
-                learning.take_in(worker, sequence, matches)
+            matches, reason = self._read(worker, sequence)
         except RecordError as error:
             cursor.next_files[worker] = sequence + 1
             cursor.damaged_files += 1
@@ -131,6 +129,23 @@ class Intake:
         self.counts.files += 1
         self.counts.newest_at = self._clock()
         return matches
+
+    def _read(self, worker: str, sequence: int) -> tuple[Sequence[MatchRecord], str]:
+        """Takes one file in, unless there is a reason not to; returns its matches and the reason.
+
+        Its span belongs to the trace of whoever stored the file.
+        """
+        files = self._learning.run.matches
+        data = files.get_encoded(worker, sequence)
+        parent = traceparent_of(data) if tracing.on() else ""
+        name = files.series_name(worker, sequence)
+        with tracing.span("take in matches", parent=parent, file=name) as span:
+            matches = decode_matches(data, source=files.name(worker, sequence))
+            reason = self._reason(worker, sequence, matches)
+            span.set(matches=len(matches), left_out=reason or None)
+            if not reason:
+                self._learning.take_in(worker, sequence, matches)
+        return matches, reason
 
     def _reason(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> str:
         """Returns why a file is left out, or ""."""

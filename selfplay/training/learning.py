@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Array, PyTree
+from numpy.typing import NDArray
 
 from selfplay.errors import GameContractError, NonFiniteError
 from selfplay.learner import TrainState, learning_rate
@@ -22,6 +23,7 @@ from selfplay.training.kept_checkpoints import prune_checkpoints
 from selfplay.training.refill import refill
 from selfplay.training.run_keys import run_keys
 from selfplay.training.training_log import TrainingLog
+from selfplay.training.update_traces import UpdateTraces
 
 UPDATES_AT_ONCE = 64
 _BLAME_SECONDS = 60.0
@@ -64,6 +66,7 @@ class Learning:
         self.rate = 0.0
         self.saved: int | None = None
         self._training_log = TrainingLog(run)
+        self._traces = UpdateTraces()
 
     def restore(self, update: int) -> Iterator[Sequence[MatchRecord]]:
         """Continues from a checkpoint; yields the matches of its replay window, oldest first.
@@ -114,6 +117,7 @@ class Learning:
         self.cursor.take(file, held_out=len(held_out), max_window=self.config.replay.max_window)
         self.held_out.keep(self.cursor.window)
         self._training_log.take(worker, sequence)
+        self._traces.take(self.window.positions_made, positions)
         return positions
 
     def renew(self, worker: str, sequence: int, matches: Sequence[MatchRecord]) -> int:
@@ -182,6 +186,16 @@ class Learning:
             GameContractError: a loss is not finite because the game returned such a number.
             NonFiniteError: a loss, gradient or weight is not finite for another reason.
         """
+        with self._traces.updates(self.update, count, self._drawn):
+            self._learn(count, time_share)
+        self._training_log.learn(count, time_share)
+
+    def _drawn(self, update: int) -> NDArray[Any]:
+        """Returns the numbers of the positions that the batch after so many updates holds."""
+        size, seed = self.config.learner.batch_size, self.config.trainer.seed
+        return self.window.drawn(size, seed=seed, update=update)
+
+    def _learn(self, count: int, time_share: float) -> None:
         first = self.update
         calls: list[tuple[int, dict[str, Array]]] = []
         done = 0
@@ -195,7 +209,6 @@ class Learning:
                 for number in range(made)
             ]
         )
-        self._training_log.learn(count, time_share)
 
     def _start_updates(
         self,
@@ -299,6 +312,13 @@ class Learning:
             StorageError: the disk is full; the checkpoints before stay.
         """
         update = self.update
+        with self._traces.saving(update) as traceparent:
+            traced = {"traceparent": traceparent} if traceparent else {}
+            self._save(update, items, {**facts, **traced})
+        self.saved = update
+        prune_checkpoints(self.run, self.config, update)
+
+    def _save(self, update: int, items: dict[str, PyTree], facts: dict[str, Any]) -> None:
         self.held_out.measure(
             self.components, self.state.average, self.window, self.cursor.window, update=update
         )
@@ -320,5 +340,3 @@ class Learning:
                 **facts,
             },
         )
-        self.saved = update
-        prune_checkpoints(self.run, self.config, update)

@@ -11,6 +11,7 @@ from selfplay.records import MatchRecord
 from selfplay.run import MatchFiles
 from selfplay.runtime.meter import Meter
 from selfplay.runtime.playing import Playing
+from selfplay.telemetry import tracing
 from selfplay.training.cursor import OWN_WORKER, Cursor
 from selfplay.training.learning import Learning
 from selfplay.training.match_source import MatchSource
@@ -76,8 +77,13 @@ class OwnPlay(MatchSource):
         if not finished:
             return []
         cursor = self.learning.cursor
-        stored = store_own(self.learning.run.matches, cursor, finished)
-        self.learning.take_in(OWN_WORKER, cursor.sequence, stored)
+        files = self.learning.run.matches
+        with self.playing.span.current():
+            with tracing.span("store matches", matches=len(finished)) as span:
+                stored = store_own(files, cursor, finished, traceparent=span.traceparent)
+                span.set(file=files.series_name(OWN_WORKER, cursor.sequence))
+            with tracing.span("take in matches", parent=span.traceparent, matches=len(stored)):
+                self.learning.take_in(OWN_WORKER, cursor.sequence, stored)
         cursor.sequence += 1
         return stored
 
@@ -92,7 +98,7 @@ class OwnPlay(MatchSource):
 
 
 def store_own(
-    files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord]
+    files: MatchFiles, cursor: Cursor, finished: Sequence[MatchRecord], *, traceparent: str = ""
 ) -> Sequence[MatchRecord]:
     """Stores matches that the trainer played, and returns them as stored.
 
@@ -104,13 +110,14 @@ def store_own(
         files: of the run.
         cursor: its `sequence` is the number of the file, and becomes the one that is free.
         finished: at least one match.
+        traceparent: names the span that stores them; "" for none.
     """
-    if files.put(OWN_WORKER, cursor.sequence, finished):
+    if files.put(OWN_WORKER, cursor.sequence, finished, traceparent=traceparent):
         return finished
     cursor.sequence = files.next_sequence(OWN_WORKER)
     renamed = [
         dataclasses.replace(match, match_id=f"{OWN_WORKER}-{cursor.sequence:08d}-{index:04d}")
         for index, match in enumerate(finished)
     ]
-    files.put(OWN_WORKER, cursor.sequence, renamed)
+    files.put(OWN_WORKER, cursor.sequence, renamed, traceparent=traceparent)
     return renamed

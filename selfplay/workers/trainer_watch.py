@@ -12,6 +12,7 @@ from selfplay.networks import Network, Weights
 from selfplay.run import RunDirectory, store_clock_offset
 from selfplay.run.pace import look_seconds, spread
 from selfplay.settings import Config
+from selfplay.telemetry import tracing
 from selfplay.workers.trainer_heartbeat import TrainerHeartbeat
 
 _HEARTBEAT_SECONDS = 3.0
@@ -34,12 +35,14 @@ class Published:
             accepted the newest weights.
         weights: on this process's first device.
         config: the settings in force when it was written.
+        traceparent: names the span of a trace that wrote it; "" for none.
     """
 
     update: int
     played_update: int
     weights: Weights
     config: Config
+    traceparent: str = ""
 
 
 def load_published(
@@ -69,6 +72,7 @@ def load_published(
         played_update=update if gate is None else int(gate["accepted"]),
         weights=load_weights(run.checkpoints, update, network, item=item),
         config=run.config if settings is None else Config.from_dict(settings),
+        traceparent=str(metadata.get("traceparent", "")),
     )
 
 
@@ -222,7 +226,10 @@ class TrainerWatch:
         """Fetches a newer checkpoint, if there is one."""
         update = self._run.checkpoints.wait_for_newer(self.newest.update, 0)
         if update is not None:
+            begun = time.time_ns()
             self.newest = load_published(self._run, update, self._network, accepted=True)
+            parent = self.newest.traceparent
+            tracing.begin("load weights", parent=parent, start_ns=begun, checkpoint=update).end()
             self.heard_at = self._clock()
             # Last, because the new weights need not wait for it.
             self.published_at = (update, self._time_of(update))

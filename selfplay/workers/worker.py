@@ -212,7 +212,9 @@ class Worker(RunProcess):
         self._store(self.playing.rest(sequence=self._sink.next_sequence))
 
     def _store(self, finished: list[MatchRecord]) -> None:
-        if finished:
+        if not finished:
+            return
+        with self.playing.span.current():
             self._sink.add(finished)
             positions = sum(match.plies for match in finished)
             self._matches += len(finished)

@@ -78,16 +78,26 @@ def monitoring(
         ConfigError: an unknown format, a port that cannot be opened, or a fleet that was launched
             by another version of selfplay.
     """
+    from selfplay.cli.output import say
     from selfplay.configuration import check_choice
     from selfplay.fleet.fleet import check_launcher
     from selfplay.telemetry import Monitor
     from selfplay.telemetry.logs import FORMATS, LibraryLogs, stderr_log
+    from selfplay.telemetry.tracing import tracing
 
     check_choice("--log-format", options.log_format, FORMATS)
     log = stderr_log(run=str(run), role=role, id=id) if options.log_format == "json" else None
     monitor = Monitor(role=role, id=id, run=str(run), log=log)
+
+    def tell(text: str) -> None:
+        if log is None:
+            say(text, err=True)
+        else:
+            monitor.event("message", text, level="warning")
+
     with contextlib.ExitStack() as stack:
         stack.callback(monitor.close)
+        stack.enter_context(tracing(role, lambda: monitor.names, tell))
         if log is not None:
             stack.enter_context(LibraryLogs(log))
         try:
