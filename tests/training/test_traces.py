@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -41,6 +42,10 @@ def ways(exporter: InMemorySpanExporter) -> list[list[ReadableSpan]]:
     return found
 
 
+def attribute(span: ReadableSpan, name: str) -> Any:
+    return (span.attributes or {})[f"selfplay.{name}"]
+
+
 def check(exporter: InMemorySpanExporter) -> None:
     found = ways(exporter)
     assert found
@@ -54,9 +59,8 @@ def check(exporter: InMemorySpanExporter) -> None:
         assert len({span.context.trace_id for span in way if span.context is not None}) == 1
         (link,) = way[-1].links
         made = updates[link.context.span_id]
-        last = made.attributes["selfplay.update"]
-        number = way[-1].attributes["selfplay.update"]
-        assert last - made.attributes["selfplay.updates"] < number <= last
+        last, number = attribute(made, "update"), attribute(way[-1], "update")
+        assert last - attribute(made, "updates") < number <= last
 
 
 def test_from_a_trainer_that_plays_itself(tmp_path: Path, exporter: InMemorySpanExporter) -> None:
@@ -65,6 +69,7 @@ def test_from_a_trainer_that_plays_itself(tmp_path: Path, exporter: InMemorySpan
     check(exporter)
     metadata = run.checkpoints.metadata(4)
     (saved,) = [s for s in exporter.get_finished_spans() if s.name == "save checkpoint"][-1:]
+    assert saved.context is not None
     assert metadata["traceparent"].split("-")[2] == f"{saved.context.span_id:016x}"
 
 
@@ -86,9 +91,7 @@ def test_over_a_store_from_worker_to_trainer(
     check(exporter)
 
 
-def test_files_without_a_trace_are_learnt_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_without_a_trace_are_learnt_from(tmp_path: Path) -> None:
     run, components = make_run(tmp_path / "run", tiny_components(), updates=2)
     trained = train_all(run, components)
     assert trained.update == 2
