@@ -77,6 +77,8 @@ class Interruptible:
     ) -> None:
         """Ends the process at once if a thread is still at work; else stops listening."""
         undone = self._signalled.is_set() or _work_is_left()
+        if isinstance(error, SystemExit) and error.code:
+            undone = undone or _others_are_left()
         if undone and isinstance(error, SystemExit):
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
@@ -98,6 +100,12 @@ class Interruptible:
                     self._signalled.set()
                     time.sleep(GRACE_SECONDS)
                     leave(INTERRUPTED, "error: interrupted\n" if self.may_tell() else "")
+
+
+def _others_are_left() -> bool:
+    """Returns whether other processes train with this one; JAX would wait minutes for them."""
+    jax = sys.modules.get("jax")
+    return jax is not None and bool(jax.distributed.is_initialized())
 
 
 def _work_is_left() -> bool:

@@ -23,14 +23,14 @@ _TIMED_SECONDS = 0.5
 
 
 def machine_facts(*, plays: bool = True) -> MachineFacts:
-    """Returns what is known of the devices of this process and of its host.
+    """Returns what is known of the devices of a trainer, on all of its hosts, and of this host.
 
     Args:
         plays: whether this process plays the matches itself.
     """
     return MachineFacts(
         platform=jax.default_backend(),
-        devices=jax.local_device_count(),
+        devices=jax.device_count(),
         memory=host_memory(),
         plays=plays,
     )

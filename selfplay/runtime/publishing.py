@@ -129,6 +129,9 @@ class HeartbeatWriter:
 
     def repeat(self) -> None:
         """Writes the last heartbeat again if it is old and the process compiles."""
+        if not self._last:
+            # Nothing to repeat: another process of this trainer writes its heartbeat.
+            return
         health = self.monitor.health
         silent = time.monotonic() - self._written_at
         if self.monitor.compiling_seconds and health.healthy and silent > _LONGEST_SILENCE_SECONDS:

@@ -216,6 +216,9 @@ class Trainer:
 
     def _next_step(self) -> Step:
         """Returns the next step, the same in every process of this trainer."""
+        # Whichever of them is asked to end, all save and end.
+        if self.group.any(self.stopped):
+            self.stop()
         stop = self._schedule.over or self.source.exhausted
         looks = self.group.leads and not stop
         step = Step(
@@ -286,7 +289,11 @@ class Trainer:
         self._publish(dataclasses.replace(self.progress(), evaluation=text))
 
     def _publish(self, progress: Progress, *, suspends: bool = False) -> None:
-        if self._publisher is not None:
+        if self._publisher is None:
+            # Its own probes see that it is at work; the run hears of the first process alone.
+            self.heartbeat.monitor.state(progress.state, ready=True)
+            self.heartbeat.monitor.update({})
+        else:
             workers = self.run.matches.workers_at_work
             self._publisher.tell(progress, self.meter, suspends=suspends, workers=workers)
 

@@ -1,4 +1,4 @@
-"""Two processes on this machine train as one: the same weights in both, and one of them writes."""
+"""Processes on this machine train as one: the same weights in all, and one of them writes."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,87 @@ def test_three_devices_make_the_updates_of_one(peers: Peers, stored: Path, tmp_p
     assert three["total"] == pytest.approx(one["total"], rel=1e-4)
 
 
+@pytest.mark.slow
+def test_four_processes_make_the_updates_of_one_and_go_on(
+    peers: Peers, stored: Path, tmp_path: Path
+) -> None:
+    results = {}
+    for count in (1, 4):
+        run = shutil.copytree(stored, tmp_path / f"of-{count}")
+        results[count] = peers.train(run, count=count, updates=12)
+    four, (one,) = results[4], results[1]
+    assert len({each["weights"] for each in four}) == 1
+    assert [each["update"] for each in four] == [12] * 4
+    assert four[0]["positions"] == one["positions"] and four[0]["devices"] == 4
+    assert [each["told"] > 0 for each in four] == [True, False, False, False]
+    # The gradients are summed in another order, nothing else differs.
+    assert four[0]["total"] == pytest.approx(one["total"], rel=1e-4)
+    # A run goes on with another number of processes.
+    for count in (2, 4):
+        again = peers.train(tmp_path / "of-4", count=count, updates=12 + 4 * count)
+        assert len({each["weights"] for each in again}) == 1
+
+
+def start_trainers(run: Path, folder: Path, count: int) -> "list[subprocess.Popen[bytes]]":
+    """Starts the real commands, which train until they are asked to end."""
+    coordinator = f"127.0.0.1:{free_port()}"
+    started = []
+    for index in range(count):
+        words = (
+            *("trainer", "--run", str(run), "--game=tic_tac_toe", "--updates=100000"),
+            *(f"--coordinator={coordinator}", f"--num-processes={count}"),
+            *(f"--process-id={index}", "--devices=1", "--set=trainer.replay_ratio=100000"),
+        )
+        with (folder / f"{index}.log").open("ab") as log:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "selfplay", *words],
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+                )
+            )
+    return started
+
+
+def newest(run: Path) -> int:
+    return max((int(one.name) for one in (run / "checkpoints").glob("*")), default=-1)
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_all_and_a_signal_to_any_saves(stored: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(stored, tmp_path / "run")
+    trainers: list[subprocess.Popen[bytes]] = []
+
+    def reaches(update: int) -> None:
+        deadline = time.monotonic() + 300
+        while newest(run) < update:
+            assert all(one.poll() is None for one in trainers), "see the logs"
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    try:
+        trainers = start_trainers(run, tmp_path, 2)
+        reaches(16)
+        trainers[1].kill()
+        assert trainers[0].wait(300) == 1
+        said = (tmp_path / "0.log").read_text()
+        assert "error: another process of the trainer has ended" in said, said[-2000:]
+        before = newest(run)
+        trainers = start_trainers(run, tmp_path, 2)
+        reaches(before + 8)
+        # The second is asked, and both save and end.
+        trainers[1].terminate()
+        assert [one.wait(300) for one in trainers] == [0, 0]
+        assert newest(run) > before
+    finally:
+        for one in trainers:
+            one.kill()
+            one.wait()
+
+
 def test_alone_everything_is_agreed() -> None:
     group = ProcessGroup()
     assert group.leads
+    assert group.any(True) and not group.any(False)
     assert group.agree({"save": True, "files": [["a", 1]]}) == {"save": True, "files": [["a", 1]]}

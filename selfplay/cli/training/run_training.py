@@ -118,6 +118,7 @@ def run_training(
         from selfplay.runtime.trace import traced
         from selfplay.settings.renames import rename_note, renamed_in
         from selfplay.training.own_play import OwnPlay
+        from selfplay.training.process_group import lost_members
         from selfplay.training.session import open_session
         from selfplay.training.trainer import train
         from selfplay.training.worker_matches import WorkerMatches
@@ -165,7 +166,7 @@ def run_training(
         tell("message", compiling, compiling)
         reporter = monitor.reporter(Console(stderr=as_json))
         board = session.run.tensorboard_path if profile else None
-        with traced(board, reporter.message) as trace:
+        with lost_members(), traced(board, reporter.message) as trace:
 
             def ready(trainer: "Trainer") -> None:
                 signals.ready(trainer.stop, reporter.message)
