@@ -142,6 +142,28 @@ def test_heartbeats_go_on_while_a_program_is_compiled(
     assert read_heartbeats(run.store) == []
 
 
+def test_a_process_that_writes_no_heartbeat_writes_none_while_it_compiles(
+    new_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the second process of a trainer, whose name is that of the first."""
+    monkeypatch.setattr(publishing, "_HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(publishing, "_LONGEST_SILENCE_SECONDS", 0.04)
+    run, _ = new_run()
+    monitor = Monitor(role="trainer", id="t")
+    heartbeat = HeartbeatWriter(run, monitor)
+    monitor.state("training", ready=True)
+    monitor.update({})
+
+    @jax.jit
+    def slow(x: jax.Array) -> jax.Array:
+        time.sleep(0.3)
+        return 11 * x
+
+    slow(vector(43))
+    assert read_heartbeats(run.store) == []
+    heartbeat.stop()
+
+
 def test_training_compiles_nothing_again(new_run: MakeRun) -> None:
     listener = Listener()
     for name in ("first", "second"):

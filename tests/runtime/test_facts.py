@@ -95,3 +95,10 @@ def test_the_machine_has_its_devices_and_its_memory(monkeypatch: pytest.MonkeyPa
     assert str(found) == "2 x cpu"
     monkeypatch.setattr(facts, "host_memory", lambda: None)
     assert machine_facts().memory is None
+
+
+def test_a_trainer_of_several_processes_has_the_devices_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jax.device_count", lambda: 8)
+    assert machine_facts().devices == 8

@@ -153,7 +153,8 @@ def start_trainers(run: Path, folder: Path, count: int) -> "list[subprocess.Pope
 
 
 def newest(run: Path) -> int:
-    return max((int(one.name) for one in (run / "checkpoints").glob("*")), default=-1)
+    names = (one.name for one in (run / "checkpoints").glob("*"))
+    return max((int(name) for name in names if name.isdigit()), default=-1)
 
 
 @pytest.mark.slow
@@ -172,6 +173,7 @@ def test_a_killed_process_ends_all_and_a_signal_to_any_saves(stored: Path, tmp_p
         trainers = start_trainers(run, tmp_path, 2)
         reaches(16)
         trainers[1].kill()
+        trainers[1].wait()
         assert trainers[0].wait(300) == 1
         said = (tmp_path / "0.log").read_text()
         assert "error: another process of the trainer has ended" in said, said[-2000:]
