@@ -242,6 +242,12 @@ def test_what_is_asked_for_wins_and_the_rest_is_chosen(asked: dict[str, dict[str
         config_of(found, given)
 
 
+def test_surprises_are_weighed_unless_that_is_set_otherwise() -> None:
+    assert choose().replay.surprise_share == 0.5
+    asked = {"replay": {"surprise_share": 0.0}}
+    assert "surprise_share" not in fit(CONNECT_FOUR, TWO_CORES, asked).settings["replay"]
+
+
 @pytest.mark.parametrize("asked", [{"batch_size": 256}, {"learning_rate": 0.001}])
 def test_batch_and_rate_are_chosen_together_or_not_at_all(asked: dict[str, Any]) -> None:
     chosen = fit(CONNECT_FOUR, GPU, {"learner": asked}).settings["learner"]

@@ -37,6 +37,7 @@ _SAMPLES_PER_DEVICE = 32
 _BATCHES = (128, 1024)
 _CPU_MATCHES = (8, 64)
 _ACCELERATOR_MATCHES = (64, 1024)
+_SURPRISE_SHARE = 0.5
 _NETWORK_KEYS = ("kind", "module", "block", "blocks", "channels")
 
 
@@ -97,6 +98,8 @@ class _Fitting:
         self._choose_window(positions)
         self._choose_matches(positions)
         self._choose_times(positions)
+        # Measured in four games, see docs/methods.md.
+        self._set("replay", surprise_share=_SURPRISE_SHARE)
         return Fit(
             settings=self.chosen,
             positions=positions,
