@@ -75,7 +75,7 @@ def join(coordinator: str, *, count: int, index: int) -> None:
         ConfigError: the processes were started with different numbers or versions.
         RunError: one of them does not come in time.
     """
-    host, port = address(coordinator)
+    host, _ = address(coordinator)
     if count == 1:
         return
     meet(coordinator, count=count, index=index)
@@ -89,7 +89,7 @@ def join(coordinator: str, *, count: int, index: int) -> None:
         process_id=index,
         # Under Slurm JAX would use one GPU of a process that has several.
         cluster_detection_method="deactivate",
-        coordinator_bind_address=f"{host}:{port}" if is_loopback(host) else None,
+        coordinator_bind_address=coordinator if is_loopback(host) else None,
     )
 
 

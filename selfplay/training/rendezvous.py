@@ -175,7 +175,8 @@ def _listener(host: str, port: int) -> socket.socket:
     """Returns a listening socket: on this machine alone if the address is, else on all of it."""
     try:
         if is_loopback(host):
-            return socket.create_server((socket.gethostbyname(host), port))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, port), family=family)
         if socket.has_dualstack_ipv6():
             return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
         return socket.create_server(("", port))

@@ -1,5 +1,6 @@
 """The processes of a trainer meet: here threads, without JAX."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -19,9 +20,10 @@ def together(
     *,
     timeout: float = LONG,
     before: Callable[[str], None] | None = None,
+    host: str = "127.0.0.1",
 ) -> list[SelfplayError | None]:
     """Lets processes of (index, count) meet; returns what each of them raises."""
-    coordinator = f"127.0.0.1:{free_port()}"
+    coordinator = f"{host}:{free_port()}"
     found: list[SelfplayError | None] = [None] * len(started)
 
     def one(place: int, index: int, count: int) -> None:
@@ -42,13 +44,23 @@ def together(
         thread.join(LONG)
         assert not thread.is_alive()
     # The port is free again, for JAX.
-    host, port = address(coordinator)
-    socket.create_server((host, port)).close()
+    listens, port = address(coordinator)
+    family = socket.AF_INET6 if ":" in listens else socket.AF_INET
+    socket.create_server((listens, port), family=family).close()
     return found
 
 
 def test_four_meet_in_any_order() -> None:
     assert together([(2, 4), (3, 4), (0, 4), (1, 4)]) == [None] * 4
+
+
+def test_they_meet_at_an_address_of_ipv6_and_at_a_name() -> None:
+    hosts = ["localhost"]
+    with contextlib.suppress(OSError):  # no IPv6 here
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        hosts.append("[::1]")
+    for host in hosts:
+        assert together([(0, 2), (1, 2)], host=host) == [None, None]
 
 
 def test_something_else_that_knocks_is_let_go() -> None:
