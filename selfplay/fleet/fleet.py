@@ -12,6 +12,14 @@ from selfplay.version import software_version
 VERSION_VARIABLE = "SELFPLAY_FLEET_VERSION"
 """Tells a process which selfplay launched it; one of another version refuses to start."""
 
+ROLES = {
+    "trainer": ("trainer", "--run"),
+    "worker": ("worker", "--run"),
+    "evaluator": ("evaluator", "--run"),
+    "reanalyzer": ("reanalyze",),
+}
+"""The words of the command of each role, before the run; in the order in which roles start."""
+
 _SETTING = re.compile(r"SELFPLAY_([A-Z]+__[A-Z_0-9]+|RUN|GAME)")
 _KEPT = "SELFPLAY_SEARCH__INFERENCE"
 
@@ -21,7 +29,7 @@ class Role:
     """Processes of one kind.
 
     Attributes:
-        name: "trainer", "worker" or "evaluator".
+        name: a key of `ROLES`.
         count: number of processes, 0 or more.
         cpus: cores of each process, at least 1; None leaves the number to the engine.
         gpus: GPUs of each process, 0 or more; a fraction shares one. None: what suits the engine.
@@ -56,7 +64,7 @@ class Fleet:
         settings: of the run, as SECTION.KEY=VALUE; they override the preset.
         worker_settings: that workers choose for their machine, likewise.
         init_from: "RUN[@UPDATE]", whose weights a new run begins with; None for fresh ones.
-        trainer, worker, evaluator: the roles.
+        trainer, worker, evaluator, reanalyzer: the roles of `ROLES`.
         version: of the selfplay that launches.
     """
 
@@ -70,12 +78,13 @@ class Fleet:
     trainer: Role
     worker: Role
     evaluator: Role
+    reanalyzer: Role
     version: str
 
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles, in the order in which their processes start."""
-        return (self.trainer, self.worker, self.evaluator)
+        return tuple(getattr(self, name) for name in ROLES)
 
     def processes(self) -> list[Process]:
         """Returns all processes, the trainer first."""
@@ -87,7 +96,7 @@ class Fleet:
 
     def command(self, role: Role, *more: str) -> list[str]:
         """Returns the arguments of `selfplay` for the processes of a role; `more` comes last."""
-        words = [role.name, "--run", self.run]
+        words = [*ROLES[role.name], self.run]
         if role.name == "trainer":
             words += [] if self.game is None else ["--game", self.game]
             words += [f"--option={option}" for option in self.options]
@@ -119,14 +128,10 @@ class Fleet:
     def from_dict(cls, document: Mapping[str, Any]) -> "Fleet":
         """Returns the fleet that `to_dict` has written."""
         lists = ("options", "settings", "worker_settings")
-        roles = ("trainer", "worker", "evaluator")
-        return cls(
-            **{
-                **document,
-                **{name: tuple(document[name]) for name in lists},
-                **{name: Role(**document[name]) for name in roles},
-            }
-        )
+        # A fleet of an earlier selfplay has no processes of newer roles.
+        none = {name: {"name": name, "count": 0} for name in ROLES}
+        roles = {name: Role(**document.get(name, none[name])) for name in ROLES}
+        return cls(**{**document, **{name: tuple(document[name]) for name in lists}, **roles})
 
 
 def check_launcher(environ: Mapping[str, str]) -> None:

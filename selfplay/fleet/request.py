@@ -8,13 +8,12 @@ from typing import Any
 from selfplay.configuration import check_range
 from selfplay.errors import ConfigError
 from selfplay.fleet.checks import game_file
-from selfplay.fleet.fleet import Fleet, Role
+from selfplay.fleet.fleet import ROLES, Fleet, Role
 from selfplay.fleet.record import absolute_run
 from selfplay.run.names import split_checkpoint_name
 from selfplay.settings import merged, read_settings, read_sources
 from selfplay.version import software_version
 
-ROLES = ("trainer", "worker", "evaluator")
 _WORKERS_CHOOSE = ("search.inference", "rollout.matches_per_device", "rollout.plies_per_chunk")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -31,6 +30,7 @@ def make_fleet(
     init_from: str | None = None,
     workers: int,
     evaluators: int,
+    reanalyzers: int = 0,
     cpus: Sequence[str] = (),
     gpus: Sequence[str] = (),
     memory: Sequence[str] = (),
@@ -49,6 +49,7 @@ def make_fleet(
         init_from: "RUN[@UPDATE]".
         workers: number of workers, 0 or more.
         evaluators: number of evaluators.
+        reanalyzers: number of reanalyzers.
         cpus: cores of each process of a role, as ROLE=N.
         gpus: GPUs, likewise; fractions share one.
         memory: bytes, likewise, such as worker=4G.
@@ -57,10 +58,11 @@ def make_fleet(
     Raises:
         ConfigError: one of these is wrong.
     """
-    check_range("--workers", workers, low=0)
-    check_range("--evaluators", evaluators, low=0)
+    counts = {"worker": workers, "evaluator": evaluators, "reanalyzer": reanalyzers}
+    for name, count in counts.items():
+        check_range(f"--{name}s", count, low=0)
+    counts["trainer"] = 1
     sources = read_sources(preset=preset, file=config, environ=environ, overrides=settings)
-    counts = {"trainer": 1, "worker": workers, "evaluator": evaluators}
     cores = {role: _whole("--cpus", text) for role, text in _by_role("--cpus", cpus).items()}
     cards = {role: _gpus(text) for role, text in _by_role("--gpus", gpus).items()}
     sizes = {role: parse_memory(text) for role, text in _by_role("--memory", memory).items()}
@@ -109,8 +111,8 @@ def _by_role(option: str, texts: Sequence[str]) -> dict[str, str]:
         role, equals, value = text.partition("=")
         if not equals or role not in ROLES:
             raise ConfigError(
-                f"{option} is {text!r}, but must be ROLE=N, where ROLE is trainer, worker or "
-                "evaluator",
+                f"{option} is {text!r}, but must be ROLE=N, where ROLE is one of: "
+                f"{', '.join(ROLES)}",
                 hint=f"for example {option} worker={'4G' if option == '--memory' else '2'}",
             )
         found[role] = value

@@ -26,14 +26,15 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_print_starts_nothing(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    new = ("launch", run, "--game", "tic_tac_toe", "--workers", 2, "--print", "--seed", 3)
+    size = ("--workers", 2, "--reanalyzers", 1)
+    new = ("launch", run, "--game", "tic_tac_toe", *size, "--print", "--seed", 3)
     code, printed, _ = invoke(*new)
     assert code == 0 and not run.exists()
     lines = [shlex.split(line) for line in printed.splitlines()]
     roles = [
         next(word for word in line if "=" not in word and word != "selfplay") for line in lines
     ]
-    assert roles == ["trainer", "worker", "worker", "evaluator"]
+    assert roles == ["trainer", "worker", "worker", "evaluator", "reanalyze"]
     assert "--set=trainer.seed=3" in lines[0]
     document = json.loads(invoke(*new, "--json")[1])
     assert (document["on"], document["fleet"]["worker"]["count"]) == ("local", 2)

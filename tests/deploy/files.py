@@ -15,9 +15,10 @@ from typing import Any
 
 import yaml
 
+from selfplay.fleet.fleet import ROLES
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-ROLES = ("trainer", "worker", "evaluator")
 DOCKERFILES = (ROOT / "Dockerfile.selfplay", ROOT / "Dockerfile.trainer")
 
 
@@ -186,7 +187,8 @@ def slurm_commands() -> dict[str, list[str]]:
     """Returns the arguments of selfplay that the batch file shows, by role."""
     text = (DEPLOY / "slurm" / "selfplay.sbatch").read_text()
     lines = re.findall(r"^#   sbatch .*selfplay\.sbatch (.*)$", text, re.MULTILINE)
-    return {words[0]: [*words, "--log-format=json"] for words in map(shlex.split, lines)}
+    roles = {words[0]: role for role, words in ROLES.items()}
+    return {roles[words[0]]: [*words, "--log-format=json"] for words in map(shlex.split, lines)}
 
 
 def kubernetes_command(pod: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:

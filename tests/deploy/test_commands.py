@@ -10,10 +10,10 @@ import pytest
 import typer
 
 from selfplay.cli.main import app
+from selfplay.fleet.fleet import ROLES
 from tests.deploy.files import (
     DEPLOY,
     DOCKERFILES,
-    ROLES,
     ROOT,
     compose,
     compose_command,
@@ -121,7 +121,7 @@ def test_kubernetes(
     variables = environment(pod, maps)
     environ(variables)
     words = kubernetes_command(pod, variables)
-    assert words[0] == role.removesuffix("-gpu")
+    assert words[0] == ROLES.get(role, (role.removesuffix("-gpu"),))[0]
     values = parsed(words)
     assert values["run"] == maps["selfplay"]["SELFPLAY_RUN"]
     assert values.get("game_name", "connect_four") == "connect_four"

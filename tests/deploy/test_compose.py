@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.files import DEPLOY, ROLES, ROOT, compose, compose_command, program
+from selfplay.fleet.fleet import ROLES
+from tests.deploy.files import DEPLOY, ROOT, compose, compose_command, program
 
 OURS = (*ROLES, "serve", "tensorboard")
 
@@ -17,8 +18,9 @@ def test_the_services_are_there() -> None:
     assert set(services) == {*OURS, "prometheus", "grafana"}
     # One command starts the loop; what it does not need has to be asked for.
     by_default = {name for name, service in services.items() if not service.get("profiles")}
-    assert by_default == {*ROLES, "tensorboard"}
+    assert by_default == {*ROLES, "tensorboard"} - {"reanalyzer"}
     assert services["serve"]["profiles"] == ["board"]
+    assert services["reanalyzer"]["profiles"] == ["reanalysis"]
     # Any number of workers: nothing that may be there only once.
     assert not {"container_name", "ports", "hostname"} & services["worker"].keys()
 
@@ -64,6 +66,7 @@ def test_settings_are_for_the_trainer_alone_which_dictates_them() -> None:
         "trainer": ["store.env", "settings.env"],
         "worker": ["store.env"],
         "evaluator": ["store.env"],
+        "reanalyzer": ["store.env"],
     }
     # Neither has to be there, and neither gets into an image or the repository.
     assert not any(one["required"] for role in ROLES for one in services[role]["env_file"])
@@ -156,7 +159,7 @@ def test_prometheus_asks_every_process() -> None:
         "scrape_configs"
     ]
     (found,) = job["dns_sd_configs"]
-    assert tuple(found["names"]) == ROLES
+    assert tuple(found["names"]) == tuple(ROLES)
     for role in ROLES:
         assert f"--metrics-port={found['port']}" in compose_command(role)
         assert "--metrics-host=0.0.0.0" in compose_command(role)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from selfplay.fleet.fleet import ROLES
 from selfplay.registry import GameSpec
 from tests.deploy.files import (
     DEPLOY,
-    ROLES,
     ROOT,
     compose,
     emulated,
@@ -317,10 +317,32 @@ def test_processes_have_time_to_leave(overlay: str) -> None:
 
 
 @each
-def test_spot_nodes_are_for_workers_only(overlay: str) -> None:
+def test_spot_nodes_are_for_what_loses_little(overlay: str) -> None:
     found = pods(kustomized(overlay))
-    assert found["worker"]["tolerations"]
-    assert not any("tolerations" in found[role] for role in ("trainer", "evaluator"))
+    for part in ("tolerations", "affinity"):
+        having = {name for name, pod in found.items() if part in pod}
+        assert having == {"worker", "reanalyzer"}
+
+
+@each
+def test_there_are_no_reanalyzers_by_default_and_any_number_of_them(overlay: str) -> None:
+    spec = named(kustomized(overlay), "Deployment", "reanalyzer")["spec"]
+    assert spec["replicas"] == 0
+    # With any other strategy a new one would wait until the old one has ended.
+    assert "strategy" not in spec
+
+
+@each
+def test_only_the_metrics_of_processes_can_be_reached(overlay: str) -> None:
+    resources = kustomized(overlay)
+    policy = named(resources, "NetworkPolicy", "processes")["spec"]
+    (chosen,) = policy["podSelector"]["matchExpressions"]
+    assert set(chosen["values"]) == {*ROLES, "worker-gpu"}
+    (rule,) = policy["ingress"]
+    (port,) = rule["ports"]
+    for role in ROLES:
+        (container,) = pods(resources)[role]["containers"]
+        assert port["port"] in [one["name"] for one in container["ports"]]
 
 
 @each

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from selfplay.fleet.fleet import ROLES
 from selfplay.reports.health import diagnose
-from tests.deploy.files import ROLES, ROOT, compose_command
+from tests.deploy.files import ROOT, compose_command
 
 # A machine that is many times slower than any of ours still gets there.
 DEADLINE_SECONDS = 900.0
@@ -63,6 +64,7 @@ TOLD = {
         "selfplay_waiting_seconds_total",
     },
     "evaluator": {"selfplay_checkpoint_update", "selfplay_staleness_updates"},
+    "reanalyzer": {"selfplay_checkpoint_update", "selfplay_reanalysed_positions_total"},
 }
 
 

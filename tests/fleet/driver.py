@@ -11,13 +11,15 @@ from selfplay.fleet.request import make_fleet
 
 
 def main(run: str, program: str) -> None:
-    """Runs a fleet of a trainer and two workers until SIGTERM."""
+    """Runs a fleet of a trainer, two workers and a reanalyzer until SIGTERM."""
     local_starter.PROGRAM = (sys.executable, program)
 
     def on_stop(stop: Callable[[], None]) -> None:
         signal.signal(signal.SIGTERM, lambda *_: stop())
 
-    fleet = make_fleet(run=run, game="tic_tac_toe", workers=2, evaluators=0, environ={})
+    fleet = make_fleet(
+        run=run, game="tic_tac_toe", workers=2, evaluators=0, reanalyzers=1, environ={}
+    )
     local.supervise(
         Record(run),
         fleet,

@@ -39,6 +39,11 @@ def test_the_prices_are_those_of_the_run_and_then_of_the_launch(tmp_path: Path) 
     assert Budget(cheaper, 50.0, print).cost() == pytest.approx(5.0)
 
 
+def test_reanalyzers_are_on_the_bill(tmp_path: Path) -> None:
+    write_heartbeat(tmp_path, "reanalyzer", "r", {"started": 1, "lived_seconds": 2 * 3600})
+    assert Budget(make(tmp_path, "cost.reanalyzer_hour=3"), 50.0, print).cost() == pytest.approx(6)
+
+
 def test_the_supervisor_ends_the_fleet_at_the_limit(tmp_path: Path) -> None:
     now = [0.0]
     fleet = make(tmp_path, "cost.worker_hour=0.5")

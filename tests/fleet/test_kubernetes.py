@@ -15,7 +15,7 @@ import yaml
 from selfplay.errors import ConfigError, RunError
 from selfplay.fleet.backends import LaunchOptions, make_backend
 from selfplay.fleet.engines.overlay import EXTRA, write_overlay
-from selfplay.fleet.fleet import VERSION_VARIABLE, Fleet
+from selfplay.fleet.fleet import ROLES, VERSION_VARIABLE, Fleet
 from selfplay.fleet.record import Record
 from selfplay.fleet.request import make_fleet
 from selfplay.fleet.status import fleet_status
@@ -81,7 +81,8 @@ def test_what_every_process_runs_is_what_people_type(build: Build) -> None:
     assert worker["args"] == fleet.command(fleet.worker, *EXTRA)
     assert worker["resources"]["requests"]["cpu"] == worker["resources"]["limits"]["cpu"] == "3"
     assert worker["image"] == "reg:5000/a/selfplay:2"
-    assert named(resources, "Deployment", "evaluator")["spec"]["replicas"] == 0
+    for name in ("evaluator", "reanalyzer"):
+        assert named(resources, "Deployment", name)["spec"]["replicas"] == 0
     scaler = named(resources, "HorizontalPodAutoscaler", "worker")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 3)
     # The web board and TensorBoard find the run, and every pod knows who launched it.
@@ -89,13 +90,29 @@ def test_what_every_process_runs_is_what_people_type(build: Build) -> None:
     assert data == {"SELFPLAY_RUN": "s3://bucket/r", VERSION_VARIABLE: fleet.version}
 
 
-@pytest.mark.parametrize("role", ["trainer", "worker", "evaluator", "worker-gpu"])
+@pytest.mark.parametrize("role", [*ROLES, "worker-gpu"])
 def test_the_options_of_the_manifests_are_kept(role: str) -> None:
     folder = DEPLOY / "kubernetes"
     part = "components/gpu-worker/worker" if role == "worker-gpu" else f"base/{role}"
     workload = next(yaml.safe_load_all((folder / f"{part}.yaml").read_text()))
     args = workload["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert args == [role.removesuffix("-gpu"), *EXTRA]
+    assert args == [ROLES[role.removesuffix("-gpu")][0], *EXTRA]
+
+
+def test_reanalyzers_run_beside_the_workers(build: Build) -> None:
+    fleet = make(reanalyzers=2, cpus=["reanalyzer=3"], memory=["reanalyzer=6G"])
+    resources = build(fleet, image="registry/selfplay:2", components=("monitoring",))
+    assert named(resources, "Deployment", "reanalyzer")["spec"]["replicas"] == 2
+    reanalyzer = container(resources, "reanalyzer")
+    assert parsed(reanalyzer["args"])["run"] == fleet.run
+    assert reanalyzer["image"] == "registry/selfplay:2"
+    limits = {"cpu": "3", "memory": "6144Mi"}
+    assert reanalyzer["resources"] == {"requests": limits, "limits": limits}
+    # Prometheus asks each of them.
+    settings = yaml.safe_load(named(resources, "ConfigMap", "prometheus")["data"]["prometheus.yml"])
+    (discovery,) = settings["scrape_configs"][0]["dns_sd_configs"]
+    assert "reanalyzer" in discovery["names"]
+    assert named(resources, "Service", "reanalyzer")["spec"]["clusterIP"] == "None"
 
 
 def test_kubernetes_own_schemas_agree(build: Build) -> None:
@@ -211,6 +228,7 @@ def test_the_file_of_a_game_is_shipped(build: Build, tmp_path: Path) -> None:
     [
         ("/home/me/runs/r", {}, {}, "is on this machine, which pods cannot see"),
         ("s3://b/r", {"gpus": ["worker=0.5"]}, {}, "worker=0.5, but Kubernetes gives whole GPUs"),
+        ("s3://b/r", {"gpus": ["reanalyzer=1"]}, {}, "whole GPUs to trainers and workers"),
         ("s3://b/r", {"workers": 0}, {}, "--workers is 0 and --max-workers is 0"),
         ("s3://b/r", {}, {"max_workers": 2}, "--workers is 3 and --max-workers is 2"),
     ],
@@ -272,7 +290,7 @@ def launch(fleet: Fleet, **options: Any) -> Any:
 
 
 def test_launch_applies_and_stop_scales_to_nothing(cluster: Path) -> None:
-    assert launch(make()).document["namespace"] == "selfplay"
+    assert launch(make(reanalyzers=2)).document["namespace"] == "selfplay"
     status = fleet_status("s3://bucket/r")
     assert (status["on"], status["alive"], status["heartbeats"]) == ("kubernetes", True, [])
     (one,) = status["processes"]
@@ -283,10 +301,13 @@ def test_launch_applies_and_stop_scales_to_nothing(cluster: Path) -> None:
     (applied,) = [call for call in calls if call[0] == "apply"]
     assert applied[1] == "--kustomize" and (Path(applied[2]) / "kustomization.yaml").is_file()
     scaled = [call[2:] for call in calls if call[2:3] == ["scale"]]
-    woken = ["scale", "deployment/worker", "--current-replicas=0", "--replicas=3"]
-    assert woken in scaled
-    names = ["statefulset/trainer", "deployment/worker", "deployment/evaluator"]
-    assert scaled[-1] == ["scale", "--replicas=0", *names]
+    for name, count in (("worker", 3), ("reanalyzer", 2)):
+        woken = ["scale", f"deployment/{name}", "--current-replicas=0", f"--replicas={count}"]
+        assert woken in scaled
+    others = [f"deployment/{name}" for name in ("worker", "evaluator", "reanalyzer")]
+    assert scaled[-1] == ["scale", "--replicas=0", "statefulset/trainer", *others]
+    (asked,) = [call for call in calls if "pods" in call]
+    assert "(trainer,worker,evaluator,reanalyzer,worker-gpu)" in asked[4]
 
 
 def test_a_namespace_holds_one_run(cluster: Path) -> None:

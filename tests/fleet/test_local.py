@@ -88,17 +88,22 @@ def test_a_killed_worker_comes_back_and_sigterm_ends_the_fleet(scene: Scene) -> 
     supervisor = scene.supervise()
     first = wait_for(lambda: len(pids := scene.pids("worker")) == 2 and pids)
     (trainer,) = wait_for(lambda: scene.pids("trainer"))
+    searching = wait_for(lambda: scene.pids("reanalyze"))
     victim = scene.recorded()["worker-1"]["pid"]
     os.kill(victim, signal.SIGKILL)
     (another,) = wait_for(lambda: scene.pids("worker") - first)
     wait_for(lambda: scene.recorded()["worker-1"]["restarts"] == 1)
+    os.kill(scene.recorded()["reanalyzer-1"]["pid"], signal.SIGKILL)
+    (reanalyzer,) = wait_for(lambda: scene.pids("reanalyze") - searching)
+    wait_for(lambda: scene.recorded()["reanalyzer-1"]["restarts"] == 1)
     status = make_backend("local").processes(Record(scene.run), Record(scene.run).read() or {})
     assert status["alive"] is True
-    assert [one["state"] for one in status["processes"]] == ["running"] * 3
+    assert [one["state"] for one in status["processes"]] == ["running"] * 4
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(PATIENCE_SECONDS) == 0
     # Those that lived have saved.
-    assert all(scene.saved(pid) for pid in (trainer, another, *(first - {victim})))
+    saved = (trainer, another, reanalyzer, *(first - {victim}))
+    assert all(scene.saved(pid) for pid in saved)
     assert {one["state"] for one in scene.recorded().values()} == {"stopped"}
     words = next(scene.folder.glob(f"worker-{another}.args")).read_text().split("\n")
     assert words[:3] == ["worker", "--run", scene.run] and words[3].startswith("--devices=")

@@ -111,8 +111,10 @@ class _NoCluster:
 
 
 def test_what_is_shown_needs_no_cluster() -> None:
-    shown = make_backend("ray").shown(make(gpus=["trainer=0.5"]), LaunchOptions())
-    assert shown.splitlines()[:2] == [
+    fleet = make(gpus=["trainer=0.5"], cpus=["reanalyzer=2"], reanalyzers=1)
+    lines = make_backend("ray").shown(fleet, LaunchOptions()).splitlines()
+    assert lines[-1] == "reanalyzer-1: num_cpus=2: selfplay reanalyze /shared/r"
+    assert lines[:2] == [
         "trainer: num_cpus=1 num_gpus=0.5: selfplay trainer --run /shared/r --game tic_tac_toe",
         "worker-1: num_cpus=1: selfplay worker --run /shared/r",
     ]

@@ -46,7 +46,19 @@ def test_the_commands_are_those_that_people_type(tmp_path: Path) -> None:
     assert (worker["run"], worker["devices"]) == ("s3://b/r", 2)
     assert worker["settings"] == ["rollout.matches_per_device=5"]
     assert not parsed(fleet.command(fleet.evaluator))["settings"]
+    reanalyzer = parsed(fleet.command(fleet.reanalyzer, "--devices=2"))
+    assert (reanalyzer["run"], reanalyzer["devices"]) == ("s3://b/r", 2)
+    assert not reanalyzer["settings"]
     assert Fleet.from_dict(fleet.to_dict()) == fleet
+
+
+def test_a_fleet_recorded_before_there_were_reanalyzers_can_be_read() -> None:
+    document = make().to_dict()
+    del document["reanalyzer"]
+    fleet = Fleet.from_dict(document)
+    assert [one.name for one in fleet.processes()] == [
+        "trainer", "worker-1", "worker-2", "evaluator-1",
+    ]  # fmt: skip
 
 
 def test_settings_of_the_launcher_do_not_reach_workers_by_the_environment() -> None:
@@ -77,7 +89,8 @@ def test_a_process_of_another_version_refuses_to_join() -> None:
     ("asked", "message"),
     [
         ({"workers": -1}, "--workers is -1"),
-        ({"cpus": ["player=2"]}, "--cpus is 'player=2', but must be ROLE=N"),
+        ({"reanalyzers": -1}, "--reanalyzers is -1"),
+        ({"cpus": ["player=2"]}, "ROLE is one of: trainer, worker, evaluator, reanalyzer"),
         ({"cpus": ["worker=0"]}, "--cpus is '0'"),
         ({"gpus": ["worker=1.5"]}, "--gpus is '1.5'"),
         ({"memory": ["worker=lots"]}, "--memory is 'lots'"),

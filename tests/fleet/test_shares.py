@@ -37,6 +37,8 @@ def test_cores_are_shared_out(count: int, workers: int, expected: list[int]) -> 
 
 def test_what_roles_ask_for_they_get() -> None:
     assert cpus_of(fleet(4, cpus=("worker=2", "evaluator=3")), 16) == [5, 2, 2, 2, 2, 3]
+    # A reanalyzer gets as many as a worker.
+    assert cpus_of(fleet(2, reanalyzers=2), 17) == [4, 3, 3, 1, 3, 3]
     with pytest.raises(ConfigError, match="ask for 20 cores, but there are 16: a test"):
         cpus_of(fleet(10, cpus=("worker=2",)), 16)
 

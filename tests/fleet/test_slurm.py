@@ -124,6 +124,7 @@ def test_what_is_shown_is_what_people_type(scene: Scene) -> None:
     fleet = scene.fleet(
         workers=32,
         evaluators=1,
+        reanalyzers=2,
         cpus=("worker=8",),
         memory=("worker=2G",),
         gpus=("trainer=1",),
@@ -132,14 +133,15 @@ def test_what_is_shown_is_what_people_type(scene: Scene) -> None:
     shown = scene.backend.shown(fleet, LaunchOptions(sbatch=("--partition=long",)))
     lines = [shlex.split(line) for line in shown.splitlines()]
     batch = str(DEPLOY / "slurm" / "selfplay.sbatch")
-    assert [line[0] for line in lines] == ["sbatch"] * 3
+    assert [line[0] for line in lines] == ["sbatch"] * 4
     for line in lines:
         assert "--partition=long" in line
         assert parsed(line[line.index(batch) + 1 :])["run"] == scene.run
-    trainer, worker, evaluator = (set(line) for line in lines)
+    trainer, worker, evaluator, reanalyzer = (set(line) for line in lines)
+    assert {"--array=1-2", "reanalyze"} <= reanalyzer
     assert {"--gres=gpu:1", "--mem=8192M", "--set=trainer.updates=5"} <= trainer
     assert {"--array=1-32", "--cpus-per-task=8", "--mem=2048M"} <= worker
-    assert not any(word.startswith("--gres") for word in worker | evaluator)
+    assert not any(word.startswith("--gres") for word in worker | evaluator | reanalyzer)
     with pytest.raises(ConfigError, match=r"worker=0\.5, but Slurm gives out whole GPUs"):
         scene.backend.shown(scene.fleet(gpus=("worker=0.5",)), LaunchOptions())
 

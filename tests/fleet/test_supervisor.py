@@ -49,10 +49,10 @@ class FakeStarter(Starter):
 
 
 class Scene:
-    """A fleet of a trainer, two workers and an evaluator under a supervisor."""
+    """A fleet of a trainer, two workers, an evaluator and a reanalyzer under a supervisor."""
 
     def __init__(self) -> None:
-        fleet = make_fleet(run="/r", game="g", workers=2, evaluators=1, environ={})
+        fleet = make_fleet(run="/r", game="g", workers=2, evaluators=1, reanalyzers=1, environ={})
         self.now = 0.0
         self.said: list[str] = []
         self.starter = FakeStarter()
@@ -86,7 +86,7 @@ def scene() -> Scene:
 
 def test_the_trainer_starts_first(scene: Scene) -> None:
     names = [name for name, _ in scene.starter.started]
-    assert names == ["trainer", "worker-1", "worker-2", "evaluator-1"]
+    assert names == ["trainer", "worker-1", "worker-2", "evaluator-1", "reanalyzer-1"]
 
 
 def test_a_failed_process_is_started_again_after_longer_and_longer_pauses(scene: Scene) -> None:
@@ -126,7 +126,7 @@ def test_the_fleet_ends_with_its_trainer(scene: Scene) -> None:
     scene.starter.newest("trainer").status = 0
     outcome = scene.supervisor.run()
     assert outcome == Outcome(reason="the trainer has ended by itself")
-    for name in ("worker-1", "worker-2", "evaluator-1"):
+    for name in ("worker-1", "worker-2", "evaluator-1", "reanalyzer-1"):
         assert scene.starter.newest(name).asked
         assert scene.state(name) == "stopped"
 
@@ -144,8 +144,13 @@ def test_without_any_worker_the_fleet_ends_with_an_error(scene: Scene) -> None:
     assert outcome is not None and "worker-2 refuses" in outcome.error
 
 
-def test_a_lost_evaluator_does_not_end_the_fleet(scene: Scene) -> None:
-    assert scene.fail("evaluator-1", 2) is None
+@pytest.mark.parametrize("name", ["evaluator-1", "reanalyzer-1"])
+def test_what_neither_plays_nor_learns_does_not_end_the_fleet(name: str, scene: Scene) -> None:
+    assert scene.fail(name, -9) is None
+    scene.now += 2.0
+    assert scene.supervisor.look() is None
+    assert (scene.starter.count(name), scene.state(name)) == (2, "running")
+    assert scene.fail(name, 2) is None
     assert scene.said[-1].endswith("the fleet goes on without it")
 
 

@@ -1,4 +1,4 @@
-"""selfplay launch: starts the trainer, workers and evaluators of a run on an engine."""
+"""selfplay launch: starts the trainer and the other processes of a run on an engine."""
 
 import contextlib
 import sys
@@ -114,6 +114,7 @@ def _fleet(
         init_from=training.init_from,
         workers=resources.workers,
         evaluators=resources.evaluators,
+        reanalyzers=resources.reanalyzers,
         cpus=cpus,
         gpus=resources.gpus or (),
         memory=resources.memory or (),

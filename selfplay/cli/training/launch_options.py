@@ -30,9 +30,21 @@ class ResourceOptions(OptionGroup):
         int,
         typer.Option("--evaluators", metavar="N", help="Number of evaluators."),
     ] = 1
+    reanalyzers: Annotated[
+        int,
+        typer.Option(
+            "--reanalyzers",
+            metavar="N",
+            help="Number of reanalyzers, which search stored matches again for newer targets.",
+        ),
+    ] = 0
     cpus: Annotated[
         _Texts,
-        _role_option("--cpus", "N", "Cores of each trainer, worker or evaluator. May be repeated."),
+        _role_option(
+            "--cpus",
+            "N",
+            "Cores of each trainer, worker, evaluator or reanalyzer. May be repeated.",
+        ),
     ] = None
     gpus: Annotated[
         _Texts,
@@ -124,7 +136,7 @@ class EngineOptions(OptionGroup):
         typer.Option(
             "--image",
             metavar="IMAGE",
-            help="Image of workers and evaluators, such as registry/selfplay:1 (kubernetes).",
+            help="Image of all but the trainer, such as registry/selfplay:1 (kubernetes).",
             show_default=False,
         ),
     ] = ""

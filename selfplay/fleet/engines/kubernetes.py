@@ -8,12 +8,12 @@ from typing import Any
 
 from selfplay.errors import ConfigError, RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
-from selfplay.fleet.engines.overlay import write_overlay
+from selfplay.fleet.engines.overlay import WORKER_ON_GPU, workload, write_overlay
 from selfplay.fleet.engines.programs import call, check_program
-from selfplay.fleet.fleet import Fleet
+from selfplay.fleet.fleet import ROLES, Fleet, Role
 from selfplay.fleet.record import Record
 
-_ROLES = ("trainer", "worker", "worker-gpu", "evaluator")
+_COMPONENTS = (*ROLES, WORKER_ON_GPU)
 _HINT = "install kubectl, and choose a cluster by its configuration (kubectl config use-context)"
 _REFUSED = 1
 
@@ -49,10 +49,9 @@ class Kubernetes(Backend):
         record.make()
         overlay = _overlay(record.folder / "deploy", fleet, options)
         say(call(["kubectl", "apply", "--kustomize", str(overlay)]).rstrip("\n"))
-        for workload in _workloads(fleet):
-            kind, name, count = workload
+        for role, name in _workloads(fleet):
             # After --stop nothing else wakes an autoscaler that has 0 to scale.
-            words = ("scale", f"{kind}/{name}", "--current-replicas=0", f"--replicas={count}")
+            words = ("scale", name, "--current-replicas=0", f"--replicas={role.count}")
             _kubectl(space, *words, also=(_REFUSED,))
         details = {"namespace": space, "scaled_by": list(options.components), "ended": None}
         record.write(fleet, "kubernetes", details)
@@ -60,7 +59,7 @@ class Kubernetes(Backend):
         return Result(document={"run": fleet.run, "on": "kubernetes", **details}, text=text)
 
     def processes(self, record: Record, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the pods of trainer, workers and evaluators."""
+        """Returns the pods of all roles."""
         pods = _pods(document["namespace"])
         return {"alive": bool(pods), "ended": None, "processes": pods}
 
@@ -71,7 +70,7 @@ class Kubernetes(Backend):
             # Otherwise it would start workers again.
             _kubectl(space, "delete", "scaledobject", "worker", "--ignore-not-found")
         fleet = Fleet.from_dict(document["fleet"])
-        names = [f"{kind}/{name}" for kind, name, _ in _workloads(fleet)]
+        names = [name for _, name in _workloads(fleet)]
         _kubectl(space, "scale", "--replicas=0", *names)
         for kind_and_name in names:
             words = ("rollout", "status", kind_and_name, "--timeout=180s")
@@ -88,14 +87,10 @@ def _overlay(folder: Path, fleet: Fleet, options: LaunchOptions) -> Path:
     return write_overlay(folder, fleet, fleet.game, options)
 
 
-def _workloads(fleet: Fleet) -> list[tuple[str, str, int]]:
-    """Returns kind, name and number of what plays and learns."""
-    worker = "worker-gpu" if fleet.worker.gpus else "worker"
-    return [
-        ("statefulset", "trainer", 1),
-        ("deployment", worker, fleet.worker.count),
-        ("deployment", "evaluator", fleet.evaluator.count),
-    ]
+def _workloads(fleet: Fleet) -> list[tuple[Role, str]]:
+    """Returns the roles, and what runs their processes, as kubectl names it."""
+    pairs = ((role, workload(role)) for role in fleet.roles)
+    return [(role, f"{kind.lower()}/{name}") for role, (kind, name) in pairs]
 
 
 def _kubectl(namespace: str, *words: str, also: Sequence[int] = ()) -> str:
@@ -104,7 +99,7 @@ def _kubectl(namespace: str, *words: str, also: Sequence[int] = ()) -> str:
 
 
 def _pods(namespace: str) -> list[dict[str, Any]]:
-    selector = f"app.kubernetes.io/component in ({','.join(_ROLES)})"
+    selector = f"app.kubernetes.io/component in ({','.join(_COMPONENTS)})"
     words = ("get", "pods", f"--selector={selector}", "--output=json")
     found = []
     for pod in json.loads(_kubectl(namespace, *words))["items"]:

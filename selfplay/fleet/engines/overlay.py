@@ -16,10 +16,12 @@ from selfplay.store.place import is_remote, local_path, scheme_of
 EXTRA = ("--log-format=json", "--metrics-port=9100", "--metrics-host=0.0.0.0")
 """Options of each process in the manifests, besides those of `Fleet.command`."""
 
+WORKER_ON_GPU = "worker-gpu"
+"""The Deployment of workers with GPUs, which takes the place of the one of workers without."""
+
 _MOUNT = Path("/runs")
 _GAMES = "/games"
 _LARGEST_GAME = 2**20
-_KINDS = {"trainer": "StatefulSet", "worker": "Deployment", "evaluator": "Deployment"}
 
 
 def write_overlay(folder: Path, fleet: Fleet, game: str, options: LaunchOptions) -> Path:
@@ -65,6 +67,13 @@ def write_overlay(folder: Path, fleet: Fleet, game: str, options: LaunchOptions)
     text = json.dumps({key: value for key, value in document.items() if value != []}, indent=1)
     (overlay / "kustomization.yaml").write_text(text + "\n", encoding="utf-8")
     return overlay
+
+
+def workload(role: Role) -> tuple[str, str]:
+    """Returns kind and name of the object that runs the processes of a role."""
+    if role.name == "worker" and role.gpus:
+        return "Deployment", WORKER_ON_GPU
+    return "StatefulSet" if role.name == "trainer" else "Deployment", role.name
 
 
 def _base(run: str) -> str:
@@ -125,8 +134,8 @@ def _patches(
     # The settings are in the command line of the trainer, which overrides the ConfigMap.
     for role in fleet.roles:
         gpus = _gpus(role)
-        name = "worker-gpu" if gpus and role is fleet.worker else role.name
-        kind, pod = _KINDS[role.name], "/spec/template/spec/containers/0"
+        kind, name = workload(role)
+        pod = "/spec/template/spec/containers/0"
         words = fleet.command(role, *EXTRA)
         if role is fleet.trainer:
             words = [word if word != fleet.game else game for word in words]
@@ -140,7 +149,8 @@ def _patches(
                 yield kind, name, "replace", f"{pod}/resources/{part}/memory", size
         if gpus:
             yield kind, name, "replace", f"{pod}/resources/limits/nvidia.com~1gpu", gpus
-        if role is fleet.evaluator or name == "worker-gpu":
+        # An autoscaler sets the number of the others.
+        if kind == "Deployment" and name != "worker":
             yield kind, name, "replace", "/spec/replicas", role.count
     if not _gpus(fleet.worker):
         yield from _numbers(fleet, options)
@@ -174,7 +184,7 @@ def _numbers(fleet: Fleet, options: LaunchOptions) -> Iterator[tuple[str, str, s
 def _gpus(role: Role) -> int:
     """Returns the GPUs of each process of a role."""
     gpus = role.gpus or 0.0
-    if gpus != int(gpus) or (gpus and role.name == "evaluator"):
+    if gpus != int(gpus) or (gpus and role.name not in ("trainer", "worker")):
         raise ConfigError(
             f"--gpus is {role.name}={gpus:g}, but Kubernetes gives whole GPUs to trainers and "
             "workers",

@@ -54,8 +54,8 @@ class Share:
 def share_out(fleet: Fleet, cores: Cores, gpus: tuple[str, ...]) -> dict[str, Share]:
     """Returns the share of each process, by name.
 
-    An evaluator gets one core. The rest is divided equally between the trainer and the workers,
-    and the trainer gets what is left over. Each process gets at least one core, also if there are
+    An evaluator gets one core. The rest is divided equally between the other processes, and the
+    trainer gets what is left over. Each process gets at least one core, also if there are
     more processes than cores. The trainer gets all GPUs unless roles ask for some.
 
     Args:

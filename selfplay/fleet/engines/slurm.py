@@ -41,7 +41,7 @@ class Slurm(Backend):
     def launch(
         self, record: Record, fleet: Fleet, options: LaunchOptions, say: Say, on_stop: OnStop
     ) -> Result:
-        """Submits a job for the trainer, and an array of jobs each for workers and evaluators."""
+        """Submits a job for the trainer, and an array of jobs for each other role."""
         self.shown(fleet, options)
         check_program("sbatch", hint=_LOGIN)
         nodes = set(call(["sinfo", "--noheader", "--Node", "--format=%N"]).split())
