@@ -45,10 +45,22 @@ class Role:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process of a fleet: "trainer", "worker-1", "worker-2", "evaluator-1", ..."""
+    """One process of a fleet.
 
-    name: str
+    Attributes:
+        role: its role.
+        index: which of the processes of its role it is, from 0.
+    """
+
     role: Role
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Its name: "trainer", "trainer-1", ...; "worker-1", "worker-2", "evaluator-1", ..."""
+        if self.role.name == "trainer":
+            return f"trainer-{self.index}" if self.index else "trainer"
+        return f"{self.role.name}-{self.index + 1}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +76,8 @@ class Fleet:
         settings: of the run, as SECTION.KEY=VALUE; they override the preset.
         worker_settings: that workers choose for their machine, likewise.
         init_from: "RUN[@UPDATE]", whose weights a new run begins with; None for fresh ones.
-        trainer, worker, evaluator, reanalyzer: the roles of `ROLES`.
+        trainer: its role; several processes train as one.
+        worker, evaluator, reanalyzer: the other roles.
         version: of the selfplay that launches.
     """
 
@@ -89,9 +102,7 @@ class Fleet:
     def processes(self) -> list[Process]:
         """Returns all processes, the trainer first."""
         return [
-            Process(name=role.name if role is self.trainer else f"{role.name}-{index}", role=role)
-            for role in self.roles
-            for index in range(1, role.count + 1)
+            Process(role=role, index=index) for role in self.roles for index in range(role.count)
         ]
 
     def command(self, role: Role, *more: str) -> list[str]:
@@ -104,6 +115,19 @@ class Fleet:
             words += [] if self.init_from is None else ["--init-from", self.init_from]
         chosen = {"trainer": self.settings, "worker": self.worker_settings}.get(role.name, ())
         return [*words, *(f"--set={setting}" for setting in chosen), *more]
+
+    def group_options(self, coordinator: str, index: int | str) -> list[str]:
+        """Returns the options by which a process of the trainer joins the others, if there are any.
+
+        Args:
+            coordinator: "HOST:PORT" of process 0.
+            index: of the process; a text that the engine replaces by it.
+        """
+        count = self.trainer.count
+        if count == 1:
+            return []
+        group = [f"--coordinator={coordinator}", f"--num-processes={count}"]
+        return [*group, f"--process-id={index}"]
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Returns the environment of a process: without settings, which the trainer is passed.

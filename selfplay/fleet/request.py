@@ -28,6 +28,7 @@ def make_fleet(
     settings: Sequence[str] = (),
     worker_settings: Sequence[str] = (),
     init_from: str | None = None,
+    trainer_hosts: int = 1,
     workers: int,
     evaluators: int,
     reanalyzers: int = 0,
@@ -47,6 +48,8 @@ def make_fleet(
         settings: as SECTION.KEY=VALUE.
         worker_settings: of the workers alone, likewise.
         init_from: "RUN[@UPDATE]".
+        trainer_hosts: number of processes that train as one, each on a machine of its own where the
+            engine has several.
         workers: number of workers, 0 or more.
         evaluators: number of evaluators.
         reanalyzers: number of reanalyzers.
@@ -61,11 +64,18 @@ def make_fleet(
     counts = {"worker": workers, "evaluator": evaluators, "reanalyzer": reanalyzers}
     for name, count in counts.items():
         check_range(f"--{name}s", count, low=0)
-    counts["trainer"] = 1
+    check_range("--trainer-hosts", trainer_hosts, low=1)
+    counts["trainer"] = trainer_hosts
     sources = read_sources(preset=preset, file=config, environ=environ, overrides=settings)
     cores = {role: _whole("--cpus", text) for role, text in _by_role("--cpus", cpus).items()}
     cards = {role: _gpus(text) for role, text in _by_role("--gpus", gpus).items()}
     sizes = {role: parse_memory(text) for role, text in _by_role("--memory", memory).items()}
+    if trainer_hosts > 1 and 0 < cards.get("trainer", 0) < 1:
+        raise ConfigError(
+            f"--gpus is trainer={cards['trainer']:g}, but processes that train as one cannot share "
+            "a GPU",
+            hint="give whole GPUs to each of them, such as --gpus trainer=1",
+        )
     roles = {
         name: Role(
             name=name,

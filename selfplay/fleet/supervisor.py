@@ -1,17 +1,18 @@
 """Keeps the processes of a fleet running: starts them, starts them again, and ends them in order.
 
 How a process is started, asked to end and killed is up to a `Starter`, so that the rules are the
-same for processes of this machine and of a cluster.
+same for processes of this machine and of a cluster. The processes of a trainer of several need each
+other, so they end and start again together.
 """
 
-import abc
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from selfplay.fleet.fleet import Process
+from selfplay.fleet.watched import Starter, Watched
 
 GRACE_SECONDS = 120.0
 """How long a process may take to save and end before it is killed."""
@@ -26,76 +27,6 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _KILL_SECONDS = 30.0
 _WRONG_COMMAND = 2
-
-
-class Handle(abc.ABC):
-    """A process that was started."""
-
-    @property
-    def pid(self) -> int | None:
-        """Its id, if it is a process of this machine."""
-        return None
-
-    @abc.abstractmethod
-    def poll(self) -> int | None:
-        """Returns its exit code, below 0 for a signal; None while it runs."""
-
-    @abc.abstractmethod
-    def ask(self) -> None:
-        """Asks it to save and end."""
-
-    @abc.abstractmethod
-    def kill(self) -> None:
-        """Ends it at once."""
-
-
-class Starter(abc.ABC):
-    """Starts processes."""
-
-    @abc.abstractmethod
-    def start(self, process: Process) -> Handle:
-        """Starts one."""
-
-    @abc.abstractmethod
-    def last_words(self, process: Process) -> str:
-        """Returns the end of what it has written, in a line; "" if that is not known."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class Watched:
-    """A process of the fleet as it is now.
-
-    Attributes:
-        process: which.
-        state: "waiting" for its start, "running", "ended" by itself with exit code 0, "stopped"
-            because it was asked to, or "failed": given up.
-        handle: of the running one.
-        starts: how often it was started.
-        failures: in a row.
-        exit_code: of the last one that has ended.
-        due: when it is to start, by the supervisor's clock.
-        since: when it was started, likewise.
-    """
-
-    process: Process
-    state: str = "waiting"
-    handle: Handle | None = None
-    starts: int = 0
-    failures: int = 0
-    exit_code: int | None = None
-    due: float = 0.0
-    since: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON can hold it."""
-        return {
-            "name": self.process.name,
-            "role": self.process.role.name,
-            "state": self.state,
-            "pid": None if self.handle is None else self.handle.pid,
-            "restarts": max(0, self.starts - 1),
-            "exit_code": self.exit_code,
-        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,8 +105,9 @@ class Supervisor:
             return Outcome(reason=reason)
         changed = False
         outcome = None
+        now = self._clock()
         for one in self.watched:
-            if one.state == "waiting" and self._clock() >= one.due:
+            if one.state == "waiting" and now >= one.due and not self._waits_for_others(one):
                 self._start(one)
                 changed = True
             elif one.state == "running" and one.handle is not None:
@@ -183,6 +115,9 @@ class Supervisor:
                 if status is not None:
                     outcome = outcome or self._ended(one, status)
                     changed = True
+                elif one.kill_at is not None and now >= one.kill_at:
+                    one.kill_at = math.inf
+                    self._kill(one)
         if changed:
             self._on_change(self.watched)
         return outcome
@@ -195,35 +130,63 @@ class Supervisor:
     def _ended(self, one: Watched, status: int) -> Outcome | None:
         """Notes that a process has ended; returns how the fleet ends if that ends it."""
         name, one.exit_code, one.handle = one.process.name, status, None
+        if one.kill_at is not None:
+            one.state, one.kill_at = "waiting", None
+            return None
         if status == 0:
             one.state = "ended"
             self._say(f"{name} has ended by itself")
             if name == "trainer":
                 return Outcome(reason="the trainer has ended by itself")
-            if all(other.state == "ended" for other in self.watched if self._plays(other)):
+            workers = [other for other in self.watched if self._plays(other)]
+            if self._plays(one) and all(other.state == "ended" for other in workers):
                 self._say("no worker is left; the trainer goes on with the matches that are there")
             return None
         long = self._clock() - one.since >= _SETTLED_SECONDS
-        one.failures = 1 if long else one.failures + 1
+        failures = 1 if long else one.failures + 1
+        together = self._together(one)
+        for other in together:
+            other.failures = failures
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         words = self._starter.last_words(one.process)
-        if status == _WRONG_COMMAND or one.failures > self._most_restarts:
+        if status == _WRONG_COMMAND or failures > self._most_restarts:
             one.state = "failed"
-            why = f"{name} failed {one.failures} times in a row, the last time with {how}"
+            why = f"{name} failed {failures} times in a row, the last time with {how}"
             if status == _WRONG_COMMAND:
                 why = f"{name} refuses its command line"
             return self._given_up(one, f"{why}{f': {words}' if words else ''}")
-        pause = min(2.0 ** (one.failures - 1), _LONGEST_PAUSE_SECONDS)
-        one.state, one.due = "waiting", self._clock() + pause
+        pause = min(2.0 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
+        for other in together:
+            self._start_again(other, pause)
+        what = "it is" if len(together) == 1 else "all processes of the trainer are"
         self._say(
-            f"{name} has ended with {how}; it is started again in {pause:g} s"
+            f"{name} has ended with {how}; {what} started again in {pause:g} s"
             + (f" (it said: {words})" if words else "")
         )
         return None
 
+    def _together(self, one: Watched) -> list[Watched]:
+        """Returns the processes that end and start again with one, itself among them."""
+        if one.process.role.name != "trainer":
+            return [one]
+        return [other for other in self.watched if other.process.role.name == "trainer"]
+
+    def _waits_for_others(self, one: Watched) -> bool:
+        """Returns whether a process with which one starts has yet to end."""
+        return any(other.kill_at is not None for other in self._together(one))
+
+    def _start_again(self, one: Watched, pause: float) -> None:
+        """Makes a process start after a pause; one that runs is asked to end before."""
+        one.due = self._clock() + pause
+        if one.handle is None:
+            one.state = "waiting"
+        elif one.kill_at is None:
+            one.kill_at = self._clock() + self._grace_seconds
+            one.handle.ask()
+
     def _given_up(self, one: Watched, error: str) -> Outcome | None:
         """Returns how the fleet ends for want of a process, None if it goes on without."""
-        if one.process.name == "trainer":
+        if one.process.role.name == "trainer":
             return Outcome(reason="the trainer has failed", error=error)
         workers = [other for other in self.watched if self._plays(other)]
         if self._plays(one) and all(other.state in ("failed", "ended") for other in workers):
@@ -247,9 +210,7 @@ class Supervisor:
             if left:
                 time.sleep(self._look_seconds)
         for one in left:
-            if one.handle is not None:
-                self._say(f"{one.process.name} does not end; it is killed")
-                one.handle.kill()
+            self._kill(one)
         deadline = self._clock() + _KILL_SECONDS
         while left and self._clock() < deadline:
             left = self._still_there(left)
@@ -259,6 +220,11 @@ class Supervisor:
             if one.state == "waiting":
                 one.state = "stopped"
         self._on_change(self.watched)
+
+    def _kill(self, one: Watched) -> None:
+        if one.handle is not None:
+            self._say(f"{one.process.name} does not end; it is killed")
+            one.handle.kill()
 
     @staticmethod
     def _still_there(left: list[Watched]) -> list[Watched]:

@@ -40,6 +40,20 @@ def test_print_starts_nothing(tmp_path: Path) -> None:
     assert (document["on"], document["fleet"]["worker"]["count"]) == ("local", 2)
 
 
+def test_a_trainer_of_several_hosts_is_as_many_commands(tmp_path: Path) -> None:
+    new = ("launch", tmp_path / "run", "--game", "tic_tac_toe", "--trainer-hosts", 2, "--print")
+    code, printed, _ = invoke(*new)
+    assert code == 0
+    words = [shlex.split(line) for line in printed.splitlines()]
+    groups = [words[index][-3:] for index in (0, 1)]
+    assert {"worker", "evaluator"} & set(words[2])
+    (coordinator,) = {group[0] for group in groups}
+    assert coordinator.startswith("--coordinator=127.0.0.1:")
+    assert [group[1:] for group in groups] == [
+        ["--num-processes=2", f"--process-id={index}"] for index in (0, 1)
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -51,6 +65,12 @@ def test_print_starts_nothing(tmp_path: Path) -> None:
         (("--game", "g", "--max-cost", 5), "--max-cost is given, but the run has no prices"),
         (("--game", "g", "--max-cost", 0), "--max-cost is 0, but must be above 0"),
         (("--game", "g", "--max-cost", 5, "--on", "slurm"), "--max-cost means nothing on slurm"),
+        (("--game", "g", "--trainer-hosts", 0), "--trainer-hosts is 0, but must be"),
+        (("--game", "g", "--trainer-hosts", 2, "--on", "ray"), "on ray the trainer is one process"),
+        (
+            ("--game", "g", "--trainer-hosts", 2, "--on", "ray", "--print"),
+            "on ray the trainer is one process",
+        ),
         (("--status", "--stop"), "exclude each other"),
         (("--status",), "no fleet of"),
         (("--stop",), "no fleet of"),

@@ -1,4 +1,4 @@
-"""A supervisor with a stand-in for `selfplay`, as a program: `python driver.py RUN PROGRAM`."""
+"""A supervisor with a stand-in for `selfplay`: `python driver.py RUN PROGRAM [TRAINER_HOSTS]`."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from selfplay.fleet.record import Record
 from selfplay.fleet.request import make_fleet
 
 
-def main(run: str, program: str) -> None:
+def main(run: str, program: str, trainer_hosts: str = "1") -> None:
     """Runs a fleet of a trainer, two workers and a reanalyzer until SIGTERM."""
     local_starter.PROGRAM = (sys.executable, program)
 
@@ -18,7 +18,13 @@ def main(run: str, program: str) -> None:
         signal.signal(signal.SIGTERM, lambda *_: stop())
 
     fleet = make_fleet(
-        run=run, game="tic_tac_toe", workers=2, evaluators=0, reanalyzers=1, environ={}
+        run=run,
+        game="tic_tac_toe",
+        trainer_hosts=int(trainer_hosts),
+        workers=2,
+        evaluators=0,
+        reanalyzers=1,
+        environ={},
     )
     local.supervise(
         Record(run),

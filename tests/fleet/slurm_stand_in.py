@@ -5,6 +5,7 @@ run by a process of its own (`run`), which starts it again if it was queued agai
 """
 
 import fcntl
+import itertools
 import json
 import os
 import signal
@@ -74,6 +75,8 @@ def run(folder: Path) -> None:
     environ = {
         **os.environ,
         "SLURM_JOB_ID": str(job["number"]),
+        "SLURM_NTASKS": options.get("ntasks", "1"),
+        "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_CPUS_PER_TASK": options.get("cpus-per-task", "4"),
         "SLURM_STAND_IN_JOB": str(folder),
     }
@@ -96,10 +99,29 @@ def run(folder: Path) -> None:
 
 
 def srun(words: list[str]) -> None:
-    """Becomes the step of a job."""
-    write(Path(os.environ["SLURM_STAND_IN_JOB"]), "step", str(os.getpid()))
-    rest = [word for word in words if not word.startswith("--cpus-per-task")]
-    os.execvp(rest[0], rest)
+    """Becomes the step of a job, or runs the tasks of one with several."""
+    folder = Path(os.environ["SLURM_STAND_IN_JOB"])
+    options = list(itertools.takewhile(lambda word: word.startswith("--"), words))
+    rest = words[len(options) :]
+    if os.environ["SLURM_NTASKS"] == "1":
+        write(folder, "step", str(os.getpid()))
+        os.execvp(rest[0], rest)
+    tasks = [
+        subprocess.Popen(rest, env={**os.environ, "SLURM_PROCID": str(index)})
+        for index in range(int(os.environ["SLURM_NTASKS"]))
+    ]
+
+    def end(*_: object) -> None:
+        for task in tasks:
+            task.terminate()
+
+    signal.signal(signal.SIGTERM, end)
+    write(folder, "step", str(os.getpid()))
+    while any(task.poll() is None for task in tasks):
+        if any(task.poll() for task in tasks) and "--kill-on-bad-exit=1" in options:
+            end()
+        time.sleep(0.02)
+    sys.exit(max(abs(task.returncode) for task in tasks))
 
 
 def squeue(words: list[str]) -> None:
@@ -134,7 +156,10 @@ def scancel(words: list[str]) -> None:
 
 
 def scontrol(words: list[str]) -> None:
-    """Queues a job again once it has ended."""
+    """Queues a job again once it has ended, or lists the names of nodes."""
+    if words == ["show", "hostnames", "node[1-2]"]:
+        print("node1\nnode2")  # noqa: T201
+        return
     (_, number) = words
     write(FOLDER / number, "again", "")
 

@@ -17,6 +17,7 @@ def save(*_: object) -> None:
 
 
 signal.signal(signal.SIGTERM, save)
-mine.with_suffix(".args").write_text("\n".join(sys.argv[1:]))
+mine.with_suffix(".part").write_text("\n".join(sys.argv[1:]))
+mine.with_suffix(".part").replace(mine.with_suffix(".args"))
 while not (folder / f"{sys.argv[1]}.finish").exists():
     time.sleep(0.02)

@@ -115,6 +115,56 @@ def test_reanalyzers_run_beside_the_workers(build: Build) -> None:
     assert named(resources, "Service", "reanalyzer")["spec"]["clusterIP"] == "None"
 
 
+def test_a_trainer_of_several_hosts_is_a_stateful_set_of_as_many_pods(build: Build) -> None:
+    fleet = make(trainer_hosts=3, cpus=["trainer=6"])
+    resources = build(fleet)
+    spec = named(resources, "StatefulSet", "trainer")["spec"]
+    assert spec["replicas"] == 3
+    # With the default policy trainer-1 would wait until trainer-0, which waits for it, is ready.
+    assert spec["podManagementPolicy"] == "Parallel"
+    trainer = container(resources, "trainer")
+    # Kubernetes puts the variable in, here as in the pod trainer-2.
+    (variable,) = trainer["env"]
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == (
+        "metadata.labels['apps.kubernetes.io/pod-index']"
+    )
+    words = [word.replace(f"$({variable['name']})", "2") for word in trainer["args"]]
+    values = parsed(words)
+    assert (values["num_processes"], values["process_id"]) == (3, 2)
+    # The first pod has its name by the headless service of the set, before it is ready too.
+    host, _, port = str(values["coordinator"]).rpartition(":")
+    assert host == f"trainer-0.{spec['serviceName']}" and 1024 < int(port) < 32768
+    service = named(resources, "Service", spec["serviceName"])["spec"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    labels = spec["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= labels.items()
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"] == spec["selector"]
+    # They reach each other at every port, and nothing else reaches them at more than the metrics.
+    policy = named(resources, "NetworkPolicy", "trainer")["spec"]
+    assert policy["podSelector"] == spec["selector"]
+    assert policy["ingress"] == [{"from": [{"podSelector": spec["selector"]}]}]
+    one = build(make())
+    assert named(one, "StatefulSet", "trainer")["spec"]["replicas"] == 1
+    assert "env" not in container(one, "trainer")
+    assert not [word for word in container(one, "trainer")["args"] if "process" in word]
+    assert ("NetworkPolicy", "trainer") not in {
+        (each["kind"], each["metadata"]["name"]) for each in one
+    }
+
+
+def test_the_component_for_two_hosts_is_what_the_launcher_writes(build: Build) -> None:
+    folder = DEPLOY / "kubernetes" / "components" / "trainer-hosts"
+    (patch,) = yaml.safe_load((folder / "kustomization.yaml").read_text())["patches"]
+    values = {
+        one["path"].rpartition("/")[2]: one["value"] for one in yaml.safe_load(patch["patch"])
+    }
+    fleet = make(trainer_hosts=2)
+    launched = container(build(fleet), "trainer")["args"]
+    assert values["replicas"] == 2
+    assert values["args"] == ["trainer", *launched[len(fleet.command(fleet.trainer)) :]]
+
+
 def test_kubernetes_own_schemas_agree(build: Build) -> None:
     validator = pytest.importorskip("kubernetes_validate")
     seen = []
@@ -123,7 +173,7 @@ def test_kubernetes_own_schemas_agree(build: Build) -> None:
         ("redis://redis:6379/0/r", {}),
         ("/runs/r", {"storage_class": "fast"}),
     ):
-        fleet = make(run, gpus=["trainer=2", "worker=1"])
+        fleet = make(run, gpus=["trainer=2", "worker=1"], trainer_hosts=2, reanalyzers=1)
         resources = build(fleet, components=("monitoring",), **storage)
         for one in resources:
             if one not in seen:
@@ -152,7 +202,10 @@ def test_a_redis_elsewhere_is_not_started_here(build: Build) -> None:
 def test_the_real_kustomize_agrees(tmp_path: Path) -> None:
     if program("kubectl") is None:
         pytest.skip("kubectl is not installed")
-    fleet, options = make(gpus=["trainer=1"]), LaunchOptions(components=("backlog",))
+    fleet, options = (
+        make(gpus=["trainer=1"], trainer_hosts=2),
+        LaunchOptions(components=("backlog",)),
+    )
     folder = write_overlay(tmp_path / "deploy", fleet, "othello", options)
 
     def by_name(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -301,6 +354,8 @@ def test_launch_applies_and_stop_scales_to_nothing(cluster: Path) -> None:
     (applied,) = [call for call in calls if call[0] == "apply"]
     assert applied[1] == "--kustomize" and (Path(applied[2]) / "kustomization.yaml").is_file()
     scaled = [call[2:] for call in calls if call[2:3] == ["scale"]]
+    # One trainer is updated by Kubernetes.
+    assert calls.index(applied) < calls.index(["--namespace", "selfplay", *scaled[0]])
     for name, count in (("worker", 3), ("reanalyzer", 2)):
         woken = ["scale", f"deployment/{name}", "--current-replicas=0", f"--replicas={count}"]
         assert woken in scaled
@@ -308,6 +363,19 @@ def test_launch_applies_and_stop_scales_to_nothing(cluster: Path) -> None:
     assert scaled[-1] == ["scale", "--replicas=0", "statefulset/trainer", *others]
     (asked,) = [call for call in calls if "pods" in call]
     assert "(trainer,worker,evaluator,reanalyzer,worker-gpu)" in asked[4]
+
+
+def test_pods_of_a_trainer_of_several_are_not_updated_one_by_one(cluster: Path) -> None:
+    launch(make(trainer_hosts=2))
+    calls = [json.loads(line) for line in (cluster / "calls").read_text().splitlines()]
+    applied = next(index for index, call in enumerate(calls) if call[0] == "apply")
+    # They save and end before the new ones come.
+    assert [call[2:5] for call in calls[applied - 2 : applied]] == [
+        ["scale", "--replicas=0", "statefulset/trainer"],
+        ["rollout", "status", "statefulset/trainer"],
+    ]
+    woken = ["scale", "statefulset/trainer", "--current-replicas=0", "--replicas=2"]
+    assert woken in [call[2:] for call in calls[applied:]]
 
 
 def test_a_namespace_holds_one_run(cluster: Path) -> None:

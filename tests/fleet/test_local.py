@@ -24,6 +24,7 @@ from selfplay.fleet.request import make_fleet
 from selfplay.fleet.status import fleet_status
 from selfplay.run.heartbeats import write_heartbeat
 from tests.conftest import CACHE
+from tests.deploy.test_commands import parsed
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 300.0
@@ -48,9 +49,12 @@ class Scene:
         self.run = str(folder / "run")
         self.started: list[subprocess.Popen[str]] = []
 
-    def supervise(self) -> subprocess.Popen[str]:
+    def supervise(self, trainer_hosts: int = 1) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, HERE / "driver.py", self.run, HERE / "stand_in.py"],
+            [
+                *(sys.executable, HERE / "driver.py", self.run, HERE / "stand_in.py"),
+                str(trainer_hosts),
+            ],
             env={**os.environ, "FOLDER": str(self.folder)},
             stdout=subprocess.PIPE,
             text=True,
@@ -61,6 +65,13 @@ class Scene:
     def pids(self, role: str) -> set[int]:
         """Returns all processes of a role that were ever ready."""
         return {int(file.stem.rpartition("-")[2]) for file in self.folder.glob(f"{role}-*.args")}
+
+    def groups(self, pids: set[int]) -> dict[int, dict[str, Any]]:
+        """Returns the options of processes of the trainer, by their numbers."""
+        found = [
+            parsed((self.folder / f"trainer-{pid}.args").read_text().split("\n")) for pid in pids
+        ]
+        return {one["process_id"]: one for one in found}  # type: ignore[misc]
 
     def saved(self, pid: int) -> bool:
         return any(self.folder.glob(f"*-{pid}.saved"))
@@ -107,6 +118,30 @@ def test_a_killed_worker_comes_back_and_sigterm_ends_the_fleet(scene: Scene) -> 
     assert {one["state"] for one in scene.recorded().values()} == {"stopped"}
     words = next(scene.folder.glob(f"worker-{another}.args")).read_text().split("\n")
     assert words[:3] == ["worker", "--run", scene.run] and words[3].startswith("--devices=")
+
+
+def test_a_trainer_of_several_processes_is_started_again_as_a_whole(scene: Scene) -> None:
+    supervisor = scene.supervise(trainer_hosts=2)
+    first = wait_for(lambda: len(pids := scene.pids("trainer")) == 2 and pids)
+    groups = [scene.groups(first)]
+    victim = scene.recorded()["trainer-1"]["pid"]
+    os.kill(victim, signal.SIGKILL)
+    second = wait_for(lambda: len(pids := scene.pids("trainer") - first) == 2 and pids)
+    groups.append(scene.groups(second))
+    assert {scene.saved(pid) for pid in first - {victim}} == {True}
+    for group in groups:
+        assert group.keys() == {0, 1}
+        (coordinator,) = {one["coordinator"] for one in group.values()}
+        host, _, port = coordinator.rpartition(":")
+        assert host == "127.0.0.1" and 1024 <= int(port) < 65536
+        assert {one["num_processes"] for one in group.values()} == {2}
+        # JAX needs equally many devices in each.
+        assert len({one["devices"] for one in group.values()}) == 1
+    # A port in use, or one that another program has taken meanwhile, must not stop it for good.
+    assert groups[0][0]["coordinator"] != groups[1][0]["coordinator"]
+    (scene.folder / "trainer.finish").touch()
+    assert supervisor.wait(PATIENCE_SECONDS) == 0
+    assert fleet_status(scene.run)["ended"] == "the trainer has ended by itself"
 
 
 def test_the_fleet_ends_when_the_plan_of_the_trainer_is_fulfilled(scene: Scene) -> None:
@@ -215,27 +250,25 @@ def test_the_last_words_are_the_error(tmp_path: Path) -> None:
     assert last_words(log) == "no such game; see selfplay games"
 
 
-@pytest.mark.slow
-def test_a_real_fleet_with_kills(tmp_path: Path) -> None:
-    """Trains, loses a worker and the trainer, goes on; the same command resumes the run."""
-    environ = {
-        **os.environ,
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
-    }
-    run = str(tmp_path / "run")
-    tiny = (
-        "--preset",
-        "quick",
-        "--set",
-        "network.channels=8",
-        "--set=trainer.checkpoint_updates=8",
-    )
+class RealFleet:
+    """A fleet of real processes on a run of tic-tac-toe, by the commands that people type."""
 
-    def selfplay(*words: str, code: int = 0) -> Any:
+    TINY = ("--preset", "quick", "--set=network.channels=8", "--set=trainer.checkpoint_updates=8")
+
+    def __init__(self, folder: Path, *size: str) -> None:
+        self.run = str(folder / "run")
+        self.new = ("launch", self.run, "--game", "tic_tac_toe", *size, *self.TINY)
+        self._environ = {
+            **os.environ,
+            "XDG_STATE_HOME": str(folder / "state"),
+            "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+        }
+
+    def selfplay(self, *words: str, code: int = 0) -> Any:
+        """Returns the document of a command, or what it says of its failure."""
         done = subprocess.run(
-            [sys.executable, "-m", "selfplay", "launch", *words, "--json"],
-            env=environ,
+            [sys.executable, "-m", "selfplay", *words, "--json"],
+            env=self._environ,
             capture_output=True,
             text=True,
             check=False,
@@ -243,35 +276,57 @@ def test_a_real_fleet_with_kills(tmp_path: Path) -> None:
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout) if code == 0 else done.stderr
 
-    def status() -> Any:
-        return selfplay("--status", run)
+    def status(self) -> Any:
+        return self.selfplay("launch", "--status", self.run)
 
-    def process(name: str) -> Any:
-        return next(one for one in status()["processes"] if one["name"] == name)
+    def kill(self, name: str) -> None:
+        os.kill(self._process(name)["pid"], signal.SIGKILL)
 
-    def restarted(name: str) -> bool:
-        return bool(process(name)["restarts"] == 1)
+    def restarted(self, *names: str) -> bool:
+        return all(self._process(name)["restarts"] == 1 for name in names)
 
-    def update() -> int:
-        return max((beat["update"] or 0 for beat in status()["heartbeats"]), default=0)
+    def update(self) -> int:
+        return max((beat["update"] or 0 for beat in self.status()["heartbeats"]), default=0)
 
-    new = (run, "--game", "tic_tac_toe", "--workers", "2", *tiny)
-    selfplay(*new, "--detach")
-    wait_for(lambda: update() >= 8)
-    assert "runs already" in selfplay(*new, code=1)
+    def stop(self) -> None:
+        assert self.selfplay("launch", "--stop", self.run)["stopped"] == "the fleet has ended"
+        status = self.status()
+        assert status["alive"] is False
+        assert all(beat["alive"] is False for beat in status["heartbeats"])
+
+    def _process(self, name: str) -> Any:
+        return next(one for one in self.status()["processes"] if one["name"] == name)
+
+
+@pytest.mark.slow
+def test_a_real_fleet_with_kills(tmp_path: Path) -> None:
+    """Trains, loses a worker and the trainer, goes on; the same command resumes the run."""
+    fleet = RealFleet(tmp_path, "--workers", "2")
+    fleet.selfplay(*fleet.new, "--detach")
+    wait_for(lambda: fleet.update() >= 8)
+    assert "runs already" in fleet.selfplay(*fleet.new, code=1)
     for name in ("worker-1", "trainer"):
-        os.kill(process(name)["pid"], signal.SIGKILL)
-        wait_for(functools.partial(restarted, name))
-    before = update()
-    wait_for(lambda: update() > before)
-    assert selfplay("--stop", run)["stopped"] == "the fleet has ended"
-    assert status()["alive"] is False
-    assert all(beat["alive"] is False for beat in status()["heartbeats"])
-    before = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "selfplay", "status", run, "--json"],
-            env=environ, capture_output=True, check=True,
-        ).stdout
-    )["update"]  # fmt: skip
-    document = selfplay(*new, "--updates", str(before + 8))
+        fleet.kill(name)
+        wait_for(functools.partial(fleet.restarted, name))
+    before = fleet.update()
+    wait_for(lambda: fleet.update() > before)
+    fleet.stop()
+    before = fleet.selfplay("status", fleet.run)["update"]
+    document = fleet.selfplay(*fleet.new, "--updates", str(before + 8))
+    assert document["ended"] == "the trainer has ended by itself" and document["error"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["trainer", "trainer-1"])
+def test_a_real_trainer_of_two_processes_loses_one(lost: str, tmp_path: Path) -> None:
+    fleet = RealFleet(tmp_path, "--trainer-hosts", "2", "--evaluators", "0", "--workers", "1")
+    fleet.selfplay(*fleet.new, "--detach")
+    wait_for(lambda: fleet.update() >= 8)
+    fleet.kill(lost)
+    wait_for(lambda: fleet.restarted("trainer", "trainer-1"))
+    before = fleet.update()
+    wait_for(lambda: fleet.update() > before)
+    fleet.stop()
+    before = fleet.selfplay("status", fleet.run)["update"]
+    document = fleet.selfplay(*fleet.new, "--updates", str(before + 8))
     assert document["ended"] == "the trainer has ended by itself" and document["error"] is None

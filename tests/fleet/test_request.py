@@ -52,6 +52,19 @@ def test_the_commands_are_those_that_people_type(tmp_path: Path) -> None:
     assert Fleet.from_dict(fleet.to_dict()) == fleet
 
 
+def test_the_processes_of_a_trainer_find_each_other() -> None:
+    assert make().group_options("h:1", 0) == []
+    fleet = make(trainer_hosts=3)
+    assert [one.name for one in fleet.processes()][:4] == [
+        "trainer", "trainer-1", "trainer-2", "worker-1",
+    ]  # fmt: skip
+    values = parsed(fleet.command(fleet.trainer, *fleet.group_options("10.0.0.1:9000", 2)))
+    assert (values["coordinator"], values["num_processes"], values["process_id"]) == (
+        "10.0.0.1:9000", 3, 2,
+    )  # fmt: skip
+    assert Fleet.from_dict(fleet.to_dict()) == fleet
+
+
 def test_a_fleet_recorded_before_there_were_reanalyzers_can_be_read() -> None:
     document = make().to_dict()
     del document["reanalyzer"]
@@ -90,6 +103,8 @@ def test_a_process_of_another_version_refuses_to_join() -> None:
     [
         ({"workers": -1}, "--workers is -1"),
         ({"reanalyzers": -1}, "--reanalyzers is -1"),
+        ({"trainer_hosts": 0}, "--trainer-hosts is 0"),
+        ({"trainer_hosts": 2, "gpus": ["trainer=0.5"]}, "train as one cannot share a GPU"),
         ({"cpus": ["player=2"]}, "ROLE is one of: trainer, worker, evaluator, reanalyzer"),
         ({"cpus": ["worker=0"]}, "--cpus is '0'"),
         ({"gpus": ["worker=1.5"]}, "--gpus is '1.5'"),

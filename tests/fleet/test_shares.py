@@ -81,6 +81,21 @@ def test_fractions_share_a_gpu_and_its_memory() -> None:
         share_out(asked, Cores(count=8, reason=""), ("0",))
 
 
+def test_the_processes_of_a_trainer_get_equal_shares() -> None:
+    asked = fleet(1, 0, trainer_hosts=2)
+    assert cpus_of(asked, 8) == [3, 3, 2]
+    # What cannot be divided is left over.
+    assert cpus_of(asked, 10) == [3, 3, 3]
+    cores = Cores(count=8, reason="")
+    shares = share_out(asked, cores, ("0", "1", "2", "3", "4"))
+    assert [shares[name].gpu_ids for name in ("trainer", "trainer-1", "worker-1")] == [
+        ("0", "1"), ("2", "3"), (),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="--trainer-hosts is 2, but there are 1 GPUs") as caught:
+        share_out(asked, cores, ("0",))
+    assert caught.value.hint
+
+
 def test_gpus_are_found_without_jax(tmp_path: Path) -> None:
     for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()

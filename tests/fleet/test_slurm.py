@@ -120,11 +120,51 @@ def test_a_fulfilled_plan_ends_the_job_of_the_trainer(scene: Scene) -> None:
     wait_for(lambda: scene.read(102, "state") == "COMPLETED")
 
 
+def test_a_trainer_of_several_hosts_is_one_job_of_as_many_tasks(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODES", "node1,node2")
+    fleet = scene.fleet(workers=0, trainer_hosts=2)
+    scene.launch(fleet, shared=True)
+    first = wait_for(lambda: len(pids := scene.ready("trainer")) == 2 and pids)
+    commands = [file.read_text().split("\n") for file in scene.folder.glob("trainer-*.args")]
+    values: list[Any] = sorted(
+        (parsed(words) for words in commands), key=lambda one: one["process_id"]
+    )
+    assert [one["process_id"] for one in values] == [0, 1]
+    # The port belongs to the job; the host is the first of its nodes, where task 0 runs.
+    for one in values:
+        assert (one["coordinator"], one["num_processes"]) == ("node1:20101", 2)
+        assert (one["run"], one["log_format"]) == (scene.run, "json")
+    status = fleet_status(scene.run)["processes"]
+    assert [(one["name"], one["job"]) for one in status] == [
+        ("trainer", "101"),
+        ("trainer-1", "101"),
+    ]
+    assert {one["log"] for one in status} == {str(scene.record.logs / "trainer.log")}
+    # At the time limit all of them save, and the job is queued again with all of them.
+    os.kill(int(scene.read(101, "script")), signal.SIGUSR1)
+    second = wait_for(lambda: len(pids := scene.ready("trainer") - first) == 2 and pids)
+    assert {pid for pid in first if (scene.folder / f"trainer-{pid}.saved").exists()} == first
+    # If one is lost, the other ends, and the job with it.
+    lost, other = sorted(second)
+    os.kill(lost, signal.SIGKILL)
+    wait_for(lambda: scene.read(101, "state") == "FAILED")
+    assert (scene.folder / f"trainer-{other}.saved").exists()
+
+
+def test_more_hosts_than_nodes_are_refused(scene: Scene) -> None:
+    with pytest.raises(ConfigError, match="--trainer-hosts is 2, but Slurm has 1 nodes") as caught:
+        scene.launch(scene.fleet(trainer_hosts=2))
+    assert caught.value.hint
+
+
 def test_what_is_shown_is_what_people_type(scene: Scene) -> None:
     fleet = scene.fleet(
         workers=32,
         evaluators=1,
         reanalyzers=2,
+        trainer_hosts=4,
         cpus=("worker=8",),
         memory=("worker=2G",),
         gpus=("trainer=1",),
@@ -140,6 +180,7 @@ def test_what_is_shown_is_what_people_type(scene: Scene) -> None:
     trainer, worker, evaluator, reanalyzer = (set(line) for line in lines)
     assert {"--array=1-2", "reanalyze"} <= reanalyzer
     assert {"--gres=gpu:1", "--mem=8192M", "--set=trainer.updates=5"} <= trainer
+    assert {"--nodes=4", "--ntasks=4", "--ntasks-per-node=1"} <= trainer
     assert {"--array=1-32", "--cpus-per-task=8", "--mem=2048M"} <= worker
     assert not any(word.startswith("--gres") for word in worker | evaluator | reanalyzer)
     with pytest.raises(ConfigError, match=r"worker=0\.5, but Slurm gives out whole GPUs"):

@@ -4,7 +4,8 @@ import pytest
 
 from selfplay.fleet.fleet import Process
 from selfplay.fleet.request import make_fleet
-from selfplay.fleet.supervisor import Handle, Outcome, Starter, Supervisor
+from selfplay.fleet.supervisor import Outcome, Supervisor
+from selfplay.fleet.watched import Handle, Starter
 
 
 class FakeHandle(Handle):
@@ -51,8 +52,16 @@ class FakeStarter(Starter):
 class Scene:
     """A fleet of a trainer, two workers, an evaluator and a reanalyzer under a supervisor."""
 
-    def __init__(self) -> None:
-        fleet = make_fleet(run="/r", game="g", workers=2, evaluators=1, reanalyzers=1, environ={})
+    def __init__(self, trainer_hosts: int = 1) -> None:
+        fleet = make_fleet(
+            run="/r",
+            game="g",
+            trainer_hosts=trainer_hosts,
+            workers=2,
+            evaluators=1,
+            reanalyzers=1,
+            environ={},
+        )
         self.now = 0.0
         self.said: list[str] = []
         self.starter = FakeStarter()
@@ -170,3 +179,82 @@ def test_what_waits_for_its_start_is_not_started_while_stopping(scene: Scene) ->
     scene.now += 100.0
     scene.supervisor.run()
     assert (scene.state("worker-1"), scene.starter.count("worker-1")) == ("stopped", 1)
+
+
+class TestTrainerOfSeveral:
+    """The processes of a trainer of several end and start again together."""
+
+    HOSTS = ("trainer", "trainer-1", "trainer-2")
+
+    @pytest.fixture
+    def scene(self) -> Scene:
+        return Scene(trainer_hosts=3)
+
+    def counts(self, scene: Scene) -> list[int]:
+        return [scene.starter.count(name) for name in self.HOSTS]
+
+    def test_a_lost_one_ends_all_and_all_start_again(self, scene: Scene) -> None:
+        assert [name for name, _ in scene.starter.started][:3] == list(self.HOSTS)
+        scene.starter.newest("trainer-2").obeys = False
+        assert scene.fail("trainer-1", -9) is None
+        asked = {name for name, handle in scene.starter.started if handle.asked}
+        assert asked == {"trainer", "trainer-2"}
+        assert "trainer-1 has ended with signal 9; all processes of the trainer" in scene.said[-1]
+        # The pause is over, but one of them is still there.
+        scene.now += 2.0
+        assert scene.supervisor.look() is None
+        assert self.counts(scene) == [1, 1, 1]
+        # One that has lost another may fail; that is no failure of its own.
+        assert scene.fail("trainer-2", 1) is None
+        assert scene.supervisor.look() is None
+        assert self.counts(scene) == [2, 2, 2]
+        assert [scene.state(name) for name in self.HOSTS] == ["running"] * 3
+        assert [one.failures for one in scene.supervisor.watched][:3] == [1, 1, 1]
+        assert all(scene.starter.count(f"worker-{index}") == 1 for index in (1, 2))
+
+    def test_one_that_does_not_end_is_killed(self, scene: Scene) -> None:
+        scene.starter.newest("trainer").obeys = False
+        scene.fail("trainer-1", 1)
+        scene.now += 4.0
+        scene.supervisor.look()
+        assert scene.starter.newest("trainer").status is None
+        scene.now += 2.0
+        scene.supervisor.look()
+        scene.supervisor.look()
+        assert [text for text in scene.said if "killed" in text] == [
+            "trainer does not end; it is killed"
+        ]
+        scene.supervisor.look()
+        assert self.counts(scene) == [2, 2, 2]
+
+    def test_failures_of_different_ones_are_counted_together(self, scene: Scene) -> None:
+        for name in ("trainer", "trainer-1", "trainer-2"):
+            assert scene.fail(name, 1) is None
+            scene.supervisor.look()
+            scene.now += 100.0
+            scene.supervisor.look()
+        outcome = scene.fail("trainer-1", 1)
+        assert outcome is not None and outcome.reason == "the trainer has failed"
+        assert "trainer-1 failed 4 times in a row" in outcome.error
+
+    def test_process_0_says_when_the_plan_is_fulfilled(self, scene: Scene) -> None:
+        assert scene.fail("trainer-1", 0) is None
+        assert scene.fail("trainer-2", 0) is None
+        assert scene.fail("trainer", 0) == Outcome(reason="the trainer has ended by itself")
+        assert self.counts(scene) == [1, 1, 1]
+
+    def test_one_that_has_ended_starts_again_with_the_others(self, scene: Scene) -> None:
+        assert scene.fail("trainer-1", 0) is None
+        assert scene.fail("trainer", 1) is None
+        scene.supervisor.look()
+        scene.now += 2.0
+        scene.supervisor.look()
+        assert self.counts(scene) == [2, 2, 2]
+
+    def test_stopping_while_they_end_starts_nothing(self, scene: Scene) -> None:
+        scene.starter.newest("trainer").obeys = False
+        scene.fail("trainer-1", 1)
+        scene.supervisor.stop()
+        scene.supervisor.run()
+        assert self.counts(scene) == [1, 1, 1]
+        assert [scene.state(name) for name in self.HOSTS] == ["stopped"] * 3

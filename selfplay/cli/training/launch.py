@@ -112,6 +112,7 @@ def _fleet(
         settings=training.overrides({}),
         worker_settings=resources.worker_settings or (),
         init_from=training.init_from,
+        trainer_hosts=resources.trainer_hosts,
         workers=resources.workers,
         evaluators=resources.evaluators,
         reanalyzers=resources.reanalyzers,

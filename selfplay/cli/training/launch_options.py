@@ -22,6 +22,15 @@ def _role_option(name: str, metavar: str, text: str) -> Any:
 class ResourceOptions(OptionGroup):
     """The size of the fleet and of its processes."""
 
+    trainer_hosts: Annotated[
+        int,
+        typer.Option(
+            "--trainer-hosts",
+            metavar="N",
+            help="Number of processes that train as one, each on a host of its own where there are "
+            "several (local, kubernetes, slurm).",
+        ),
+    ] = 1
     workers: Annotated[
         int,
         typer.Option("--workers", metavar="N", help="Number of workers."),

@@ -48,10 +48,18 @@ class Kubernetes(Backend):
             )
         record.make()
         overlay = _overlay(record.folder / "deploy", fleet, options)
+        if fleet.trainer.count > 1:
+            # Updated one after the other they would wait for ever: old and new ones do not join.
+            _scale_to_0(space, [_kubectl_name(fleet.trainer)], also=(_REFUSED,))
         say(call(["kubectl", "apply", "--kustomize", str(overlay)]).rstrip("\n"))
-        for role, name in _workloads(fleet):
+        for role in fleet.roles:
             # After --stop nothing else wakes an autoscaler that has 0 to scale.
-            words = ("scale", name, "--current-replicas=0", f"--replicas={role.count}")
+            words = (
+                "scale",
+                _kubectl_name(role),
+                "--current-replicas=0",
+                f"--replicas={role.count}",
+            )
             _kubectl(space, *words, also=(_REFUSED,))
         details = {"namespace": space, "scaled_by": list(options.components), "ended": None}
         record.write(fleet, "kubernetes", details)
@@ -70,11 +78,7 @@ class Kubernetes(Backend):
             # Otherwise it would start workers again.
             _kubectl(space, "delete", "scaledobject", "worker", "--ignore-not-found")
         fleet = Fleet.from_dict(document["fleet"])
-        names = [name for _, name in _workloads(fleet)]
-        _kubectl(space, "scale", "--replicas=0", *names)
-        for kind_and_name in names:
-            words = ("rollout", "status", kind_and_name, "--timeout=180s")
-            _kubectl(space, *words, also=(_REFUSED,))
+        _scale_to_0(space, [_kubectl_name(role) for role in fleet.roles])
         return f"scaled to 0; kubectl delete namespace {space} removes everything"
 
 
@@ -87,10 +91,24 @@ def _overlay(folder: Path, fleet: Fleet, options: LaunchOptions) -> Path:
     return write_overlay(folder, fleet, fleet.game, options)
 
 
-def _workloads(fleet: Fleet) -> list[tuple[Role, str]]:
-    """Returns the roles, and what runs their processes, as kubectl names it."""
-    pairs = ((role, workload(role)) for role in fleet.roles)
-    return [(role, f"{kind.lower()}/{name}") for role, (kind, name) in pairs]
+def _kubectl_name(role: Role) -> str:
+    """Returns what runs the processes of a role, as kubectl names it."""
+    kind, name = workload(role)
+    return f"{kind.lower()}/{name}"
+
+
+def _scale_to_0(namespace: str, names: Sequence[str], also: Sequence[int] = ()) -> None:
+    """Asks all pods to save and end, and waits for them.
+
+    Args:
+        namespace: of the objects.
+        names: what to scale, as kubectl names it.
+        also: exit codes of kubectl that are no failure, besides 0.
+    """
+    _kubectl(namespace, "scale", "--replicas=0", *names, also=also)
+    for name in names:
+        words = ("rollout", "status", name, "--timeout=180s")
+        _kubectl(namespace, *words, also=(_REFUSED,))
 
 
 def _kubectl(namespace: str, *words: str, also: Sequence[int] = ()) -> str:

@@ -19,7 +19,8 @@ from selfplay.fleet.engines.shares import Share, check_memory, find_gpus, share_
 from selfplay.fleet.fleet import Fleet
 from selfplay.fleet.processes import ProcessId
 from selfplay.fleet.record import Record
-from selfplay.fleet.supervisor import GRACE_SECONDS, Outcome, Supervisor, Watched
+from selfplay.fleet.supervisor import GRACE_SECONDS, Outcome, Supervisor
+from selfplay.fleet.watched import Watched
 from selfplay.machine import host_memory, whole_cores
 from selfplay.store.files import process_space, storage_errors
 

@@ -1,6 +1,7 @@
 """Starts the processes of a fleet on this machine, each with its share and its log."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from selfplay.fleet.engines.shares import Share
 from selfplay.fleet.fleet import Fleet, Process
-from selfplay.fleet.supervisor import Handle, Starter
+from selfplay.fleet.watched import Handle, Starter
 from selfplay.store.files import storage_errors
 
 _LONGEST_LOG = 20_000_000
@@ -58,17 +59,26 @@ class LocalStarter(Starter):
         self._shares = shares
         self._logs = logs
         self._gpus = gpus
+        self._coordinator = _free_address()
 
     def words(self, process: Process) -> list[str]:
         """Returns the arguments of `selfplay`."""
-        return self._fleet.command(process.role, *self._shares[process.name].options)
+        more = self._shares[process.name].options
+        if process.role.name == "trainer":
+            more += self._fleet.group_options(self._coordinator, process.index)
+        return self._fleet.command(process.role, *more)
 
     def environment(self, process: Process) -> dict[str, str]:
         """Returns the variables that differ from those of the launcher."""
         return self._shares[process.name].environment(os.environ, gpus_here=self._gpus)
 
     def start(self, process: Process) -> LocalHandle:
-        """Starts a process in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+        """Starts a process in a session of its own, so that Ctrl-C reaches the supervisor alone.
+
+        The trainer starts before the others of its group, which then find it at a new port.
+        """
+        if process.name == "trainer":
+            self._coordinator = _free_address()
         file = self.log(process)
         child = (sys.executable, "-P", "-m", "selfplay.fleet.engines.child", str(os.getpid()))
         with storage_errors(file):
@@ -96,6 +106,13 @@ class LocalStarter(Starter):
     def last_words(self, process: Process) -> str:
         """Returns the last error in its log, else its last line."""
         return last_words(self.log(process))
+
+
+def _free_address() -> str:
+    """Returns a port of this machine that is free now and that only this machine can reach."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}"
 
 
 def last_words(log: Path) -> str:

@@ -19,6 +19,10 @@ EXTRA = ("--log-format=json", "--metrics-port=9100", "--metrics-host=0.0.0.0")
 WORKER_ON_GPU = "worker-gpu"
 """The Deployment of workers with GPUs, which takes the place of the one of workers without."""
 
+_COORDINATOR = "trainer-0.trainer:9000"
+_PROCESS_ID = "$(TRAINER_PROCESS_ID)"
+"""A variable of deploy/kubernetes/components/trainer-hosts, which Kubernetes puts in."""
+
 _MOUNT = Path("/runs")
 _GAMES = "/games"
 _LARGEST_GAME = 2**20
@@ -112,6 +116,8 @@ def _games(file: Path) -> dict[str, Any]:
 
 def _components(fleet: Fleet, options: LaunchOptions) -> list[str]:
     found = []
+    if fleet.trainer.count > 1:
+        found.append("../../components/trainer-hosts")
     if _gpus(fleet.trainer):
         found.append("../../components/gpu-trainer")
     if _gpus(fleet.worker):
@@ -139,6 +145,7 @@ def _patches(
         words = fleet.command(role, *EXTRA)
         if role is fleet.trainer:
             words = [word if word != fleet.game else game for word in words]
+            words += fleet.group_options(_COORDINATOR, _PROCESS_ID)
         yield kind, name, "replace", f"{pod}/args", words
         # As many cores as requested: a process uses all that it is allowed.
         for part in ("requests", "limits"):
@@ -149,8 +156,8 @@ def _patches(
                 yield kind, name, "replace", f"{pod}/resources/{part}/memory", size
         if gpus:
             yield kind, name, "replace", f"{pod}/resources/limits/nvidia.com~1gpu", gpus
-        # An autoscaler sets the number of the others.
-        if kind == "Deployment" and name != "worker":
+        # An autoscaler sets the number of workers without GPUs.
+        if name != "worker":
             yield kind, name, "replace", "/spec/replicas", role.count
     if not _gpus(fleet.worker):
         yield from _numbers(fleet, options)

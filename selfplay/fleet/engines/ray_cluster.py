@@ -17,6 +17,7 @@ from selfplay.fleet.budget import Budget
 from selfplay.fleet.checks import check_no_trainer, game_file
 from selfplay.fleet.engines.ray_checks import (
     alive_nodes,
+    check_one_trainer,
     check_resources,
     free_resources,
     look_at_nodes,
@@ -41,6 +42,7 @@ class RayCluster(Backend):
 
     def shown(self, fleet: Fleet, options: LaunchOptions) -> str:
         """Returns each command line with the resources that Ray sets aside for it."""
+        check_one_trainer(fleet)
         lines = []
         for one in fleet.processes():
             asked = " ".join(f"{name}={value:g}" for name, value in resources(one.role).items())
@@ -51,6 +53,7 @@ class RayCluster(Backend):
         self, record: Record, fleet: Fleet, options: LaunchOptions, say: Say, on_stop: OnStop
     ) -> Result:
         """Starts the fleet; returns at once if it is detached, else when it has ended."""
+        check_one_trainer(fleet)
         connect(options.address)
         old = _actor(record)
         if old is not None:

@@ -15,7 +15,8 @@ from typing import Any
 from selfplay.errors import RunError, StorageError
 from selfplay.fleet.budget import Budget
 from selfplay.fleet.fleet import Fleet, Process, Role
-from selfplay.fleet.supervisor import GRACE_SECONDS, Handle, Outcome, Starter, Supervisor
+from selfplay.fleet.supervisor import GRACE_SECONDS, Outcome, Supervisor
+from selfplay.fleet.watched import Handle, Starter
 from selfplay.store.files import atomic_write
 from selfplay.version import software_version
 

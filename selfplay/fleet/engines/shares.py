@@ -56,7 +56,8 @@ def share_out(fleet: Fleet, cores: Cores, gpus: tuple[str, ...]) -> dict[str, Sh
 
     An evaluator gets one core. The rest is divided equally between the other processes, and the
     trainer gets what is left over. Each process gets at least one core, also if there are
-    more processes than cores. The trainer gets all GPUs unless roles ask for some.
+    more processes than cores. The trainer gets all GPUs unless roles ask for some. The processes of
+    a trainer of several get equal shares, because JAX needs that.
 
     Args:
         fleet: what runs.
@@ -80,7 +81,7 @@ def share_out(fleet: Fleet, cores: Cores, gpus: tuple[str, ...]) -> dict[str, Sh
         cpus = one.role.cpus
         if cpus is None:
             cpus = 1 if one.role.name == "evaluator" else each
-            cpus += spare if one.role.name == "trainer" else 0
+            cpus += spare // one.role.count if one.role.name == "trainer" else 0
         ids, memory = placed.get(one.name, ((), None))
         shares[one.name] = Share(cpus=cpus, gpu_ids=ids, gpu_memory=memory)
     return shares
@@ -153,7 +154,7 @@ def _place_gpus(
 ) -> dict[str, tuple[tuple[str, ...], float | None]]:
     """Returns the GPUs of each process that gets some, and its share of their memory."""
     if all(role.gpus is None for role in fleet.roles):
-        return {"trainer": (gpus, None)} if gpus else {}
+        return _divided(fleet, gpus) if gpus else {}
     wanted = [(one, one.role.gpus) for one in fleet.processes() if one.role.gpus]
     free = dict.fromkeys(gpus, 1.0)
     placed: dict[str, tuple[tuple[str, ...], float | None]] = {}
@@ -171,6 +172,20 @@ def _place_gpus(
             free[gpu] -= min(number, 1.0)
         placed[one.name] = (tuple(fits[:count]), _GPU_MEMORY * number if number < 1 else None)
     return placed
+
+
+def _divided(
+    fleet: Fleet, gpus: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], float | None]]:
+    """Returns all GPUs for the trainer; of a trainer of several, each process gets as many."""
+    hosts = [one for one in fleet.processes() if one.role is fleet.trainer]
+    each = len(gpus) // len(hosts)
+    if each == 0:
+        raise ConfigError(
+            f"--trainer-hosts is {len(hosts)}, but there are {len(gpus)} GPUs to divide",
+            hint="lower --trainer-hosts, or train on the cores: JAX_PLATFORMS=cpu",
+        )
+    return {one.name: (gpus[one.index * each :][:each], None) for one in hosts}
 
 
 def _by_size(wanted: tuple[Process, float]) -> float:

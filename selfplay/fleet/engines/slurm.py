@@ -49,6 +49,11 @@ class Slurm(Backend):
             raise RunError("Slurm has no nodes", hint="see sinfo")
         if not options.shared:
             check_shared(fleet.run, nodes=len(nodes), what="the nodes of Slurm")
+        if fleet.trainer.count > len(nodes):
+            raise ConfigError(
+                f"--trainer-hosts is {fleet.trainer.count}, but Slurm has {len(nodes)} nodes",
+                hint="lower --trainer-hosts; each process of the trainer gets a node of its own",
+            )
         document = record.read()
         if document is not None and document["on"] == "slurm" and _queue(document):
             raise record.runs_already()
@@ -82,15 +87,16 @@ class Slurm(Backend):
         processes = []
         for one in fleet.processes():
             job = document["jobs"][one.role.name]
-            index = one.name.rpartition("-")[2]
-            task = job if one.role.name == "trainer" else f"{job}_{index}"
+            # All processes of a trainer are tasks of one job, with one log.
+            alone = one.role.name == "trainer"
+            task = job if alone else f"{job}_{one.index + 1}"
             processes.append(
                 {
                     "name": one.name,
                     "role": one.role.name,
                     "state": states.get(task, "ended"),
                     "job": task,
-                    "log": f"{document['logs']}/{one.name}.log",
+                    "log": f"{document['logs']}/{'trainer' if alone else one.name}.log",
                 }
             )
         return {"alive": bool(states), "ended": None, "processes": processes}
@@ -139,7 +145,7 @@ def submission(
     alone = role is fleet.trainer
     options = [
         *("--parsable", f"--job-name=selfplay-{name}-{role.name}"),
-        *([] if alone else [f"--array=1-{role.count}"]),
+        *(_nodes(role.count) if alone else [f"--array=1-{role.count}"]),
         *([] if role.cpus is None else [f"--cpus-per-task={role.cpus}"]),
         *([] if memory is None else [f"--mem={-(-memory // 2**20)}M"]),
         *([f"--gres=gpu:{int(gpus)}"] if gpus else []),
@@ -147,6 +153,13 @@ def submission(
     ]
     batch = deploy_folder() / "slurm" / "selfplay.sbatch"
     return ["sbatch", *options, *further, str(batch), *fleet.command(role)]
+
+
+def _nodes(count: int) -> list[str]:
+    """Returns the options for a job of several tasks, each on a node of its own."""
+    if count == 1:
+        return []
+    return [f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1"]
 
 
 def _escaped(folder: Path) -> str:
