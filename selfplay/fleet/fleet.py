@@ -42,6 +42,11 @@ class Role:
     gpus: float | None = None
     memory: int | None = None
 
+    @property
+    def acts_as_one(self) -> bool:
+        """Whether its processes need each other: those of a trainer of several."""
+        return self.name == "trainer" and self.count > 1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Process:
@@ -116,17 +121,18 @@ class Fleet:
         chosen = {"trainer": self.settings, "worker": self.worker_settings}.get(role.name, ())
         return [*words, *(f"--set={setting}" for setting in chosen), *more]
 
-    def group_options(self, coordinator: str, index: int | str) -> list[str]:
-        """Returns the options by which a process of the trainer joins the others, if there are any.
+    @staticmethod
+    def group_options(role: Role, coordinator: str, index: int | str) -> list[str]:
+        """Returns the options by which a process finds those that it needs; none if there are none.
 
         Args:
+            role: of the process.
             coordinator: "HOST:PORT" of process 0.
-            index: of the process; a text that the engine replaces by it.
+            index: of the process, or what the engine replaces by it.
         """
-        count = self.trainer.count
-        if count == 1:
+        if not role.acts_as_one:
             return []
-        group = [f"--coordinator={coordinator}", f"--num-processes={count}"]
+        group = [f"--coordinator={coordinator}", f"--num-processes={role.count}"]
         return [*group, f"--process-id={index}"]
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:

@@ -167,9 +167,10 @@ class Supervisor:
 
     def _together(self, one: Watched) -> list[Watched]:
         """Returns the processes that end and start again with one, itself among them."""
-        if one.process.role.name != "trainer":
+        role = one.process.role
+        if not role.acts_as_one:
             return [one]
-        return [other for other in self.watched if other.process.role.name == "trainer"]
+        return [other for other in self.watched if other.process.role == role]
 
     def _waits_for_others(self, one: Watched) -> bool:
         """Returns whether a process with which one starts has yet to end."""

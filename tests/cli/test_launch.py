@@ -66,11 +66,6 @@ def test_a_trainer_of_several_hosts_is_as_many_commands(tmp_path: Path) -> None:
         (("--game", "g", "--max-cost", 0), "--max-cost is 0, but must be above 0"),
         (("--game", "g", "--max-cost", 5, "--on", "slurm"), "--max-cost means nothing on slurm"),
         (("--game", "g", "--trainer-hosts", 0), "--trainer-hosts is 0, but must be"),
-        (("--game", "g", "--trainer-hosts", 2, "--on", "ray"), "on ray the trainer is one process"),
-        (
-            ("--game", "g", "--trainer-hosts", 2, "--on", "ray", "--print"),
-            "on ray the trainer is one process",
-        ),
         (("--status", "--stop"), "exclude each other"),
         (("--status",), "no fleet of"),
         (("--stop",), "no fleet of"),

@@ -18,6 +18,7 @@ import yaml
 
 from selfplay.errors import ConfigError, MissingExtraError, RunError
 from selfplay.fleet.backends import LaunchOptions, make_backend
+from selfplay.fleet.engines.addresses import free_address
 from selfplay.fleet.engines.ray_checks import check_nodes, check_resources
 from selfplay.fleet.engines.ray_cluster import connect
 from selfplay.fleet.fleet import Fleet
@@ -120,6 +121,20 @@ def test_what_is_shown_needs_no_cluster() -> None:
     ]
 
 
+def test_the_processes_of_a_trainer_are_shown_as_one_group() -> None:
+    lines = make_backend("ray").shown(make(trainer_hosts=2), LaunchOptions()).splitlines()
+    group = "--coordinator=HOST:PORT --num-processes=2 --process-id="
+    assert [line.partition(group)[2] for line in lines] == ["0", "1", "", "", ""]
+    assert [line.partition(":")[0] for line in lines[:3]] == ["trainer", "trainer-1", "worker-1"]
+
+
+def test_a_free_address_is_one_of_this_machine() -> None:
+    host, _, port = free_address("127.0.0.1").rpartition(":")
+    assert host == "127.0.0.1"
+    with socket.create_server((host, int(port))):
+        pass
+
+
 def test_the_example_for_kuberay_is_understood() -> None:
     job = yaml.safe_load((DEPLOY / "ray" / "rayjob.yaml").read_text())
     program, *words = shlex.split(job["spec"]["entrypoint"])
@@ -210,6 +225,12 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def living_in(folder: Path, role: str) -> set[int]:
+    """Returns the stand-ins of a role that run."""
+    pids = {int(file.stem.rpartition("-")[2]) for file in folder.glob(f"{role}-*.args")}
+    return {pid for pid in pids if ProcessId.of(pid) is not None}
+
+
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     pytest.importorskip("ray")
@@ -226,8 +247,7 @@ def test_tasks_of_two_nodes_are_placed_killed_and_replaced(stand_in: Path, scene
     """A stand-in takes the place of the processes, so nothing is trained."""
 
     def living(role: str) -> set[int]:
-        pids = {int(file.stem.rpartition("-")[2]) for file in stand_in.glob(f"{role}-*.args")}
-        return {pid for pid in pids if ProcessId.of(pid) is not None}
+        return living_in(stand_in, role)
 
     def saved() -> int:
         return len(list(stand_in.glob("*.saved")))
@@ -263,6 +283,52 @@ def test_tasks_of_two_nodes_are_placed_killed_and_replaced(stand_in: Path, scene
     # Attached, it lasts as long as the fleet.
     (stand_in / "trainer.finish").touch()
     assert scene.launch(*scene.new())["ended"] == "the trainer has ended by itself"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_of_two_hosts_is_started_again_as_a_whole(stand_in: Path, scene: Scene) -> None:
+    """A stand-in takes the place of the processes, so nothing is trained."""
+
+    def group(*former: int) -> set[int]:
+        found = living_in(stand_in, "trainer") - set(former)
+        return found if len(found) == 2 else set()
+
+    def coordinator(pids: set[int]) -> str:
+        files = [stand_in / f"trainer-{pid}.args" for pid in pids]
+        values: list[Any] = [parsed(file.read_text().split("\n")) for file in files]
+        assert {one["process_id"] for one in values} == {0, 1}
+        assert {one["num_processes"] for one in values} == {2}
+        (found,) = {one["coordinator"] for one in values}
+        return str(found)
+
+    def nodes(pids: set[int]) -> set[bytes]:
+        """Returns the process id of the node of each, as the environment has it."""
+        texts = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in pids]
+        return {next(word for word in words if b"RAYLET_PID=" in word) for words in texts}
+
+    scene.launch(*scene.new("--detach", "--trainer-hosts=2"))
+    first = wait_for(group)
+    workers = wait_for(lambda: len(pids := living_in(stand_in, "worker")) == 2 and pids)
+    assert len(nodes(first)) == 2
+    victim = min(first)
+    os.kill(victim, signal.SIGKILL)
+    second = wait_for(lambda: group(*first))
+    assert {(stand_in / f"trainer-{pid}.saved").exists() for pid in first - {victim}} == {True}
+    assert coordinator(first) != coordinator(second)
+    assert living_in(stand_in, "worker") == workers
+    # With a node its process is lost, and the other one ends too.
+    scene.cluster.remove_node(scene.second, allow_graceful=False)
+    wait_for(lambda: not living_in(stand_in, "trainer"))
+    scene.cluster.add_node(num_cpus=2)
+    third = wait_for(lambda: group(*first, *second))
+    assert coordinator(third) and len(nodes(third)) == 2
+    assert scene.launch("--stop", scene.run)["stopped"] == "the fleet has ended"
+    assert not living_in(stand_in, "trainer") and not living_in(stand_in, "worker")
+    # What was set aside for it is free: the fleet takes all cores of the cluster.
+    (stand_in / "trainer.finish").touch()
+    told = scene.launch(*scene.new("--trainer-hosts=2"))
+    assert told["ended"] == "the trainer has ended by itself"
 
 
 @pytest.mark.slow

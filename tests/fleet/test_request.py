@@ -53,12 +53,16 @@ def test_the_commands_are_those_that_people_type(tmp_path: Path) -> None:
 
 
 def test_the_processes_of_a_trainer_find_each_other() -> None:
-    assert make().group_options("h:1", 0) == []
+    alone = make()
+    assert alone.group_options(alone.trainer, "h:1", 0) == []
     fleet = make(trainer_hosts=3)
+    assert fleet.group_options(fleet.worker, "h:1", 0) == []
     assert [one.name for one in fleet.processes()][:4] == [
         "trainer", "trainer-1", "trainer-2", "worker-1",
     ]  # fmt: skip
-    values = parsed(fleet.command(fleet.trainer, *fleet.group_options("10.0.0.1:9000", 2)))
+    values = parsed(
+        fleet.command(fleet.trainer, *fleet.group_options(fleet.trainer, "10.0.0.1:9000", 2))
+    )
     assert (values["coordinator"], values["num_processes"], values["process_id"]) == (
         "10.0.0.1:9000", 3, 2,
     )  # fmt: skip

@@ -28,7 +28,7 @@ class ResourceOptions(OptionGroup):
             "--trainer-hosts",
             metavar="N",
             help="Number of processes that train as one, each on a host of its own where there are "
-            "several (local, kubernetes, slurm).",
+            "several.",
         ),
     ] = 1
     workers: Annotated[

@@ -48,7 +48,7 @@ class Kubernetes(Backend):
             )
         record.make()
         overlay = _overlay(record.folder / "deploy", fleet, options)
-        if fleet.trainer.count > 1:
+        if fleet.trainer.acts_as_one:
             # Updated one after the other they would wait for ever: old and new ones do not join.
             _scale_to_0(space, [_kubectl_name(fleet.trainer)], also=(_REFUSED,))
         say(call(["kubectl", "apply", "--kustomize", str(overlay)]).rstrip("\n"))

@@ -1,12 +1,12 @@
 """Starts the processes of a fleet on this machine, each with its share and its log."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from selfplay.fleet.engines.addresses import free_address
 from selfplay.fleet.engines.shares import Share
 from selfplay.fleet.fleet import Fleet, Process
 from selfplay.fleet.watched import Handle, Starter
@@ -14,6 +14,8 @@ from selfplay.store.files import storage_errors
 
 _LONGEST_LOG = 20_000_000
 """Bytes; a longer log is set aside when its process starts again."""
+
+_HERE = "127.0.0.1"
 
 # -P: as for the console script, the current folder is no place for modules.
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "selfplay")
@@ -59,14 +61,12 @@ class LocalStarter(Starter):
         self._shares = shares
         self._logs = logs
         self._gpus = gpus
-        self._coordinator = _free_address()
+        self._coordinator = free_address(_HERE)
 
     def words(self, process: Process) -> list[str]:
         """Returns the arguments of `selfplay`."""
-        more = self._shares[process.name].options
-        if process.role.name == "trainer":
-            more += self._fleet.group_options(self._coordinator, process.index)
-        return self._fleet.command(process.role, *more)
+        group = self._fleet.group_options(process.role, self._coordinator, process.index)
+        return self._fleet.command(process.role, *self._shares[process.name].options, *group)
 
     def environment(self, process: Process) -> dict[str, str]:
         """Returns the variables that differ from those of the launcher."""
@@ -78,7 +78,7 @@ class LocalStarter(Starter):
         The trainer starts before the others of its group, which then find it at a new port.
         """
         if process.name == "trainer":
-            self._coordinator = _free_address()
+            self._coordinator = free_address(_HERE)
         file = self.log(process)
         child = (sys.executable, "-P", "-m", "selfplay.fleet.engines.child", str(os.getpid()))
         with storage_errors(file):
@@ -106,13 +106,6 @@ class LocalStarter(Starter):
     def last_words(self, process: Process) -> str:
         """Returns the last error in its log, else its last line."""
         return last_words(self.log(process))
-
-
-def _free_address() -> str:
-    """Returns a port of this machine that is free now and that only this machine can reach."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{one.getsockname()[1]}"
 
 
 def last_words(log: Path) -> str:

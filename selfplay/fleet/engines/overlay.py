@@ -116,7 +116,7 @@ def _games(file: Path) -> dict[str, Any]:
 
 def _components(fleet: Fleet, options: LaunchOptions) -> list[str]:
     found = []
-    if fleet.trainer.count > 1:
+    if fleet.trainer.acts_as_one:
         found.append("../../components/trainer-hosts")
     if _gpus(fleet.trainer):
         found.append("../../components/gpu-trainer")
@@ -142,10 +142,9 @@ def _patches(
         gpus = _gpus(role)
         kind, name = workload(role)
         pod = "/spec/template/spec/containers/0"
-        words = fleet.command(role, *EXTRA)
+        words = fleet.command(role, *EXTRA, *fleet.group_options(role, _COORDINATOR, _PROCESS_ID))
         if role is fleet.trainer:
             words = [word if word != fleet.game else game for word in words]
-            words += fleet.group_options(_COORDINATOR, _PROCESS_ID)
         yield kind, name, "replace", f"{pod}/args", words
         # As many cores as requested: a process uses all that it is allowed.
         for part in ("requests", "limits"):

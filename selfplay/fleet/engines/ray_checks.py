@@ -28,15 +28,6 @@ def ray_module() -> Any:
     return ray
 
 
-def check_one_trainer(fleet: Fleet) -> None:
-    """Raises `ConfigError` if the trainer is to have several processes."""
-    if fleet.trainer.count > 1:
-        raise ConfigError(
-            f"--trainer-hosts is {fleet.trainer.count}, but on ray the trainer is one process",
-            hint="leave out --trainer-hosts, or use --on local, kubernetes or slurm",
-        )
-
-
 def alive_nodes() -> list[dict[str, Any]]:
     return [node for node in ray_module().nodes() if node["Alive"]]
 

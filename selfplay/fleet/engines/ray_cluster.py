@@ -15,15 +15,15 @@ from selfplay.errors import RunError
 from selfplay.fleet.backends import Backend, LaunchOptions, OnStop, Result, Say
 from selfplay.fleet.budget import Budget
 from selfplay.fleet.checks import check_no_trainer, game_file
+from selfplay.fleet.engines.ray_actor import FleetActor
 from selfplay.fleet.engines.ray_checks import (
     alive_nodes,
-    check_one_trainer,
     check_resources,
     free_resources,
     look_at_nodes,
     ray_module,
 )
-from selfplay.fleet.engines.ray_tasks import FleetActor, resources
+from selfplay.fleet.engines.ray_tasks import resources
 from selfplay.fleet.fleet import Fleet
 from selfplay.fleet.record import Record
 
@@ -42,18 +42,18 @@ class RayCluster(Backend):
 
     def shown(self, fleet: Fleet, options: LaunchOptions) -> str:
         """Returns each command line with the resources that Ray sets aside for it."""
-        check_one_trainer(fleet)
         lines = []
         for one in fleet.processes():
             asked = " ".join(f"{name}={value:g}" for name, value in resources(one.role).items())
-            lines.append(f"{one.name}: {asked}: selfplay {' '.join(fleet.command(one.role))}")
+            group = fleet.group_options(one.role, "HOST:PORT", one.index)
+            words = fleet.command(one.role, *group)
+            lines.append(f"{one.name}: {asked}: selfplay {' '.join(words)}")
         return "\n".join(lines)
 
     def launch(
         self, record: Record, fleet: Fleet, options: LaunchOptions, say: Say, on_stop: OnStop
     ) -> Result:
         """Starts the fleet; returns at once if it is detached, else when it has ended."""
-        check_one_trainer(fleet)
         connect(options.address)
         old = _actor(record)
         if old is not None:
