@@ -16,6 +16,7 @@ from selfplay.check.laws.table import LAWS
 from selfplay.check.laws.traces import METHODS
 from selfplay.check.measures import measure
 from selfplay.check.plain.report import fault_of, plain_report
+from selfplay.check.play.choose_exchange import choose_exchange
 from selfplay.check.play.exchange import Turn, find_turn
 from selfplay.check.play.exploration import Exploration
 from selfplay.check.play.explorer import Explorer
@@ -201,7 +202,7 @@ def _explored(
         batch_size=_BATCH,
     )
     starts = _start_keys(matches, seed)
-    explorer.choose_exchange(turn.exchanges, starts, seed=seed)
+    explorer.exchange = choose_exchange(explorer, turn.exchanges, symmetries, starts, seed=seed)
     say("trying all first moves")
     explorer.breadth_first(starts[0], max_moves=_BREADTH_FIRST_MOVES)
     say(f"playing {matches} random matches")

@@ -73,7 +73,8 @@ def _results_differ(part: str, exploration: Exploration) -> bool:
     if part == "opposite":
         # Where the players are not treated alike, results need not be opposite either.
         unlike = {"seats:end", "seats:player", "seats:mask"} & found
-        return not unlike if _mover_alone(exploration) else "seats:rules" not in found
+        behaved = not unlike if exploration.has_equal_twin else "seats:rules" not in found
+        return exploration.has_twin and behaved
     # No twin ever had the opposite result, though the rules went on alike in all of them.
     return (
         exploration.has_twin
@@ -100,16 +101,6 @@ def _later_results(exploration: Exploration) -> Iterator[Finding]:
             line,
             at_position=False,
         )
-
-
-def _mover_alone(exploration: Exploration) -> bool:
-    """Returns whether the twin begins in a position that differs in nothing but the mover.
-
-    Otherwise it begins in a position that may be impossible: what it shows is trusted only where
-    everything but the results went on alike.
-    """
-    exchange = exploration.explorer.exchange
-    return exchange is None or exchange.mover_alone
 
 
 VALUE_SIGN = Law(
@@ -159,7 +150,7 @@ def _seats(ply: Ply) -> dict[str, Array]:
 
 
 def _seats_proven(part: str, exploration: Exploration) -> bool:
-    return _mover_alone(exploration)
+    return exploration.has_equal_twin
 
 
 _OTHER_ACTIONS = _EXCHANGED + "but other actions are legal"

@@ -14,14 +14,19 @@ from selfplay.check.laws.law import (
     LookAlikeTest,
     MatchesTest,
     PlyTest,
+    StartTest,
 )
 from selfplay.check.laws.values import numbers_text
 from selfplay.check.play.exploration import Exploration
 from selfplay.check.play.look_alikes import LookAlike
-from selfplay.check.play.ply import Ply
+from selfplay.check.play.ply import Ply, Start
 
 OTHER_BEGINS = "if the other player had begun ({exchange}), the same moves would "
 """How a message begins that compares a match with its twin."""
+
+
+def _side_at_start(start: Start) -> dict[str, Array]:
+    return {"start": start.has_twin & start.keeps & ~start.shows}
 
 
 def _side(ply: Ply) -> dict[str, Array]:
@@ -31,19 +36,31 @@ def _side(ply: Ply) -> dict[str, Array]:
     }
 
 
+def _side_parts(exploration: Exploration) -> set[str]:
+    """Returns where the two views differ."""
+    parts = {"side", "start"} if exploration.has_equal_twin else {"side"}
+    return {part for part in parts if f"observation-side:{part}" in exploration.found}
+
+
 def _differs_by_side(exploration: Exploration) -> bool:
     """Returns whether the two views differ although the rules treat both players alike."""
     return (
         exploration.has_twin
-        and "observation-side:side" in exploration.found
+        and bool(_side_parts(exploration))
         and "seats:differ" not in exploration.found
         and all(exploration.played.behaves)
     )
 
 
 def _side_proven(part: str, exploration: Exploration) -> bool:
-    return _differs_by_side(exploration) and not exploration.shows_player
+    shown = exploration.shows_player or part not in _side_parts(exploration)
+    return not shown and _differs_by_side(exploration)
 
+
+_OTHER_VIEW = (
+    "have been just as legal and led to the opposite result, but the player to move would now see "
+    "something else: not the position from the mover's side"
+)
 
 OBSERVATION_SIDE = Law(
     name="observation-side",
@@ -51,15 +68,12 @@ OBSERVATION_SIDE = Law(
     advice="put the mover's pieces first: jnp.where(player == 0, board0, board1), then the "
     "opponent's; do not show player 0 first",
     tests=(
-        PlyTest(
-            find=_side,
-            messages={
-                "side": OTHER_BEGINS
-                + "have been just as legal and led to the opposite result, but the player to move "
-                "would now see something else: not the position from the mover's side"
-            },
+        StartTest(
+            find=_side_at_start,
+            messages={"start": OTHER_BEGINS + _OTHER_VIEW},
             proven=_side_proven,
         ),
+        PlyTest(find=_side, messages={"side": OTHER_BEGINS + _OTHER_VIEW}, proven=_side_proven),
         GuessesTest(find=findings.wrong_side),
     ),
     in_python=InPython(

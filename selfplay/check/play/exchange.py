@@ -22,6 +22,7 @@ from selfplay.game import (
     ChanceGame,
     Game,
     Position,
+    Symmetry,
     advance,
     outcome_probabilities,
     pick_outcome,
@@ -100,27 +101,35 @@ class Exchange:
         mover_alone: whether only numbers change that say who is to move. Then the twin is the same
             match with the other player to begin, and whatever the rules do otherwise is a fault.
             Else the twin is trusted only where the rules go on alike to the end of every match.
+        symmetry: what then maps the state; None if nothing does. Where the players begin in
+            opposite corners, only a board that is rotated too looks the same to both.
     """
 
     changes: tuple[Change, ...]
     mover_alone: bool
+    symmetry: Symmetry[Any] | None = None
 
     @property
     def name(self) -> str:
         """Returns what is changed, such as "state.player changed"."""
-        return " and ".join(change.text for change in self.changes)
+        changed = " and ".join(change.text for change in self.changes)
+        if self.symmetry is None:
+            return changed
+        return f"{changed}, then {self.symmetry.name!r}" if changed else f"{self.symmetry.name!r}"
 
     def apply(self, states: Any) -> Any:
         """Returns a batch of states on the host handed to the other player."""
         for change in self.changes:
             states = change.apply(states)
+        if self.symmetry is not None:
+            states = jax.device_get(jax.vmap(self.symmetry.map_state)(states))
         return states
 
     def traced(self, state: Any) -> Any:
         """Returns one state handed to the other player, in compiled code."""
         for change in self.changes:
             state = change.traced(state)
-        return state
+        return state if self.symmetry is None else self.symmetry.map_state(state)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -53,8 +53,21 @@ class Exploration:
 
     @property
     def has_twin(self) -> bool:
-        """Returns whether twins were played."""
-        return self.explorer.exchange is not None
+        """Returns whether twins were played, and not by a symmetry that is none."""
+        exchange = self.explorer.exchange
+        if exchange is None or exchange.symmetry is None:
+            return exchange is not None
+        return not any(key.startswith("symmetry:") for key in self.found)
+
+    @property
+    def has_equal_twin(self) -> bool:
+        """Returns whether the twin begins in a position that differs in nothing but the mover.
+
+        Otherwise it begins in a position that may be impossible: what it shows is trusted only
+        where everything but the results went on alike.
+        """
+        exchange = self.explorer.exchange
+        return self.has_twin and exchange is not None and exchange.mover_alone
 
     @functools.cached_property
     def shows_player(self) -> bool:

@@ -23,8 +23,6 @@ from selfplay.check.play.rows import (
 from selfplay.check.play.sequence import KeptPly, MoveSequence, RandomMatches
 from selfplay.game import Game, Symmetry
 
-_LONGEST_TRIAL = 400
-
 
 class Explorer:
     """Compiled laws of one game, and what they found.
@@ -64,41 +62,6 @@ class Explorer:
     def is_of_positions(self, law: str) -> bool:
         """Returns whether a key of `found` is about a position, not about a move."""
         return law.partition("/")[0] in self._laws.of_positions
-
-    def choose_exchange(
-        self, exchanges: Sequence[Exchange], starts: Sequence[tuple[int, int]], *, seed: int
-    ) -> None:
-        """Keeps the exchange under which the rules treat both players alike, if there is one.
-
-        The same random matches are played with the twin of each exchange. If twins go on alike to
-        the end under any of them, then the others started from positions that cannot occur. Else
-        it is the first.
-        """
-        if len(exchanges) < 2:
-            return
-        count = self.batch_size // len(exchanges)
-        lines = [MoveSequence(start=start) for start in (list(starts) * count)[:count]]
-        matches = [self.started(lines, exchange)[0] for exchange in exchanges]
-        match = joined([rows_of(one, range(count)) for one in matches])
-        draw = np.random.default_rng(seed)
-        over = np.zeros(count, bool)
-        actions = np.full(count, -1)
-        for _ in range(_LONGEST_TRIAL):
-            probe = self.play(match, np.tile(actions, len(exchanges)), [-1] * len(match.looks),
-                               np.tile(draw.random(count), len(exchanges)))  # fmt: skip
-            match, seen = rows_of(probe.match, range(len(match.looks))), facts_now(probe)
-            over = np.asarray(seen.over[:count])
-            if over.all():
-                break
-            actions = np.array(
-                [-1 if over[row] else random_action(seen.mask[row], draw) for row in range(count)]
-            )
-        alike = np.asarray(match.shows).reshape(len(exchanges), count).all(axis=1)
-        behaves = np.asarray(match.behaves).reshape(len(exchanges), count).all(axis=1)
-        for good in (alike, behaves):
-            if good.any():
-                self.exchange = exchanges[int(np.argmax(good))]
-                return
 
     def breadth_first(self, start: tuple[int, int], *, max_moves: int) -> None:
         """Tries all moves from the start, level by level, up to `max_moves` in all."""

@@ -56,6 +56,7 @@ class Start:
         facts: of the first position.
         has_twin: whether there is a twin.
         looks: whether its first position looks the same to the player to move.
+        shows: the same but for numbers of the observation that only tell the players apart.
         same_mask: whether the same actions are legal.
         keeps: whether the other player is to move in it, with the same actions and the same end.
     """
@@ -63,6 +64,7 @@ class Start:
     facts: PositionFacts
     has_twin: Bool[Array, ""]
     looks: Bool[Array, ""]
+    shows: Bool[Array, ""]
     same_mask: Bool[Array, ""]
     keeps: Bool[Array, ""]
 

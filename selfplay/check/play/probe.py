@@ -100,7 +100,14 @@ def begin(
         keeps=keeps,
         behaves=keeps,
     )
-    start = Start(facts=facts, has_twin=has_twin, looks=looks, same_mask=same_mask, keeps=keeps)
+    start = Start(
+        facts=facts,
+        has_twin=has_twin,
+        looks=looks,
+        shows=shows,
+        same_mask=same_mask,
+        keeps=keeps,
+    )
     return match, facts, laws.at_start(start)
 
 

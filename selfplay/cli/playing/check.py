@@ -301,6 +301,11 @@ def _twin(found: Mapping[str, Any]) -> str:
             text += f"; {found['later']:,} twins that began later had the opposite result"
     if found["unproven"]:
         text += f"; unproven: {', '.join(found['unproven'])}"
+        if found["exchange"] and not found["alike"]:
+            text += (
+                " (to prove them, list in symmetries() one that makes the first position look the "
+                "same to both, if there is one)"
+            )
         if found["read_matches"]:
             text += f", judged by {found['read_matches']:,} random matches instead"
     return text
