@@ -4,6 +4,7 @@ In a game that has a solver it also counts mistakes; a position suite is asked t
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,6 +67,7 @@ class StrengthMeter:
         """
         self._components = components
         self._run = run
+        self._say = say
         self._config = components.config.evaluation
         # Created now, so that a misspelt opponent is refused before training starts.
         self._opponents: dict[str, Agent] = {
@@ -111,11 +113,14 @@ class StrengthMeter:
 
     @property
     def expected_seconds(self) -> float:
-        """Seconds that the next evaluation may take, estimated from earlier ones."""
+        """Seconds that the next evaluation takes at least, estimated from earlier ones."""
         return self._seconds.get(self._next_opponent, self._guess)
 
     def known_seconds(self, opponent: str) -> float:
-        """Returns the seconds of the last evaluation against `opponent`, 0 before the first."""
+        """Returns the seconds of the last evaluation against `opponent`, 0 before the first.
+
+        Where it was broken off, those until then.
+        """
         return self._seconds.get(opponent, 0.0)
 
     def expect(self, seconds: float) -> None:
@@ -136,6 +141,7 @@ class StrengthMeter:
         against: Weights | None = None,
         chooses: bool = False,
         num_matches: int | None = None,
+        seconds: float = math.inf,
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[str], None] = lambda text: None,
     ) -> Strength | None:
@@ -154,34 +160,52 @@ class StrengthMeter:
             chooses: whether the result decides which weights self-play uses: then the openings are
                 random, whatever `evaluation.openings` says.
             num_matches: even; by default `evaluation.matches`.
+            seconds: after which the matches are broken off, without a result.
             stop: asked after every ply and a few times a second; the matches end once it returns
                 True.
             tick: called a few times a second, in this thread, with a text about the matches.
 
         Returns:
-            The result, None if it was stopped.
+            The result, None if it was stopped or broken off.
         """
         name = opponent
         if name is None:
             name = self._next_opponent
             self._turn += 1
         doing = f"getting ready for matches against {name}"
+        deadline = math.inf
+
+        def late() -> bool:
+            return time.monotonic() > deadline
+
+        def ends() -> bool:
+            return stop() or late()
 
         def go_on(standing: Standing | None = None) -> None:
             nonlocal doing
             if standing is not None:
                 doing = f"against {name}, {standing}"
-            if stop():
+            if ends():
                 raise _StoppedError
 
         def play() -> Strength:
+            nonlocal deadline
+            # Done once, so it does not count for the time of this evaluation.
+            self.mistakes.prepare(go_on)
+            deadline = time.monotonic() + seconds
             return self._evaluate(
                 weights, name, update, elapsed_seconds, go_on, against, chooses, num_matches
             )
 
         try:
-            return attend(play, stop=stop, tick=lambda: tick(doing))
+            return attend(play, stop=ends, tick=lambda: tick(doing))
         except (_StoppedError, LeftBehindError):
+            if late() and not stop():
+                self._seconds[name] = seconds
+                self._say(
+                    f"the matches against {name} were broken off after {seconds:.0f} s, as long as "
+                    "evaluation.share allows; the next try may take twice as long"
+                )
             return None
 
     def _evaluate(
@@ -198,10 +222,8 @@ class StrengthMeter:
         """Plays and stores the matches against one opponent; `go_on` may raise to stop them."""
         loaded: list[PyTree] = []
         facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
+        begin = time.monotonic()
         try:
-            # Done once, so it does not count for the time of later evaluations.
-            self.mistakes.prepare(go_on)
-            begin = time.monotonic()
             player = self._player(weights, update, loaded)
             if self.mistakes.due(update):
                 self.mistakes.measure(

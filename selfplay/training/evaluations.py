@@ -1,5 +1,6 @@
 """The evaluations of a training session: at intervals, and once more at its end."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,7 @@ FINAL_SECONDS = 30.0
 `evaluation.share` of the session if that is longer."""
 
 _PROGRESS_SECONDS = 1.0
+_LEAST_LIMIT = 20.0
 
 
 class Evaluations:
@@ -68,7 +70,8 @@ class Evaluations:
             elapsed_seconds: of training, over all sessions.
             tick: called about once a second, with the state of the matches in words.
         """
-        self._play(None, self._stopped, elapsed_seconds, tick)
+        limit = self._schedule.limit(expected=self.strength.expected_seconds)
+        self._play(None, self._stopped, elapsed_seconds, tick, limit)
 
     def play_last(self, *, elapsed_seconds: float, tick: Callable[[str], None]) -> None:
         """Measures the last checkpoint against every opponent, as far as time allows.
@@ -137,6 +140,7 @@ class Evaluations:
         stop: Callable[[], bool],
         elapsed_seconds: float,
         tick: Callable[[str], None],
+        seconds: float = math.inf,
     ) -> None:
         begin = self._meter.elapsed
         with self._meter.phase("evaluate"):
@@ -145,6 +149,7 @@ class Evaluations:
                 update=self._learning.update,
                 elapsed_seconds=elapsed_seconds,
                 opponent=opponent,
+                seconds=seconds,
                 stop=stop,
                 tick=self._now_and_then(tick),
             )
@@ -188,6 +193,18 @@ class EvaluationSchedule:
         # The last one and the pause after it, then the next one, each within the share.
         longest = max(self._took, expected)
         return longest <= config.share * (pause + longest)
+
+    def limit(self, *, expected: float) -> float:
+        """Returns the seconds after which the next evaluation is broken off.
+
+        Nothing is known before the first of how long the matches of a game are. What one takes
+        beyond its share lengthens the pause after it.
+
+        Args:
+            expected: seconds that the evaluation may take.
+        """
+        pause = self._meter.elapsed - self._ended
+        return 2 * max(expected, self._config.share * pause, _LEAST_LIMIT / 2)
 
     def ended(self, *, took: float) -> None:
         """Notes that an evaluation has ended, and how many seconds it took."""

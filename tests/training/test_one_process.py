@@ -359,6 +359,40 @@ def test_how_long_the_evaluation_at_the_end_may_take(seconds: float, allowed: fl
     assert schedule.final_seconds == pytest.approx(allowed)
 
 
+def test_an_evaluation_is_broken_off_when_it_takes_far_longer_than_its_share() -> None:
+    clock = Clock()
+    schedule = EvaluationSchedule(EvaluationConfig(share=0.1), Meter(clock=clock))
+    clock.now = 60.0
+    assert schedule.limit(expected=0.0) == 20.0  # compiling alone may take that long
+    assert schedule.limit(expected=25.0) == 50.0
+    clock.now = 600.0
+    assert schedule.limit(expected=0.0) == 120.0
+    schedule.ended(took=120.0)
+    assert schedule.limit(expected=120.0) == 240.0
+    # What it took is made up for before the next one begins.
+    clock.now = 600.0 + 9 * 120.0 - 1
+    assert not schedule.due(elapsed=clock.now, expected=120.0)
+    clock.now += 2
+    assert schedule.due(elapsed=clock.now, expected=120.0)
+
+
+def test_matches_that_would_never_end_do_not_hold_up_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EvaluationSchedule, "limit", lambda self, *, expected: 0.5)
+    evaluation = {
+        "enabled": True, "opponents": ("mcts:20000",), "matches": 2, "simulations": 2,
+        "first_seconds": 0.0, "interval_seconds": 1000.0, "share": 1.0,
+    }  # fmt: skip
+    components = with_settings(tiny_components(), {"evaluation": evaluation})
+    listener = Listener()
+    trainer = train_all(*make_run(tmp_path / "run", components, updates=12), listener)
+    assert trainer.update == 12
+    assert trainer.strength.results == {} and not read_evaluations(trainer.run.path)
+    assert trainer.strength.expected_seconds == 0.5
+    assert "against mcts:20000 were broken off after 0 s" in "".join(listener.messages)
+
+
 def at_the_end(path: Path) -> Trainer:
     """Trains a run whose evaluations are not due before its end."""
     evaluation = {
