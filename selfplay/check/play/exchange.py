@@ -32,6 +32,7 @@ _MOST_BITS = 32
 _LONGEST_SHIFT = 4
 _MOST_PAIRS = 64
 _MOST_EXCHANGES = 8
+_OFTEN_GROWN = 1 / 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,8 +141,8 @@ class Turn:
         exchanges: how to hand a state to the other player, the most natural one first.
         movers: numbers of the state that only say who is to move, as leaf, element and bits (0 for
             all of the number).
-        counters: numbers of the state that only ever grow by one or begin at 0 again, as leaf and
-            element.
+        counters: numbers of the state that count something: they only ever grow by one or begin at
+            0 again, as leaf and element.
         seats: [observation] True where a number of it is the same whenever the same player is to
             move, but not the same for both.
         why_none: why there is no exchange; empty if there is one.
@@ -250,12 +251,17 @@ class _Look:
         return np.asarray(constant[0] & constant[1] & (views[0][0] != views[1][0]))
 
     def counters(self) -> tuple[tuple[int, int], ...]:
-        """Returns which numbers only ever grow by one or begin at 0 again."""
+        """Returns which numbers only ever grow by one or begin at 0 again.
+
+        A bit mask grows by one when its lowest bit is set, but never from an odd number. What only
+        grows from even numbers counts if it grows often, as a ply modulo 2 does.
+        """
         found = []
         for slot in self._slots():
-            before, after = slot.of(self._states), slot.of(self._after).astype(np.int64)
-            grown = after - before
-            if (grown == 1).any() and ((grown == 1) | (grown == 0) | (after == 0)).all():
+            before, after = slot.of(self._states).astype(np.int64), slot.of(self._after)
+            grows = after == before + 1
+            counts = (before[grows] % 2 == 1).any() or grows.mean() >= _OFTEN_GROWN
+            if counts and (grows | (after == before) | (after == 0)).all():
                 found.append((slot.leaf, slot.element))
         return tuple(found)
 

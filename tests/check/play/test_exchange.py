@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
@@ -9,6 +10,7 @@ from jaxtyping import Array
 from selfplay.check.conformance import examine
 from selfplay.check.play.exchange import find_turn
 from selfplay.game import Game, pytree
+from selfplay.registry import make
 from tests.check.planted.games import Plain, WinsOfPlayerOneGoToPlayerZero
 from tests.check.planted.learning import Counted
 
@@ -204,6 +206,19 @@ def test_the_lowest_bit_of_a_board_is_no_counter() -> None:
         states.append(game.step(states[-1], action))
     # The leaves of a state are "marks" and "ply".
     assert find_turn(game, states).counters == ((1, 0),)
+
+
+def test_a_row_of_bits_is_no_counter_however_few_of_its_bits_are_seen_to_change() -> None:
+    # Only leftmost lines are drawn here: each row grows from 0 to 1.
+    game = make("dots_and_boxes")
+    states = [game.init(jax.random.key(0))]
+    for action in (9, 0, 3, 6):
+        states.append(game.step(states[-1], jnp.int32(action)))
+    names = [
+        jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(states[0])
+    ]
+    counters = find_turn(game, jax.device_get(states)).counters
+    assert [names[leaf] for leaf, _ in counters] == [".player"]
 
 
 def test_the_exchange_is_named_in_the_message() -> None:
