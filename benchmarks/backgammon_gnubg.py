@@ -57,7 +57,7 @@ class GnubgAgent:
             ended = (state.dice == 0).all(axis=1)
             for row in np.flatnonzero(ended):
                 mover = int(positions.state.player[origins[row]])
-                value = _opponent_wins(state.points[row], state.bar[row], mover)
+                value = opponent_wins(state.points[row], state.bar[row], mover)
                 best[origins[row]] = min(best[origins[row]], (value, int(firsts[row])))
             leaves = [leaf[~ended] for leaf in leaves]
             origins, firsts = origins[~ended], firsts[~ended]
@@ -92,7 +92,7 @@ class GnubgAgent:
         return [leaf[kept] for leaf in leaves], origins[kept], firsts[kept]
 
 
-def _opponent_wins(points: np.ndarray, bar: np.ndarray, mover: int) -> float:
+def opponent_wins(points: np.ndarray, bar: np.ndarray, mover: int) -> float:
     """Returns how often the opponent of `mover`, who is to roll, wins, from 0 to 1."""
     import gnubg_nn
 

@@ -128,8 +128,8 @@ def load_run_agent(
     """Returns the agent of a checkpoint: the search of its run with its weights, without noise.
 
     Args:
-        text: "RUN[@UPDATE][:simulations]"; by default the newest checkpoint and the run's own
-            number of simulations; 0 plays the raw network.
+        text: "RUN[@UPDATE][:simulations]"; by default the newest checkpoint and the simulations of
+            the run's evaluations; 0 plays the raw network.
         game: the rules it must belong to; by default the run's own game, which the agent has as
             its attribute `game`.
         batch_size: positions searched at once.
@@ -145,7 +145,7 @@ def load_run_agent(
     """
     name, simulations = split_simulations(text)
     stored = load_network(name, game=game)
-    search = stored.config.search.for_matches(simulations)
+    search = stored.config.search_for_matches(simulations)
     players = CheckpointPlayers(stored, search, batch_size=batch_size, inference=inference, say=say)
     return players.agent(_name(stored, stored.update, search), stored.weights)
 
@@ -167,7 +167,7 @@ def checkpoint_agents(
     Args:
         run: the directory or URL.
         game: the rules it must belong to; by default the run's own game.
-        simulations: per move; by default the run's own number.
+        simulations: per move; by default those of the run's evaluations.
         newest: only so many of them, at least 1.
         batch_size: positions searched at once.
         inference: see `load_run_agent`.
@@ -181,7 +181,7 @@ def checkpoint_agents(
     """
     stored = load_network(run, game=game)
     checkpoints = RunDirectory.open(stored.url).checkpoints
-    search = stored.config.search.for_matches(simulations)
+    search = stored.config.search_for_matches(simulations)
     players = CheckpointPlayers(stored, search, batch_size=batch_size, inference=inference, say=say)
     earlier = [update for update in checkpoints.updates() if update < stored.update]
     for update in earlier if newest is None else earlier[len(earlier) - newest + 1 :]:

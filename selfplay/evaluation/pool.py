@@ -77,7 +77,7 @@ def pool_agent(text: str) -> PoolAgent:
 def run_agent(run: RunDirectory, update: int, simulations: int | None = None) -> PoolAgent:
     """Returns a checkpoint of a run, by default with the simulations of the run's evaluations."""
     if simulations is None:
-        simulations = run.config.evaluation.simulations or run.config.search.num_simulations
+        simulations = run.config.search_for_matches().num_simulations
     return PoolAgent.checkpoint(run.url, update, simulations)
 
 

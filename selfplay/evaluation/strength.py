@@ -281,7 +281,7 @@ class StrengthMeter:
 
     @property
     def _simulations(self) -> int:
-        return self._config.simulations or self._components.config.search.num_simulations
+        return self._components.config.search_for_matches().num_simulations
 
     def _player(self, weights: Weights, update: int, loaded: list[PyTree]) -> SearchAgent:
         """Returns an agent with these weights; adds what it loaded to `loaded`."""
@@ -293,7 +293,7 @@ class StrengthMeter:
                 self._components.game,
                 self._components.evaluate,
                 params,
-                self._components.config.search.for_matches(self._simulations),
+                self._components.config.search_for_matches(),
                 # In each ply each agent moves in half of the matches.
                 batch_size=self._config.matches // 2,
             )

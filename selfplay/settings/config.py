@@ -41,6 +41,17 @@ class Config:
     storage: StorageConfig = dataclasses.field(default_factory=StorageConfig)
     cost: CostConfig = dataclasses.field(default_factory=CostConfig)
 
+    def search_for_matches(self, simulations: int | None = None) -> SearchConfig:
+        """Returns the search of an agent of the run that plays matches.
+
+        Args:
+            simulations: per move; by default `evaluation.simulations`, or those of self-play if
+                that is 0.
+        """
+        if simulations is None:
+            simulations = self.evaluation.simulations or self.search.num_simulations
+        return self.search.for_matches(simulations)
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns plain values by section and key; tuples become lists, as in JSON and TOML."""
         return {

@@ -192,6 +192,17 @@ def test_a_run_is_an_agent(game, run):
     assert table.agents == (newest.name, first.name)
 
 
+def test_an_agent_searches_as_in_the_evaluations_of_its_run(game, run, tmp_path):
+    assert load_run_agent(str(run)).name.endswith("@10:8")
+    earlier = RunDirectory.open(run)
+    config = earlier.config.updated({"evaluation": {"simulations": 6}})
+    directory = RunDirectory.create(tmp_path / "six", GameSpec("tic_tac_toe"), game, config)
+    network = build_network(game, config.network)
+    directory.checkpoints.save(0, {"weights": network.init(key=jax.random.key(0))})
+    assert load_run_agent(str(directory.path)).name.endswith("@0:6")
+    assert load_run_agent(f"{directory.path}:4").name.endswith("@0:4")
+
+
 def test_a_run_brings_its_own_game(run):
     agent = load_run_agent(f"{run}@0:4")
     assert agent.game.name == "tic_tac_toe" and agent.config.gumbel_scale == 0

@@ -162,3 +162,12 @@ def test_the_reference_lists_every_setting_with_its_default() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().trainer.replay_ratio = 1.0  # type: ignore[misc]
+
+
+def test_agents_search_as_in_evaluations_where_these_have_a_number_of_their_own() -> None:
+    usual = Config.from_dict({"search": {"num_simulations": 12}})
+    assert usual.search_for_matches().num_simulations == 12
+    more = usual.updated({"evaluation": {"simulations": 40}})
+    assert more.search_for_matches().num_simulations == 40
+    assert more.search_for_matches(0).num_simulations == 0
+    assert more.search_for_matches().gumbel_scale == 0.0

@@ -87,7 +87,8 @@ def test_every_choice_is_valid_and_says_why_in_three_lines(
         found = fit(game, machine, planned(minutes))
         config = config_of(found, planned(minutes))
         # Checks every range.
-        assert config.search.max_considered_actions <= config.search.num_simulations
+        most = config.search_for_matches().num_simulations
+        assert config.search.max_considered_actions <= most
         assert config.replay.first_positions <= config.replay.max_window
         assert config.rollout.fast_simulations < config.search.num_simulations
         assert len(found.reasons) == 3
@@ -182,6 +183,20 @@ def test_a_slow_game_in_plain_python_gets_small_searches_and_a_small_network() -
     fast, slow = choose(minutes=5), choose(SLOW, minutes=5)
     assert slow.search.num_simulations == 16
     assert weights(slow) < weights(fast)
+
+
+def test_with_chance_self_play_searches_little_and_agents_as_in_other_games() -> None:
+    for shift in (Shift(), SHIFTS["strong"]):
+        plain = config_of(fit(CONNECT_FOUR, TWO_CORES, planned(30), shift), planned(30))
+        dice = config_of(fit(DICE, TWO_CORES, planned(30), shift), planned(30))
+        assert dice.search.num_simulations == plain.search.num_simulations // 8
+        assert dice.search_for_matches() == plain.search_for_matches()
+    # What a person asks for stays, and what goes with it.
+    asked = planned(30) | {"search": {"num_simulations": 24}}
+    found = config_of(fit(DICE, TWO_CORES, asked), asked)
+    assert (found.search.num_simulations, found.evaluation.simulations) == (24, 0)
+    asked = planned(30) | {"rollout": {"full_search_share": 0.25, "fast_simulations": 8}}
+    assert config_of(fit(DICE, TWO_CORES, asked), asked).search.num_simulations == 32
 
 
 def test_observations_of_one_axis_get_a_perceptron_that_is_wide_enough() -> None:

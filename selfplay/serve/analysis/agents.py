@@ -275,7 +275,7 @@ class RunAgents:
                 run=self._id,
                 update=update,
                 # The checkpoints of a run share what is compiled, and so the default.
-                simulations=config.search.for_matches().num_simulations,
+                simulations=config.search_for_matches().num_simulations,
             ).to_dict()
             | {"analyses": True}
             for update in (newest, *sorted(older, reverse=True))
@@ -312,7 +312,7 @@ class RunAgents:
                 self._game,
                 inference.evaluate,
                 params,
-                stored.config.search.for_matches(),
+                stored.config.search_for_matches(),
                 batch_size=1,
             )
             self._network, self._inference = stored.network, inference

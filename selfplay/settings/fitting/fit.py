@@ -17,7 +17,10 @@ PERCEPTRONS = ((2, 64), (3, 96), (3, 128), (3, 256), (4, 384), (4, 512))
 """Hidden layers and units, for observations of one axis."""
 
 POSITIONS_PER_WEIGHT = 3.0
-"""That the planned time must make for a network to be taken."""
+"""That the planned time must make for a residual network to be taken."""
+
+POSITIONS_PER_PERCEPTRON_WEIGHT = 20.0
+"""The same of perceptrons. A weight of theirs learns once from a position, and not in each cell."""
 
 UNPLANNED_MINUTES = 120.0
 """Assumed of a run without a planned end."""
@@ -26,6 +29,8 @@ FEWEST_POSITIONS = 20_000
 """With fewer expected, searches are halved to make more."""
 
 _FEWEST_SIMULATIONS = 16
+_CHANCE_PART = 8
+_FAST_SIMULATIONS = 2
 _OPENINGS = 30_000
 _OPENING_SHARE = 1 / 3
 _WINDOW_PARTS = 40
@@ -160,23 +165,36 @@ class _Fitting:
         self._set("learner", batch_size=batch, learning_rate=float(f"{rate:.2g}"))
 
     def _choose_search(self) -> None:
-        """More moves to compare need more simulations, as their square root."""
+        """More moves to compare need more simulations, as their square root.
+
+        With chance an outcome says little of a position, and many matches say more than good ones.
+        """
         branching = self.game.legal_actions
         considered = _clipped(_power_of_two_above(math.sqrt(2 * branching)), 16, 64)
         simulations = 2 * considered * self.shift.simulations
+        if self.game.outcomes > 1 and not (
+            self._any_asked("search", ("num_simulations",))
+            or self._any_asked("rollout", ("full_search_share", "fast_simulations"))
+        ):
+            self._set("evaluation", simulations=simulations)
+            simulations //= _CHANCE_PART
+            self._set("rollout", fast_simulations=min(_FAST_SIMULATIONS, simulations - 1))
         self._set("search", num_simulations=simulations)
-        most = self.config.search.num_simulations or simulations
-        self._set("search", max_considered_actions=max(2, min(considered, most)))
+        most = self.config.evaluation.simulations or self.config.search.num_simulations
+        self._set("search", max_considered_actions=max(2, min(considered, most or simulations)))
 
     def _choose_network(self) -> None:
         """The largest network for whose weights the planned time makes enough positions."""
         if self._any_asked("network", _NETWORK_KEYS):
             return
-        ladder = TOWERS if self.game.is_board else PERCEPTRONS
+        ladder: tuple[tuple[int, int], ...] = TOWERS
+        enough = POSITIONS_PER_WEIGHT
+        if not self.game.is_board:
+            ladder, enough = PERCEPTRONS, POSITIONS_PER_PERCEPTRON_WEIGHT
         found = ladder[0]
         for network in ladder[1:]:
             expected = self.positions(network, time=self.shift.time)
-            if expected < POSITIONS_PER_WEIGHT * self._weights(network):
+            if expected < enough * self._weights(network):
                 break
             found = network
         self._set("network", blocks=found[0], channels=found[1])

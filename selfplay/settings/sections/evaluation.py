@@ -17,8 +17,8 @@ class EvaluationConfig:
             evaluator plays, against earlier checkpoints.
         matches: number of matches against each opponent in one evaluation, at least 2 and even,
             because every opening is played once from each seat.
-        simulations: of the checkpoint's search in evaluation matches, at least 2; 0 for
-            `search.num_simulations`.
+        simulations: of an agent of the run per move where no number is given, in evaluations,
+            arena, play and serve, at least 2; 0 for `search.num_simulations`.
         share: largest share of the wall time that evaluation may take, in (0, 1]. Evaluations are
             spread evenly: unused time is not saved up.
         first_seconds: seconds of training before the first evaluation, at least 0.
