@@ -158,12 +158,18 @@ class LiveMatch:
         afterstate = self.game.step(self._views[ply].position.state, jnp.int32(self.actions[ply]))
         return self.game.outcome_to_string(afterstate, outcome)
 
-    def play(self, action: int, outcome: int | None = None) -> None:
+    def play(self, action: int | str, outcome: int | None = None) -> None:
         """Plays `action`, and `outcome` after it; in a game of chance one is drawn by default.
+
+        Args:
+            action: its number, or text as `parse` reads it.
+            outcome: its number.
 
         Raises:
             IllegalActionError: it is not legal, the match is over, or the outcome cannot follow.
         """
+        if isinstance(action, str):
+            action = self.parse(action)
         ply = len(self.actions)
         if self.over:
             raise IllegalActionError(

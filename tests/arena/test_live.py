@@ -32,6 +32,20 @@ def test_written_moves():
     assert play_text(game, "3 #3 0").actions == [3, 3, 0]
 
 
+def test_a_move_may_be_written():
+    game = make("hex", size=5)
+    match = play_text(game, "a1")
+    match.play("b2")
+    match.play("#7")
+    assert [match.before(ply).name(match.actions[ply]) for ply in (0, 1)] == ["a1", "b2"]
+    assert match.actions[2] == 7
+    with pytest.raises(IllegalActionError, match="move 'z9' at ply 3 is not legal"):
+        match.play("z9")
+    with pytest.raises(IllegalActionError, match="move 'b2' at ply 3 is not legal"):
+        match.play("b2")
+    assert len(match.actions) == 3
+
+
 def test_the_end_and_the_result():
     match = LiveMatch(TicTacToe())
     for action in (0, 3, 1, 4, 2):
