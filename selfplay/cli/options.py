@@ -107,7 +107,7 @@ Simulations = Annotated[
     typer.Option(
         "--simulations",
         metavar="N",
-        help="Network evaluations per move; 0 plays without search. By default as in training.",
+        help="Network evaluations per move; 0 plays without search. By default as in evaluations.",
         show_default=False,
     ),
 ]

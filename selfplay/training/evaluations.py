@@ -17,6 +17,7 @@ FINAL_SECONDS = 30.0
 
 _PROGRESS_SECONDS = 1.0
 _LEAST_LIMIT = 20.0
+"""Seconds that any evaluation may take: the first one compiles, too."""
 
 
 class Evaluations:
@@ -197,14 +198,14 @@ class EvaluationSchedule:
     def limit(self, *, expected: float) -> float:
         """Returns the seconds after which the next evaluation is broken off.
 
-        Nothing is known before the first of how long the matches of a game are. What one takes
-        beyond its share lengthens the pause after it.
+        Before the first one nothing is known of how long the matches of a game take. What an
+        evaluation takes beyond its share lengthens the pause after it.
 
         Args:
             expected: seconds that the evaluation may take.
         """
         pause = self._meter.elapsed - self._ended
-        return 2 * max(expected, self._config.share * pause, _LEAST_LIMIT / 2)
+        return max(_LEAST_LIMIT, 2 * expected, 2 * self._config.share * pause)
 
     def ended(self, *, took: float) -> None:
         """Notes that an evaluation has ended, and how many seconds it took."""

@@ -167,7 +167,8 @@ def _play(
     stored = load_network(name, game=rules)
     levels, matches, minutes, seed = asked
     plan = Plan(
-        simulations=levels or default_simulations(stored.config.search.num_simulations),
+        simulations=levels
+        or default_simulations(stored.config.search_for_matches().num_simulations),
         matches=matches,
         minutes=minutes,
         seed=seed,

@@ -53,10 +53,10 @@ class Plan:
 
 
 def default_simulations(usual: int) -> tuple[int, ...]:
-    """Returns the levels to play at: a quarter of the run's own simulations, as many, four times.
+    """Returns the levels to play at: a quarter of the usual simulations, as many, four times.
 
     Args:
-        usual: simulations per move in the run's self-play.
+        usual: simulations per move of the run's agents in matches.
     """
     return tuple(sorted({max(2, usual // 4), max(2, usual), max(2, 4 * usual)}))
 
