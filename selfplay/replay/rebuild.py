@@ -32,7 +32,7 @@ _SHORTEST = 16
 
 
 @pytree
-class Walked:
+class Replayed:
     """`B` matches replayed over at most `T` plies.
 
     Attributes:
@@ -144,11 +144,11 @@ class Rebuilder:
         indices = np.concatenate([np.arange(length) for length in lengths[:count]])
         # On an accelerator it would wait for the chunk of self-play that is in progress there.
         with jax.default_device(self._device):
-            walked = jax.tree.map(
+            replayed = jax.tree.map(
                 np.asarray, _replay_moves(self.game, keys, actions, outcomes, lengths)
             )
-            states = jax.tree.map(lambda leaf: leaf[indices, rows], walked.states)
-            plies = self._look(
+            states = jax.tree.map(lambda leaf: leaf[indices, rows], replayed.states)
+            plies = self._described(
                 states, indices.astype(np.int32), actions[indices, rows], outcomes[indices, rows]
             )
         legal_bits = np.asarray(plies.legal_bits)
@@ -158,9 +158,9 @@ class Rebuilder:
                 players=np.asarray(plies.players),
                 legal=np.asarray(plies.legal),
                 possible=np.asarray(plies.possible),
-                over=np.asarray(walked.over)[:count],
-                truncated=np.asarray(walked.truncated)[:count],
-                returns=np.asarray(walked.returns)[:count],
+                over=np.asarray(replayed.over)[:count],
+                truncated=np.asarray(replayed.truncated)[:count],
+                returns=np.asarray(replayed.returns)[:count],
             )
             check_values(matches)
             check_policies(matches, legal_bits)
@@ -172,11 +172,11 @@ class Rebuilder:
             raise broken from error
         return Positions(
             states=states,
-            final_states=jax.tree.map(lambda leaf: leaf[:count], walked.final_states),
+            final_states=jax.tree.map(lambda leaf: leaf[:count], replayed.final_states),
             legal_bits=legal_bits,
         )
 
-    def _look(
+    def _described(
         self,
         states: PyTree,
         plies: npt.NDArray[np.int32],
@@ -209,14 +209,16 @@ def _replay_moves(
     actions: Int32[Array, "T B"],
     outcomes: Int32[Array, "T B"],
     lengths: Int32[Array, " B"],
-) -> Walked:
+) -> Replayed:
     """Makes the moves; no longer than the longest match."""
     begin = jax.vmap(functools.partial(start, game))(jax.random.wrap_key_data(key_data))
     plies = actions.shape[0]
 
     def play(index: Array, carry: tuple[Position[Any], PyTree]) -> tuple[Position[Any], PyTree]:
         positions, states = carry
-        states = jax.tree.map(lambda all_, one: all_.at[index].set(one), states, positions.state)
+        states = jax.tree.map(
+            lambda buffer, one: buffer.at[index].set(one), states, positions.state
+        )
         after = jax.vmap(functools.partial(advance, game))(
             positions, actions[index], outcomes[index]
         ).position
@@ -229,7 +231,7 @@ def _replay_moves(
 
     room = jax.tree.map(lambda leaf: jnp.zeros((plies, *leaf.shape), leaf.dtype), begin.state)
     final, states = jax.lax.fori_loop(0, lengths.max(), play, (begin, room))
-    return Walked(
+    return Replayed(
         states=states,
         final_states=final.state,
         over=jax.vmap(functools.partial(is_over, game))(final),
@@ -246,7 +248,7 @@ def _describe_plies(
     actions: Int32[Array, " N"],
     outcomes: Int32[Array, " N"],
 ) -> Plies:
-    def look(state: Any, ply: Array, action: Array, outcome: Array) -> tuple[Array, ...]:
+    def describe(state: Any, ply: Array, action: Array, outcome: Array) -> tuple[Array, ...]:
         position: Position[Any] = Position(state=state, ply=ply)
         # Out of range JAX would read, and play, another action.
         known = (action >= 0) & (action < game.num_actions)
@@ -258,5 +260,5 @@ def _describe_plies(
             is_possible_outcome(game, position, action, outcome),
         )
 
-    players, legal, legal_bits, possible = jax.vmap(look)(states, plies, actions, outcomes)
+    players, legal, legal_bits, possible = jax.vmap(describe)(states, plies, actions, outcomes)
     return Plies(players=players, legal=legal, legal_bits=legal_bits, possible=possible)

@@ -178,7 +178,7 @@ class _Fitting:
         ):
             self._set("evaluation", simulations=simulations)
             simulations //= _CHANCE_PART
-            self._set("rollout", fast_simulations=min(_FAST_SIMULATIONS, simulations - 1))
+            self._set("rollout", fast_simulations=_FAST_SIMULATIONS)
         self._set("search", num_simulations=simulations)
         most = self.config.evaluation.simulations or self.config.search.num_simulations
         self._set("search", max_considered_actions=max(2, min(considered, most or simulations)))
