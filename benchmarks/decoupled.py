@@ -29,7 +29,10 @@ PICKUPS = ("median_pickup_seconds", "worst_pickup_seconds")
 def measure(
     commands: list[list[str]], run: Path, *, warm_up: float, seconds: float
 ) -> dict[str, Any]:
-    """Returns matches, positions and updates per second, the reuse, and what a worker says."""
+    """Returns matches, positions and updates per second, the reuse, and what a worker says.
+
+    "first" is the time at which the run had learnt, in seconds since 1970.
+    """
     with tempfile.TemporaryFile("w+") as log:
         processes = [
             subprocess.Popen(
@@ -41,7 +44,8 @@ def measure(
             for command in commands
         ]
         try:
-            first = wait_for_updates(run)
+            wait_for_updates(run)
+            learnt = time.time()
             time.sleep(warm_up)
             first = look(run)
             intervals = watch(run, seconds)
@@ -58,7 +62,13 @@ def measure(
                 process.wait(120)
     passed = last["time"] - first["time"]
     rates = {f"{name}_per_second": (last[name] - first[name]) / passed for name in RATES}
-    return {**rates, "reuse": last["reuse"], **pickups, "intervals": intervals}
+    return {
+        **rates,
+        "reuse": last["reuse"],
+        "first": learnt,
+        **pickups,
+        "intervals": intervals,
+    }
 
 
 def watch(run: Path, seconds: float) -> list[bool]:
@@ -101,7 +111,7 @@ def look_at_worker(run: Path) -> dict[str, Any]:
     return {name: beat.fields[name] for beat in beats for name in PICKUPS}
 
 
-def wait_for_updates(run: Path) -> dict[str, Any]:
+def wait_for_updates(run: Path) -> None:
     """Waits until the run learns."""
     from selfplay.run import read_heartbeats
 
@@ -109,7 +119,7 @@ def wait_for_updates(run: Path) -> dict[str, Any]:
     while time.monotonic() < deadline:
         beats = read_heartbeats(run) if run.exists() else []
         if any(beat.role == "trainer" and beat.fields.get("update", 0) > 0 for beat in beats):
-            return look(run)
+            return
         time.sleep(0.5)
     raise SystemExit("no update in a quarter of an hour")
 

@@ -1,5 +1,6 @@
 """Heartbeats: small files by which the processes of a run show that they are alive."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -7,10 +8,11 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from selfplay.errors import ConfigError
-from selfplay.store.files import process_exists, process_space
+from selfplay.store.files import atomic_write, process_exists, process_space
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
 from selfplay.store.store import Store
@@ -25,6 +27,9 @@ _AHEAD_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 
 FOLDER = "heartbeats"
+
+COPY_VARIABLE = "SELFPLAY_HEARTBEAT_FILE"
+"""Environment variable: a file of this machine where a process keeps a copy of its heartbeat."""
 
 _OWN_FIELDS = ("role", "id", "pid", "host", "process_space", "time")
 
@@ -64,7 +69,7 @@ class Heartbeat:
 
 
 def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str, Any]) -> None:
-    """Writes the heartbeat of this process.
+    """Writes the heartbeat of this process, and a copy into the file that `COPY_VARIABLE` names.
 
     Args:
         run: the run.
@@ -85,7 +90,12 @@ def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str,
         "process_space": process_space(),
         "time": time.time(),
     }
-    open_store(run).write(_name(role, id), json.dumps(beat, indent=1).encode() + b"\n")
+    data = json.dumps(beat, indent=1).encode() + b"\n"
+    copy = os.environ.get(COPY_VARIABLE)
+    if copy:
+        with contextlib.suppress(OSError):
+            atomic_write(Path(copy), data)
+    open_store(run).write(_name(role, id), data)
 
 
 def remove_heartbeat(run: Place | Store, role: str, id: str) -> None:

@@ -8,7 +8,8 @@ from selfplay.run.heartbeats import FOLDER as HEARTBEATS
 from selfplay.run.match_files import REANALYSES, REFUSED, MatchFiles
 from selfplay.run.ratings import FOLDER as RATINGS
 from selfplay.run.stop_requests import FOLDER as REQUESTS
-from selfplay.run.usage import keep_usage_of_killed
+from selfplay.run.usage import FOLDER as USAGE
+from selfplay.run.usage import fold_usage, keep_usage_of_killed
 from selfplay.settings.sections.storage import StorageConfig
 from selfplay.store.store import Entry, Store
 
@@ -28,7 +29,8 @@ class StorageLimit:
     """Removes what a run no longer needs, once it stores more than `storage` allows.
 
     Once an hour, whatever a run stores: heartbeats of processes that have been silent for a day,
-    requests to end that are as old, and of each kind under 1. what is above
+    requests to end that are as old, files that say how long ended processes have run (one file adds
+    them up), and of each kind under 1. what is above
     `storage.max_other_bytes` and `storage.max_other_files`.
 
     What may go above `storage.max_bytes`, in this order:
@@ -104,7 +106,16 @@ class StorageLimit:
             return 0
         stored = {
             folder: self._store.entries(folder)
-            for folder in (HEARTBEATS, REFUSED, EVENTS, TRAINING_LOG, RATINGS, BALANCE, CHECKPOINTS)
+            for folder in (
+                HEARTBEATS,
+                USAGE,
+                REFUSED,
+                EVENTS,
+                TRAINING_LOG,
+                RATINGS,
+                BALANCE,
+                CHECKPOINTS,
+            )
         }
         match_bytes = self._matches.bytes_used()
         again_bytes = self._reanalyses.bytes_used()
@@ -142,6 +153,7 @@ class StorageLimit:
                     # How long a killed process ran is in its heartbeat alone.
                     keep_usage_of_killed(self._store, parts["role"], parts["id"])
                 self._store.delete(entry.name)
+        fold_usage(self._store, now=self._clock())
         limits = self._limits
         for folder, order in _ORDERS.items():
             entries = self._store.entries(folder)

@@ -1,9 +1,9 @@
 """How long the processes of a run have run: heartbeats say it of those that run now, or that were
-killed; small files say it of those that have ended.
+killed; small files say it of those that have ended, and one file adds up the older ones of them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from selfplay.run.heartbeats import Heartbeat, read_heartbeat, read_heartbeats
@@ -20,6 +20,10 @@ STARTED = "started"
 LIVED = "lived_seconds"
 """Key in heartbeats: for how long it has run."""
 
+_TOTAL = f"{FOLDER}/total.json"
+_FOLD_SECONDS = 3600.0
+_MOST_FILES = 64
+
 
 def keep_usage(run: Place | Store, role: str, id: str, started: int, lived_seconds: float) -> None:
     """Keeps how long a process has run, which is about to end or has ended.
@@ -35,7 +39,7 @@ def keep_usage(run: Place | Store, role: str, id: str, started: int, lived_secon
         StorageError: the store cannot be written to.
     """
     document = {"role": role, "id": id, STARTED: started, LIVED: round(lived_seconds, 3)}
-    open_store(run).write(f"{FOLDER}/{role}-{id}-{started}.json", json.dumps(document).encode())
+    open_store(run).write(_file(role, id, started), json.dumps(document).encode())
 
 
 def keep_usage_of_killed(run: Place | Store, role: str, id: str) -> None:
@@ -72,26 +76,83 @@ def hours_by_role(run: Place | Store, beats: list[Heartbeat] | None = None) -> d
         StorageError: the store cannot be reached.
     """
     store = open_store(run)
-    # Heartbeats first: a process writes its file before it removes its heartbeat.
+    # Heartbeats first: a process writes its file before it removes its heartbeat. Last the total:
+    # it is written before what it contains goes.
     found = beats if beats is not None else read_heartbeats(store)
-    seconds: dict[tuple[str, str, int], float] = {}
-    for beat in found:
-        if (lived := _lived(beat.fields)) is not None:
-            seconds[beat.role, beat.id, lived[0]] = lived[1]
+    lived = _of_heartbeats(found)
     for name in store.names(FOLDER):
-        try:
-            document = json.loads(store.read(name))
-            key = (str(document["role"]), str(document["id"]))
-            lived = _lived(document)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            continue
-        if lived is not None:
-            seconds[*key, lived[0]] = max(lived[1], seconds.get((*key, lived[0]), 0.0))
-    hours = {
-        role: sum(number for (of, _, _), number in seconds.items() if of == role) / 3600.0
-        for role in ROLES
+        if (one := _of_file(store, name)) is not None:
+            lived[name] = one[0], max(one[1], lived.get(name, one)[1])
+    seconds, added = _total(store)
+    for name, (role, number) in lived.items():
+        if name not in added:
+            seconds[role] = seconds.get(role, 0.0) + number
+    return {role: seconds[role] / 3600.0 for role in ROLES if seconds.get(role)}
+
+
+def fold_usage(run: Place | Store, *, now: float) -> None:
+    """Adds up in one file what more than `_MOST_FILES` files say, and removes them.
+
+    Those of the last hour stay, and those of processes that still have a heartbeat. If it is
+    interrupted, nothing is lost or counted twice. No two processes may do this at once.
+
+    Args:
+        run: the run.
+        now: seconds since 1970, by the clock of the store.
+
+    Raises:
+        StorageError: the store cannot be reached or refuses.
+    """
+    store = open_store(run)
+    seconds, added = _total(store)
+    beating = _of_heartbeats(read_heartbeats(store))
+    files = {}
+    for entry in store.entries(FOLDER):
+        if entry.name in added:
+            store.delete(entry.name)
+        elif now - entry.time > _FOLD_SECONDS and entry.name not in beating:
+            files[entry.name] = _of_file(store, entry.name)
+    ended = {name: one for name, one in files.items() if one is not None}
+    if len(ended) <= _MOST_FILES:
+        return
+    for role, number in ended.values():
+        seconds[role] = seconds.get(role, 0.0) + number
+    document = {"seconds": seconds, "added": sorted(ended)}
+    store.write(_TOTAL, json.dumps(document).encode())
+    for name in ended:
+        store.delete(name)
+
+
+def _file(role: str, id: str, started: int) -> str:
+    return f"{FOLDER}/{role}-{id}-{started}.json"
+
+
+def _of_heartbeats(beats: Iterable[Heartbeat]) -> dict[str, tuple[str, float]]:
+    """Returns role and seconds of each process by the name of the file that it will leave."""
+    return {
+        _file(beat.role, beat.id, lived[0]): (beat.role, lived[1])
+        for beat in beats
+        if (lived := _lived(beat.fields)) is not None
     }
-    return {role: number for role, number in hours.items() if number}
+
+
+def _of_file(store: Store, name: str) -> tuple[str, float] | None:
+    """Returns role and seconds of a process that has ended, None if the file does not say."""
+    try:
+        document = json.loads(store.read(name))
+        role, lived = str(document["role"]), _lived(document)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return None if lived is None else (role, lived[1])
+
+
+def _total(store: Store) -> tuple[dict[str, float], set[str]]:
+    """Returns the seconds by role that were added up, and the files that were added last."""
+    try:
+        document = json.loads(store.read(_TOTAL))
+    except FileNotFoundError:
+        return {}, set()
+    return dict(document["seconds"]), set(document["added"])
 
 
 def _lived(fields: Mapping[str, Any]) -> tuple[int, float] | None:

@@ -110,6 +110,13 @@ class Metric:
         """Its labels in Prometheus."""
         return (*COMMON_LABELS, self.label) if self.label else COMMON_LABELS
 
+    def prometheus_samples(self, value: Any) -> Iterator[tuple[list[str], float]]:
+        """Yields the numbers of a value, each with what its labels beyond `COMMON_LABELS` say."""
+        for one in readings(value):
+            # A label needs an entry's name, and a metric without one has no entries.
+            if not one.part and bool(one.name) == bool(self.label):
+                yield [one.name] if self.label else [], float(one.number)
+
     @property
     def tensorboard_tag(self) -> str:
         """Its tag in TensorBoard, without the name of an entry; "" if it is not there."""

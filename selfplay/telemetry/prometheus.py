@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from selfplay.errors import MissingExtraError
-from selfplay.telemetry.metric import COMMON_LABELS, readings
+from selfplay.telemetry.metric import COMMON_LABELS
 from selfplay.telemetry.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -61,11 +61,8 @@ def make_registry(
                 family = kind(
                     metric.prometheus_name, metric.help, labels=list(metric.prometheus_labels)
                 )
-                for one in readings(values.get(metric.key)):
-                    # A label needs an entry's name, and a metric without one has no entries.
-                    if not one.part and bool(one.name) == bool(metric.label):
-                        extra = [one.name] if metric.label else []
-                        family.add_metric([*common, *extra], float(one.number))
+                for extra, number in metric.prometheus_samples(values.get(metric.key)):
+                    family.add_metric([*common, *extra], number)
                 if family.samples:
                     yield family
 

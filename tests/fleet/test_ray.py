@@ -9,21 +9,27 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from selfplay.errors import ConfigError, MissingExtraError, RunError
 from selfplay.fleet.backends import LaunchOptions, make_backend
 from selfplay.fleet.engines.addresses import free_address
 from selfplay.fleet.engines.ray_checks import check_nodes, check_resources
 from selfplay.fleet.engines.ray_cluster import connect
+from selfplay.fleet.engines.ray_metrics import RayMetrics
 from selfplay.fleet.fleet import Fleet
 from selfplay.fleet.processes import ProcessId
 from selfplay.fleet.request import make_fleet
+from selfplay.run.heartbeats import write_heartbeat
+from selfplay.run.usage import hours_by_role
 from tests.conftest import CACHE
 from tests.deploy.files import DEPLOY, ROOT
 from tests.deploy.test_commands import parsed
@@ -153,6 +159,48 @@ def test_the_example_for_kuberay_is_understood() -> None:
     check_resources(make(**numbers), nodes, lambda: {"CPU": node["CPU"] * len(nodes)})
 
 
+class Gauges(ModuleType):
+    """The module of Ray that has gauges; holds what they show."""
+
+    def __init__(self) -> None:
+        super().__init__("ray.util.metrics")
+        self.shown: dict[tuple[str, ...], float] = {}
+
+    def Gauge(self, name: str, *, description: str, tag_keys: tuple[str, ...]) -> Any:
+        assert description
+
+        def set_value(value: float, tags: dict[str, str]) -> None:
+            self.shown[name, *(tags[key] for key in tag_keys)] = value
+
+        return SimpleNamespace(set=set_value)
+
+
+def test_metrics_of_a_process_are_those_of_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gauges = Gauges()
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setitem(sys.modules, "ray.util", ModuleType("ray.util"))
+    monkeypatch.setitem(sys.modules, "ray.util.metrics", gauges)
+    file = tmp_path / "copy.json"
+    metrics = RayMetrics("s3://b/r", file)
+    metrics.show()
+    assert gauges.shown == {}
+    monkeypatch.setenv("SELFPLAY_HEARTBEAT_FILE", str(file))
+    beat = {"matches": 7, "update": 3, "losses": {"policy": 0.5}, "learning_rate": None}
+    write_heartbeat(tmp_path, "trainer", "t", beat)
+    metrics.show()
+    whole = ("s3://b/r", "trainer", "t")
+    assert gauges.shown == {
+        ("selfplay_matches_total", *whole): 7,
+        ("selfplay_update", *whole): 3,
+        ("selfplay_loss_nats", *whole, "policy"): 0.5,
+    }
+    write_heartbeat(tmp_path, "trainer", "t", {**beat, "update": 4})
+    metrics.show()
+    assert gauges.shown["selfplay_update", *whole] == 4
+
+
 class Scene:
     """A Ray cluster of two nodes on this machine, and the command line."""
 
@@ -196,6 +244,22 @@ class Scene:
     def update(self) -> int:
         return max((beat["update"] or 0 for beat in self.beats("trainer")), default=0)
 
+    def metric(self, name: str, **labels: str) -> float:
+        """Returns the largest value that a node of the cluster shows for a metric of the run."""
+        found = [0.0]
+        for node in self.cluster.list_all_nodes():
+            address = f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics"
+            with urllib.request.urlopen(address, timeout=10) as page:
+                families = text_string_to_metric_families(page.read().decode())
+            wanted = {"run": self.run, **labels}.items()
+            for family in families:
+                found += [
+                    one.value
+                    for one in family.samples
+                    if one.name == name and wanted <= one.labels.items()
+                ]
+        return max(found)
+
     def trains_on(self, before: int) -> bool:
         return self.update() > before
 
@@ -229,6 +293,17 @@ def living_in(folder: Path, role: str) -> set[int]:
     """Returns the stand-ins of a role that run."""
     pids = {int(file.stem.rpartition("-")[2]) for file in folder.glob(f"{role}-*.args")}
     return {pid for pid in pids if ProcessId.of(pid) is not None}
+
+
+def node_of(pid: int) -> int:
+    """Returns the process id of the node of a process, as its environment has it."""
+    words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next(int(word.partition(b"=")[2]) for word in words if b"RAYLET_PID=" in word)
+
+
+def raylet(node: Any) -> int:
+    """Returns the process id of a node."""
+    return int(node.all_processes["raylet"][0].process.pid)
 
 
 @pytest.fixture
@@ -287,6 +362,70 @@ def test_tasks_of_two_nodes_are_placed_killed_and_replaced(stand_in: Path, scene
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_a_node_that_is_drained_is_left_in_order(stand_in: Path, scene: Scene) -> None:
+    """A stand-in takes the place of the processes, so nothing is trained."""
+
+    def living() -> set[int]:
+        return living_in(stand_in, "trainer") | living_in(stand_in, "worker")
+
+    nodes = {raylet(node): node for node in (scene.second, scene.cluster.add_node(num_cpus=2))}
+    scene.launch(*scene.new("--detach"))
+    before = wait_for(lambda: len(pids := living()) == 3 and pids)
+    drained = next(node for node in map(node_of, before) if node in nodes)
+    there = {pid for pid in before if node_of(pid) == drained}
+    subprocess.run(
+        [
+            *(Path(sys.executable).with_name("ray"), "drain-node"),
+            f"--address={scene.cluster.address}",
+            f"--node-id={nodes[drained].node_id}",
+            "--reason=DRAIN_NODE_REASON_PREEMPTION",
+            "--reason-message=taken away",
+            "--deadline-remaining-seconds=600",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    after = wait_for(lambda: len(pids := living() - there) == 3 and pids)
+    assert {(path.stem) for path in stand_in.glob("*.saved")} == {
+        path.stem for pid in there for path in stand_in.glob(f"*-{pid}.args")
+    }
+    assert before - there < after, "what ran on the other nodes goes on"
+    assert drained not in set(map(node_of, after))
+    # Whoever starts a fleet meanwhile is not told that the node cannot run selfplay.
+    other = scene.launch(f"{scene.run}-other", *scene.new("--workers=0", "--detach")[1:])
+    assert scene.launch("--stop", other["run"])["stopped"] == "the fleet has ended"
+    processes = scene.launch("--status", scene.run)["processes"]
+    assert [one["restarts"] for one in processes] == [0, 0, 0], "nothing has failed"
+    assert scene.launch("--stop", scene.run)["stopped"] == "the fleet has ended"
+    assert not living()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_second_run_beside_is_left_alone(stand_in: Path, scene: Scene) -> None:
+    """A stand-in takes the place of the processes, so nothing is trained."""
+    other = f"{scene.run}-other"
+
+    def living(run: str) -> set[int]:
+        pids = living_in(stand_in, "trainer") | living_in(stand_in, "worker")
+        args = {pid: next(stand_in.glob(f"*-{pid}.args")).read_text() for pid in pids}
+        return {pid for pid, text in args.items() if run in text.split("\n")}
+
+    for run in (scene.run, other):
+        scene.launch(run, *scene.new("--workers=1", "--detach")[1:])
+    first = wait_for(lambda: len(pids := living(scene.run)) == 2 and pids)
+    second = wait_for(lambda: len(pids := living(other)) == 2 and pids)
+    assert not first & second
+    assert len(scene.launch("--status", other)["processes"]) == 2
+    assert scene.launch("--stop", scene.run)["stopped"] == "the fleet has ended"
+    assert not living(scene.run) and living(other) == second
+    assert scene.launch("--status", other)["alive"] is True
+    assert scene.launch("--stop", other)["stopped"] == "the fleet has ended"
+    assert not living(other)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_a_trainer_of_two_hosts_is_started_again_as_a_whole(stand_in: Path, scene: Scene) -> None:
     """A stand-in takes the place of the processes, so nothing is trained."""
 
@@ -302,10 +441,8 @@ def test_a_trainer_of_two_hosts_is_started_again_as_a_whole(stand_in: Path, scen
         (found,) = {one["coordinator"] for one in values}
         return str(found)
 
-    def nodes(pids: set[int]) -> set[bytes]:
-        """Returns the process id of the node of each, as the environment has it."""
-        texts = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in pids]
-        return {next(word for word in words if b"RAYLET_PID=" in word) for words in texts}
+    def nodes(pids: set[int]) -> set[int]:
+        return {node_of(pid) for pid in pids}
 
     scene.launch(*scene.new("--detach", "--trainer-hosts=2"))
     first = wait_for(group)
@@ -344,5 +481,15 @@ def test_a_real_fleet_on_two_nodes(scene: Scene) -> None:
     scene.cluster.remove_node(scene.second, allow_graceful=False)
     scene.cluster.add_node(num_cpus=2)
     wait_for(lambda: len(scene.beats("worker")) == 2 and scene.trains_on(before))
+    update = wait_for(lambda: scene.metric("ray_selfplay_update", role="trainer"))
+    assert update > before
+    assert wait_for(lambda: scene.metric("ray_selfplay_positions_per_second", role="worker"))
     assert scene.launch("--stop", scene.run)["stopped"] == "the fleet has ended"
+    assert not scene.beats("trainer") and not scene.beats("worker")
+    # What the run has cost by now counts; for a little more the next fleet works a little longer.
+    cost = 100 * hours_by_role(scene.run)["worker"]
+    priced = ("--set=cost.worker_hour=100", f"--max-cost={cost + 1:.2f}")
+    ended = scene.launch(*scene.new(*priced))["ended"]
+    assert "the run has cost" in ended and "a larger one resumes it" in ended
+    assert 100 * hours_by_role(scene.run)["worker"] < cost + 20
     assert not scene.beats("trainer") and not scene.beats("worker")

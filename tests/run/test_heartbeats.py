@@ -41,6 +41,20 @@ def test_write_and_read(tmp_path: Path) -> None:
     assert [beat.name for beat in read_heartbeats(tmp_path)] == ["worker b.1"]
 
 
+def test_a_copy_stays_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "copy.json"
+    write_heartbeat(tmp_path, "worker", "a", {"checkpoint": 6})
+    assert not copy.exists()
+    monkeypatch.setenv("SELFPLAY_HEARTBEAT_FILE", str(copy))
+    write_heartbeat(tmp_path, "worker", "a", {"checkpoint": 7})
+    assert copy.read_bytes() == (tmp_path / "heartbeats" / "worker-a.json").read_bytes()
+    assert json.loads(copy.read_text())["checkpoint"] == 7
+    # Nobody has to read it: a process goes on where it cannot be written.
+    monkeypatch.setenv("SELFPLAY_HEARTBEAT_FILE", str(tmp_path / "gone" / "copy.json"))
+    write_heartbeat(tmp_path, "worker", "a", {"checkpoint": 8})
+    assert read_heartbeats(tmp_path)[0].fields == {"checkpoint": 8}
+
+
 def test_none(tmp_path: Path) -> None:
     assert read_heartbeats(tmp_path) == []
 

@@ -22,7 +22,7 @@ from selfplay.run import (
 )
 from selfplay.run.ratings import newest_results
 from selfplay.run.storage_limit import StorageLimit
-from selfplay.run.usage import hours_by_role
+from selfplay.run.usage import hours_by_role, keep_usage
 from selfplay.settings.sections import StorageConfig
 
 WEEK = 7 * 24 * 3600.0
@@ -61,6 +61,7 @@ class LongRun:
         suite = dict.fromkeys(("share", "low", "high", "positions", "solved", "failed"), 0)
         append_suite_result(store, {"update": number, "suite": "s", **suite})
         # A worker that came for an hour, sent a damaged file and was told to go.
+        keep_usage(store, "worker", f"host-{number}", int(1000 * self.clock.now), 3600.0)
         for folder in ("heartbeats", "requests"):
             store.write(f"{folder}/worker-{number}.json", bytes(300))
         store.write("heartbeats/trainer-loop.json", bytes(300))
@@ -102,6 +103,8 @@ def test_blobs_stay_bounded_and_a_checkpoint_costs_the_same_after_a_week() -> No
     # A day has 35 intervals here.
     assert counts["heartbeats"] <= 37
     assert counts["requests"] <= 36
+    assert counts["usage"] <= 64 + 3
+    assert hours_by_role(run.bucket) == {"worker": 240.0}
     assert run.bucket.exists("heartbeats/trainer-loop.json")
     # The newest are there, curves are coarser and not shorter, no number is used again.
     assert run.bucket.exists("ledger/00000239.json")
@@ -137,7 +140,8 @@ def test_the_hours_of_a_killed_process_outlive_its_heartbeat() -> None:
     assert hours_by_role(run.bucket) == {"worker": 2.0}
     run.checkpoint(2 * 24 * 3600.0)
     assert not run.bucket.exists("heartbeats/worker-killed-1.json")
-    assert hours_by_role(run.bucket) == {"worker": 2.0}
+    # And the hour of the worker that came meanwhile.
+    assert hours_by_role(run.bucket) == {"worker": 3.0}
 
 
 @pytest.mark.slow

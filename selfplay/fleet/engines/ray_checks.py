@@ -88,10 +88,13 @@ def _words(asked: Mapping[str, float]) -> str:
 
 
 def look_at_nodes(nodes: Sequence[Mapping[str, Any]], fleet: Fleet) -> None:
-    """Raises unless every node has this selfplay and sees the run."""
+    """Raises unless every node has this selfplay and sees the run.
+
+    A node that is lost or drained meanwhile does not count.
+    """
     with _marker(fleet.run) as marker:
         answers = [_answer(node, marker) for node in nodes]
-    check_nodes(answers, fleet)
+    check_nodes([one for one in answers if one is not None], fleet)
 
 
 def check_nodes(answers: Sequence[Mapping[str, Any]], fleet: Fleet) -> None:
@@ -118,7 +121,8 @@ def check_nodes(answers: Sequence[Mapping[str, Any]], fleet: Fleet) -> None:
             )
 
 
-def _answer(node: Mapping[str, Any], marker: str | None) -> dict[str, Any]:
+def _answer(node: Mapping[str, Any], marker: str | None) -> dict[str, Any] | None:
+    """Returns what `look_around` finds on a node, None if the node takes no tasks any more."""
     ray = ray_module()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -132,6 +136,9 @@ def _answer(node: Mapping[str, Any], marker: str | None) -> dict[str, Any]:
             f"node {name} does not answer within {_PATIENCE_SECONDS:g} seconds",
             hint="see ray status",
         ) from None
+    except ray.exceptions.TaskUnschedulableError:
+        # It needs no resources, so the node is gone or is being drained.
+        return None
     except ray.exceptions.RayError as error:
         said = str(error).strip().splitlines()[-1]
         raise RunError(

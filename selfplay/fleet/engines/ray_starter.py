@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from selfplay.fleet.engines.ray_tasks import node_address, resources, run_process
+from selfplay.fleet.engines.ray_tasks import Drained, node_address, resources, run_process
 from selfplay.fleet.fleet import Fleet, Process
 from selfplay.fleet.watched import Handle, Starter
 
@@ -46,8 +46,8 @@ class RayHandle(Handle):
 class RayStarter(Starter):
     """Starts the processes of a fleet as tasks.
 
-    Ray places them, and starts them again elsewhere when a node is lost; a process that fails by
-    itself is for the supervisor, and so are those of a trainer of several.
+    Ray places them, and starts them again elsewhere when a node is lost or drained; a process that
+    fails by itself is for the supervisor, and so are those of a trainer of several.
     """
 
     def __init__(self, fleet: Fleet, games: Mapping[str, str]) -> None:
@@ -61,7 +61,11 @@ class RayStarter(Starter):
         """Submits the task; it waits until there are resources for it."""
         import ray
 
-        options = {"max_retries": -1, **resources(process.role)}
+        options = {
+            "max_retries": -1,
+            "retry_exceptions": [Drained],
+            **resources(process.role),
+        }
         coordinator = ""
         if process.role.acts_as_one:
             # None can go on without the others, so all of them are for the supervisor to start.

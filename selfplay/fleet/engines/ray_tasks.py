@@ -7,18 +7,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selfplay.fleet.engines.addresses import free_address
+from selfplay.fleet.engines.ray_metrics import RayMetrics
 from selfplay.fleet.fleet import Fleet, Role
 from selfplay.fleet.supervisor import GRACE_SECONDS
+from selfplay.run.heartbeats import COPY_VARIABLE
 from selfplay.store.files import atomic_write
 from selfplay.version import software_version
 
 _GPU_MEMORY = 0.9
 _LOOK_SECONDS = 0.2
+_DRAIN_SECONDS = 5.0
+
+
+class Drained(Exception):
+    """The node of a task is being drained; its process has saved and ended."""
 
 
 def resources(role: Role) -> dict[str, float]:
@@ -66,6 +73,7 @@ def run_process(
 
     When the task is cancelled, the process is asked to save and end. When its node or its
     supervisor is lost, Ray kills it with the task; the next one goes on from what is stored.
+    The metrics of the process are those of the task.
 
     Args:
         document: the fleet, as `Fleet.to_dict` has it.
@@ -73,6 +81,11 @@ def run_process(
         games: the file of the game: name and content; nothing if it is none.
         index: which of the processes of the role it is, from 0.
         coordinator: where the processes of a trainer of several meet.
+
+    Raises:
+        Drained: the node is being drained, so the process was asked to save and end, and Ray runs
+            it elsewhere. Processes of a trainer of several stay until their node is lost: Ray does
+            not move what was set aside for them before.
     """
     fleet = Fleet.from_dict(document)
     role: Role = getattr(fleet, role_name)
@@ -91,25 +104,57 @@ def run_process(
         )
     group = fleet.group_options(role, coordinator, index)
     words = fleet.command(role, f"--devices={cpus}", *group)
+    with tempfile.TemporaryDirectory(prefix="selfplay-") as temporary:
+        heartbeat = Path(temporary) / "heartbeat.json"
+        environ[COPY_VARIABLE] = str(heartbeat)
+        return _run_to_end(words, environ, RayMetrics(fleet.run, heartbeat), not role.acts_as_one)
+
+
+def _run_to_end(
+    words: Sequence[str], environ: Mapping[str, str], metrics: RayMetrics, movable: bool
+) -> int:
     python = (sys.executable, "-P", "-m")
     process = subprocess.Popen(
         [*python, "selfplay.fleet.engines.child", str(os.getpid()), *python, "selfplay", *words],
-        env=environ,
+        env=dict(environ),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
         # In steps: Ray interrupts a task that is cancelled, but not the wait for a process.
+        look_at = time.monotonic() + _DRAIN_SECONDS
         while (status := process.poll()) is None:
+            metrics.show()
+            if movable and time.monotonic() >= look_at:
+                look_at = time.monotonic() + _DRAIN_SECONDS
+                if _is_draining():
+                    raise Drained("the node is being drained")
             time.sleep(_LOOK_SECONDS)
         return status
-    except BaseException:
+    except BaseException as error:
         process.terminate()
         try:
-            return process.wait(GRACE_SECONDS)
+            status = process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            status = process.wait()
+        if isinstance(error, Drained):
+            raise
+        return status
+
+
+def _is_draining() -> bool:
+    """Returns whether the node of this task is about to be taken away."""
+    import ray
+
+    # Not part of Ray's documented interface, which has nothing that says so.
+    from ray._private.state import state
+
+    try:
+        draining = state.get_draining_nodes()
+    except Exception:
+        return False
+    return ray.get_runtime_context().get_node_id() in draining
 
 
 def _written(games: Mapping[str, str]) -> Path:
