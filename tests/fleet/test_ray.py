@@ -481,8 +481,7 @@ def test_a_real_fleet_on_two_nodes(scene: Scene) -> None:
     scene.cluster.remove_node(scene.second, allow_graceful=False)
     scene.cluster.add_node(num_cpus=2)
     wait_for(lambda: len(scene.beats("worker")) == 2 and scene.trains_on(before))
-    update = wait_for(lambda: scene.metric("ray_selfplay_update", role="trainer"))
-    assert update > before
+    wait_for(lambda: scene.metric("ray_selfplay_update", role="trainer") > before)
     assert wait_for(lambda: scene.metric("ray_selfplay_positions_per_second", role="worker"))
     assert scene.launch("--stop", scene.run)["stopped"] == "the fleet has ended"
     assert not scene.beats("trainer") and not scene.beats("worker")
