@@ -7,7 +7,8 @@ worker with a core each run as tasks of a Ray cluster on this machine, then as p
 the same options and environment, in turn, each time in a new run. The cluster is there only while
 its fleet is. The rates are differences between two heartbeats of the trainer, after `--warm-up`
 seconds; `ratio` is Ray's median rate over that of the plain processes. `start_seconds` is the time
-from the command to the first update.
+from the command to the first update. A fleet of plain processes comes before all others and does
+not count: what it compiles is there for them.
 """
 
 import argparse
@@ -45,9 +46,15 @@ def cluster() -> Iterator[str]:
         found.shutdown()
 
 
-def one_fleet(kind: str, arguments: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
-    """Returns the rates of one fleet."""
-    game = ["--game", arguments.game, *settings]
+def one_fleet(kind: str, game: list[str], warm_up: float, seconds: float) -> dict[str, Any]:
+    """Returns the rates of one fleet.
+
+    Args:
+        kind: one of `KINDS`.
+        game: the options of the commands that name game and settings.
+        warm_up: seconds from the first update to the measurement.
+        seconds: that it takes.
+    """
     with contextlib.ExitStack() as stack:
         run = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "run"
         if kind == "ray":
@@ -58,7 +65,7 @@ def one_fleet(kind: str, arguments: argparse.Namespace, settings: list[str]) -> 
             one = ["--run", str(run), "--devices", "1"]
             commands = [["trainer", *game, *one], ["worker", *one]]
         begin = time.time()
-        found = measure(commands, run, warm_up=arguments.warm_up, seconds=arguments.seconds)
+        found = measure(commands, run, warm_up=warm_up, seconds=seconds)
     return {**{name: found[name] for name in NAMES}, "start_seconds": found["first"] - begin}
 
 
@@ -78,11 +85,12 @@ def main() -> None:
         return
     os.environ.update(ENVIRON, RAY_USAGE_STATS_ENABLED="0")
     short = "quick" if arguments.game == "tic_tac_toe" else "default"
-    settings = ["--preset", arguments.preset or short]
+    game = ["--game", arguments.game, "--preset", arguments.preset or short]
+    one_fleet("plain", game, 0.0, 10.0)
     results: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for number in range(arguments.rounds):
         for kind in KINDS if number % 2 == 0 else reversed(KINDS):
-            results[kind].append(one_fleet(kind, arguments, settings))
+            results[kind].append(one_fleet(kind, game, arguments.warm_up, arguments.seconds))
             print(kind, json.dumps(results[kind][-1]), file=sys.stderr, flush=True)
     medians = {
         kind: {name: statistics.median(one[name] for one in found) for name in found[0]}
