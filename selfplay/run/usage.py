@@ -83,7 +83,7 @@ def hours_by_role(run: Place | Store, beats: list[Heartbeat] | None = None) -> d
     for name in store.names(FOLDER):
         if (one := _of_file(store, name)) is not None:
             lived[name] = one[0], max(one[1], lived.get(name, one)[1])
-    seconds, added = _total(store)
+    seconds, added = _total(store) or ({}, set())
     for name, (role, number) in lived.items():
         if name not in added:
             seconds[role] = seconds.get(role, 0.0) + number
@@ -94,7 +94,8 @@ def fold_usage(run: Place | Store, *, now: float) -> None:
     """Adds up in one file what more than `_MOST_FILES` files say, and removes them.
 
     Those of the last hour stay, and those of processes that still have a heartbeat. If it is
-    interrupted, nothing is lost or counted twice. No two processes may do this at once.
+    interrupted, nothing is lost or counted twice. No two processes may do this at once. Nothing
+    changes if the file with the sum is damaged.
 
     Args:
         run: the run.
@@ -104,7 +105,10 @@ def fold_usage(run: Place | Store, *, now: float) -> None:
         StorageError: the store cannot be reached or refuses.
     """
     store = open_store(run)
-    seconds, added = _total(store)
+    total = _total(store)
+    if total is None:
+        return
+    seconds, added = total
     beating = _of_heartbeats(read_heartbeats(store))
     files = {}
     for entry in store.entries(FOLDER):
@@ -146,13 +150,19 @@ def _of_file(store: Store, name: str) -> tuple[str, float] | None:
     return None if lived is None else (role, lived[1])
 
 
-def _total(store: Store) -> tuple[dict[str, float], set[str]]:
-    """Returns the seconds by role that were added up, and the files that were added last."""
+def _total(store: Store) -> tuple[dict[str, float], set[str]] | None:
+    """Returns the seconds by role that were added up, and the files that were added last.
+
+    None if the file is damaged.
+    """
     try:
         document = json.loads(store.read(_TOTAL))
+        seconds = {str(role): float(number) for role, number in document["seconds"].items()}
+        return seconds, set(document["added"])
     except FileNotFoundError:
         return {}, set()
-    return dict(document["seconds"]), set(document["added"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _lived(fields: Mapping[str, Any]) -> tuple[int, float] | None:

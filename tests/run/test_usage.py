@@ -71,6 +71,12 @@ def test_old_files_are_added_up_in_one(tmp_path: Path, monkeypatch: pytest.Monke
     fold_usage(tmp_path, now=time.time() + 4000)
     assert files() == 3
     assert hours_by_role(tmp_path) == pytest.approx({"trainer": 2.0, "worker": 106.0})
+    # Nothing is added to a sum that cannot be read.
+    store.write("usage/total.json", b'{"seconds": 3}')
+    for number in range(70):
+        keep_usage(tmp_path, "worker", "u", number, 3600)
+    fold_usage(tmp_path, now=time.time() + 4000)
+    assert hours_by_role(tmp_path) == pytest.approx({"worker": 71.0})
 
 
 def test_what_recorded_no_hours_does_not_count(tmp_path: Path) -> None:
