@@ -31,7 +31,7 @@ def measure(
 ) -> dict[str, Any]:
     """Returns matches, positions and updates per second, the reuse, and what a worker says.
 
-    "first" is the time at which the run had learnt, in seconds since 1970.
+    "first_update_time" is when the first update was seen, in seconds since 1970.
     """
     with tempfile.TemporaryFile("w+") as log:
         processes = [
@@ -45,7 +45,7 @@ def measure(
         ]
         try:
             wait_for_updates(run)
-            learnt = time.time()
+            first_update_time = time.time()
             time.sleep(warm_up)
             first = look(run)
             intervals = watch(run, seconds)
@@ -65,7 +65,7 @@ def measure(
     return {
         **rates,
         "reuse": last["reuse"],
-        "first": learnt,
+        "first_update_time": first_update_time,
         **pickups,
         "intervals": intervals,
     }

@@ -66,7 +66,8 @@ def one_fleet(kind: str, game: list[str], warm_up: float, seconds: float) -> dic
             commands = [["trainer", *game, *one], ["worker", *one]]
         begin = time.time()
         found = measure(commands, run, warm_up=warm_up, seconds=seconds)
-    return {**{name: found[name] for name in NAMES}, "start_seconds": found["first"] - begin}
+    start_seconds = found["first_update_time"] - begin
+    return {**{name: found[name] for name in NAMES}, "start_seconds": start_seconds}
 
 
 def main() -> None:

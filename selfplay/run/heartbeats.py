@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfplay.errors import ConfigError
+from selfplay.errors import ConfigError, StorageError
 from selfplay.store.files import atomic_write, process_exists, process_space
 from selfplay.store.open import open_store
 from selfplay.store.place import Place
@@ -93,7 +93,8 @@ def write_heartbeat(run: Place | Store, role: str, id: str, fields: Mapping[str,
     data = json.dumps(beat, indent=1).encode() + b"\n"
     copy = os.environ.get(COPY_VARIABLE)
     if copy:
-        with contextlib.suppress(OSError):
+        # Nothing depends on it.
+        with contextlib.suppress(OSError, StorageError):
             atomic_write(Path(copy), data)
     open_store(run).write(_name(role, id), data)
 

@@ -109,16 +109,17 @@ def fold_usage(run: Place | Store, *, now: float) -> None:
     if total is None:
         return
     seconds, added = total
-    beating = _of_heartbeats(read_heartbeats(store))
-    files = {}
+    old = []
     for entry in store.entries(FOLDER):
         if entry.name in added:
             store.delete(entry.name)
-        elif now - entry.time > _FOLD_SECONDS and entry.name not in beating:
-            files[entry.name] = _of_file(store, entry.name)
-    ended = {name: one for name, one in files.items() if one is not None}
-    if len(ended) <= _MOST_FILES:
+        elif now - entry.time > _FOLD_SECONDS and entry.name != _TOTAL:
+            old.append(entry.name)
+    if len(old) <= _MOST_FILES:
         return
+    beating = _of_heartbeats(read_heartbeats(store))
+    files = {name: _of_file(store, name) for name in old if name not in beating}
+    ended = {name: one for name, one in files.items() if one is not None}
     for role, number in ended.values():
         seconds[role] = seconds.get(role, 0.0) + number
     document = {"seconds": seconds, "added": sorted(ended)}

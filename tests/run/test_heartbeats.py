@@ -49,8 +49,8 @@ def test_a_copy_stays_on_this_machine(tmp_path: Path, monkeypatch: pytest.Monkey
     write_heartbeat(tmp_path, "worker", "a", {"checkpoint": 7})
     assert copy.read_bytes() == (tmp_path / "heartbeats" / "worker-a.json").read_bytes()
     assert json.loads(copy.read_text())["checkpoint"] == 7
-    # Nobody has to read it: a process goes on where it cannot be written.
-    monkeypatch.setenv("SELFPLAY_HEARTBEAT_FILE", str(tmp_path / "gone" / "copy.json"))
+    # A process goes on where it cannot be written: here its folder is a file.
+    monkeypatch.setenv("SELFPLAY_HEARTBEAT_FILE", str(copy / "copy.json"))
     write_heartbeat(tmp_path, "worker", "a", {"checkpoint": 8})
     assert read_heartbeats(tmp_path)[0].fields == {"checkpoint": 8}
 

@@ -147,10 +147,10 @@ def _is_draining() -> bool:
     """Returns whether the node of this task is about to be taken away."""
     import ray
 
-    # Not part of Ray's documented interface, which has nothing that says so.
-    from ray._private.state import state
-
     try:
+        # Not part of Ray's documented interface, which has nothing that says so.
+        from ray._private.state import state
+
         draining = state.get_draining_nodes()
     except Exception:
         return False
