@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
@@ -47,6 +48,9 @@ _NOISE = "losses/"
 _MOST_UPDATES = 16
 """In one call of the device: with so many, the cost of starting a call is small."""
 
+_MOST_CPU_UPDATES = 8
+"""The same on CPU cores: of a call with fewer updates the rest is copied for nothing."""
+
 _SAMPLES_BYTES = 64e6
 """Of the samples of calls that wait; those of one more call are on the device."""
 
@@ -74,7 +78,8 @@ class Learner:
         self.config = config
         self.mesh = mesh or local_mesh()
         self.optimizer = make_optimizer(config)
-
+        shapes = network.weight_shapes().values()
+        self._has_convolutions = any(len(leaf.shape) > 2 for leaf in shapes)
         self._updates = self._compiled(game)
 
     def _compiled(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -157,13 +162,16 @@ class Learner:
     def most_updates(self, samples: Any) -> int:
         """Returns how many updates `updates` is to make in one call, by the size of a batch.
 
-        It is one on CPU cores. There XLA has fast code for the convolutions of a backward pass
-        only outside loops, and starting a call costs little.
+        It is one for convolutions on CPU cores: there XLA has fast code for their backward pass
+        only outside loops. In a perceptron a call costs as much time as the update itself.
 
         Args:
             samples: one batch.
         """
-        return 1 if self.mesh.devices.flat[0].platform == "cpu" else _fitting(samples)
+        fitting = _fitting(samples)
+        if self.mesh.devices.flat[0].platform != "cpu":
+            return fitting
+        return 1 if self._has_convolutions else min(fitting, _MOST_CPU_UPDATES)
 
     def calls_ahead(self, samples: Any) -> int:
         """Returns how many calls of `updates` may wait for the device beside the last one.
@@ -200,8 +208,9 @@ class Learner:
             The new state, and what each update reports, leaves [K]; 0 from `count` on.
         """
         samples = self._padded(samples)
-        rates = jnp.array(learning_rates, jnp.float32)
-        arguments = (rates, jnp.int32(count), jax.random.key_data(key))
+        # Arrays of NumPy: making those of JAX starts a program for each.
+        rates = np.array(learning_rates, np.float32)
+        arguments = (rates, np.int32(count), jax.random.key_data(key))
         if jax.process_count() > 1:
             samples = place(samples, self.mesh, _ALONG_BATCHES)
             arguments = place(arguments, self.mesh, REPLICATED)

@@ -55,10 +55,8 @@ def columns(matches: Sequence[MatchRecord], config: ReplayConfig) -> Columns:
         "proven": np.concatenate([match.proven for match in matches]),
         "outcomes": np.concatenate([outcomes(match) for match in matches]),
         "outcome_known": np.concatenate([outcome_known(one) | one.proven for one in matches]),
-        "search_values": np.concatenate(
-            [search_values(match, config.value_lambda) for match in matches]
-        ),
-        "short_term_values": np.concatenate([short_term_values(match) for match in matches]),
+        "search_values": search_values(matches, config.value_lambda),
+        "short_term_values": short_term_values(matches),
     }
     if config.surprise_share:
         share = config.surprise_share

@@ -13,7 +13,7 @@ from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 _SHORT_TERM_LAMBDAS = tuple(1 - 1 / horizon for horizon in SHORT_TERM_HORIZONS)
 
 
-def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.float32]:
+def search_values(matches: Sequence[MatchRecord], value_lambda: float) -> npt.NDArray[np.float32]:
     """Returns the lambda-return of each ply, in [-1, 1], for the player to move there.
 
     Backwards from the outcome, each is `(1 - lambda) * root value + lambda * return of the next
@@ -21,32 +21,52 @@ def search_values(match: MatchRecord, value_lambda: float) -> npt.NDArray[np.flo
     Learning", 2018, section 12.1). At a random move it is the root value alone, because what
     follows says nothing about the position, and where the root value is proven, because nothing
     can be more accurate.
+
+    Args:
+        matches: at least one, none of them empty; their plies come match after match.
+        value_lambda: in [0, 1].
     """
-    return _returns(match, (value_lambda,))[:, 0]
+    return _returns(matches, (value_lambda,))[:, 0]
 
 
-def short_term_values(match: MatchRecord) -> Float32[np.ndarray, "T H"]:
+def short_term_values(matches: Sequence[MatchRecord]) -> Float32[np.ndarray, "T H"]:
     """Returns such returns of each ply for every one of `SHORT_TERM_HORIZONS`.
 
     The return over a horizon is an average of the root values of the next plies that weighs them
     the less the later they are ("Other methods implemented in KataGo", "Short-term value and score
     targets").
     """
-    return _returns(match, _SHORT_TERM_LAMBDAS)
+    return _returns(matches, _SHORT_TERM_LAMBDAS)
 
 
-def _returns(match: MatchRecord, lambdas: Sequence[float]) -> Float32[np.ndarray, "T L"]:
-    roots = match.root_values.astype(np.float32)
-    values = np.repeat(roots[:, None], len(lambdas), axis=1)
+def _returns(
+    matches: Sequence[MatchRecord], lambdas: Sequence[float]
+) -> Float32[np.ndarray, "T L"]:
+    """Returns the lambda-returns of all plies; goes back through all matches side by side."""
+    lengths = np.array([match.plies for match in matches])
+    ends = lengths.cumsum() - 1
+    roots = np.concatenate([match.root_values for match in matches]).astype(np.float32)
+    players = np.concatenate([match.players for match in matches]).astype(np.int64)
+    passed_back = ~np.concatenate([match.exploratory | match.proven for match in matches])
+    results = np.array([match.returns for match in matches], np.float32)
+    following = results[np.arange(len(matches)), players[ends]]
+    signs = np.where(np.append(players[1:] == players[:-1], True), 1, -1).astype(np.float32)
     ahead = np.array(lambdas, np.float32)
-    same = match.players[:-1] == match.players[1:]
-    signs = [*np.where(same, 1, -1).tolist(), 1]
-    following: Any = np.float32(match.returns[match.players[-1]])
-    for ply in range(match.plies - 1, -1, -1):
-        if ply + 1 < match.plies:
-            following = signs[ply] * values[ply + 1]
-        if not match.exploratory[ply] and not match.proven[ply]:
-            values[ply] = (1 - ahead) * values[ply] + ahead * following
+    values = np.repeat(roots[:, None], len(lambdas), axis=1)
+
+    def step_back(plies: npt.NDArray[Any], after: npt.NDArray[Any]) -> None:
+        chosen = passed_back[plies]
+        at = plies[chosen]
+        values[at] = (1 - ahead) * values[at] + ahead * after[chosen]
+
+    step_back(ends, following[:, None])
+    # The longest first: those that have a ply at some distance from their end are the first ones.
+    order = np.argsort(-lengths, kind="stable")
+    ends = ends[order]
+    longer = np.searchsorted(-lengths[order], -np.arange(lengths.max()), side="left")
+    for distance in range(1, int(lengths.max())):
+        plies = ends[: longer[distance]] - distance
+        step_back(plies, signs[plies, None] * values[plies + 1])
     return values
 
 

@@ -272,10 +272,12 @@ class ReplayWindow:
         """Returns what draws the ages of positions by their weights; kept while none is added."""
         state = (self.positions_made, self.size)
         if self._draws is None or self._draws[0] != state:
-            slots = self._slots(np.arange(state[1]))
-            weights = self._columns["weights"][slots] if "weights" in self._columns else None
+            weights = None
+            if "weights" in self._columns:
+                weights = self._newest_first(self._columns["weights"], state[1])
             if self._groups is not None:
-                weights = balancing_weights(self._groups[slots], weights)
+                by_age = self._newest_first(self._groups, state[1])
+                weights = balancing_weights(by_age, weights)
             if weights is None:
                 raise AssertionError("there is nothing to weigh positions by")
             self._draws = (state, WeightedDraws(weights))
@@ -321,6 +323,14 @@ class ReplayWindow:
             short_term_values=held["short_term_values"],
             progress=self._progress[slots],
         )
+
+    def _newest_first(self, ring: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+        """Returns the newest `count` entries of a ring: `ring[self._slots(np.arange(count))]`."""
+        end = self.positions_made % self.config.max_window
+        # Two copies in order, because the window may hold millions.
+        newest = ring[max(0, end - count) : end][::-1]
+        before = ring[len(ring) - max(0, count - end) :][::-1]
+        return np.concatenate([newest, before])
 
     def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Returns ring indices; age 0 is the newest position."""

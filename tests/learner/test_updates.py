@@ -146,14 +146,20 @@ def test_no_more_samples_go_to_the_device_at_a_time_than_it_should_hold(
     def batch(megabytes: float) -> dict[str, np.ndarray]:
         return {"states": np.zeros(int(megabytes * 1e6), np.int8)}
 
-    # One by one on CPU cores, which calls cost little.
-    assert learner.most_updates(batch(0.1)) == 1
-    assert [learner.calls_ahead(batch(size)) for size in (0.1, 8.0, 100.0)] == [16, 8, 1]
+    assert [learner.most_updates(batch(size)) for size in (0.1, 16.0, 100.0)] == [8, 4, 1]
+    assert [learner.calls_ahead(batch(size)) for size in (0.1, 8.0, 100.0)] == [2, 1, 1]
     monkeypatch.setattr(learner, "mesh", Mesh(np.array([Card()]), (AXIS,)))
     assert learner.most_updates(batch(0.1)) == 16
     assert learner.most_updates(batch(8.0)) == 8
     assert learner.most_updates(batch(100.0)) == 1
     assert [learner.calls_ahead(batch(size)) for size in (0.1, 8.0, 100.0)] == [1, 1, 1]
+
+
+def test_convolutions_are_updated_one_by_one_on_cpu_cores() -> None:
+    network = build_network(game("tic_tac_toe"), NetworkConfig(kind="resnet", blocks=1, channels=8))
+    learner = Learner(game("tic_tac_toe"), network, LearnerConfig(batch_size=16))
+    batch = {"states": np.zeros(1000, np.int8)}
+    assert (learner.most_updates(batch), learner.calls_ahead(batch)) == (1, 16)
 
 
 def test_on_a_gpu_updates_compute_in_bfloat16_in_place_and_without_the_host(

@@ -65,7 +65,7 @@ def test_the_first_position_has_the_means_of_the_newest_matches(
     rows = first_positions(samples)
     assert len(rows) > 5
     results = np.array([one.returns[0] for one in newest])
-    values = [search_values(one, ReplayConfig().value_lambda)[0] for one in newest]
+    values = [search_values([one], ReplayConfig().value_lambda)[0] for one in newest]
     for row in rows:
         policy = np.zeros(9)
         np.add.at(policy, samples.policy_actions[row], samples.policy_probabilities[row])

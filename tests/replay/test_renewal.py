@@ -109,7 +109,7 @@ def test_the_window_takes_the_newest_target_of_each_position(examples: list[Exam
     expected[[2, 3, 4]] = [0.75, 0.5, -0.5]
     merged = dataclasses.replace(chosen.record, root_values=expected)
     # A new root value changes the value targets of earlier plies too.
-    returns = search_values(merged, CONFIG.value_lambda)
+    returns = search_values([merged], CONFIG.value_lambda)
     np.testing.assert_allclose(after.search_values[:plies], returns, rtol=1e-6)
     assert (after.search_values[:2] != before.search_values[:2]).all()
     for ply in (2, 3, 4):

@@ -51,7 +51,7 @@ def test_they_are_counted_apart_and_not_learnt_from(trained: Trainer) -> None:
     samples = trained.learning.window.sample(4000, seed=1, update=0)
     drawn = set(samples.search_values.tolist())
     out = {match.match_id for match in held}
-    values = [set(search_values(match, 0.9).tolist()) for match in stored]
+    values = [set(search_values([match], 0.9).tolist()) for match in stored]
     learnt = [
         found for found, match in zip(values, stored, strict=True) if match.match_id not in out
     ]
