@@ -1,12 +1,14 @@
 """selfplay check, for people and for scripts."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from selfplay.check.learning import trial
 from selfplay.check.learning.result import TrialResult
+from selfplay.cli import live_line
 from tests.cli.conftest import TINY, Invoke
 
 CORPUS = Path(__file__).parents[1] / "check" / "planted"
@@ -55,7 +57,8 @@ def test_help_has_examples(invoke: Invoke) -> None:
     assert "--json" in result.stdout
 
 
-def test_a_sound_game(invoke: Invoke) -> None:
+def test_a_sound_game(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_line, "LINE_SECONDS", 0.001)
     result = invoke("check", f"{GAMES}:Walk", "--matches", 16)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.endswith("\nwalk: nothing wrong was found\n")
@@ -64,7 +67,8 @@ def test_a_sound_game(invoke: Invoke) -> None:
     assert "turns the players take turns" in text
     assert "twin 16 of 16 matches looked the same to their end" in text
     assert "state 8 B; observation [11], 44 B" in text
-    assert "playing 16 random matches" in result.stderr
+    # Where no terminal shows it, the progress comes as lines with the time.
+    assert re.search(r"^playing 16 random matches, \d", result.stderr, re.MULTILINE)
 
 
 def test_a_broken_game_for_scripts(invoke: Invoke) -> None:
@@ -132,6 +136,9 @@ def test_a_game_that_cannot_even_be_made(invoke: Invoke) -> None:
     (problem,) = json.loads(result.stdout)["problems"]
     assert problem["rule"] == "contract"
     assert "step returns float32[]" in problem["message"]
+    shown = invoke("check", f"{GAMES}:TypeChangesInStep").stdout
+    assert shown.startswith("contract: ")
+    assert re.search(r"[^\n]\n\nwalk: 1 rule is broken\n$", shown)
 
 
 def test_warnings_have_the_shape_of_problems_and_do_not_fail_the_check(invoke: Invoke) -> None:

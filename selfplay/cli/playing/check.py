@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameName, GameOptions, Json, Seed
 from selfplay.cli.output import facts, say, say_json, size
 
@@ -152,7 +153,8 @@ def _examined(game_name: str, option: list[str] | None, matches: int, seed: int)
         hint = f" ({error.hint})" if error.hint else ""
         fault = LAWS[error.rule or "contract"].fault(f"{error}{hint}")
         return CheckReport(game=game_name, faults=(fault,), warnings=(), measures={})
-    return examine(game, matches=matches, seed=seed, say=lambda text: say(text, err=True))
+    with LiveLine("reading the rules") as line:
+        return examine(game, matches=matches, seed=seed, say=line.show)
 
 
 def _compare(
@@ -192,17 +194,15 @@ def _compare(
 
 
 def _say_report(report: "CheckReport") -> None:
-    for fault in report.faults:
-        say(f"{fault.to_text(width=_width())}\n")
-    if report.measures:
-        say(facts(_facts(report.measures)))
-    for warning in report.warnings:
-        say(f"\n{warning.to_text(width=_width())}")
     count = len(report.faults)
-    if report.ok:
-        say(f"\n{report.game}: nothing wrong was found")
-    else:
-        say(f"\n{report.game}: {count} {'rule is' if count == 1 else 'rules are'} broken")
+    broken = f"{count} {'rule is' if count == 1 else 'rules are'} broken"
+    parts = [
+        *(fault.to_text(width=_width()) for fault in report.faults),
+        *([facts(_facts(report.measures))] if report.measures else []),
+        *(warning.to_text(width=_width()) for warning in report.warnings),
+        f"{report.game}: {'nothing wrong was found' if report.ok else broken}",
+    ]
+    say("\n\n".join(parts))
 
 
 def _width() -> int:
