@@ -320,15 +320,27 @@ def _left(state: BackgammonState) -> list[int]:
 
 def _sources(view: _View, die: Int8[Array, ""]) -> Bool[Array, "25"]:
     """Returns from where the mover can play `die`; from nowhere if it is 0."""
+    return _playable(view.own, _is_open(view, die), die)
+
+
+def _is_open(view: _View, die: Int8[Array, ""]) -> Bool[Array, "25"]:
+    """Returns from where `die` leads to a point that the opponent does not hold."""
+    target = jnp.arange(_SOURCES) - die.astype(jnp.int32)
+    return jnp.where(target >= 0, view.other[jnp.maximum(target, 0)] <= 1, False)
+
+
+def _playable(
+    own: Int8[Array, "25"], is_open: Bool[Array, "25"], die: Int8[Array, ""]
+) -> Bool[Array, "25"]:
+    """Returns from where the mover can play `die`, given where it leads to an open point."""
     places = jnp.arange(_SOURCES)
     target = places - die.astype(jnp.int32)
-    present = view.own > 0
+    present = own > 0
     highest = jnp.max(jnp.where(present, places, -1))
-    open_ = jnp.where(target >= 0, view.other[jnp.maximum(target, 0)] <= 1, False)
     # A larger die than needed bears off from the highest point alone.
     off = (target < 0) & (highest < 6) & ((target == -1) | (places == highest))
     on_bar = present[_BAR]
-    return (die > 0) & present & (open_ | off) & (~on_bar | (places == _BAR))
+    return (die > 0) & present & (is_open | off) & (~on_bar | (places == _BAR))
 
 
 def _move(view: _View, source: Int32[Array, ""], die: Int8[Array, ""]) -> _View:
@@ -346,9 +358,11 @@ def _move(view: _View, source: Int32[Array, ""], die: Int8[Array, ""]) -> _View:
 
 def _plays_on(view: _View, first: Int8[Array, ""], second: Int8[Array, ""]) -> Bool[Array, "25"]:
     """Returns for each source whether `second` can be played after `first` from there."""
-    return jax.vmap(lambda source: _sources(_move(view, source, first), second).any())(
-        jnp.arange(_SOURCES)
-    )
+    # A move closes no point and opens none: the point of a checker that it hits was open before.
+    is_open = _is_open(view, second)
+    return jax.vmap(
+        lambda source: _playable(_move(view, source, first).own, is_open, second).any()
+    )(jnp.arange(_SOURCES))
 
 
 def _cell(player: int, place: int) -> int:
