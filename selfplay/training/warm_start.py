@@ -71,9 +71,14 @@ class WeightSource:
             )
 
     def settings(self, asked: Overlay) -> dict[str, dict[str, Any]]:
-        """Returns `asked` with the network settings of the source added."""
-        network = {**self.config.to_dict()["network"], **asked.get("network", {})}
-        return {**{section: dict(values) for section, values in asked.items()}, "network": network}
+        """Returns `asked` with the settings of the source added that decide which weights exist."""
+        own = self.config.to_dict()
+        taken = {
+            "network": own["network"],
+            "learner": {key: own["learner"][key] for key in _LEARNER_KEYS},
+        }
+        both = {name: {**values, **asked.get(name, {})} for name, values in taken.items()}
+        return {**{section: dict(values) for section, values in asked.items()}, **both}
 
     def state(self, components: Components) -> TrainState:
         """Returns the weights and their average, a fresh optimiser and no updates.

@@ -257,6 +257,13 @@ def test_what_is_asked_for_wins_and_the_rest_is_chosen(asked: dict[str, dict[str
         config_of(found, given)
 
 
+def test_values_of_the_next_plies_are_predicted_where_dice_decide() -> None:
+    assert fit(DICE, TWO_CORES, {}).settings["learner"]["short_term_value_weight"] == 0.3
+    assert "short_term_value_weight" not in fit(CONNECT_FOUR, TWO_CORES, {}).settings["learner"]
+    asked = {"learner": {"short_term_value_weight": 0.0}}
+    assert "short_term_value_weight" not in fit(DICE, TWO_CORES, asked).settings["learner"]
+
+
 def test_surprises_are_weighed_unless_that_is_set_otherwise() -> None:
     assert choose().replay.surprise_share == 0.5
     asked = {"replay": {"surprise_share": 0.0}}

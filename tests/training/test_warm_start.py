@@ -160,6 +160,18 @@ def test_a_run_that_is_there_is_refused(source: Path, tmp_path: Path) -> None:
         begin(tmp_path / "full", source)
 
 
+def test_the_extra_heads_of_the_weights_are_taken_over(tmp_path: Path) -> None:
+    heads = {**SETTINGS["learner"], "short_term_value_weight": 0.3}
+    old = begin(tmp_path / "old", None, learner=heads, network=SETTINGS["network"])
+    train_all(old.run, old.components)
+    new = begin(tmp_path / "new", tmp_path / "old")
+    assert new.components.config.learner.short_term_value_weight == 0.3
+    without = {**SETTINGS["learner"], "short_term_value_weight": 0.0}
+    with pytest.raises(CheckpointError, match="short_term") as caught:
+        begin(tmp_path / "other", tmp_path / "old", learner=without)
+    assert caught.value.hint == "take its network: --set learner.short_term_value_weight=0.3"
+
+
 def test_weights_that_do_not_fit_are_refused(source: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
 

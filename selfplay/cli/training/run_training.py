@@ -221,8 +221,8 @@ def _fitted(
     if is_run(place) or not ProcessGroup().leads:
         return sources, None
     if options.init_from is not None:
-        network = find_source(options.init_from).settings({})["network"]
-        sources = [Source(f"weights of {options.init_from}", {"network": network}), *sources]
+        taken = find_source(options.init_from).settings({})
+        sources = [Source(f"weights of {options.init_from}", taken), *sources]
     return fitted(
         sources, lambda: (game_facts(game), machine_facts(plays=plays)), preset=options.preset
     )

@@ -43,6 +43,7 @@ _BATCHES = (128, 1024)
 _CPU_MATCHES = (8, 64)
 _ACCELERATOR_MATCHES = (64, 1024)
 _SURPRISE_SHARE = 0.5
+_SHORT_TERM_WEIGHT = 0.3
 _NETWORK_KEYS = ("kind", "module", "block", "blocks", "channels")
 
 
@@ -103,8 +104,10 @@ class _Fitting:
         self._choose_window(positions)
         self._choose_matches(positions)
         self._choose_times(positions)
-        # Measured in four games, see docs/methods.md.
+        # Both are measured, see docs/methods.md. Dice decide results long after a position.
         self._set("replay", surprise_share=_SURPRISE_SHARE)
+        if self.game.outcomes > 1:
+            self._set("learner", short_term_value_weight=_SHORT_TERM_WEIGHT)
         return Fit(
             settings=self.chosen,
             positions=positions,
