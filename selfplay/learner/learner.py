@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
@@ -208,9 +207,8 @@ class Learner:
             The new state, and what each update reports, leaves [K]; 0 from `count` on.
         """
         samples = self._padded(samples)
-        # Arrays of NumPy: making those of JAX starts a program for each.
-        rates = np.array(learning_rates, np.float32)
-        arguments = (rates, np.int32(count), jax.random.key_data(key))
+        rates = jnp.array(learning_rates, jnp.float32)
+        arguments = (rates, jnp.int32(count), jax.random.key_data(key))
         if jax.process_count() > 1:
             samples = place(samples, self.mesh, _ALONG_BATCHES)
             arguments = place(arguments, self.mesh, REPLICATED)
