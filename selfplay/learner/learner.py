@@ -162,7 +162,7 @@ class Learner:
         """Returns how many updates `updates` is to make in one call, by the size of a batch.
 
         It is one for convolutions on CPU cores: there XLA has fast code for their backward pass
-        only outside loops. In a perceptron a call costs as much time as the update itself.
+        only outside loops. In a small perceptron a call costs as much time as the update itself.
 
         Args:
             samples: one batch.
