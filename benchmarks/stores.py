@@ -4,32 +4,29 @@
     python benchmarks/stores.py --count             only the requests, of 16 to 1,000 workers
     python benchmarks/stores.py --seconds 20        all stores, 16 to 1,000 workers
     python benchmarks/stores.py --store directory --workers 16 64
+    python benchmarks/stores.py --store bucket --s3 ceph
 
 Workers and trainer are simulated (`benchmarks/common/fleet.py`): they ask the store what real ones
 ask, and play nothing. Requests are counted in simulated time around a bucket in memory, so the
-machine does not matter. The servers of Redis and of the bucket (moto, a simulation in Python) run
-on this machine beside all workers, so the times say what the code and the protocol cost, not a
-network. Those need redis-server and the packages redis, s3fs and moto[server].
+machine does not matter. The servers of Redis and of the bucket run on this machine beside all
+workers, so the times say what the code and the protocol cost, not a network. They need redis-server
+and the packages redis, s3fs and moto[server], which simulates an S3 server in Python; `--s3 ceph`
+starts a real one (Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw).
 """
 
 import argparse
 import collections
-import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,15 +37,16 @@ from benchmarks.common.fleet import (
     SimulatedWorker,
     create,
     delays,
+    random_numbers,
     run_at_once,
     run_in_turn,
 )
 from benchmarks.common.memory_bucket import MemoryBucket
+from benchmarks.common.servers import KINDS, S3_SERVERS, missing_programs, store_servers
 from selfplay.registry import GameSpec, make
 from selfplay.run import RunDirectory
 from selfplay.settings import Config
 
-KINDS = ("directory", "bucket", "redis")
 REQUESTS = ("GET", "HEAD", "PUT", "LIST")
 MATCHES_OF_A_FILE = 16
 """Of Connect Four, in 20 kB."""
@@ -56,59 +54,6 @@ WEIGHTS = 500_000
 """A residual network of 6 blocks of 64 channels, in float32: 2 MB."""
 SHORT = ("--workers", "2", "8", "--seconds", "2", "--count-seconds", "70", "--files", "500")
 """The arguments where none are given."""
-
-
-@contextlib.contextmanager
-def servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Starts what the stores need; gives a URL for each kind."""
-    ports = []
-    for _ in range(2):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
-    redis, s3 = map(str, ports)
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    # As a server that must not forget would run: written to disk every second.
-    options = ["--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
-    moto = "import sys; from moto.server import main; main(sys.argv[1:])"
-    commands = [
-        ["redis-server", "--port", redis, *options],
-        [sys.executable, "-c", moto, "-H", "127.0.0.1", "-p", s3],
-    ]
-    with contextlib.ExitStack() as stack:
-        for command in commands:
-            process = stack.enter_context(
-                subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            )
-            stack.callback(process.terminate)
-        for port in ports:
-            wait_for(port)
-        import s3fs
-
-        s3fs.S3FileSystem().mkdir("runs")
-        yield {
-            "directory": str(folder / "runs"),
-            "bucket": "s3://runs",
-            "redis": f"redis://127.0.0.1:{redis}/0",
-        }
-
-
-def wait_for(port: int) -> None:
-    """Waits until a server listens."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def simulate(url: str, first: int, count: int, load: Load) -> None:
@@ -202,7 +147,7 @@ def count(workers: int, seconds: float) -> list[str]:
 def join(url: str, many_files: int) -> list[str]:
     """Returns one row of the second table: a run with so many files of matches."""
     run = RunDirectory.create(url, GameSpec("tic_tac_toe"), make("tic_tac_toe"), Config())
-    run.checkpoints.save(1, {"weights": {"w": np.zeros(WEIGHTS, np.float32)}})
+    run.checkpoints.save(1, {"weights": {"w": random_numbers(WEIGHTS)}})
     data = bytes(1000)
 
     def fill(worker: int) -> None:
@@ -261,6 +206,7 @@ def main() -> None:
     )
     parser.add_argument("--simulate", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--store", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--s3", choices=S3_SERVERS, default="moto", help="server of the bucket")
     parser.add_argument("--workers", nargs="+", type=int, default=(16, 64, 256, 1000))
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--count", action="store_true", help="count requests, and nothing else")
@@ -277,17 +223,13 @@ def main() -> None:
     print(table(header, [count(workers, arguments.count_seconds) for workers in arguments.workers]))
     if arguments.count:
         return
-    needed = {"redis": importlib.util.find_spec("redis"), "s3fs": importlib.util.find_spec("s3fs"),
-              "moto[server]": importlib.util.find_spec("moto"),
-              "redis-server": shutil.which("redis-server")}  # fmt: skip
-    missing = [name for name, found in needed.items() if found is None]
-    if missing:
+    if missing := missing_programs(arguments.s3):
         print(f"skipped: {' and '.join(missing)} is not installed")
         return
     folder = Path(tempfile.mkdtemp(prefix="selfplay-stores-"))
     rows, joins = [], []
     try:
-        with servers(folder) as roots:
+        with store_servers(folder, arguments.s3) as roots:
             for kind in arguments.store:
                 for workers in arguments.workers:
                     row = at_work(f"{roots[kind]}/{kind}{workers}", workers, arguments.seconds)
@@ -298,7 +240,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     load = Load()
     print(f"\n{os.cpu_count()} CPU cores; files of {load.file_bytes / 1e3:.0f} kB, weights of "
-          f"{4 * load.weights / 1e6:.1f} MB\n")  # fmt: skip
+          f"{4 * load.weights / 1e6:.1f} MB; S3 server: {arguments.s3}\n")  # fmt: skip
     header = ["store", "workers", "uploads/s at most", "MB/s at most", "matches/s taken in at most"]
     header += ["matches/s taken in as usual", "files left then", "pick-up, median / worst (s)"]
     print(table(header, rows))

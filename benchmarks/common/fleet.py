@@ -76,7 +76,13 @@ def _weights() -> Any:
 
 
 def _items(load: Load) -> dict[str, Any]:
-    return {"weights": {**_weights(), "ballast": np.zeros(load.weights, np.float32)}}
+    return {"weights": {**_weights(), "ballast": random_numbers(load.weights)}}
+
+
+@functools.cache
+def random_numbers(numbers: int) -> np.ndarray:
+    """Returns weights that cannot be compressed, as those of a network."""
+    return np.random.default_rng(0).standard_normal(numbers, np.float32)
 
 
 class SimulatedTrainer:

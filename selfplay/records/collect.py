@@ -58,6 +58,8 @@ class MatchCollector:
         self._history: dict[str, npt.NDArray[Any]] = {}
         self._checkpoints: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._begins: npt.NDArray[np.int64] = np.zeros(num_matches, np.int64)
+        self._sequence = -1
+        self._in_file = 0
 
     def add(self, plies: PliesLike, *, checkpoint: int, sequence: int) -> list[MatchRecord]:
         """Takes in a chunk of plies and returns the matches that ended in it.
@@ -65,11 +67,14 @@ class MatchCollector:
         Args:
             plies: the chunk, each attribute [T, B, ...].
             checkpoint: update number of the weights that played it.
-            sequence: number of the file the matches will be written to; part of their ids.
+            sequence: number of the file the matches will be written to; part of their ids. Chunks
+                in a row may share a file.
 
         Returns:
             Finished matches, in the order in which they ended.
         """
+        if sequence != self._sequence:
+            self._sequence, self._in_file = sequence, 0
         over = np.asarray(plies.over)
         before = len(self._checkpoints)
         self._append(plies, over.shape)
@@ -77,7 +82,8 @@ class MatchCollector:
         records: list[MatchRecord] = []
         for ply, slot in np.argwhere(over):
             last = before + int(ply)
-            records.append(self._record(int(slot), last, f"{sequence:08d}-{len(records):04d}"))
+            records.append(self._record(int(slot), last, f"{sequence:08d}-{self._in_file:04d}"))
+            self._in_file += 1
             self._begins[slot] = last + 1
         self._forget(int(self._begins.min()))
         return records
@@ -185,3 +191,4 @@ class MatchCollector:
         }
         self._checkpoints = np.asarray(state["checkpoints"])
         self._begins = np.array(state["begins"])
+        self._sequence = -1

@@ -8,6 +8,8 @@ USUAL_BEAT_SECONDS = 5.0
 _LOOKS_PER_SECOND = 100
 _BEATS_PER_SECOND = 50
 _LONGEST_BEAT_SECONDS = 20.0
+_FILES_PER_SECOND = 50
+_LONGEST_FILE_SECONDS = 30.0
 _SPREAD = 0.2
 
 
@@ -30,6 +32,19 @@ def beat_seconds(workers: int) -> float:
         workers: how many the run has, 0 if that is not known.
     """
     return min(max(USUAL_BEAT_SECONDS, workers / _BEATS_PER_SECOND), _LONGEST_BEAT_SECONDS)
+
+
+def file_seconds(workers: int) -> float:
+    """Returns the seconds in which a worker gathers finished matches for one file, in [0, 30].
+
+    It is 0 with up to 50 workers. More of them store about fifty files a second together.
+
+    Args:
+        workers: how many the run has, 0 if that is not known.
+    """
+    if workers <= _FILES_PER_SECOND:
+        return 0.0
+    return min(workers / _FILES_PER_SECOND, _LONGEST_FILE_SECONDS)
 
 
 def spread(seconds: float) -> float:

@@ -3,6 +3,7 @@
 import collections
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from selfplay.errors import StorageError
@@ -13,6 +14,7 @@ from selfplay.telemetry import tracing
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_MOST_GATHERED = 1_000
 
 
 class UploadQueue:
@@ -29,6 +31,7 @@ class UploadQueue:
         max_bytes: int = 64 << 20,
         on_problem: Callable[[str], None] = lambda text: None,
         first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Asks the store for the worker's next number, and starts the thread.
 
@@ -38,6 +41,7 @@ class UploadQueue:
             max_bytes: above this, compressed, `has_room` is False.
             on_problem: called in the thread, with the reason, when sending begins to fail.
             first_pause_seconds: before the first repetition; doubled each time, up to 30.
+            clock: returns seconds.
 
         Raises:
             StorageError: the store cannot be reached.
@@ -53,6 +57,11 @@ class UploadQueue:
         self._shift = 0
         self._queue: collections.deque[tuple[int, bytes, tracing.Span]] = collections.deque()
         self._bytes = 0
+        self._clock = clock
+        self._gathered: list[MatchRecord] = []
+        self._gathered_since = 0.0
+        self._gathered_shift = 0
+        self._gathered_span = tracing.Span()
         self._changed = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._send_all, name="uploads", daemon=True)
@@ -60,15 +69,16 @@ class UploadQueue:
 
     @property
     def next_sequence(self) -> int:
-        """The number of the file that is added next; part of the ids of its matches."""
+        """The number of the file that the next matches go into; part of their ids."""
         with self._changed:
-            return self._next + self._shift
+            # All matches of a file have the number that its first ones were given.
+            return self._next + (self._gathered_shift if self._gathered else self._shift)
 
     @property
     def pending(self) -> int:
         """How many files are not stored yet."""
         with self._changed:
-            return len(self._queue)
+            return len(self._queue) + bool(self._gathered)
 
     @property
     def pending_bytes(self) -> int:
@@ -82,18 +92,25 @@ class UploadQueue:
         with self._changed:
             return self._bytes <= self._max_bytes
 
-    def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Takes one file of matches, whose ids have the number `next_sequence`; never waits.
+    def add(self, matches: Sequence[MatchRecord], *, gather_seconds: float = 0.0) -> None:
+        """Takes matches, whose ids have the number `next_sequence`; never waits.
 
-        It makes a span that ends when the file is stored.
+        It makes a span for each file, which ends when the file is stored.
+
+        Args:
+            matches: finished ones; none to close the file in which earlier ones wait.
+            gather_seconds: the file takes in what is added until its first matches are so old, or
+                it has 1,000; 0 to close it now. `flush`, `close` and `keep` close it too.
         """
-        span = tracing.begin("store matches", matches=len(matches))
-        data = encode_matches(matches, traceparent=span.traceparent)
         with self._changed:
-            self._queue.append((self._next, data, span))
-            self._next += 1
-            self._bytes += len(data)
-            self._changed.notify_all()
+            if matches and not self._gathered:
+                self._gathered_since = self._clock()
+                self._gathered_shift = self._shift
+                self._gathered_span = tracing.begin("store matches")
+            self._gathered += matches
+            old = self._clock() - self._gathered_since >= gather_seconds
+            if old or len(self._gathered) >= _MOST_GATHERED:
+                self._close_file()
 
     def wait(self, seconds: float) -> bool:
         """Waits for room, at most `seconds`; returns whether there is any."""
@@ -103,6 +120,7 @@ class UploadQueue:
     def flush(self, seconds: float) -> bool:
         """Waits until everything is stored, at most `seconds`; returns whether it is."""
         with self._changed:
+            self._close_file()
             self._changed.wait_for(lambda: not self._queue or self._ending, seconds)
             return not self._queue
 
@@ -125,6 +143,7 @@ class UploadQueue:
             StorageError: the disk is full or refuses the write.
         """
         with self._changed:
+            self._close_file()
             shift = self._shift
             files = list(self._queue)
         for number, data, span in files:
@@ -133,6 +152,19 @@ class UploadQueue:
             span.note("kept on local disk")
             span.end()
         return len(files)
+
+    def _close_file(self) -> None:
+        """Puts the matches gathered into the queue, as one file; needs the lock."""
+        if not self._gathered:
+            return
+        span = self._gathered_span
+        span.set(matches=len(self._gathered))
+        data = encode_matches(self._gathered, traceparent=span.traceparent)
+        self._gathered = []
+        self._queue.append((self._next, data, span))
+        self._next += 1
+        self._bytes += len(data)
+        self._changed.notify_all()
 
     def _send_all(self) -> None:
         pause = self._first_pause

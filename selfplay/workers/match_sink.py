@@ -27,8 +27,8 @@ class MatchSink(Protocol):
     def problem(self) -> str:
         """Why files cannot be stored, "" if they can."""
 
-    def add(self, matches: Sequence[MatchRecord]) -> None:
-        """Adds the matches of one file; does not wait."""
+    def add(self, matches: Sequence[MatchRecord], *, gather_seconds: float = 0.0) -> None:
+        """Adds matches to a file that is closed once it is so old; does not wait."""
 
     def close(self, seconds: float) -> bool:
         """Stores what is pending, for at most `seconds`; returns whether all of it is stored."""
@@ -48,9 +48,9 @@ class DiscardingSink:
         """Counts from 0."""
         self.next_sequence = 0
 
-    def add(self, matches: Sequence[MatchRecord]) -> None:
+    def add(self, matches: Sequence[MatchRecord], *, gather_seconds: float = 0.0) -> None:
         """Drops the matches, and counts a file."""
-        self.next_sequence += 1
+        self.next_sequence += bool(matches)
 
     def close(self, seconds: float) -> bool:
         """Returns True: there is nothing to store."""

@@ -9,6 +9,7 @@ import jax
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord
 from selfplay.run import UnsentMatches
+from selfplay.run.pace import file_seconds
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.playing import Playing
 from selfplay.runtime.publishing import RecentMatches
@@ -205,17 +206,19 @@ class Worker(RunProcess):
         self._fit_chunk_length(self._meter.elapsed - begin)
         self._simulations += self.playing.simulations
         self._meter.count(simulations=self.playing.simulations)
-        self._store(finished)
+        # A worker with a seed of its own must always write the same files.
+        workers = 0 if self._options.seed is not None else self._trainer_watch.workers
+        self._store(finished, gather_seconds=file_seconds(workers))
 
     def _finish_begun(self) -> None:
-        """Finishes the chunk in progress and stores the matches that ended in it."""
-        self._store(self.playing.rest(sequence=self._sink.next_sequence))
+        """Finishes the chunk in progress and stores all matches that have ended."""
+        self._store(self.playing.rest(sequence=self._sink.next_sequence), gather_seconds=0.0)
 
-    def _store(self, finished: list[MatchRecord]) -> None:
-        if not finished:
-            return
+    def _store(self, finished: list[MatchRecord], *, gather_seconds: float) -> None:
         with self.playing.span.current():
-            self._sink.add(finished)
+            self._sink.add(finished, gather_seconds=gather_seconds)
+            if not finished:
+                return
             positions = sum(match.plies for match in finished)
             self._matches += len(finished)
             self._positions += positions

@@ -191,6 +191,19 @@ def test_ids_are_worker_sequence_and_index() -> None:
     assert ids[4] == "w-00000001-0000"
 
 
+def test_ids_count_on_where_chunks_share_a_file_and_begin_again_after_a_restore() -> None:
+    collector = MatchCollector(PROVENANCE, SLOTS)
+    first = collector.add(STREAM.rows(0, 5), checkpoint=0, sequence=7)
+    state = collector.state()
+    second = collector.add(STREAM.rows(5, 10), checkpoint=0, sequence=7)
+    ids = [match.match_id for match in (*first, *second)]
+    assert first and second
+    assert ids == [f"w-00000007-{index:04d}" for index in range(len(ids))]
+    collector.restore(state)
+    again = collector.add(STREAM.rows(5, 10), checkpoint=0, sequence=7)
+    assert [match.match_id for match in again] == ids[: len(second)]
+
+
 @pytest.mark.parametrize("cut", range(0, 20, 2))
 def test_a_restored_collector_goes_on_exactly(cut: int) -> None:
     first, second = MatchCollector(PROVENANCE, SLOTS), MatchCollector(PROVENANCE, SLOTS)

@@ -100,6 +100,78 @@ def test_files_arrive_in_order(store: FlakyStore, start: Callable[..., UploadQue
     assert start().next_sequence == 5
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def numbered(sequence: int, index: int) -> MatchRecord:
+    return dataclasses.replace(match(sequence), match_id=f"w-{sequence:08d}-{index:04d}")
+
+
+def test_matches_are_gathered_into_one_file_until_they_are_old(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    clock = Clock()
+    queue = start(clock=clock)
+    for index in range(3):
+        assert queue.next_sequence == 0
+        queue.add([numbered(0, index)], gather_seconds=10.0)
+        clock.now += 4.0
+    assert (queue.pending, queue.stored, ids(store)) == (1, 0, [])
+    # The first of them is 12 seconds old.
+    queue.add([numbered(0, 3)], gather_seconds=10.0)
+    assert queue.next_sequence == 1
+    assert queue.flush(SECONDS)
+    assert queue.stored == 1
+    assert ids(store) == [f"w-00000000-{index:04d}" for index in range(4)]
+
+
+def test_gathered_matches_are_closed_on_demand_and_when_they_are_many(
+    store: FlakyStore, start: Callable[..., UploadQueue], tmp_path: Path
+) -> None:
+    queue = start(clock=Clock())
+    queue.add([numbered(0, 0)], gather_seconds=10.0)
+    # Nothing more will come: the worker rests.
+    queue.add([])
+    assert queue.next_sequence == 1
+    queue.add([numbered(1, index) for index in range(1000)], gather_seconds=10.0)
+    assert queue.next_sequence == 2
+    queue.add([numbered(2, 0)], gather_seconds=10.0)
+    assert queue.flush(SECONDS)
+    assert len(ids(store)) == 1002
+    store.cut.set()
+    queue.add([numbered(3, 0)], gather_seconds=10.0)
+    place = UnsentMatches("runs/x", "2026")
+    place.folder = tmp_path / "unsent"
+    assert queue.keep(place) == 1
+    assert [file.name for file in place.files()] == ["00000003.parquet"]
+    store.cut.clear()
+
+
+def test_a_file_keeps_its_number_while_it_gathers(
+    store: FlakyStore, start: Callable[..., UploadQueue]
+) -> None:
+    queue = start(clock=Clock())
+    # Another process uses the same worker name.
+    MatchFiles(store).put_encoded("w", 0, encode_matches([match(0, value=3)]))
+    store.cut.set()
+    queue.add([numbered(0, 0)])
+    queue.add([numbered(1, 0)], gather_seconds=10.0)
+    store.cut.clear()
+    until(lambda: queue.stored == 1)
+    # The file before was stored under another number, and this one will be.
+    assert queue.next_sequence == 1
+    queue.add([numbered(1, 1)])
+    assert queue.flush(SECONDS)
+    assert ids(store) == [f"w-0000000{name}" for name in ("0-0000", "1-0000", "2-0000", "2-0001")]
+
+
 def test_a_store_that_cannot_be_reached_loses_nothing(
     store: FlakyStore, start: Callable[..., UploadQueue]
 ) -> None:

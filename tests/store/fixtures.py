@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.common.ceph import ceph_server
 from tests.store.gcs import gcs_emulator
 
 KINDS = ("directory", "bucket", "gcs", "redis")
@@ -58,28 +59,39 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def bucket_url() -> Iterator[str]:
-    """An S3 server of our own, found by its environment variables; yields s3://BUCKET."""
-    pytest.importorskip("s3fs")
-    server_module = pytest.importorskip("moto.server")
-    import s3fs
+def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 server of our own, found by its environment variables; yields s3://BUCKET.
 
+    It is moto, which simulates one in Python, or with SELFPLAY_TEST_S3=ceph Ceph's, a real one.
+    """
+    s3fs = pytest.importorskip("s3fs")
+    with contextlib.ExitStack() as stack:
+        if os.environ.get("SELFPLAY_TEST_S3") == "ceph":
+            settings = stack.enter_context(ceph_server(tmp_path_factory.mktemp("ceph")))
+        else:
+            settings = stack.enter_context(_moto_server())
+        stack.enter_context(_environment(settings))
+        s3fs.S3FileSystem(use_listings_cache=False).mkdir(BUCKET)
+        yield f"s3://{BUCKET}"
+
+
+@contextlib.contextmanager
+def _moto_server() -> Iterator[dict[str, str]]:
+    """Simulates an S3 server; yields the environment variables that clients need."""
+    server_module = pytest.importorskip("moto.server")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with _environment(settings):
-        try:
-            s3fs.S3FileSystem(use_listings_cache=False).mkdir(BUCKET)
-            yield f"s3://{BUCKET}"
-        finally:
-            server.stop()
+    try:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

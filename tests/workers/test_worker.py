@@ -377,6 +377,27 @@ def test_it_rests_while_the_trainer_is_far_behind(
     assert state() == "playing" or state().startswith("waiting")
 
 
+def test_in_a_large_fleet_the_matches_of_several_chunks_share_a_file(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    def ten_minutes(workers: int) -> float:
+        told.append(workers)
+        return 600.0
+
+    monkeypatch.setattr(worker_module, "file_seconds", ten_minutes)
+    worker = play(run_path, Lifetime(max_matches=30), id="w")
+    assert len(told) > 2
+    (file,) = files(run_path)
+    matches = read_matches(run_path / file)
+    assert len(matches) == worker.lifetime.matches >= 30
+    assert [match.match_id for match in matches] == [
+        f"w-00000000-{index:04d}" for index in range(len(matches))
+    ]
+    Rebuilder(worker.components.game)(matches)
+
+
 def test_a_silent_trainer_is_not_buried_in_matches(
     run_path: Path, background: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
