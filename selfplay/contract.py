@@ -88,7 +88,7 @@ def _validate(game: Game[Any], spec: str) -> None:
     state = _traced(game, "init", jax.random.key(0))
     _require(
         bool(jax.tree.leaves(state)),
-        f"{game.name}: init returns {type(state).__name__}, but a state must hold arrays",
+        f"{game.name}: init() returns {type(state).__name__}, but a state must hold arrays",
         hint="declare the class of the state with @selfplay.pytree",
     )
     action = jax.ShapeDtypeStruct((), jnp.int32)
@@ -99,7 +99,7 @@ def _validate(game: Game[Any], spec: str) -> None:
     observation = _traced(game, "observe", state)
     _require(
         isinstance(observation, jax.ShapeDtypeStruct) and observation.ndim in (1, 3),
-        f"{game.name}: observe returns {_shape_text(observation)}, but must return an array "
+        f"{game.name}: observe() returns {_shape_text(observation)}, but must return an array "
         "[features] or [height, width, planes]",
     )
     planes = observation.shape[-1]
@@ -321,8 +321,9 @@ def _require_array(
     wanted = {jnp.integer: "int32", jnp.bool_: "bool", jnp.floating: "float32"}[kind]
     _require(
         fits,
-        f"{game.name}: {method} returns {_shape_text(found)}, but must return "
+        f"{game.name}: {method}() returns {_shape_text(found)}, but must return "
         f"{wanted}{list(shape)}",
+        hint=f"cast with .astype(jnp.{wanted})" if getattr(found, "shape", None) == shape else "",
     )
 
 
@@ -330,7 +331,7 @@ def _require_same_state(game: Game[Any], before: Any, after: Any, method: str) -
     structure: Any = jax.tree.structure(before)
     _require(
         structure == jax.tree.structure(after),
-        f"{game.name}: {method} returns {type(after).__name__}, but must return a state of the "
+        f"{game.name}: {method}() returns {type(after).__name__}, but must return a state of the "
         f"same structure as init ({type(before).__name__})",
     )
     for (path, old), new in zip(
@@ -338,7 +339,7 @@ def _require_same_state(game: Game[Any], before: Any, after: Any, method: str) -
     ):
         _require(
             old.shape == new.shape and old.dtype == new.dtype,
-            f"{game.name}: {method} returns {_shape_text(new)} for state"
+            f"{game.name}: {method}() returns {_shape_text(new)} for state"
             f"{jax.tree_util.keystr(path)}, but init gave {_shape_text(old)}",
             hint="shapes and types must never change; cast with .astype",
         )

@@ -34,6 +34,9 @@ class SelfplayError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            # Below the message in a traceback, as outside the command line nothing else shows it.
+            self.add_note(f"hint: {hint}")
 
 
 class ConfigError(SelfplayError):

@@ -298,7 +298,18 @@ def _checked_class(found: object, where: str) -> _GameClass:
         raise GameContractError(f"{where} is not a game", hint=_IS_A_GAME)
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise GameContractError(f"{where} lacks methods: {', '.join(missing)}")
+        own = [
+            name for name in vars(found) if name not in dir(Game) and name not in dir(PythonGame)
+        ]
+        close = {
+            name: match
+            for name in missing
+            for match in difflib.get_close_matches(name, own, n=1, cutoff=0.8)
+        }
+        raise GameContractError(
+            f"{where} lacks methods: {', '.join(missing)}",
+            hint="; ".join(f"is {match} meant to be {name}?" for name, match in close.items()),
+        )
     return found
 
 

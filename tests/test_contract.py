@@ -65,40 +65,43 @@ def test_a_good_game_passes() -> None:
         ({"history_planes": (1,)}, r"nim: history_planes is \(1,\), but observe has planes 0 to 0"),
         (
             {"legal_action_mask": lambda self, state: jnp.ones(3, bool)},
-            r"nim: legal_action_mask returns bool\[3\], but must return bool\[2\]",
+            r"nim: legal_action_mask\(\) returns bool\[3\], but must return bool\[2\]",
         ),
         (
             {"legal_action_mask": lambda self, state: jnp.ones(2)},
-            r"nim: legal_action_mask returns float32\[2\], but must return bool\[2\]",
+            r"nim: legal_action_mask\(\) returns float32\[2\], but must return bool\[2\]",
         ),
         (
             {"current_player": lambda self, state: state["player"] * 1.0},
-            r"nim: current_player returns float32\[\], but must return int32\[\]",
+            r"nim: current_player\(\) returns float32\[\], but must return int32\[\]",
         ),
         (
             {"is_terminal": lambda self, state: jnp.zeros(1, bool)},
-            r"nim: is_terminal returns bool\[1\], but must return bool\[\]",
+            r"nim: is_terminal\(\) returns bool\[1\], but must return bool\[\]",
         ),
         (
             {"returns": lambda self, state: jnp.float32(1)},
-            r"nim: returns returns float32\[\], but must return float32\[2\]",
+            r"nim: returns\(\) returns float32\[\], but must return float32\[2\]",
         ),
         (
             {"observe": lambda self, state: jnp.zeros((3, 3))},
-            r"nim: observe returns float32\[3, 3\], but must return an array \[features\] or",
+            r"nim: observe\(\) returns float32\[3, 3\], but must return an array \[features\] or",
         ),
         (
             {"observe": lambda self, state: {"board": jnp.zeros(3)}},
-            "nim: observe returns dict, but must return an array",
+            r"nim: observe\(\) returns dict, but must return an array",
         ),
-        ({"init": lambda self, key: ()}, "nim: init returns tuple, but a state must hold arrays"),
+        (
+            {"init": lambda self, key: ()},
+            r"nim: init\(\) returns tuple, but a state must hold arrays",
+        ),
         (
             {"step": lambda self, state, action: state["stones"]},
-            "nim: step returns ShapeDtypeStruct, but must return a state of the same structure",
+            r"nim: step\(\) returns ShapeDtypeStruct, but must return a state of the same struct",
         ),
         (
             {"step": lambda self, state, action: state | {"stones": state["stones"] * 0.5}},
-            r"nim: step returns float32\[\] for state\['stones'\], but init gave int32\[\]",
+            r"nim: step\(\) returns float32\[\] for state\['stones'\], but init gave int32\[\]",
         ),
         (
             {"is_terminal": lambda self, state: bool(state["stones"] > 0)},

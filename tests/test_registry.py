@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import textwrap
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,6 +185,22 @@ def test_a_game_with_missing_methods(write: Write) -> None:
     assert error_of(GameContractError, "half.py")[0] == (
         "half.py:Half lacks methods: current_player, init, is_terminal, legal_action_mask, "
         "observe, returns, step"
+    )
+
+
+def test_a_traceback_ends_with_the_hint(write: Write) -> None:
+    write("two.py", NIM + "\nclass Other(Nim): pass\n")
+    with pytest.raises(UnknownGameError) as caught:
+        make("two.py")
+    lines = traceback.format_exception_only(caught.value)
+    assert lines[-1] == "hint: games in it: two.py:Nim, two.py:Other\n"
+
+
+def test_a_misspelled_method_is_recognised(write: Write) -> None:
+    write("odd.py", NIM.replace("def current_player", "def curent_player"))
+    assert error_of(GameContractError, "odd.py") == (
+        "odd.py:Nim lacks methods: current_player",
+        "is curent_player meant to be current_player?",
     )
 
 

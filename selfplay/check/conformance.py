@@ -160,7 +160,7 @@ def _examine_compiled(
     if measures:
         say("measuring")
     measured = measure(game, singles, exploration, full=measures and sound)
-    measured["never_legal"] = finder.never_legal()
+    measured |= finder.legal_actions()
     if sound:
         say("looking for positions that look the same")
         pairs = look_alikes(game, seed=seed, seconds=_LOOK_SECONDS)
@@ -171,7 +171,7 @@ def _examine_compiled(
         say("guessing the results of thousands of random matches")
         found += finder.of_guesses()
     measured["twin"] = exploration.twin()
-    found += finder.of_measures(measured)
+    found += finder.of_measures(measured, {one.rule for one in (*faults, *found)})
     return CheckReport(
         game=_name(game),
         faults=tuple(_one_per_rule([*faults, *(one for one in found if not one.is_warning)])),

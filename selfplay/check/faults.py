@@ -1,6 +1,6 @@
 """Tests every law on a game, and shows what breaks it with moves and boards."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import jax
@@ -28,7 +28,7 @@ from selfplay.check.play.sequence import KeptPly, MoveSequence
 from selfplay.check.play.shorten import shortened
 from selfplay.check.report import Fault
 from selfplay.contract import brief
-from selfplay.game import Game
+from selfplay.game import Game, Symmetry
 
 _NAMED_ACTIONS = 6
 _SAMPLE = 12
@@ -122,22 +122,35 @@ class FaultFinder:
             if name not in proven:
                 yield self._shown(LAWS[name], Finding(message, self._decided_match()))
 
-    def of_measures(self, measures: Mapping[str, Any]) -> Iterator[Fault]:
-        """Yields what the measures of the game show."""
+    def of_measures(self, measures: Mapping[str, Any], broken: Set[str]) -> Iterator[Fault]:
+        """Yields what the measures of the game show, unless a law in `broken` explains it."""
         for law in LAWS.values():
+            if broken.intersection(law.explained_by):
+                continue
             for test in law.tests:
                 if isinstance(test, MeasuresTest):
                     message = test.find(self._game, measures, self._exploration.played)
                     if message:
                         yield law.fault(message)
 
-    def never_legal(self) -> dict[str, Any]:
-        """Returns how many actions were legal in no position, and the first few by name."""
-        never = np.flatnonzero(~self._exploration.explorer.moves.legal).tolist()
-        some = never[:_NAMED_ACTIONS]
+    def legal_actions(self) -> dict[str, dict[str, Any]]:
+        """Returns how many actions were legal in no position, and in all of several.
+
+        The first few of them are named.
+        """
+        moves = self._exploration.explorer.moves
+        return {
+            "never_legal": self._named(~moves.legal),
+            "always_legal": self._named(moves.always_legal),
+        }
+
+    def _named(self, actions: np.ndarray) -> dict[str, Any]:
+        """Returns how many actions a mask [actions] holds, and the first few by name."""
+        found = np.flatnonzero(actions).tolist()
+        some = found[:_NAMED_ACTIONS]
         state = self._game.init(jax.random.key(0))
         return {
-            "count": len(never),
+            "count": len(found),
             "actions": some,
             "names": [self._spelled(state, action, -1) for action in some],
         }
@@ -167,8 +180,35 @@ class FaultFinder:
                 mover=int(self._game.current_player(before)),
                 exchange=exchange.name if exchange else "",
                 symmetry=repr(exploration.symmetries[int(index)].name) if index else "",
+                image=self._wrong_image(states, exploration.symmetries[int(index)])
+                if "{image}" in message
+                else "",
             )
         return self._shown(law, Finding(message, line, at_position=test.at_position))
+
+    def _wrong_image(self, states: Sequence[Any], symmetry: Symmetry[Any]) -> str:
+        """Returns an action that is legal in the last position though its image is not.
+
+        Or the other way round.
+        """
+        permutation = np.asarray(symmetry.permutation)
+        for state in reversed(states):
+            image = symmetry.map_state(state)
+            legal = np.asarray(self._game.legal_action_mask(state))
+            mapped = np.asarray(self._game.legal_action_mask(image))[permutation]
+            for action in np.flatnonzero(legal != mapped).tolist()[:1]:
+                to = int(permutation[action])
+                words = ["is legal" if one[action] else "is not" for one in (legal, mapped)]
+                return (
+                    f"action {self._numbered(state, action)} {words[0]}, its image "
+                    f"{self._numbered(image, to)} {words[1]}"
+                )
+        return "which ones depends on more than the state"
+
+    def _numbered(self, state: Any, action: int) -> str:
+        """Returns an action as a number, with its name if it has one."""
+        name = self._spelled(state, action, -1)
+        return name if name == str(action) else f"{action} ({name})"
 
     def _shown(self, law: Law, finding: Finding) -> Fault:
         if finding.line is None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from selfplay.arena.statistics import wilson_interval
 from selfplay.check.laws.traces import constant_bytes
 from selfplay.check.play.exploration import Exploration
 from selfplay.contract import fingerprint
@@ -50,6 +51,8 @@ def measure(
     outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
     trees = batch * tree_bytes(game.num_actions, simulations, state_bytes, outcomes)
     first_again = played.first_again
+    score = float(np.mean((1 + np.sign(returns[:, 0])) / 2))
+    first_player = wilson_interval(score, len(returns))
     measures: dict[str, Any] = {
         "state_bytes": state_bytes,
         "observation_shape": list(observation.shape),
@@ -67,7 +70,8 @@ def measure(
         "truncated_share": float(np.mean(finished & ~terminal)),
         "unfinished_share": float(np.mean(~finished & (lengths == lengths.max()))),
         "drawn_share": float(np.mean(returns[:, 0] == 0)),
-        "first_player_score": float(np.mean((1 + np.sign(returns[:, 0])) / 2)),
+        "first_player_score": score,
+        "first_player_interval": [first_player.low, first_player.high],
         "moves_again_share": played.again[0] / played.again[1] if played.again[1] else 0.0,
         "moves_again_first": list(first_again.actions) if first_again else [],
         "only_mover": played.players[0] if len(set(played.players)) == 1 else None,

@@ -28,10 +28,11 @@ _UsageError: Any = typer.BadParameter.__base__
 
 @dataclasses.dataclass(frozen=True)
 class Invocation:
-    """The command line: the program and its arguments."""
+    """The command line: the program, its arguments, and whether --debug is one of them."""
 
     program: str
     arguments: tuple[str, ...]
+    debug: bool = False
 
 
 invocation: contextvars.ContextVar[Invocation] = contextvars.ContextVar("invocation")
@@ -58,7 +59,7 @@ class Commands(TyperGroup):
     ) -> NoReturn:
         debug, arguments = _take_debug(arguments)
         settings["standalone_mode"] = False
-        invocation.set(Invocation(program=program(), arguments=tuple(arguments)))
+        invocation.set(Invocation(program=program(), arguments=tuple(arguments), debug=debug))
         try:
             status = super().main(arguments or ["--help"], **settings)
         except SelfplayError as error:
@@ -111,8 +112,12 @@ def _warnings_as_notes() -> Iterator[None]:
         warnings.formatwarning = usual
 
 
-def program() -> str:
-    """Returns how to call this program again: "selfplay" if that finds it."""
+def program(*, elsewhere: bool = False) -> str:
+    """Returns how to call this program again: "selfplay" if that finds it.
+
+    Args:
+        elsewhere: whether it will be called from another directory.
+    """
     typed = Path(sys.argv[0])
     if typed.name == "__main__.py":
         return f"{shlex.quote(Path(sys.executable).name)} -m selfplay"
@@ -121,7 +126,7 @@ def program() -> str:
         return "selfplay"
     if found is not None and os.path.samefile(found, typed):
         return "selfplay"
-    return shlex.quote(str(typed))
+    return shlex.quote(str(typed.absolute() if elsewhere else typed))
 
 
 def _in_the_rules() -> SelfplayError | None:

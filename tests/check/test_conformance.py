@@ -1,5 +1,6 @@
 """Every planted mistake is found, with the fewest moves; sound games are found sound."""
 
+import re
 from typing import Any
 
 import jax
@@ -18,6 +19,9 @@ from tests.check.planted.games import (
     SOUND,
     Broken,
     GoalsAreNotShown,
+    PermutationTheOtherWayRound,
+    Plain,
+    TurnIsNeverHandedOver,
     Walk,
     WinsOfPlayerOneGoToPlayerZero,
 )
@@ -92,6 +96,31 @@ def test_the_moves_are_shown_with_boards_and_advice() -> None:
     assert "before       after\n" in text
     assert "x wins" in text
     assert "  change: returns must be [result of player 0, result of player 1]" in text
+
+
+def test_a_wrong_permutation_is_shown_by_one_action() -> None:
+    (fault,) = examine(PermutationTheOtherWayRound(), matches=MATCHES, measures=False).faults
+    # At first the corner a3 is closed, and the turned board has its hole elsewhere.
+    assert re.search(
+        r"of the legal ones: action \d \(..\) (is legal, its image \d \(..\) is not|"
+        r"is not, its image \d \(..\) is legal)$",
+        fault.message,
+    )
+
+
+def test_what_one_fault_explains_is_no_warning() -> None:
+    report = examine(TurnIsNeverHandedOver(), matches=MATCHES, measures=False)
+    assert report.measures["first_player_score"] == 1.0
+    assert "player" in [fault.rule for fault in report.faults]
+    assert "one-never-wins" not in [warning.rule for warning in report.warnings]
+
+
+def test_random_play_of_a_few_matches_says_how_little_it_tells() -> None:
+    found = examine(Plain(), matches=MATCHES, measures=False).measures
+    low, high = found["first_player_interval"]
+    # Player 0 scores 64.85 % in random play: 58.49 % wins and 12.70 % draws.
+    assert low < 0.6485 < high
+    assert 0.1 < high - low < 0.5
 
 
 @pytest.mark.parametrize(("game", "law"), UNPROVEN, ids=[law for _, law in UNPROVEN])

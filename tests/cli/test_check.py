@@ -135,10 +135,32 @@ def test_a_game_that_cannot_even_be_made(invoke: Invoke) -> None:
     assert result.exit_code == 1
     (problem,) = json.loads(result.stdout)["problems"]
     assert problem["rule"] == "contract"
-    assert "step returns float32[]" in problem["message"]
+    assert "step() returns float32[]" in problem["message"]
     shown = invoke("check", f"{GAMES}:TypeChangesInStep").stdout
     assert shown.startswith("contract: ")
     assert re.search(r"[^\n]\n\nwalk: 1 rule is broken\n$", shown)
+
+
+@pytest.mark.parametrize("broken", ["def x(:", "class Half(selfplay.Game): pass"])
+def test_a_file_that_cannot_be_read_as_a_game(broken: str, invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(f"import selfplay\n{broken}\n")
+    result = invoke("check", tmp_path / "half.py")
+    assert result.exit_code == 1
+    assert "rule: the file can be imported, and its class has all methods" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("where", ["import", "trace"])
+def test_debug_shows_the_traceback_of_what_the_report_says_in_one_line(
+    where: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    (tmp_path / "fails.py").write_text("import math\nmath.absent\n")
+    game = {"import": str(tmp_path / "fails.py"), "trace": f"{GAMES}:IfOnAnArray"}[where]
+    result = invoke("--debug", "check", game)
+    assert result.exit_code == 1
+    assert "contract: " in result.stdout
+    assert "Traceback (most recent call last)" in result.stderr
+    assert {"import": "math.absent", "trace": "in is_terminal"}[where] in result.stderr
 
 
 def test_warnings_have_the_shape_of_problems_and_do_not_fail_the_check(invoke: Invoke) -> None:

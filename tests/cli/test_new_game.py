@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from selfplay import check_game
+from selfplay.cli.group import program
 from selfplay.cli.playing import new_game
 from selfplay.game import ChanceGame
 from selfplay.registry import make
@@ -131,15 +132,38 @@ def test_json_is_one_document(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(invoke: Invoke, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "test_mine.py").write_text("mine")
     result = invoke("new-game", "mine", "--into", tmp_path)
     assert result.exit_code == 2
     assert result.stderr == (
-        f"error: {tmp_path}/README.md exists, and nothing is overwritten\n"
+        f"error: {tmp_path}/test_mine.py exists, and nothing is overwritten\n"
         "\nhint: use another name or directory: --into DIR\n"
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
-    assert (tmp_path / "README.md").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["test_mine.py"]
+    assert (tmp_path / "test_mine.py").read_text() == "mine"
+
+
+def test_a_second_game_shares_the_directory(invoke: Invoke, tmp_path: Path) -> None:
+    scaffold(invoke, tmp_path, "first")
+    readme = (tmp_path / "README.md").read_text()
+    result = invoke("new-game", "second", "--into", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "README" not in result.stdout.partition("\nnext:")[0]
+    assert (tmp_path / "README.md").read_text() == readme
+    assert make(str(tmp_path / "second.py")).name == "second"
+
+
+def test_a_program_called_by_a_relative_path_is_found_from_the_new_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = tmp_path / "venv" / "bin" / "selfplay"
+    typed.parent.mkdir(parents=True)
+    typed.touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["venv/bin/selfplay"])
+    monkeypatch.setenv("PATH", "")
+    assert program() == "venv/bin/selfplay"
+    assert program(elsewhere=True) == shlex.quote(str(typed))
 
 
 @pytest.mark.parametrize(

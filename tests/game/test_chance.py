@@ -125,8 +125,8 @@ class _Resolves(Storm):
     [
         (_Sums(), r"storm: chance_probabilities is \[0.5.* must be numbers of at least 0 that sum"),
         (_Negative(), r"storm: chance_probabilities is .*-0.2.* after ply 0, but"),
-        (_Shape(), r"storm: chance_probabilities returns float32\[5\], but must return"),
-        (_Resolves(), r"storm: resolve returns tuple, but must return a state of the same"),
+        (_Shape(), r"storm: chance_probabilities\(\) returns float32\[5\], but must return"),
+        (_Resolves(), r"storm: resolve\(\) returns tuple, but must return a state of the same"),
     ],
     ids=["sum", "negative", "shape", "structure"],
 )

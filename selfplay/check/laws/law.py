@@ -209,6 +209,8 @@ class Law:
         in_python: other words for plain-Python games.
         only_python: whether only plain-Python games can break it.
         is_warning: whether it is allowed to break it.
+        explained_by: laws that a game may break so that this one is broken too; then only they
+            are reported.
     """
 
     name: str
@@ -218,6 +220,7 @@ class Law:
     in_python: InPython | None = None
     only_python: bool = False
     is_warning: bool = False
+    explained_by: tuple[str, ...] = ()
 
     def fault(self, message: str, *, python: bool = False, **shown: Any) -> Fault:
         """Returns a fault, or a warning, of a game that breaks the law.

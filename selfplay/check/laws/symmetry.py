@@ -17,7 +17,7 @@ _ROUNDING = 1e-5
 _MESSAGES = {
     "step": "{symmetry} and then the move is not the move and then {symmetry}",
     "legal_action_mask": "under {symmetry} other actions are legal than the images of the legal "
-    "ones",
+    "ones: {image}",
     "current_player": "under {symmetry} the player to move is neither 0 nor 1",
     "is_terminal": "under {symmetry} a match that is over goes on, or one that goes on is over",
     "returns": "under {symmetry} the result is another",

@@ -114,6 +114,7 @@ ONE_NEVER_WINS = Law(
     name="one-never-wins",
     statement="both players win some random matches, unless the game is lopsided",
     advice="nothing if it is; otherwise returns has the wrong sign for one player",
+    explained_by=("player", "value-sign"),
     tests=(MeasuresTest(find=_one_never_wins),),
     is_warning=True,
 )

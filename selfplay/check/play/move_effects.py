@@ -66,6 +66,7 @@ class MoveEffects:
 
     def __init__(self, num_actions: int) -> None:
         self.legal = np.zeros(num_actions, bool)
+        self._illegal = np.zeros(num_actions, bool)
         self._effects: dict[int, _Effect] = {}
         self._quiet: dict[int, list[tuple[MoveSequence, np.ndarray]]] = {}
         self._masks: dict[bytes, MoveSequence] = {}
@@ -89,6 +90,7 @@ class MoveEffects:
             if not probe.before.over[row]:
                 mask = np.asarray(probe.before.mask[row])
                 self.legal |= mask
+                self._illegal |= ~mask
                 if len(self._masks) < _MOST_MASKS:
                     self._masks.setdefault(np.packbits(mask).tobytes(), before[row])
             if not probe.played[row]:
@@ -104,6 +106,11 @@ class MoveEffects:
                 self._effects[action].add(changed)
             else:
                 self._effects[action] = _Effect(1, changed == 2, changed > 0)
+
+    @property
+    def always_legal(self) -> np.ndarray:
+        """[actions] whether the action was legal in all positions, while others were not."""
+        return ~self._illegal if self._illegal.any() else np.zeros_like(self.legal)
 
     def ignored(self) -> list[Ignored]:
         """Returns moves that the rules ignore, those with the fewest moves before them first."""

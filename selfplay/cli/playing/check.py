@@ -1,17 +1,23 @@
 """selfplay check: tests the rules of a game, and whether an agent can learn it."""
 
+import dataclasses
 import shutil
+import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfplay.cli.group import invocation
 from selfplay.cli.live_line import LiveLine
 from selfplay.cli.options import GameName, GameOptions, Json, Seed
 from selfplay.cli.output import facts, say, say_json, size
 
 if TYPE_CHECKING:
     from selfplay.check.report import CheckReport
+
+_LOADED = "the file can be imported, and its class has all methods of a game"
+_TO_LOAD = "what the message names; help(selfplay.Game) lists the methods"
 
 EXAMPLES = (
     "selfplay check connect_four",
@@ -145,14 +151,27 @@ def _examined(game_name: str, option: list[str] | None, matches: int, seed: int)
     from selfplay.check.laws.table import LAWS
     from selfplay.check.report import CheckReport
     from selfplay.cli.targets import written_game
+    from selfplay.contract import validate
     from selfplay.errors import GameContractError
+    from selfplay.game import Game
 
+    debug = invocation.get().debug
     try:
         game = written_game(game_name, option)
     except GameContractError as error:
+        if debug:
+            traceback.print_exc()
         hint = f" ({error.hint})" if error.hint else ""
         fault = LAWS[error.rule or "contract"].fault(f"{error}{hint}")
+        if not error.rule:
+            fault = dataclasses.replace(fault, law=_LOADED, advice=_TO_LOAD)
         return CheckReport(game=game_name, faults=(fault,), warnings=(), measures={})
+    if debug and isinstance(game, Game):
+        try:
+            validate(game, type(game).__name__)
+        except GameContractError:
+            # The report says the same in one line.
+            traceback.print_exc()
     with LiveLine("reading the rules") as line:
         return examine(game, matches=matches, seed=seed, say=line.show)
 
@@ -226,7 +245,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{found['max_plies']}); {found['drawn_share']:.0%} drawn, "
             f"{found['truncated_share']:.0%} ended by max_plies",
         ),
-        ("player 0", f"scores {found['first_player_score']:.0%} in random play"),
+        ("player 0", _first_player(found)),
         ("turns", _turns(found)),
         ("twin", found["exchange"] if "exchange" in found else _twin(found["twin"])),
         (
@@ -234,7 +253,8 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{legal['mean']:.1f} legal ({legal['least']} to {legal['most']}) of "
             f"{found['num_actions']}",
         ),
-        *_never_legal(found["never_legal"], found["num_actions"]),
+        *_some_actions("never legal", found["never_legal"], found["num_actions"]),
+        *_some_actions("always legal", found["always_legal"], found["num_actions"]),
         (
             "state",
             f"{size(found['state_bytes'])}; observation {found['observation_shape']}, "
@@ -260,6 +280,13 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _first_player(found: Mapping[str, Any]) -> str:
+    """Returns how well player 0 does in random play."""
+    low, high = found["first_player_interval"]
+    score = found["first_player_score"]
+    return f"scores {score:.0%} in random play (95 % interval {low:.0%} to {high:.0%})"
+
+
 def _turns(found: Mapping[str, Any]) -> str:
     """Returns whether the players take turns."""
     again = found["moves_again_share"]
@@ -273,8 +300,8 @@ def _turns(found: Mapping[str, Any]) -> str:
     return "the players take turns"
 
 
-def _never_legal(found: Mapping[str, Any], num_actions: int) -> list[tuple[str, str]]:
-    """Returns the actions that were never legal; empty if there are none."""
+def _some_actions(label: str, found: Mapping[str, Any], num_actions: int) -> list[tuple[str, str]]:
+    """Returns the actions that were never, or always, legal; empty if there are none."""
     if not found["count"]:
         return []
     names = [
@@ -283,7 +310,7 @@ def _never_legal(found: Mapping[str, Any], num_actions: int) -> list[tuple[str, 
     ]
     more = ", ..." if found["count"] > len(names) else ""
     text = f"{found['count']:,} of {num_actions:,} actions: {', '.join(names)}{more}"
-    return [("never legal", text)]
+    return [(label, text)]
 
 
 def _twin(found: Mapping[str, Any]) -> str:

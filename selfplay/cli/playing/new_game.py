@@ -79,7 +79,7 @@ def new_game(
     """Write a small game for you to change.
 
     It is complete and can be played. On a terminal, the command asks for missing options. It
-    overwrites nothing.
+    overwrites nothing; a README.md that is there already stays as it is.
     """
     _check_name(name)
     asking = _interactive() and not as_json
@@ -94,8 +94,11 @@ def new_game(
     from selfplay.store.place import typed
 
     directory = [] if into == Path() else [f"cd {typed(into)}"]
-    commands = [f"{program()} {command}" for command in _commands(name)]
+    called = program(elsewhere=bool(directory))
+    commands = [f"{called} {command}" for command in _commands(name)]
     files = _files(name, kind, board, size, package=package)
+    if (into / "README.md").exists():
+        del files["README.md"]
     _write(into, files)
     if as_json:
         say_json({"files": [str(into / file) for file in files], "commands": commands})

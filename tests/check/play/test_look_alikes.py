@@ -45,6 +45,21 @@ def test_a_rule_that_is_not_shown_gets_a_warning_with_both_positions() -> None:
     assert set(document) - {"other"} == set(document["other"])
 
 
+def test_actions_that_are_always_legal_are_named() -> None:
+    class WithPass(Plain):
+        num_actions = 10
+
+        def legal_action_mask(self, state: Any) -> Any:
+            return jnp.concatenate([super().legal_action_mask(state), jnp.ones(1, bool)])
+
+        def action_to_string(self, state: Any, action: int) -> str:
+            return "pass" if action == 9 else super().action_to_string(state, action)
+
+    always = examine(WithPass(), matches=16, measures=False).measures["always_legal"]
+    assert always == {"count": 1, "actions": [9], "names": ["pass"]}
+    assert examine(Plain(), matches=16, measures=False).measures["always_legal"]["count"] == 0
+
+
 def test_actions_that_are_never_legal_are_named() -> None:
     class TwelveTooMany(Plain):
         num_actions = 21
