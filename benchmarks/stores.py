@@ -10,7 +10,7 @@ Workers and trainer are simulated (`benchmarks/common/fleet.py`): they ask the s
 ask, and play nothing. Requests are counted in simulated time around a bucket in memory, so the
 machine does not matter. The servers of Redis and of the bucket run on this machine beside all
 workers, so the times say what the code and the protocol cost, not a network. They need redis-server
-and the packages redis, s3fs and moto[server], which simulates an S3 server in Python; `--s3 ceph`
+and the packages redis, obstore and moto[server], which simulates an S3 server in Python; `--s3 ceph`
 starts a real one (Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw).
 """
 

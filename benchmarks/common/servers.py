@@ -19,7 +19,7 @@ S3_SERVERS = ("moto", "ceph")
 
 def missing_programs(s3: str) -> list[str]:
     """Returns what `store_servers` needs and this machine lacks."""
-    modules = ("redis", "s3fs", "moto") if s3 == "moto" else ("redis", "s3fs")
+    modules = ("redis", "obstore", "boto3", *(("moto",) if s3 == "moto" else ()))
     programs = ("redis-server", *(PROGRAMS if s3 == "ceph" else ()))
     return [name for name in modules if importlib.util.find_spec(name) is None] + [
         name for name in programs if shutil.which(name) is None
@@ -52,9 +52,9 @@ def store_servers(folder: Path, s3: str = "moto") -> Iterator[dict[str, str]]:
                 "AWS_DEFAULT_REGION": "us-east-1",
             }
         os.environ |= settings
-        import s3fs
+        import boto3
 
-        s3fs.S3FileSystem().mkdir("runs")
+        boto3.client("s3").create_bucket(Bucket="runs")
         yield {
             "directory": str(folder / "runs"),
             "bucket": "s3://runs",

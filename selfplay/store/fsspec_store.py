@@ -1,4 +1,4 @@
-"""A store in a bucket, through fsspec: s3:// (Amazon's and compatible servers) and gs://."""
+"""A store in a bucket of Google Cloud, through fsspec."""
 
 import contextlib
 import datetime
@@ -8,25 +8,22 @@ from typing import Any
 
 from selfplay.errors import StorageError
 from selfplay.store.blob_series import BlobSeries
-from selfplay.store.place import scheme_of
-from selfplay.store.store import Entry, Store, check_name, require, unreachable
+from selfplay.store.store import Entry, Store, check_name, no_bucket, require, unreachable
 
-_TIMES = ("LastModified", "updated", "mtime", "created")
+_TIMES = ("updated", "mtime", "created")
 
 
-class BucketStore(Store):
+class FsspecStore(Store):
     """Each blob is an object, written whole by one request.
 
-    Credentials and the address of the server come from where the libraries look for them, such as
-    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the default credentials of
-    Google Cloud.
+    Credentials come from where Google's libraries look for them: its default credentials.
     """
 
     poll_seconds = 1.0
 
     def __init__(self, url: str) -> None:
         """Takes scheme://BUCKET/PREFIX; sends nothing yet."""
-        fsspec = require("fsspec", "s3", url)
+        fsspec = require("fsspec", "gcs", url)
         self.url = url.rstrip("/")
         # It prints the traceback of every error that it raises as well.
         logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
@@ -67,11 +64,6 @@ class BucketStore(Store):
         path = self._at(name)
         with unreachable(self.url, Exception):
             try:
-                if hasattr(self._files, "call_s3"):
-                    # One request; `info` would go on to ask whether it is a folder.
-                    bucket, key, _ = self._files.split_path(path)
-                    head = self._files.call_s3("head_object", Bucket=bucket, Key=key)
-                    return Entry(name=name, bytes=int(head["ContentLength"]), time=_time(head))
                 info = self._files.info(path)
             except FileNotFoundError:
                 return None
@@ -123,10 +115,7 @@ class BucketStore(Store):
                 yield
         except FileNotFoundError:
             bucket = self._root.lstrip("/").partition("/")[0]
-            raise StorageError(
-                f"{self.url} cannot be written: there is no bucket {bucket}",
-                hint=f"make it, or name another: {scheme_of(self.url)}://BUCKET/NAME",
-            ) from None
+            raise no_bucket(self.url, bucket) from None
 
     def series(self, folder: str, suffix: str) -> BlobSeries:
         return BlobSeries(self, folder, suffix)

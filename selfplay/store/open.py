@@ -32,11 +32,15 @@ def open_store(place: Place | Store) -> Store:
 
         return DirectoryStore(Path(unquote(urlsplit(text).path)) if scheme else Path(text))
     if scheme in BUCKETS:
-        from selfplay.store.bucket_store import BucketStore
-
         module, extra = BUCKETS[scheme]
         require(module, extra, text)
-        return BucketStore(text)
+        if scheme == "s3":
+            from selfplay.store.s3_store import S3Store
+
+            return S3Store(text)
+        from selfplay.store.fsspec_store import FsspecStore
+
+        return FsspecStore(text)
     if scheme in REDIS:
         require("redis", "redis", text)
         from selfplay.store.redis_store import RedisStore

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 Place = Path | str
 """A run or a store as people write it: a path or a URL."""
 
-BUCKETS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "memory": ("fsspec", "s3")}
+BUCKETS = {"s3": ("obstore", "s3"), "gs": ("gcsfs", "gcs"), "memory": ("fsspec", "gcs")}
 """Scheme: the module behind it and the extra that installs it."""
 REDIS = ("redis", "rediss")
 _SCHEMES = ("file", *BUCKETS, *REDIS)

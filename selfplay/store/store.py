@@ -153,6 +153,15 @@ def require(module: str, extra: str, what: str) -> ModuleType:
         ) from None
 
 
+def no_bucket(url: str, bucket: str) -> StorageError:
+    """Returns the error of a store whose bucket does not exist."""
+    scheme = url.partition("://")[0]
+    return StorageError(
+        f"{url} cannot be written: there is no bucket {bucket}",
+        hint=f"make it, or name another: {scheme}://BUCKET/NAME",
+    )
+
+
 def check_name(name: str) -> str:
     """Returns the name of a blob.
 

@@ -129,7 +129,7 @@ def test_a_run_and_its_checkpoints_belong_to_one_encoding(tmp_path: Path) -> Non
     agent = load_run_agent(str(run.path))
     assert agent.game.observe(agent.game.init(jax.random.key(0))).shape == (6, 7, 2)
     with pytest.raises(
-        RunError, match=r"discs belongs to connect_four with threats=False, not no options$"
+        RunError, match=r"(?m)discs belongs to connect_four with threats=False, not no options$"
     ):
         run.check_game(sees_threats, GameSpec("connect_four"))
     with pytest.raises(

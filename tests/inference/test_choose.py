@@ -149,7 +149,7 @@ class MadeUpBackend(Backend):
 
 
 def test_an_entry_is_all_that_another_backend_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"must be one of: auto, xla, onnx, onnx-int8$"):
+    with pytest.raises(ConfigError, match=r"(?m)must be one of: auto, xla, onnx, onnx-int8$"):
         SearchConfig(inference="made-up")
     monkeypatch.setitem(BACKENDS, "made-up", MadeUpBackend())
     components = make_components(GAME, Config.from_dict({"search": {"inference": "made-up"}}))

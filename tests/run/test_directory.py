@@ -104,9 +104,9 @@ def test_create_refuses_a_run(path: Path, game: Game[Any]) -> None:
 
 
 def test_open_refuses_what_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"none does not exist$"):
+    with pytest.raises(RunError, match=r"(?m)none does not exist$"):
         RunDirectory.open(tmp_path / "none")
-    with pytest.raises(RunError, match=r"is not a selfplay run$"):
+    with pytest.raises(RunError, match=r"(?m)is not a selfplay run$"):
         RunDirectory.open(tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_resume_with_a_bad_setting_is_refused(path: Path, game: Game[Any]) -> No
 def test_another_game_is_refused(path: Path, game: Game[Any]) -> None:
     RunDirectory.create(path, SPEC, game, Config())
     other = renamed(game, "connect_four")
-    with pytest.raises(RunError, match=f"^{path} belongs to tic_tac_toe, not connect_four$"):
+    with pytest.raises(RunError, match=f"(?m)^{path} belongs to tic_tac_toe, not connect_four$"):
         RunDirectory.open_or_create(path, GameSpec("connect_four"), other)
 
 

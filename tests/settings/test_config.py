@@ -56,7 +56,7 @@ def test_a_whole_number_is_a_fraction() -> None:
 )
 def test_wrong_types_are_refused(section: str, key: str, value: Any, rule: str) -> None:
     message = re.escape(f"{section}.{key} is {value!r}, but must be {rule}")
-    with pytest.raises(ConfigError, match=f"^{message}$"):
+    with pytest.raises(ConfigError, match=f"(?m)^{message}$"):
         Config.from_dict({section: {key: value}})
 
 

@@ -64,14 +64,14 @@ def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     It is moto, which simulates one in Python, or with SELFPLAY_TEST_S3=ceph Ceph's, a real one.
     """
-    s3fs = pytest.importorskip("s3fs")
+    boto3 = pytest.importorskip("boto3")
     with contextlib.ExitStack() as stack:
         if os.environ.get("SELFPLAY_TEST_S3") == "ceph":
             settings = stack.enter_context(ceph_server(tmp_path_factory.mktemp("ceph")))
         else:
             settings = stack.enter_context(_moto_server())
         stack.enter_context(_environment(settings))
-        s3fs.S3FileSystem(use_listings_cache=False).mkdir(BUCKET)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield f"s3://{BUCKET}"
 
 

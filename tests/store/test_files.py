@@ -43,7 +43,7 @@ def test_refused_write_leaves_the_old_file(
     file = tmp_path / "file"
     atomic_write(file, b"old")
     monkeypatch.setattr(call, fail_with(code))
-    with pytest.raises(StorageError, match=f"^{file} cannot be written: {words}$") as caught:
+    with pytest.raises(StorageError, match=f"(?m)^{file} cannot be written: {words}$") as caught:
         atomic_write(file, b"new")
     assert bool(caught.value.hint) == (code != errno.EIO)
     monkeypatch.undo()

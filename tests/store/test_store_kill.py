@@ -24,11 +24,7 @@ import numpy as np
 from selfplay.run import MatchFiles
 from selfplay.checkpoints import open_checkpoints
 from selfplay.store import open_store
-import selfplay.store.bucket_store
-try:
-    import s3fs
-except ImportError:
-    pass
+import selfplay.store.fsspec_store, selfplay.store.s3_store
 import orbax.checkpoint
 
 

@@ -126,7 +126,7 @@ def test_what_is_asked_is_checked(run: Path) -> None:
         r"any$",
     ):
         diagnose(run, "workers")
-    with pytest.raises(ConfigError, match=r"^--max-age is 0, but must be at most 120 and above 0$"):
+    with pytest.raises(ConfigError, match=r"(?m)^--max-age is 0, but must be at most 120 and above 0$"):
         diagnose(run, "worker", max_age_seconds=0)
     with pytest.raises(ConfigError, match=r"^--max-age is 600, but must be at most 120 and above"):
         diagnose(run, "worker", max_age_seconds=600)
@@ -139,7 +139,7 @@ def test_a_probe_does_not_wait_for_jax(run: Path) -> None:
         "from selfplay.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as ended: print(ended.code)\n"
-        "import selfplay.store.bucket_store, selfplay.store.redis_store\n"
+        "import selfplay.store.fsspec_store, selfplay.store.redis_store, selfplay.store.s3_store\n"
         "print([name for name in ('jax', 'numpy', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -247,7 +247,7 @@ def eventually(condition, seconds: float = 120.0) -> bool:
 def test_port_in_use(monitor: Monitor) -> None:
     port = monitor.serve(0)
     other = Monitor(role="worker", id="w2")
-    with pytest.raises(ConfigError, match=f"^--metrics-port {port} is in use on 127.0.0.1$") as e:
+    with pytest.raises(ConfigError, match=f"(?m)^--metrics-port {port} is in use on 127.0.0.1$") as e:
         other.serve(port)
     assert e.value.hint == "choose another port, or 0 for any free one"
 
@@ -255,7 +255,7 @@ def test_port_in_use(monitor: Monitor) -> None:
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_port_out_of_range(monitor: Monitor, port: int) -> None:
     with pytest.raises(
-        ConfigError, match=f"^--metrics-port is {port}, but must be between 0 and 65535$"
+        ConfigError, match=f"(?m)^--metrics-port is {port}, but must be between 0 and 65535$"
     ):
         monitor.serve(port)
 
@@ -263,7 +263,7 @@ def test_port_out_of_range(monitor: Monitor, port: int) -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 def test_address_of_somebody_else(monitor: Monitor, host: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"^--metrics-host {host} is not an address of this machine$"
+        ConfigError, match=f"(?m)^--metrics-host {host} is not an address of this machine$"
     ):
         monitor.serve(0, host)
 
