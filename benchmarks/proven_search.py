@@ -75,8 +75,8 @@ def measure_costs(name: str, batch: int, simulations: int) -> dict[str, Any]:
     plain = SearchConfig(num_simulations=simulations).for_matches()
     few = min(32, game.num_actions)
     kinds = {
-        "mctx": plain,
-        "compact": dataclasses.replace(plain, max_children=game.num_actions),
+        "mctx": dataclasses.replace(plain, tree="mctx"),
+        "compact": plain,
         f"compact-{few}": dataclasses.replace(plain, max_children=few),
         "visited": dataclasses.replace(plain, proven="visited"),
         "one-ply": dataclasses.replace(plain, proven="one-ply"),

@@ -10,8 +10,8 @@ Workers and trainer are simulated (`benchmarks/common/fleet.py`): they ask the s
 ask, and play nothing. Requests are counted in simulated time around a bucket in memory, so the
 machine does not matter. The servers of Redis and of the bucket run on this machine beside all
 workers, so the times say what the code and the protocol cost, not a network. They need redis-server
-and the packages redis, obstore and moto[server], which simulates an S3 server in Python; `--s3 ceph`
-starts a real one (Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw).
+and the packages redis, obstore and moto[server], which simulates an S3 server in Python. `--s3
+ceph` starts a real one (Debian's ceph-mon, ceph-mgr, ceph-osd, radosgw).
 """
 
 import argparse
@@ -48,8 +48,8 @@ from selfplay.run import RunDirectory
 from selfplay.settings import Config
 
 REQUESTS = ("GET", "HEAD", "PUT", "LIST")
-MATCHES_OF_A_FILE = 16
-"""Of Connect Four, in 20 kB."""
+MATCHES_OF_A_FILE = 4
+"""Of Connect Four, in 5 kB: what ends in a chunk of two seconds."""
 WEIGHTS = 500_000
 """A residual network of 6 blocks of 64 channels, in float32: 2 MB."""
 SHORT = ("--workers", "2", "8", "--seconds", "2", "--count-seconds", "70", "--files", "500")
@@ -219,7 +219,9 @@ def main() -> None:
         return
     ours = [f"worker: {kind}/h" for kind in REQUESTS] + [f"trainer: {kind}/h" for kind in REQUESTS]
     header = ["workers", *ours, "matches/s taken in", "pick-up, median / worst (s)"]
-    print("Requests to a bucket, a file of each worker every 10 s, a checkpoint every 60 s\n")
+    load = Load()
+    print(f"Requests to a bucket, matches of each worker every {load.file_seconds:.0f} s, "
+          f"a checkpoint every {load.checkpoint_seconds:.0f} s\n")  # fmt: skip
     print(table(header, [count(workers, arguments.count_seconds) for workers in arguments.workers]))
     if arguments.count:
         return
@@ -238,7 +240,6 @@ def main() -> None:
                 joins.append([kind, *join(f"{roots[kind]}/{kind}-many", arguments.files)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    load = Load()
     print(f"\n{os.cpu_count()} CPU cores; files of {load.file_bytes / 1e3:.0f} kB, weights of "
           f"{4 * load.weights / 1e6:.1f} MB; S3 server: {arguments.s3}\n")  # fmt: skip
     header = ["store", "workers", "uploads/s at most", "MB/s at most", "matches/s taken in at most"]

@@ -20,7 +20,7 @@ import numpy as np
 from selfplay.networks import Network, build_network
 from selfplay.registry import GameSpec, make
 from selfplay.run import RunDirectory, is_asked_to_stop, write_heartbeat
-from selfplay.run.pace import USUAL_BEAT_SECONDS, beat_seconds
+from selfplay.run.pace import USUAL_BEAT_SECONDS, beat_seconds, file_seconds
 from selfplay.settings import Config
 from selfplay.store.place import Place
 from selfplay.store.store import Store
@@ -37,14 +37,15 @@ class Load:
     """What a fleet does.
 
     Attributes:
-        file_seconds: from one file of matches of a worker to its next; 0 for as many as it can.
-        file_bytes: size of a file.
+        file_seconds: from one file of matches of a worker to its next; 0 for as many as it can. In
+            a large fleet a worker gathers several of them in one, as real ones do.
+        file_bytes: size of a file, before it is gathered with others.
         checkpoint_seconds: from one checkpoint to the next.
         weights: numbers in a checkpoint, of 4 bytes each.
     """
 
-    file_seconds: float = 10.0
-    file_bytes: int = 20_000
+    file_seconds: float = 2.0
+    file_bytes: int = 5_000
     checkpoint_seconds: float = 60.0
     weights: int = 25_000
 
@@ -89,7 +90,7 @@ class SimulatedTrainer:
     """Takes in files, publishes checkpoints, writes heartbeats.
 
     Attributes:
-        files: how many were taken in.
+        files: how many were taken in; one for each of those that were gathered.
         published: by update, when the checkpoint was complete.
     """
 
@@ -126,9 +127,9 @@ class SimulatedTrainer:
         found = self._files.after(self._cursor, _FILES_AT_ONCE)
         self._files.prefetch(found)
         for worker, number in found:
-            self._files.get_encoded(worker, number)
+            data = self._files.get_encoded(worker, number)
+            self.files += len(data) // self._load.file_bytes
             self._cursor[worker] = number + 1
-        self.files += len(found)
         # A full answer means that there is more.
         return 0.01 if len(found) == _FILES_AT_ONCE else _TRAINER_SECONDS
 
@@ -145,7 +146,7 @@ class SimulatedWorker:
     """Stores files, picks up checkpoints, writes heartbeats.
 
     Attributes:
-        files: how many were stored.
+        files: how many were stored; one for each of those that were gathered.
         picked_up: update of each checkpoint it has loaded, and when.
     """
 
@@ -160,7 +161,7 @@ class SimulatedWorker:
             load: what to do.
             clock: seconds.
         """
-        self.files = 0
+        self.files = self._sequence = self._gathered = 0
         self.picked_up: list[tuple[int, float]] = []
         self._run = run
         self._id = id
@@ -174,6 +175,7 @@ class SimulatedWorker:
         self._used = first.update
         # Workers of a fleet do not work in step.
         self._store_at = clock() + random.uniform(0, load.file_seconds)
+        self._gathered_since = clock()
         self._beat_at = clock() + random.uniform(0, USUAL_BEAT_SECONDS)
 
     def step(self) -> float:
@@ -183,8 +185,15 @@ class SimulatedWorker:
             self.picked_up.append((self._used, self._clock()))
         if self._clock() >= self._store_at:
             self._store_at = max(self._store_at + self._load.file_seconds, self._clock())
-            self._run.matches.put_encoded(self._id, self.files, self._data)
-            self.files += 1
+            self._gathered_since = self._gathered_since if self._gathered else self._clock()
+            self._gathered += 1
+            # `Load.file_seconds` of 0 asks for what the store can take, not for what workers do.
+            pause = file_seconds(self._watch.workers) if self._load.file_seconds else 0.0
+            if self._clock() - self._gathered_since >= pause:
+                self._run.matches.put_encoded(self._id, self._sequence, self._data * self._gathered)
+                self._sequence += 1
+                self.files += self._gathered
+                self._gathered = 0
         if self._clock() >= self._beat_at:
             pause = beat_seconds(self._watch.workers)
             self._beat_at = self._clock() + pause

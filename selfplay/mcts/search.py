@@ -271,7 +271,8 @@ def _tree_result(
     )
     prior = jax.nn.softmax(logits)
     # Bounds of chance nodes are not kept: there the search is the plain one.
-    if (config.has_compact_tree or earlier is not None) and not isinstance(game, ChanceGame):
+    own = config.has_compact_tree(jax.default_backend()) or earlier is not None
+    if own and not isinstance(game, ChanceGame):
         compact = compact_search(
             game, evaluate, params, search_key, root=root, algorithm=algorithm, config=config,
             legal=legal, noise=noise, earlier=earlier,

@@ -257,8 +257,11 @@ def choose_plies(
         if platform != "cpu":
             return CHUNK_PLIES
         return min(_power_of_two(_FLOAT_CHUNK_MULTIPLICATIONS / max(ply, 1)), CHUNK_PLIES)
-    node = _tree_bytes(game, config) // (config.search.num_simulations + 1)
-    if node > _SMALL_NODE or isinstance(game, HostedGame):
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
+    if tree_bytes(game.num_actions, 0, _bytes(state), outcomes) > _SMALL_NODE or isinstance(
+        game, HostedGame
+    ):
         return CHUNK_PLIES
     return min(max(CHUNK_PLIES, _power_of_two(_CHUNK_MULTIPLICATIONS / max(ply, 1))), _MOST_PLIES)
 
@@ -294,7 +297,7 @@ def _tree_bytes(game: Game[Any], config: Config) -> int:
     if isinstance(game, ChanceGame):
         return tree_bytes(actions, simulations, _bytes(state), game.num_outcomes)
     search = config.search
-    if search.has_compact_tree:
+    if search.has_compact_tree(jax.local_devices()[0].platform):
         size = compact_tree_bytes(actions, simulations, _bytes(state), search.max_children)
         # Where searches end early, the others go on in a batch of half the size.
         return size * 3 // 2 if search.scale_simulations or search.proven != "off" else size

@@ -98,14 +98,20 @@ KEYS: dict[str, dict[str, Any]] = {
 
 
 MACHINE_KEYS: dict[str, tuple[str, ...]] = {
-    "search": ("inference",),
+    "search": ("tree", "inference"),
     "rollout": ("matches_per_device", "plies_per_chunk"),
 }
 """Settings, by section, that each process may choose for its machine, whatever the run says."""
 
 
 NEWER_KEYS: dict[str, tuple[str, ...]] = {
-    "search": ("root_temperature", "proven", "max_children", "scale_simulations", "reuse_tree"),
+    "search": (
+        "root_temperature",
+        "proven",
+        "max_children",
+        "scale_simulations",
+        "reuse_tree",
+    ),
     "rollout": (
         "full_search_share",
         "fast_simulations",

@@ -24,7 +24,9 @@ from selfplay.mcts import Evaluation, Evaluator, uniform_evaluator
 from selfplay.registry import make
 
 # The module: the package shows the function of the same name.
-SEARCH = importlib.import_module("selfplay.mcts.search")
+SEARCHES = [
+    importlib.import_module(f"selfplay.mcts.{name}") for name in ("search", "compact_search")
+]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_suite_can_fail(fault: str, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, broken in FAULTS[fault].items():
-        monkeypatch.setattr(SEARCH, name, broken)
+        for module in SEARCHES:
+            monkeypatch.setattr(module, name, broken)
     answers = known_answers(
         algorithms=[algorithm], problem_sets=[double_move_problems()], make_evaluator=_hostile
     )

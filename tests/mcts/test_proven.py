@@ -287,7 +287,7 @@ def test_far_from_any_end_it_is_the_search_of_mctx(algorithm: str) -> None:
     game = make("connect_four")
     positions = first_positions(game, 32)
     plain = SearchConfig(algorithm=algorithm, num_simulations=12)
-    kinds = (plain, dataclasses.replace(plain, proven="one-ply"))
+    kinds = (dataclasses.replace(plain, tree="mctx"), dataclasses.replace(plain, proven="one-ply"))
     evaluate, params = opinionated_evaluator(game), opinion(game, spread=1.0)
     one, other = (compiled(game, evaluate, kind)(params, positions, 5) for kind in kinds)
     np.testing.assert_array_equal(one.visits, other.visits)

@@ -55,8 +55,8 @@ def test_the_tree_is_as_large_as_the_one_mctx_makes(monkeypatch: pytest.MonkeyPa
     positions = first_positions(GAME, 4)
     jax.eval_shape(
         lambda positions: search(
-            GAME, uniform_evaluator(GAME), (), positions, SearchConfig(num_simulations=16),
-            key=jax.random.key(0),
+            GAME, uniform_evaluator(GAME), (), positions,
+            SearchConfig(num_simulations=16, tree="mctx"), key=jax.random.key(0),
         ),
         positions,
     )  # fmt: skip
@@ -81,8 +81,8 @@ def test_the_compact_tree_is_as_large_as_planned(kept: int) -> None:
     state_bytes = 16
     assert 4 * compact_tree_bytes(7, 16, state_bytes, kept) == pytest.approx(size, rel=0.03)
     # What the plan of a run says follows the settings.
-    alone = plan({"search": {"max_children": kept or 7}}).tree
-    assert alone < plan().tree / 2
+    alone = plan({"search": {"max_children": kept}}).tree
+    assert alone < plan({"search": {"tree": "mctx"}}).tree / 2
     # Where searches end early, the others go on in a batch of half the size.
     ends_early = plan({"search": {"proven": "visited", "max_children": kept}}).tree
     assert ends_early == pytest.approx(1.5 * alone, rel=1e-3)

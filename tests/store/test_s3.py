@@ -71,7 +71,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]]:
     codes = [503, 500]
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:  # noqa: N802 (the name is http.server's)
+        def do_PUT(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             code = codes.pop(0) if codes else 200
             asked.append((self.path, code))
@@ -80,7 +80,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def do_HEAD(self) -> None:  # noqa: N802 (the name is http.server's)
+        def do_HEAD(self) -> None:
             self.send_response(403)
             self.end_headers()
 

@@ -126,7 +126,9 @@ def test_what_is_asked_is_checked(run: Path) -> None:
         r"any$",
     ):
         diagnose(run, "workers")
-    with pytest.raises(ConfigError, match=r"(?m)^--max-age is 0, but must be at most 120 and above 0$"):
+    with pytest.raises(
+        ConfigError, match=r"(?m)^--max-age is 0, but must be at most 120 and above 0$"
+    ):
         diagnose(run, "worker", max_age_seconds=0)
     with pytest.raises(ConfigError, match=r"^--max-age is 600, but must be at most 120 and above"):
         diagnose(run, "worker", max_age_seconds=600)

@@ -247,7 +247,9 @@ def eventually(condition, seconds: float = 120.0) -> bool:
 def test_port_in_use(monitor: Monitor) -> None:
     port = monitor.serve(0)
     other = Monitor(role="worker", id="w2")
-    with pytest.raises(ConfigError, match=f"(?m)^--metrics-port {port} is in use on 127.0.0.1$") as e:
+    with pytest.raises(
+        ConfigError, match=f"(?m)^--metrics-port {port} is in use on 127.0.0.1$"
+    ) as e:
         other.serve(port)
     assert e.value.hint == "choose another port, or 0 for any free one"
 

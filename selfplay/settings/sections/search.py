@@ -3,6 +3,7 @@
 import dataclasses
 
 from selfplay.configuration import check_choice, check_range
+from selfplay.errors import ConfigError
 from selfplay.settings.choices import ALGORITHMS, BACKENDS
 
 
@@ -51,6 +52,11 @@ class SearchConfig:
         reuse_tree: whether an agent that plays matches keeps the tree below the moves that were
             played, and goes on from there. Self-play, games of chance and the web board begin anew
             with each move.
+        tree: what grows the tree where no chance follows a move: "compact", selfplay's own search;
+            "mctx", the search of the library mctx; or "auto" for "compact" on CPU cores, where it
+            is faster, and "mctx" on other devices, where they were not compared. They find the
+            same. `proven`, `max_children`, `scale_simulations` and `reuse_tree` need "compact", and
+            take it if this is "auto". Every process may choose its own.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest on the machine.
             Every process may choose its own. If a process chooses none and cannot use that of
@@ -82,6 +88,7 @@ class SearchConfig:
     max_children: int = 0
     scale_simulations: bool = False
     reuse_tree: bool = False
+    tree: str = "auto"
     inference: str = "auto"
 
     def __post_init__(self) -> None:
@@ -90,6 +97,12 @@ class SearchConfig:
         check_choice("search.proven", self.proven, ("off", "visited", "one-ply"))
         if self.max_children != 0:
             check_range("search.max_children", self.max_children, low=2)
+        check_choice("search.tree", self.tree, ("auto", "compact", "mctx"))
+        if self.tree == "mctx" and (needs := self._needs_compact_tree):
+            raise ConfigError(
+                f"search.tree is 'mctx', but search.{needs[0]} needs 'compact'",
+                hint=f"leave out search.tree or search.{needs[0]}",
+            )
         check_choice("search.inference", self.inference, ("auto", *BACKENDS))
         if self.num_simulations != 0:
             check_range(
@@ -115,9 +128,25 @@ class SearchConfig:
         check_range("search.sampling_share", self.sampling_share, above=0, high=1)
 
     @property
-    def has_compact_tree(self) -> bool:
-        """Returns whether searches without chance use `selfplay.mcts.compact_search`."""
-        return self.proven != "off" or self.max_children > 0 or self.scale_simulations
+    def _needs_compact_tree(self) -> list[str]:
+        """The settings in use that mctx does not know."""
+        used = {
+            "proven": self.proven != "off",
+            "max_children": self.max_children > 0,
+            "scale_simulations": self.scale_simulations,
+            "reuse_tree": self.reuse_tree,
+        }
+        return [name for name, one in used.items() if one]
+
+    def has_compact_tree(self, platform: str) -> bool:
+        """Returns whether searches without chance use `selfplay.mcts.compact_search`.
+
+        Args:
+            platform: of the devices that search, as JAX names it.
+        """
+        if self.tree == "auto":
+            return platform == "cpu" or bool(self._needs_compact_tree)
+        return self.tree == "compact"
 
     def for_matches(self, num_simulations: int | None = None) -> "SearchConfig":
         """Returns the same search without noise or sampling: its best move, always the same."""
