@@ -1,7 +1,7 @@
 """Self-play on an accelerator: simulations against the network's ceiling and the pgx way.
 
     python benchmarks/gpu.py [--blocks 6] [--channels 64] [--batches 256 1024 4096] [--seconds 20]
-        [--updates 128 1024 4096] [--profile]
+        [--updates 128 1024 4096] [--profile] [--tree compact]
 
 Connect Four, 32 simulations, bf16. For each number of matches on one device, in turns in one
 process: simulations per second of self-play, positions per second of the network alone in batches
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each batch")
     parser.add_argument("--updates", type=int, nargs="+", default=[])
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--tree", default="auto", help="search.tree")
     arguments = parser.parse_args()
 
     from selfplay.startup import prepare
@@ -56,7 +57,7 @@ def main() -> None:
     on_cpu = jax.default_backend() == "cpu"
     document["batches"] = {}
     for batch in arguments.batches:
-        components = parts_for(arguments.blocks, arguments.channels, batch)
+        components = parts_for(arguments.blocks, arguments.channels, batch, tree=arguments.tree)
         if on_cpu:
             found = inspect(components)
         else:
@@ -71,7 +72,9 @@ def main() -> None:
     print(json.dumps(document, indent=1))
 
 
-def parts_for(blocks: int, channels: int, batch: int, learner_batch: int = 128) -> Any:
+def parts_for(
+    blocks: int, channels: int, batch: int, learner_batch: int = 128, tree: str = "auto"
+) -> Any:
     """Returns components for so many matches and samples of an update, on one device."""
     import jax
     from jax.sharding import Mesh
@@ -84,7 +87,7 @@ def parts_for(blocks: int, channels: int, batch: int, learner_batch: int = 128) 
     config = Config.from_dict(
         {
             "network": {"blocks": blocks, "channels": channels, "dtype": "bfloat16"},
-            "search": {"num_simulations": SIMULATIONS, "inference": "xla"},
+            "search": {"num_simulations": SIMULATIONS, "inference": "xla", "tree": tree},
             "learner": {"batch_size": learner_batch},
             "rollout": {"matches_per_device": batch, "plies_per_chunk": PLIES},
         }

@@ -134,10 +134,7 @@ class FaultFinder:
                         yield law.fault(message)
 
     def legal_actions(self) -> dict[str, dict[str, Any]]:
-        """Returns how many actions were legal in no position, and in all of several.
-
-        The first few of them are named.
-        """
+        """Returns how many actions were legal in no position, how many in all, and some by name."""
         moves = self._exploration.explorer.moves
         return {
             "never_legal": self._named(~moves.legal),

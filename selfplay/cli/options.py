@@ -10,8 +10,8 @@ GameName = Annotated[
     str,
     typer.Argument(
         metavar="GAME",
-        help="A name (see selfplay games), file.py:Class, package.module:Class, pgx:ID or "
-        "open_spiel:NAME.",
+        help="A name (see selfplay games), file.py or file.py:Class, package.module:Class, "
+        "pgx:ID or open_spiel:NAME.",
         show_default=False,
     ),
 ]

@@ -259,9 +259,8 @@ def choose_plies(
         return min(_power_of_two(_FLOAT_CHUNK_MULTIPLICATIONS / max(ply, 1)), CHUNK_PLIES)
     state = jax.eval_shape(game.init, jax.random.key(0))
     outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
-    if tree_bytes(game.num_actions, 0, _bytes(state), outcomes) > _SMALL_NODE or isinstance(
-        game, HostedGame
-    ):
+    node = tree_bytes(game.num_actions, 0, _bytes(state), outcomes)
+    if node > _SMALL_NODE or isinstance(game, HostedGame):
         return CHUNK_PLIES
     return min(max(CHUNK_PLIES, _power_of_two(_CHUNK_MULTIPLICATIONS / max(ply, 1))), _MOST_PLIES)
 

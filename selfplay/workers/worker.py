@@ -168,7 +168,10 @@ class Worker(RunProcess):
             self._say("the trainer has changed the settings of the search: compiling")
             own = self.components.player.config
             kept = {
-                "search": {"inference": self.components.config.search.inference},
+                "search": {
+                    "inference": self.components.config.search.inference,
+                    "tree": self.components.config.search.tree,
+                },
                 "rollout": {
                     "matches_per_device": own.matches_per_device,
                     "plies_per_chunk": own.plies_per_chunk,
