@@ -39,6 +39,7 @@ def main() -> None:
     costs.add_argument("games", nargs="*")
     costs.add_argument("--batch", type=int, default=64)
     costs.add_argument("--simulations", type=int, default=32)
+    costs.add_argument("--kinds", nargs="+", help="of search; mctx is measured in any case")
     strength = parts.add_parser("strength")
     strength.add_argument("run", type=Path, nargs="?")
     strength.add_argument("--simulations", default="16,64")
@@ -58,11 +59,14 @@ def main() -> None:
     games = getattr(arguments, "games", ["connect_four"]) or GAMES
     batch, simulations = getattr(arguments, "batch", 16), getattr(arguments, "simulations", 16)
     for name in games:
-        print(json.dumps(measure_costs(name, batch, simulations)), flush=True)
+        only = getattr(arguments, "kinds", None)
+        print(json.dumps(measure_costs(name, batch, simulations, only)), flush=True)
 
 
-def measure_costs(name: str, batch: int, simulations: int) -> dict[str, Any]:
-    """Returns what searches of one game cost."""
+def measure_costs(
+    name: str, batch: int, simulations: int, only: list[str] | None = None
+) -> dict[str, Any]:
+    """Returns what searches of one game cost; beside mctx those of `only`, None for all."""
     import jax
 
     from selfplay.mcts import search, uniform_evaluator
@@ -81,6 +85,8 @@ def measure_costs(name: str, batch: int, simulations: int) -> dict[str, Any]:
         "visited": dataclasses.replace(plain, proven="visited"),
         "one-ply": dataclasses.replace(plain, proven="one-ply"),
     }
+
+    kinds = {kind: one for kind, one in kinds.items() if only is None or kind in (*only, "mctx")}
 
     def compiled(config: SearchConfig) -> Callable[[Any], Any]:
         evaluate = uniform_evaluator(game)

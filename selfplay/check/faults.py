@@ -125,7 +125,7 @@ class FaultFinder:
     def of_measures(self, measures: Mapping[str, Any], broken: Set[str]) -> Iterator[Fault]:
         """Yields what the measures of the game show, unless a law in `broken` explains it."""
         for law in LAWS.values():
-            if broken.intersection(law.explained_by):
+            if not broken.isdisjoint(law.explained_by):
                 continue
             for test in law.tests:
                 if isinstance(test, MeasuresTest):

@@ -12,7 +12,7 @@ from selfplay.store.store import Entry, Store, check_name, no_bucket, require, u
 
 _PART_BYTES = 50 << 20
 """Larger blobs are sent in parts of this size; the server shows them once all have arrived."""
-_RETRIES = {
+_RETRIES: Any = {
     "max_retries": 4,
     "retry_timeout": datetime.timedelta(seconds=60),
     "backoff": {

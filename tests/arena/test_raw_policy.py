@@ -26,9 +26,8 @@ def test_no_tree_is_made_without_simulations(
 
     # Every search begins with one of these, while it is traced.
     monkeypatch.setattr(mctx, "search", refuse)
-    monkeypatch.setattr(
-        importlib.import_module("selfplay.mcts.search"), "chance_tree_search", refuse
-    )
+    for begin in ("chance_tree_search", "compact_search"):
+        monkeypatch.setattr(importlib.import_module("selfplay.mcts.search"), begin, refuse)
     evaluate = random_playout_evaluator(game)
     agent = SearchAgent("raw", game, evaluate, (), RAW, batch_size=2)
     assert len(play_matches(game, agent, agent, num_matches=2).matches) == 2
