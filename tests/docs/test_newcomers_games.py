@@ -17,6 +17,7 @@ def made(name: str) -> Any:
     return selfplay.make(str(EXAMPLES / f"{name}.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["atari_go", "ataxx"])
 def test_nothing_is_wrong_with_them(name: str) -> None:
     report = examine(made(name), matches=16, measures=False)

@@ -47,7 +47,7 @@ class Fleet:
 
 
 def test_a_worker_reads_one_heartbeat_a_second_and_lists_almost_nothing() -> None:
-    fleet = Fleet(1, Load(checkpoint_seconds=1e9))
+    fleet = Fleet(1, Load(file_seconds=10, checkpoint_seconds=1e9))
     fleet.run(20)
     asked = fleet.run(60)
     # Every second the trainer's heartbeat, every five seconds a request to stop.

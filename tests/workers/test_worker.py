@@ -230,7 +230,7 @@ def test_the_run_dictates_the_settings(
 ) -> None:
     with pytest.raises(ConfigError, match=refused) as caught:
         play(run_path, Lifetime(), settings=settings)
-    assert "a worker chooses only search.inference, rollout.matches_per_device" in caught.value.hint
+    assert "a worker chooses only search.tree, search.inference, rollout." in caught.value.hint
     assert files(run_path) == {}
 
 
