@@ -6,20 +6,17 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfplay.errors import StorageError
-from selfplay.store.blob_series import BlobSeries
-from selfplay.store.store import Entry, Store, check_name, no_bucket, require, unreachable
+from selfplay.store.bucket_store import BucketStore
+from selfplay.store.store import Entry, check_name, no_bucket, require, unreachable
 
 _TIMES = ("updated", "mtime", "created")
 
 
-class FsspecStore(Store):
+class FsspecStore(BucketStore):
     """Each blob is an object, written whole by one request.
 
     Credentials come from where Google's libraries look for them: its default credentials.
     """
-
-    poll_seconds = 1.0
 
     def __init__(self, url: str) -> None:
         """Takes scheme://BUCKET/PREFIX; sends nothing yet."""
@@ -43,22 +40,9 @@ class FsspecStore(Store):
         with self._writing():
             self._files.pipe_file(path, data)
 
-    def write_new(self, name: str, data: bytes) -> bool:
-        # Asked first as well, because some servers ignore the condition.
-        if self.exists(name):
-            return False
-        try:
-            with self._writing():
-                self._files.pipe_file(self._at(name), data, mode="create")
-        except StorageError:
-            # Servers differ in what they answer when the condition fails.
-            if self.exists(name):
-                return False
-            raise
-        return True
-
-    def exists(self, name: str) -> bool:
-        return self.entry(name) is not None
+    def _create(self, name: str, data: bytes) -> None:
+        with self._writing():
+            self._files.pipe_file(self._at(name), data, mode="create")
 
     def entry(self, name: str) -> Entry | None:
         path = self._at(name)
@@ -116,9 +100,6 @@ class FsspecStore(Store):
         except FileNotFoundError:
             bucket = self._root.lstrip("/").partition("/")[0]
             raise no_bucket(self.url, bucket) from None
-
-    def series(self, folder: str, suffix: str) -> BlobSeries:
-        return BlobSeries(self, folder, suffix)
 
 
 def _time(info: Mapping[str, Any]) -> float:

@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from selfplay.errors import StorageError
-from selfplay.store.blob_series import BlobSeries
-from selfplay.store.store import Entry, Store, check_name, no_bucket, require, unreachable
+from selfplay.store.bucket_store import BucketStore
+from selfplay.store.store import Entry, check_name, no_bucket, require, unreachable
 
 _PART_BYTES = 50 << 20
 """Larger blobs are sent in parts of this size; the server shows them once all have arrived."""
@@ -23,7 +22,7 @@ _RETRIES: Any = {
 }
 
 
-class S3Store(Store):
+class S3Store(BucketStore):
     """Each blob is an object, written whole.
 
     Credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else from where boto3 finds
@@ -31,8 +30,6 @@ class S3Store(Store):
     AWS_ENDPOINT_URL, the region from AWS_REGION, AWS_DEFAULT_REGION or the profile. Requests are
     made outside Python's lock.
     """
-
-    poll_seconds = 1.0
 
     def __init__(self, url: str) -> None:
         """Takes s3://BUCKET/PREFIX; sends nothing yet."""
@@ -56,22 +53,9 @@ class S3Store(Store):
                 chunk_size=_PART_BYTES,
             )
 
-    def write_new(self, name: str, data: bytes) -> bool:
-        # Asked first as well, because some servers ignore the condition.
-        if self.exists(name):
-            return False
-        try:
-            with self._writing(name):
-                self._client.put(self._objects, name, data, mode="create", use_multipart=False)
-        except StorageError:
-            # The condition has failed, or the answer to an earlier try was lost.
-            if self.exists(name):
-                return False
-            raise
-        return True
-
-    def exists(self, name: str) -> bool:
-        return self.entry(name) is not None
+    def _create(self, name: str, data: bytes) -> None:
+        with self._writing(name):
+            self._client.put(self._objects, name, data, mode="create", use_multipart=False)
 
     def entry(self, name: str) -> Entry | None:
         try:
@@ -118,9 +102,6 @@ class S3Store(Store):
                 yield
         except FileNotFoundError:
             raise no_bucket(self.url, self._bucket) from None
-
-    def series(self, folder: str, suffix: str) -> BlobSeries:
-        return BlobSeries(self, folder, suffix)
 
 
 def _objects(bucket: str, prefix: str) -> Any:

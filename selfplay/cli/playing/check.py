@@ -284,7 +284,7 @@ def _first_player(found: Mapping[str, Any]) -> str:
     """Returns how well player 0 does in random play."""
     low, high = found["first_player_interval"]
     score = found["first_player_score"]
-    return f"scores {score:.0%} in random play (95 % interval {low:.0%} to {high:.0%})"
+    return f"scores {score:.0%} in random play (95% interval {low:.0%} to {high:.0%})"
 
 
 def _turns(found: Mapping[str, Any]) -> str:
