@@ -1,17 +1,18 @@
 """Self-play on an accelerator: simulations against the network's ceiling and the pgx way.
 
-    python benchmarks/gpu.py [--blocks 6] [--channels 64] [--batches 256 1024 4096] [--seconds 20]
-        [--updates 128 1024 4096] [--profile] [--tree compact]
+    python benchmarks/gpu.py [--game connect_four] [--blocks 6] [--channels 64]
+        [--batches 256 1024 4096] [--seconds 20] [--updates 128 1024 4096] [--profile]
+        [--trees mctx compact]
 
-Connect Four, 32 simulations, bf16. For each number of matches on one device, in turns in one
-process: simulations per second of self-play, positions per second of the network alone in batches
-as large (the ceiling), their ratio, and the pgx way: pgx's game, its state as embedding, mctx and
-a network of the same shape. --updates also times training: updates per second by the number of
-positions in a batch, with the drawing of samples. --profile says where a chunk's time goes: the
-share of the wall time in which the device computes, and the kernels that take most of it. Without
-an accelerator nothing is timed: what the compiled chunk is made of is printed instead, as compiled
-for this CPU, and what it would call on CUDA. Each batch is printed to stderr when it is measured;
-at the end, one JSON object.
+32 simulations, bf16; --game is a bundled game that pgx has under the same name. For each number of
+matches on one device, in turns in one process: simulations per second of self-play with each tree,
+positions per second of the network alone in batches as large (the ceiling), their ratio, and the
+pgx way: pgx's game, its state as embedding, mctx and a network of the same shape. --updates also
+times training: updates per second by the number of positions in a batch, with the drawing of
+samples. --profile says where a chunk's time goes: the share of the wall time in which the device
+computes, and the kernels that take most of it. Without an accelerator nothing is timed: what the
+compiled chunk is made of is printed instead, as compiled for this CPU, and what it would call on
+CUDA. Each batch is printed to stderr when it is measured; at the end, one JSON object.
 """
 
 import argparse
@@ -35,13 +36,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--game", default="connect_four")
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
     parser.add_argument("--seconds", type=float, default=20.0, help="for each batch")
     parser.add_argument("--updates", type=int, nargs="+", default=[])
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--tree", default="auto", help="search.tree")
+    parser.add_argument("--trees", nargs="+", default=["auto"], help="of search.tree")
     arguments = parser.parse_args()
 
     from selfplay.startup import prepare
@@ -57,13 +59,13 @@ def main() -> None:
     on_cpu = jax.default_backend() == "cpu"
     document["batches"] = {}
     for batch in arguments.batches:
-        components = parts_for(arguments.blocks, arguments.channels, batch, tree=arguments.tree)
+        by_tree = {tree: parts_for(arguments, batch, tree=tree) for tree in arguments.trees}
         if on_cpu:
-            found = inspect(components)
+            found = {tree: inspect(components) for tree, components in by_tree.items()}
         else:
-            found = measure(components, arguments.seconds)
+            found = measure(arguments.game, by_tree, arguments.seconds)
             if arguments.profile:
-                found["profile"] = profile(components)
+                found["profile"] = {tree: profile(parts) for tree, parts in by_tree.items()}
         print(json.dumps({batch: found}), file=sys.stderr, flush=True)
         document["batches"][batch] = found
     if arguments.updates and not on_cpu:
@@ -73,7 +75,7 @@ def main() -> None:
 
 
 def parts_for(
-    blocks: int, channels: int, batch: int, learner_batch: int = 128, tree: str = "auto"
+    arguments: argparse.Namespace, batch: int, learner_batch: int = 128, tree: str = "auto"
 ) -> Any:
     """Returns components for so many matches and samples of an update, on one device."""
     import jax
@@ -86,14 +88,18 @@ def parts_for(
 
     config = Config.from_dict(
         {
-            "network": {"blocks": blocks, "channels": channels, "dtype": "bfloat16"},
+            "network": {
+                "blocks": arguments.blocks,
+                "channels": arguments.channels,
+                "dtype": "bfloat16",
+            },
             "search": {"num_simulations": SIMULATIONS, "inference": "xla", "tree": tree},
             "learner": {"batch_size": learner_batch},
             "rollout": {"matches_per_device": batch, "plies_per_chunk": PLIES},
         }
     )
     return make_components(
-        make("connect_four"), config, mesh=Mesh(jax.local_devices()[:1], (AXIS,))
+        make(arguments.game), config, mesh=Mesh(jax.local_devices()[:1], (AXIS,))
     )
 
 
@@ -113,8 +119,8 @@ def inspect(components: Any) -> dict[str, Any]:
     }
 
 
-def measure(components: Any, seconds: float) -> dict[str, Any]:
-    """Returns rates, medians of rounds in which all ways take turns."""
+def measure(game: str, by_tree: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Returns rates, medians of rounds in which all ways take turns; self-play's by its tree."""
     import inference
     import jax
     import jax.numpy as jnp
@@ -123,9 +129,9 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
 
     # The constants of the pgx way are those of this page.
     inference.SIMULATIONS, inference.PLIES = SIMULATIONS, PLIES
+    components = next(iter(by_tree.values()))
     batch = components.player.num_matches
     weights = components.learner.place(components.network.init(key=jax.random.key(0)))
-    chunks = Chunks(components, start_key=jax.random.key(1), play_key=jax.random.key(2))
     observations = jnp.full((batch, *components.network.observation_shape), 0.5, jnp.float32)
 
     @jax.jit
@@ -133,10 +139,11 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
         prediction = components.network.apply(weights, observations)
         return prediction.policy_logits, prediction.value
 
-    pgx = inference.PgxWay("connect_four", components.config.network, components.mesh, batch)
+    pgx = inference.PgxWay(game, components.config.network, components.mesh, batch)
 
-    def ours() -> int:
-        return int(chunks.play(weights).actions.size) * SIMULATIONS
+    def self_play(components: Any) -> Callable[[], int]:
+        chunks = Chunks(components, start_key=jax.random.key(1), play_key=jax.random.key(2))
+        return lambda: int(chunks.play(weights).actions.size) * SIMULATIONS
 
     def alone() -> int:
         answers = [forward(weights, observations) for _ in range(SIMULATIONS)]
@@ -144,7 +151,7 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
         return SIMULATIONS * batch
 
     ways: dict[str, Callable[[], int]] = {
-        "simulations_per_second": ours,
+        **{tree: self_play(parts) for tree, parts in by_tree.items()},
         "forwards_per_second": alone,
         "pgx_simulations_per_second": lambda: pgx.chunk() * SIMULATIONS,
     }
@@ -161,12 +168,15 @@ def measure(components: Any, seconds: float) -> dict[str, Any]:
                 count += way()
             rounds[-1][name] = count / passed
     median = {name: round(statistics.median(one[name] for one in rounds)) for name in ways}
-    return {
-        **median,
-        "ratio": ratio(rounds, "forwards_per_second"),
-        "times_pgx": ratio(rounds, "pgx_simulations_per_second"),
-        "rounds": len(rounds),
+    found: dict[str, Any] = {
+        tree: {
+            "simulations_per_second": median.pop(tree),
+            "ratio": ratio(rounds, tree, "forwards_per_second"),
+            "times_pgx": ratio(rounds, tree, "pgx_simulations_per_second"),
+        }
+        for tree in by_tree
     }
+    return {**found, **median, "rounds": len(rounds)}
 
 
 def updates(arguments: argparse.Namespace) -> dict[int, dict[str, int]]:
@@ -175,11 +185,11 @@ def updates(arguments: argparse.Namespace) -> dict[int, dict[str, int]]:
     from selfplay.reports.bench_play import MeasuredPlay, bench_weights
 
     batch = arguments.batches[0]
-    components = parts_for(arguments.blocks, arguments.channels, batch)
+    components = parts_for(arguments, batch)
     records = MeasuredPlay(components, bench_weights(components, None)).records
     found = {}
     for size in arguments.updates:
-        components = parts_for(arguments.blocks, arguments.channels, batch, size)
+        components = parts_for(arguments, batch, size)
         measured = MeasuredUpdates(components, records)
         rate = statistics.median(measured.rate(arguments.seconds / 5) for _ in range(3))
         found[size] = {
@@ -238,9 +248,9 @@ def profile(components: Any, chunks: int = 3) -> dict[str, Any]:
     }
 
 
-def ratio(rounds: list[dict[str, float]], other: str) -> float:
-    """Returns the median of self-play divided by another way in the same round."""
-    return round(statistics.median(one["simulations_per_second"] / one[other] for one in rounds), 3)
+def ratio(rounds: list[dict[str, float]], way: str, other: str) -> float:
+    """Returns the median of a way divided by another one in the same round."""
+    return round(statistics.median(one[way] / one[other] for one in rounds), 3)
 
 
 if __name__ == "__main__":

@@ -171,3 +171,16 @@ def test_agents_search_as_in_evaluations_where_these_have_a_number_of_their_own(
     assert more.search_for_matches().num_simulations == 40
     assert more.search_for_matches(0).num_simulations == 0
     assert more.search_for_matches().gumbel_scale == 0.0
+
+
+@pytest.mark.parametrize(
+    ("tree", "own"),
+    [
+        ("auto", {"cpu": True, "gpu": True, "tpu": False}),
+        ("compact", {"cpu": True, "gpu": True, "tpu": True}),
+        ("mctx", {"cpu": False, "gpu": False, "tpu": False}),
+    ],
+)
+def test_the_tree_depends_on_the_device_unless_it_is_named(tree: str, own: dict[str, bool]) -> None:
+    search = Config.from_dict({"search": {"tree": tree}}).search
+    assert {platform: search.has_compact_tree(platform) for platform in own} == own

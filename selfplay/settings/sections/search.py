@@ -53,10 +53,10 @@ class SearchConfig:
             played, and goes on from there. Self-play, games of chance and the web board begin anew
             with each move.
         tree: what grows the tree where no chance follows a move: "compact", selfplay's own search;
-            "mctx", the search of the library mctx; or "auto" for "compact" on CPU cores, where it
-            is faster, and "mctx" on other devices, where they were not compared. They find the
-            same. `proven`, `max_children`, `scale_simulations` and `reuse_tree` need "compact", and
-            take it if this is "auto". Every process may choose its own.
+            "mctx", the search of the library mctx; or "auto" for "compact" on CPU cores
+            and GPUs, where it is faster, and "mctx" on other devices, where they were not compared.
+            They find the same. `proven`, `max_children`, `scale_simulations` and `reuse_tree` need
+            "compact", and take it if this is "auto". Every process may choose its own.
         inference: what computes the network: "xla", "onnx" or "onnx-int8" (ONNX Runtime on CPU
             cores, from inside the compiled search), or "auto" for the fastest on the machine.
             Every process may choose its own. If a process chooses none and cannot use that of
@@ -145,7 +145,7 @@ class SearchConfig:
             platform: of the devices that search, as JAX names it.
         """
         if self.tree == "auto":
-            return platform == "cpu" or bool(self._needs_compact_tree)
+            return platform in ("cpu", "gpu") or bool(self._needs_compact_tree)
         return self.tree == "compact"
 
     def for_matches(self, num_simulations: int | None = None) -> "SearchConfig":
