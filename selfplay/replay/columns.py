@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from selfplay.records import MatchRecord
 from selfplay.replay.search_values import (
+    SHORT_TERM_LAMBDAS,
+    lambda_returns,
     outcome_known,
     outcomes,
-    search_values,
-    short_term_values,
 )
 from selfplay.replay.weights import surprise_weights
 from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
@@ -48,6 +48,7 @@ def columns(matches: Sequence[MatchRecord], config: ReplayConfig) -> Columns:
     last = np.zeros(lengths.sum(), np.bool_)
     last[lengths.cumsum() - 1] = True
     is_target = np.concatenate([match.is_target for match in matches])
+    returns = lambda_returns(matches, (config.value_lambda, *SHORT_TERM_LAMBDAS))
     found: Columns = {
         "is_target": is_target,
         "has_next": ~last & np.roll(is_target, -1),
@@ -55,8 +56,8 @@ def columns(matches: Sequence[MatchRecord], config: ReplayConfig) -> Columns:
         "proven": np.concatenate([match.proven for match in matches]),
         "outcomes": np.concatenate([outcomes(match) for match in matches]),
         "outcome_known": np.concatenate([outcome_known(one) | one.proven for one in matches]),
-        "search_values": search_values(matches, config.value_lambda),
-        "short_term_values": short_term_values(matches),
+        "search_values": returns[:, 0],
+        "short_term_values": returns[:, 1:],
     }
     if config.surprise_share:
         share = config.surprise_share

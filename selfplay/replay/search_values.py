@@ -1,7 +1,6 @@
 """The value that the searches of a match give each of its positions."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +9,18 @@ from jaxtyping import Float32
 from selfplay.records import MatchRecord
 from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 
-_SHORT_TERM_LAMBDAS = tuple(1 - 1 / horizon for horizon in SHORT_TERM_HORIZONS)
+SHORT_TERM_LAMBDAS = tuple(1 - 1 / horizon for horizon in SHORT_TERM_HORIZONS)
+"""Whose returns are averages of the root values of the next plies, over each of the horizons.
+
+They weigh them the less the later they are ("Other methods implemented in KataGo", "Short-term
+value and score targets").
+"""
 
 
-def search_values(matches: Sequence[MatchRecord], value_lambda: float) -> npt.NDArray[np.float32]:
-    """Returns the lambda-return of each ply, in [-1, 1], for the player to move there.
+def lambda_returns(
+    matches: Sequence[MatchRecord], lambdas: Sequence[float]
+) -> Float32[np.ndarray, "T L"]:
+    """Returns the lambda-return of each ply for each lambda, in [-1, 1], for the player to move.
 
     Backwards from the outcome, each is `(1 - lambda) * root value + lambda * return of the next
     ply`, with the sign changed where the other player moves next (Sutton and Barto, "Reinforcement
@@ -24,50 +30,35 @@ def search_values(matches: Sequence[MatchRecord], value_lambda: float) -> npt.ND
 
     Args:
         matches: at least one, none of them empty; their plies come match after match.
-        value_lambda: in [0, 1].
+        lambdas: in [0, 1].
     """
-    return _returns(matches, (value_lambda,))[:, 0]
-
-
-def short_term_values(matches: Sequence[MatchRecord]) -> Float32[np.ndarray, "T H"]:
-    """Returns such returns of each ply for every one of `SHORT_TERM_HORIZONS`.
-
-    The return over a horizon is an average of the root values of the next plies that weighs them
-    the less the later they are ("Other methods implemented in KataGo", "Short-term value and score
-    targets").
-    """
-    return _returns(matches, _SHORT_TERM_LAMBDAS)
-
-
-def _returns(
-    matches: Sequence[MatchRecord], lambdas: Sequence[float]
-) -> Float32[np.ndarray, "T L"]:
-    """Returns the lambda-returns of all plies; goes back through all matches side by side."""
     lengths = np.array([match.plies for match in matches])
     ends = lengths.cumsum() - 1
     roots = np.concatenate([match.root_values for match in matches]).astype(np.float32)
     players = np.concatenate([match.players for match in matches]).astype(np.int64)
     passed_back = ~np.concatenate([match.exploratory | match.proven for match in matches])
     results = np.array([match.returns for match in matches], np.float32)
-    following = results[np.arange(len(matches)), players[ends]]
     signs = np.where(np.append(players[1:] == players[:-1], True), 1, -1).astype(np.float32)
-    ahead = np.array(lambdas, np.float32)
-    values = np.repeat(roots[:, None], len(lambdas), axis=1)
-
-    def step_back(plies: npt.NDArray[Any], after: npt.NDArray[Any]) -> None:
-        chosen = passed_back[plies]
-        at = plies[chosen]
-        values[at] = (1 - ahead) * values[at] + ahead * after[chosen]
-
-    step_back(ends, following[:, None])
-    # The longest first: those that have a ply at some distance from their end are the first ones.
+    signs[ends] = 1
+    ahead = passed_back[:, None] * np.array(lambdas, np.float32)
+    # In this order all plies at the same distance from the end of their match come one after the
+    # other, the longest match first: so they continue the first ones of those after them.
     order = np.argsort(-lengths, kind="stable")
-    ends = ends[order]
-    longer = np.searchsorted(-lengths[order], -np.arange(lengths.max()), side="left")
-    for distance in range(1, int(lengths.max())):
-        plies = ends[: longer[distance]] - distance
-        step_back(plies, signs[plies, None] * values[plies + 1])
-    return values
+    counts = np.searchsorted(-lengths[order], -np.arange(lengths.max()), side="left")
+    starts = np.append(0, counts.cumsum())
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    distances = np.repeat(ends, lengths) - np.arange(len(roots))
+    places = starts[distances] + np.repeat(rank, lengths)
+    values, factors = np.empty_like(ahead), np.empty_like(ahead)
+    values[places] = (1 - ahead) * roots[:, None]
+    factors[places] = ahead * signs[:, None]
+    after = results[np.arange(len(matches)), players[ends]][order, None]
+    for start, count in zip(starts.tolist(), counts.tolist(), strict=False):
+        row = values[start : start + count]
+        row += factors[start : start + count] * after[:count]
+        after = row
+    return values[places]
 
 
 def outcomes(match: MatchRecord) -> npt.NDArray[np.float32]:

@@ -29,16 +29,56 @@ def surprise_weights(match: MatchRecord, share: float) -> npt.NDArray[np.float32
     return weights
 
 
-class WeightedDraws:
-    """Draws indices in proportion to weights. The same weights draw the same indices."""
+class WeightSums:
+    """Draws the newest positions in proportion to their weights.
 
-    def __init__(self, weights: npt.NDArray[np.float32]) -> None:
-        """Takes the weights, of which at least one is above 0."""
-        self._sums = weights.cumsum(dtype=np.float64)
+    It holds the sums of all weights up to each position, so that neither adding positions nor
+    drawing depends on how many there are. Sums are whole numbers, multiples of `_UNIT`: what is
+    drawn does not depend on positions that are no longer there.
+    """
 
-    def draw(self, generator: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
-        """Returns `count` indices, with replacement."""
-        places = generator.random(count) * self._sums[-1]
-        # Rounding may lead to the end itself.
-        last = int(self._sums.searchsorted(self._sums[-1]))
-        return np.minimum(self._sums.searchsorted(places, side="right"), last)
+    _UNIT = 2.0**-20
+
+    def __init__(self, size: int) -> None:
+        """Begins without positions.
+
+        Args:
+            size: number of the newest positions that may be drawn, at least 1.
+        """
+        # Entry n % (size + 1) is the sum over the first n positions.
+        self._sums = np.zeros(size + 1, np.int64)
+        self._added = 0
+
+    def add(self, weights: npt.NDArray[np.float32]) -> None:
+        """Adds positions, the newest last, at most `size` of them.
+
+        Args:
+            weights: of each, at least 0.
+        """
+        ring = len(self._sums)
+        sums = np.rint(weights / self._UNIT).astype(np.int64).cumsum()
+        at = (self._added + 1 + np.arange(len(weights))) % ring
+        self._sums[at] = self._sums[self._added % ring] + sums
+        self._added += len(weights)
+
+    def draw(
+        self, generator: np.random.Generator, count: int, *, newest: int
+    ) -> npt.NDArray[np.int64]:
+        """Returns the ages of `count` positions, with replacement; 0 is the newest position.
+
+        Args:
+            generator: decides which.
+            count: at least 1.
+            newest: number of the newest positions to draw from, of which at least one weighs more
+                than 0.
+        """
+        ring = len(self._sums)
+        before, last = (self._sums[n % ring] for n in (self._added - newest, self._added))
+        places = generator.integers(before, last, count)
+        first = (self._added - newest + 1) % ring
+        sums = self._sums[first : first + newest]
+        found = sums.searchsorted(places, side="right")
+        beyond = found == len(sums)
+        rest = self._sums[: newest - len(sums)]
+        found[beyond] += rest.searchsorted(places[beyond], side="right")
+        return newest - 1 - found

@@ -20,7 +20,7 @@ from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Rebuilder
 from selfplay.replay.renewal import HeldTargets, Place, renewed
 from selfplay.replay.samples import Samples
-from selfplay.replay.weights import WeightedDraws
+from selfplay.replay.weights import WeightSums
 from selfplay.settings.sections.replay import ReplayConfig
 
 _MOST_ACTIONS = 128
@@ -59,7 +59,8 @@ class ReplayWindow:
         self._groups = np.zeros(ring, np.int8) if config.balanced else None
         self._places: dict[str, Place] = {}
         self._equal = EqualPositions(ring) if config.average_positions > 1 else None
-        self._draws: tuple[tuple[int, int], WeightedDraws] | None = None
+        self._weight_sums: WeightSums | None = None
+        self._balanced_for: tuple[int, int] | None = None
         self._oldest = 0
         self.positions_made = 0
         self.matches_made = 0
@@ -87,9 +88,11 @@ class ReplayWindow:
 
     def mean_age(self, update: int) -> float:
         """Returns the mean age of the window's positions, in updates."""
-        if self.size == 0:
+        size = self.size
+        if size == 0:
             return 0.0
-        return float(update - self._checkpoints[self._slots(np.arange(self.size))].mean())
+        made_by = sum(int(part.sum()) for part in self._parts(self._checkpoints, size))
+        return update - made_by / size
 
     def ingest(self, matches: Sequence[MatchRecord]) -> int:
         """Takes in finished matches in place of the oldest positions.
@@ -128,6 +131,8 @@ class ReplayWindow:
         put(self._policy_actions, actions)
         put(self._policy_probabilities, probabilities)
         self._put_columns(slots, kept, matches)
+        if self._weight_sums is not None and self._groups is None:
+            self._weight_sums.add(self._columns["weights"][slots])
         put(self._progress, np.concatenate([np.linspace(0, 1, one.plies) for one in matches]))
         put(self._checkpoints, np.array([m.first_checkpoint for m in matches])[match_of])
         put(self._match_numbers, self.matches_made + match_of)
@@ -187,7 +192,7 @@ class ReplayWindow:
             self._checkpoints[at] = match.reanalysis_checkpoints[newer]
             present = self._present(numbers)
             self._put_columns(slots[present], np.flatnonzero(present), [merged])
-        self._draws = None
+        self._weight_sums = self._balanced_for = None
         return [match.match_id for match in held]
 
     def _put_columns(
@@ -251,7 +256,26 @@ class ReplayWindow:
             evenly: whether all positions have the same chance, whatever `replay.surprise_share`
                 and `replay.balanced` say.
         """
-        ages = self._ages(batch_size, seed, update, evenly=evenly)
+        return self._aged(self._ages(batch_size, seed, update, evenly=evenly))
+
+    def batches(self, batch_size: int, *, seed: int, updates: Sequence[int]) -> Samples:
+        """Returns what `sample` returns for each of `K` updates, leaves [K, B, ...].
+
+        Args:
+            batch_size: at least 1.
+            seed: of the run.
+            updates: that the samples are for, at least one.
+        """
+        ages = np.stack([self._ages(batch_size, seed, update) for update in updates])
+        if self._equal is None:
+            return self._aged(ages)
+        stacked: Samples = jax.tree.map(
+            lambda *leaves: np.stack(leaves), *(self._aged(one) for one in ages)
+        )
+        return stacked
+
+    def _aged(self, ages: npt.NDArray[Any]) -> Samples:
+        """Returns the positions of these ages, a batch in each row."""
         own = self._at(self._slots(ages))
         return own if self._equal is None else self._averaged(own, ages, self._equal)
 
@@ -266,22 +290,25 @@ class ReplayWindow:
         weighted = "weights" in self._columns or self._groups is not None
         if evenly or not weighted:
             return generator.integers(0, self.size, batch_size)
-        return self._weighted().draw(generator, batch_size)
+        size = self.size
+        return self._weighted(size).draw(generator, batch_size, newest=size)
 
-    def _weighted(self) -> WeightedDraws:
-        """Returns what draws the ages of positions by their weights; kept while none is added."""
-        state = (self.positions_made, self.size)
-        if self._draws is None or self._draws[0] != state:
-            weights = None
-            if "weights" in self._columns:
-                weights = self._newest_first(self._columns["weights"], state[1])
-            if self._groups is not None:
-                by_age = self._newest_first(self._groups, state[1])
-                weights = balancing_weights(by_age, weights)
-            if weights is None:
-                raise AssertionError("there is nothing to weigh positions by")
-            self._draws = (state, WeightedDraws(weights))
-        return self._draws[1]
+    def _weighted(self, size: int) -> WeightSums:
+        """Returns what draws the ages of the newest `size` positions by their weights."""
+        if self._groups is not None:
+            # A new position changes the weights of its group.
+            state = self.positions_made, size
+            if self._weight_sums is None or self._balanced_for != state:
+                own = self._columns.get("weights")
+                weights = None if own is None else self._oldest_first(own, size)
+                weights = balancing_weights(self._oldest_first(self._groups, size), weights)
+                self._weight_sums, self._balanced_for = WeightSums(size), state
+                self._weight_sums.add(weights)
+        elif self._weight_sums is None:
+            held = min(self.positions_made - self._oldest, self.config.max_window)
+            self._weight_sums = WeightSums(self.config.max_window)
+            self._weight_sums.add(self._oldest_first(self._columns["weights"], held))
+        return self._weight_sums
 
     def _averaged(self, own: Samples, ages: npt.NDArray[Any], equal: EqualPositions) -> Samples:
         """Returns samples whose targets are means over equal positions of the window."""
@@ -306,7 +333,8 @@ class ReplayWindow:
         following = (slots + 1) % self.config.max_window
         held = {name: ring[slots] for name, ring in self._columns.items()}
         is_target = held["is_target"]
-        weight = np.float32(len(slots) / max(1, is_target.sum()))
+        targets = is_target.sum(axis=-1, keepdims=True)
+        weight = (slots.shape[-1] / np.maximum(1, targets)).astype(np.float32)
         return Samples(
             states=jax.tree.map(lambda ring: ring[slots], self._states),
             final_states=jax.tree.map(lambda ring: ring[slots], self._final_states),
@@ -324,13 +352,17 @@ class ReplayWindow:
             progress=self._progress[slots],
         )
 
-    def _newest_first(self, ring: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-        """Returns the newest `count` entries of a ring: `ring[self._slots(np.arange(count))]`."""
+    def _oldest_first(self, ring: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+        """Returns the newest `count` entries of a ring, the oldest of them first."""
+        return np.concatenate(self._parts(ring, count))
+
+    def _parts(self, ring: npt.NDArray[Any], count: int) -> list[npt.NDArray[Any]]:
+        """Returns the newest `count` entries of a ring as two parts of it, the older one first.
+
+        Parts of an array are much faster than indices, because the window may hold millions.
+        """
         end = self.positions_made % self.config.max_window
-        # Two copies in order, because the window may hold millions.
-        newest = ring[max(0, end - count) : end][::-1]
-        before = ring[len(ring) - max(0, count - end) :][::-1]
-        return np.concatenate([newest, before])
+        return [ring[len(ring) - max(0, count - end) :], ring[max(0, end - count) : end]]
 
     def _slots(self, ages: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Returns ring indices; age 0 is the newest position."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from selfplay.checkpoints import Checkpoints
@@ -18,7 +17,6 @@ from selfplay.game import Game
 from selfplay.networks import compute_dtype
 from selfplay.parallel import ALONG_BATCH, REPLICATED, per_device, sharding
 from selfplay.records import MatchRecord
-from selfplay.replay import Samples
 from selfplay.reports.bench_play import MeasuredPlay, bench_weights, machine
 from selfplay.runtime.components import Components, make_components
 from selfplay.runtime.trace import TRACED_CHUNKS, Trace
@@ -193,22 +191,19 @@ class MeasuredUpdates:
         self._components = components
         self._state = components.learner.init(key=jax.random.key(3))
         self._updates = 0
-        self.per_call = components.learner.most_updates(self._sample(0))
+        self._batch_size = components.config.learner.batch_size
+        sample = self._window.sample(self._batch_size, seed=0, update=0)
+        self.per_call = components.learner.most_updates(sample)
         self()
         self()
-
-    def _sample(self, update: int) -> Samples:
-        return self._window.sample(
-            self._components.config.learner.batch_size, seed=0, update=update
-        )
 
     def __call__(self) -> None:
         """Makes the updates of one call and waits for them."""
-        batches = [self._sample(self._updates + number) for number in range(self.per_call)]
+        updates = range(self._updates, self._updates + self.per_call)
         self._updates += self.per_call
         self._state, metrics = self._components.learner.updates(
             self._state,
-            jax.tree.map(lambda *leaves: np.stack(leaves), *batches),
+            self._window.batches(self._batch_size, seed=0, updates=updates),
             learning_rates=[self._components.config.learner.learning_rate] * self.per_call,
             count=self.per_call,
             key=jax.random.key(4),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from selfplay.errors import GameContractError, NonFiniteError
 from selfplay.learner import TrainState, learning_rate
 from selfplay.records import MatchRecord
-from selfplay.replay import Samples, part
+from selfplay.replay import part
 from selfplay.replay.target_faults import TargetFaults
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components
@@ -67,6 +67,7 @@ class Learning:
         self.saved: int | None = None
         self._training_log = TrainingLog(run)
         self._traces = UpdateTraces()
+        self._updates_in_call: tuple[int, int] | None = None
 
     def restore(self, update: int) -> Iterator[Sequence[MatchRecord]]:
         """Continues from a checkpoint; yields the matches of its replay window, oldest first.
@@ -222,14 +223,11 @@ class Learning:
         Adds this number and their metrics, which the device is still computing, to `calls`.
         """
         config, plan, learner = self.config.learner, self.config.trainer, self.components.learner
-
-        def batch(update: int) -> Samples:
-            return self.window.sample(config.batch_size, seed=plan.seed, update=update)
-
-        batches = [batch(first)]
-        most = learner.most_updates(batches[0])
+        if self._updates_in_call is None:
+            batch = self.window.sample(config.batch_size, seed=plan.seed, update=first)
+            self._updates_in_call = learner.most_updates(batch), learner.calls_ahead(batch)
+        most, ahead = self._updates_in_call
         count = min(wanted, most)
-        batches += [batch(update) for update in range(first + 1, first + count)]
         rates = [
             learning_rate(
                 config,
@@ -245,17 +243,18 @@ class Learning:
         # An update that makes no step has none.
         self.rate = next((rate for rate in reversed(rates) if rate), self.rate)
         # Always the same number: another one would have to be compiled.
-        empty = [batches[0]] * (most - count)
+        empty = most - count
+        updates = [*range(first, first + count), *[first] * empty]
         self.state, reports = learner.updates(
             self.state,
-            jax.tree.map(lambda *leaves: np.stack(leaves), *batches, *empty),
-            learning_rates=[*rates, *[0.0] * len(empty)],
+            self.window.batches(config.batch_size, seed=plan.seed, updates=updates),
+            learning_rates=[*rates, *[0.0] * empty],
             count=count,
             key=self._update_key,
         )
         calls.append((count, reports))
         # Memory holds the samples of a few calls, not of all of them.
-        settled = len(calls) - 1 - learner.calls_ahead(batches[0])
+        settled = len(calls) - 1 - ahead
         if settled >= 0:
             jax.block_until_ready(calls[settled])
         return count
@@ -297,6 +296,7 @@ class Learning:
     def change_components(self, components: Components) -> None:
         """Continues with components of other settings, as a new session of the run would."""
         self.components, self.config = components, components.config
+        self._updates_in_call = None
         self.window = components.window(self.run.fingerprint)
         for _ in self._refill():
             pass

@@ -33,6 +33,8 @@ from selfplay.training.steps import Step, agree
 MakeSource = Callable[[Learning, Meter, Callable[[str], None]], MatchSource]
 """Creates a source of matches from a `Learning`, a meter, and a function that shows messages."""
 
+_PUBLISH_SECONDS = 0.1
+
 
 class Trainer:
     """One training session of a run. Create it and call `train` once.
@@ -182,6 +184,7 @@ class Trainer:
                 self.run, self.heartbeat, self.reporter, resume_at=self.saved
             )
         progress = self.progress()
+        published, suspended = float("-inf"), False
         try:
             while True:
                 step = self._next_step()
@@ -201,8 +204,13 @@ class Trainer:
                     self._get_matches()
                 self._evaluate_if_due()
                 self.meter.mark()
-                progress = self.progress()
-                self._publish(progress, suspends=self._schedule.suspends(training=self._training))
+                suspends = self._schedule.suspends(training=self._training)
+                now = self.meter.elapsed
+                # Steps may be as short as some milliseconds.
+                if now >= published + _PUBLISH_SECONDS or suspends != suspended:
+                    published, suspended = now, suspends
+                    progress = self.progress()
+                    self._publish(progress, suspends=suspends)
             if note := self._schedule.plateau_note:
                 self._say(note)
             self._final_elapsed = self.elapsed

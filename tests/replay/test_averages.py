@@ -11,7 +11,7 @@ from selfplay.registry import make
 from selfplay.replay import ReplayWindow, Samples
 from selfplay.replay.averages import average_targets
 from selfplay.replay.policies import largest_shares
-from selfplay.replay.search_values import search_values
+from selfplay.replay.search_values import lambda_returns
 from selfplay.settings.sections import ReplayConfig
 from tests.learner.examples import batch
 from tests.records.examples import RandomMatches
@@ -65,7 +65,7 @@ def test_the_first_position_has_the_means_of_the_newest_matches(
     rows = first_positions(samples)
     assert len(rows) > 5
     results = np.array([one.returns[0] for one in newest])
-    values = [search_values([one], ReplayConfig().value_lambda)[0] for one in newest]
+    values = [lambda_returns([one], [ReplayConfig().value_lambda])[0, 0] for one in newest]
     for row in rows:
         policy = np.zeros(9)
         np.add.at(policy, samples.policy_actions[row], samples.policy_probabilities[row])

@@ -10,7 +10,7 @@ from selfplay.records import MatchRecord, with_new_targets
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow, Samples
 from selfplay.replay.renewal import HeldTargets, renewed
-from selfplay.replay.search_values import search_values
+from selfplay.replay.search_values import lambda_returns
 from selfplay.settings.sections import ReplayConfig
 from tests.records.examples import Example, RandomMatches
 
@@ -109,7 +109,7 @@ def test_the_window_takes_the_newest_target_of_each_position(examples: list[Exam
     expected[[2, 3, 4]] = [0.75, 0.5, -0.5]
     merged = dataclasses.replace(chosen.record, root_values=expected)
     # A new root value changes the value targets of earlier plies too.
-    returns = search_values([merged], CONFIG.value_lambda)
+    returns = lambda_returns([merged], [CONFIG.value_lambda])[:, 0]
     np.testing.assert_allclose(after.search_values[:plies], returns, rtol=1e-6)
     assert (after.search_values[:2] != before.search_values[:2]).all()
     for ply in (2, 3, 4):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from selfplay.records import MatchRecord
-from selfplay.replay.search_values import outcomes, search_values, short_term_values
+from selfplay.replay.search_values import SHORT_TERM_LAMBDAS, lambda_returns, outcomes
 from selfplay.settings.sections.learner import SHORT_TERM_HORIZONS
 from tests.records.examples import make_record
 
@@ -24,6 +24,14 @@ def record(players: list[int], roots: list[float], *, exploratory: list[int]) ->
         exploratory=exploratory,
     )
     return dataclasses.replace(made, root_values=np.array(roots, np.float32))
+
+
+def search_values(matches: list[MatchRecord], value_lambda: float) -> np.ndarray:
+    return lambda_returns(matches, [value_lambda])[:, 0]
+
+
+def short_term_values(matches: list[MatchRecord]) -> np.ndarray:
+    return lambda_returns(matches, SHORT_TERM_LAMBDAS)
 
 
 def test_by_hand_with_alternating_players() -> None:

@@ -13,7 +13,7 @@ from selfplay.mcts import policy_surprise
 from selfplay.records import MatchRecord, decode_matches, encode_matches
 from selfplay.registry import make
 from selfplay.replay import ReplayWindow
-from selfplay.replay.weights import WeightedDraws, surprise_weights
+from selfplay.replay.weights import WeightSums, surprise_weights
 from selfplay.settings.sections import ReplayConfig
 from tests.records.examples import RandomMatches
 
@@ -58,12 +58,45 @@ def test_what_is_not_known_weighs_one(unknown: float) -> None:
     np.testing.assert_array_equal(surprise_weights(match([0.0] * 7), 0.5), 1)
 
 
-def test_indices_are_drawn_in_proportion_to_their_weights() -> None:
+def test_positions_are_drawn_in_proportion_to_their_weights() -> None:
     weights = np.array([0.0, 1.0, 0.0, 2.0, 1.0, 0.0], np.float32)
-    drawn = WeightedDraws(weights).draw(np.random.default_rng(0), 40_000)
-    shares = np.bincount(drawn, minlength=6) / 40_000
+    sums = WeightSums(6)
+    sums.add(weights)
+    ages = sums.draw(np.random.default_rng(0), 40_000, newest=6)
+    shares = np.bincount(5 - ages, minlength=6) / 40_000
     np.testing.assert_allclose(shares, weights / 4, atol=0.01)
     assert not shares[weights == 0].any()
+
+
+@pytest.mark.parametrize("size", [7, 8, 30])
+def test_only_the_newest_positions_are_drawn_wherever_they_lie_in_the_ring(size: int) -> None:
+    random = np.random.default_rng(0)
+    sums, added = WeightSums(size), np.zeros(0, np.float32)
+    for count in [3, 7, 1, 5, 6, 7, 2, 4]:
+        weights = random.integers(0, 4, count).astype(np.float32) + (np.arange(count) == 0)
+        sums.add(weights)
+        added = np.append(added, weights)
+        for newest in range(count, min(size, len(added)) + 1):
+            ages = sums.draw(np.random.default_rng(newest), 3000, newest=newest)
+            by_age = added[::-1][:newest]
+            shares = np.bincount(ages, minlength=newest) / 3000
+            np.testing.assert_allclose(shares, by_age / by_age.sum(), atol=0.05)
+            assert not shares[by_age == 0].any()
+
+
+def test_draws_do_not_depend_on_positions_that_are_no_longer_there() -> None:
+    random = np.random.default_rng(0)
+    long_run, begun_again = WeightSums(50), WeightSums(50)
+    for _ in range(200):
+        long_run.add(1e3 * random.random(40).astype(np.float32))
+    for _ in range(2):
+        weights = random.random(40).astype(np.float32)
+        long_run.add(weights)
+        begun_again.add(weights)
+    left, right = (
+        one.draw(np.random.default_rng(3), 1000, newest=50) for one in (long_run, begun_again)
+    )
+    np.testing.assert_array_equal(left, right)
 
 
 def window(share: float, **settings: int) -> ReplayWindow:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from selfplay.replay import is_held_out
-from selfplay.replay.search_values import search_values
+from selfplay.replay.search_values import lambda_returns
 from selfplay.reports.rerun import largest_difference, rerun
 from selfplay.run import RunDirectory
 from selfplay.runtime.components import Components
@@ -51,7 +51,7 @@ def test_they_are_counted_apart_and_not_learnt_from(trained: Trainer) -> None:
     samples = trained.learning.window.sample(4000, seed=1, update=0)
     drawn = set(samples.search_values.tolist())
     out = {match.match_id for match in held}
-    values = [set(search_values([match], 0.9).tolist()) for match in stored]
+    values = [set(lambda_returns([match], [0.9])[:, 0].tolist()) for match in stored]
     learnt = [
         found for found, match in zip(values, stored, strict=True) if match.match_id not in out
     ]
