@@ -13,8 +13,8 @@ from selfplay.check.laws.traces import constant_bytes
 from selfplay.check.play.exploration import Exploration
 from selfplay.contract import fingerprint
 from selfplay.game import ChanceGame, Game, is_over, random_ply, start
-from selfplay.runtime.memory_plan import tree_bytes
-from selfplay.settings.sections import SearchConfig
+from selfplay.runtime.memory_plan import match_tree_bytes
+from selfplay.settings import Config
 from selfplay.settings.sections.rollout import CPU_MATCHES
 
 _SPEED_BATCH = 256
@@ -47,9 +47,9 @@ def measure(
     finished = np.array(played.finished or [False])
     terminal = np.array(played.terminal or [False])
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    simulations, batch = SearchConfig().num_simulations, CPU_MATCHES
+    config, batch = Config(), CPU_MATCHES
     outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
-    trees = batch * tree_bytes(game.num_actions, simulations, state_bytes, outcomes)
+    trees = batch * match_tree_bytes(game, config)
     first_again = played.first_again
     score = float(np.mean((1 + np.sign(returns[:, 0])) / 2))
     first_player = wilson_interval(score, len(returns))
@@ -77,7 +77,7 @@ def measure(
         "only_mover": played.players[0] if len(set(played.players)) == 1 else None,
         "tree_bytes_per_device": trees,
         "tree_batch": batch,
-        "tree_simulations": simulations,
+        "tree_simulations": config.search.num_simulations,
     }
     if full:
         measures["fingerprint"] = fingerprint(game)

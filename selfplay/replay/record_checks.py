@@ -170,3 +170,13 @@ def check_values(matches: Sequence[MatchRecord]) -> None:
             f"match {matches[0].match_id} cannot be learnt from: {rule}",
             hint="docs/records.md says what each column holds",
         )
+
+
+def check_ends(matches: Sequence[MatchRecord]) -> None:
+    """Raises `RecordError` if a match has no final state, which auxiliary targets are made from."""
+    for match in matches:
+        if match.ending == RESIGNED:
+            raise RecordError(
+                f"match {match.match_id} was resigned, but {match.game} has auxiliary targets",
+                hint="they are made from the final position, so play such matches to the end",
+            )

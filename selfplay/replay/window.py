@@ -11,13 +11,13 @@ import numpy.typing as npt
 from selfplay.errors import RecordError
 from selfplay.game import Game
 from selfplay.records import MatchRecord
-from selfplay.records.match import RESIGNED
 from selfplay.replay.averages import average_targets
 from selfplay.replay.balance import balancing_weights, groups
 from selfplay.replay.columns import columns, empty_columns
 from selfplay.replay.equal_positions import EqualPositions
 from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Rebuilder
+from selfplay.replay.record_checks import check_ends
 from selfplay.replay.renewal import HeldTargets, Place, renewed
 from selfplay.replay.samples import Samples
 from selfplay.replay.weights import WeightSums
@@ -107,7 +107,7 @@ class ReplayWindow:
         if not matches:
             return 0
         if self._final_states is not None:
-            _check_ends(matches)
+            check_ends(matches)
         positions = self._rebuild(matches)
         total = sum(match.plies for match in matches)
         lengths = np.array([match.plies for match in matches])
@@ -240,7 +240,7 @@ class ReplayWindow:
         matches = [match for match in matches if match.plies > 0]
         if matches:
             if self._final_states is not None:
-                _check_ends(matches)
+                check_ends(matches)
             self._rebuild(matches)
 
     def sample(self, batch_size: int, *, seed: int, update: int, evenly: bool = False) -> Samples:
@@ -256,7 +256,9 @@ class ReplayWindow:
             evenly: whether all positions have the same chance, whatever `replay.surprise_share`
                 and `replay.balanced` say.
         """
-        return self._aged(self._ages(batch_size, seed, update, evenly=evenly))
+        ages = self._ages(batch_size, seed, update, evenly=evenly)
+        own = self._at(self._slots(ages))
+        return own if self._equal is None else self._averaged(own, ages, self._equal)
 
     def batches(self, batch_size: int, *, seed: int, updates: Sequence[int]) -> Samples:
         """Returns what `sample` returns for each of `K` updates, leaves [K, B, ...].
@@ -266,18 +268,15 @@ class ReplayWindow:
             seed: of the run.
             updates: that the samples are for, at least one.
         """
-        ages = np.stack([self._ages(batch_size, seed, update) for update in updates])
         if self._equal is None:
-            return self._aged(ages)
-        stacked: Samples = jax.tree.map(
-            lambda *leaves: np.stack(leaves), *(self._aged(one) for one in ages)
-        )
-        return stacked
-
-    def _aged(self, ages: npt.NDArray[Any]) -> Samples:
-        """Returns the positions of these ages, a batch in each row."""
-        own = self._at(self._slots(ages))
-        return own if self._equal is None else self._averaged(own, ages, self._equal)
+            ages = np.concatenate([self._ages(batch_size, seed, update) for update in updates])
+            drawn = self._at(self._slots(ages), batch_size)
+            shape = len(updates), batch_size
+            found: Samples = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), drawn)
+        else:
+            each = [self.sample(batch_size, seed=seed, update=update) for update in updates]
+            found = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+        return found
 
     def drawn(self, batch_size: int, *, seed: int, update: int) -> npt.NDArray[Any]:
         """Returns which positions `sample` draws: their numbers, 0 for the first of the run."""
@@ -328,13 +327,14 @@ class ReplayWindow:
         """Returns the newest `count` positions, at most `max_window`, the oldest of them first."""
         return self._at(self._slots(np.arange(count)[::-1]))
 
-    def _at(self, slots: npt.NDArray[Any]) -> Samples:
-        """Returns the positions at these indices of the ring."""
+    def _at(self, slots: npt.NDArray[Any], batch_size: int | None = None) -> Samples:
+        """Returns the positions at these indices of the ring, by default as one batch."""
+        batch_size = batch_size or max(1, len(slots))
         following = (slots + 1) % self.config.max_window
         held = {name: ring[slots] for name, ring in self._columns.items()}
         is_target = held["is_target"]
-        targets = is_target.sum(axis=-1, keepdims=True)
-        weight = (slots.shape[-1] / np.maximum(1, targets)).astype(np.float32)
+        targets = is_target.reshape(-1, batch_size).sum(axis=1)
+        weight = np.repeat(batch_size / np.maximum(1, targets), batch_size).astype(np.float32)
         return Samples(
             states=jax.tree.map(lambda ring: ring[slots], self._states),
             final_states=jax.tree.map(lambda ring: ring[slots], self._final_states),
@@ -374,13 +374,3 @@ def _agree(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
     if np.issubdtype(left.dtype, np.inexact):
         return bool(np.allclose(left, right, rtol=1e-4, atol=1e-5, equal_nan=True))
     return bool(np.array_equal(left, right))
-
-
-def _check_ends(matches: Sequence[MatchRecord]) -> None:
-    """Raises `RecordError` if a match has no final state, which auxiliary targets are made from."""
-    for match in matches:
-        if match.ending == RESIGNED:
-            raise RecordError(
-                f"match {match.match_id} was resigned, but {match.game} has auxiliary targets",
-                hint="they are made from the final position, so play such matches to the end",
-            )

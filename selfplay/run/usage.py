@@ -18,7 +18,7 @@ STARTED = "started"
 """Key in heartbeats: when the process started, in milliseconds since 1970."""
 
 LIVED = "lived_seconds"
-"""Key in heartbeats: for how long it has run."""
+"""Key in heartbeats: for how long it has run; of a trainer of several processes, their sum."""
 
 _TOTAL = f"{FOLDER}/total.json"
 _FOLD_SECONDS = 3600.0
@@ -62,8 +62,8 @@ def hours_by_role(run: Place | Store, beats: list[Heartbeat] | None = None) -> d
     """Returns how many hours the processes of each role have run, all together.
 
     A process counts from its start to its end, or to its last heartbeat if it was killed, whatever
-    it did meanwhile, and as one process however many cores and GPUs it had. Processes of a selfplay
-    that recorded no hours do not count.
+    it did meanwhile, and as one process however many cores and GPUs it had. Each process of a
+    trainer of several counts. Processes of a selfplay that recorded no hours do not count.
 
     Args:
         run: the run.

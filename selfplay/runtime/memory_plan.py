@@ -175,7 +175,7 @@ def plan_memory(
     state = jax.eval_shape(game.init, jax.random.key(0))
     shared = devices[0].platform == "cpu"
     return MemoryPlan(
-        tree=matches * _tree_bytes(game, config),
+        tree=matches * match_tree_bytes(game, config),
         activations=matches * board_bytes(network, config.network) * _ACTIVATION_COPIES,
         learner=_learner_bytes(network, config.network, config.learner, len(devices))
         if learns
@@ -208,7 +208,7 @@ def choose_matches(game: Game[Any], network: Network, config: Config) -> MatchCh
         return MatchChoice(
             count=_ACCELERATOR_MATCHES, reason=f"the {platform} does not say what memory it has"
         )
-    match = _tree_bytes(game, config)
+    match = match_tree_bytes(game, config)
     match += board_bytes(network, config.network) * _ACTIVATION_COPIES
     learner = _learner_bytes(network, config.network, config.learner, len(devices)) // len(devices)
     room = int(_SELF_PLAY_SHARE * (_USABLE_SHARE * capacity - learner))
@@ -290,7 +290,8 @@ def compact_tree_bytes(
     return (num_simulations + 1) * (_COMPACT_NODE_BYTES + child * kept + state_bytes + 4)
 
 
-def _tree_bytes(game: Game[Any], config: Config) -> int:
+def match_tree_bytes(game: Game[Any], config: Config) -> int:
+    """Returns the bytes of the search tree of one match with these settings on this machine."""
     state = jax.eval_shape(game.init, jax.random.key(0))
     actions, simulations = game.num_actions, config.search.num_simulations
     if isinstance(game, ChanceGame):

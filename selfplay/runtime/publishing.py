@@ -62,6 +62,7 @@ class HeartbeatWriter:
         *,
         stop: Callable[[], None] | None = None,
         keeps_usage: bool = True,
+        processes: int = 1,
     ) -> None:
         """Writes nothing yet.
 
@@ -72,6 +73,7 @@ class HeartbeatWriter:
             stop: asks the process to end; called from another thread, once at most, and not before
                 the first heartbeat. None for a process that only signals can end.
             keeps_usage: whether the run keeps how long the process ran.
+            processes: how many processes this one writes for; the run counts the time of each.
         """
         self._run = run
         self.monitor = monitor
@@ -84,6 +86,7 @@ class HeartbeatWriter:
         self._started = int(time.time() * 1000)
         self._started_at = time.monotonic()
         self._keeps_usage = keeps_usage
+        self._processes = processes
         self._took_over = False
         self._last: dict[str, Any] = {}
         self._written_at = time.monotonic()
@@ -168,7 +171,7 @@ class HeartbeatWriter:
 
     @property
     def _lived_seconds(self) -> float:
-        return round(time.monotonic() - self._started_at, 1)
+        return round(self._processes * (time.monotonic() - self._started_at), 1)
 
     @property
     def pause_seconds(self) -> float:

@@ -82,7 +82,11 @@ class Trainer:
         self.meter = Meter(clock=clock)
         self.group = ProcessGroup()
         self.heartbeat = HeartbeatWriter(
-            run, monitor or Monitor(role="trainer", id=OWN_WORKER), self._say, stop=self.stop
+            run,
+            monitor or Monitor(role="trainer", id=OWN_WORKER),
+            self._say,
+            stop=self.stop,
+            processes=self.group.count,
         )
         self._recent = RecentMatches()
         self._storage_limit = StorageLimit(run.store, run.matches, self.config.storage)

@@ -13,7 +13,7 @@ from selfplay.check.laws.table import LAWS
 from selfplay.errors import ConfigError, GameContractError
 from selfplay.game import Game, Position, advance, legal_actions, start
 from selfplay.registry import game_names, make
-from selfplay.runtime.memory_plan import tree_bytes
+from selfplay.runtime.memory_plan import compact_tree_bytes
 from tests.check.planted.games import (
     BROKEN,
     SOUND,
@@ -148,9 +148,9 @@ def test_measures() -> None:
     assert found["match_plies"]["least"] >= 5
     assert found["match_plies"]["most"] <= 9
     assert found["legal_actions"]["mean"] == 2
-    # As the memory planner has it: 20 bytes of a node, 24 of an action, the state and its ply.
-    assert found["tree_bytes_per_device"] == 33 * 64 * (20 + 24 * 2 + 8 + 4)
-    assert found["tree_bytes_per_device"] == 64 * tree_bytes(2, 32, 8)
+    # As the memory planner has it: 38 bytes of a node, 6 of an action, the state and its ply.
+    assert found["tree_bytes_per_device"] == 33 * 64 * (38 + 6 * 2 + 8 + 4)
+    assert found["tree_bytes_per_device"] == 64 * compact_tree_bytes(2, 32, 8)
     assert found["plies_per_second"] > 0
     assert set(found["compile_seconds"]) > {"step", "init", "observe"}
     assert report.to_dict()["measures"] == found

@@ -314,6 +314,28 @@ def test_the_age_is_counted_from_the_first_checkpoint(matches: list[Example]) ->
     assert replay.mean_age(10) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"surprise_share": 0.0},
+        {"surprise_share": 0.5},
+        {"average_positions": 4},
+        {"balanced": ("result",)},
+    ],
+)
+def test_the_batches_of_several_updates_are_the_samples_of_each(
+    matches: list[Example], settings: dict[str, Any]
+) -> None:
+    replay = ReplayWindow(TIC_TAC_TOE, ReplayConfig(first_positions=1, **settings))
+    replay.ingest([example.record for example in matches])
+    updates = [3, 4, 11, 3]
+    together = replay.batches(16, seed=1, updates=updates)
+    each = [replay.sample(16, seed=1, update=update) for update in updates]
+    jax.tree.map(
+        lambda whole, *parts: np.testing.assert_array_equal(whole, np.stack(parts)), together, *each
+    )
+
+
 def test_final_states_are_kept_where_the_game_has_targets_from_them() -> None:
     assert window()._final_states is None
     game = make("othello", size=4)

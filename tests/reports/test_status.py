@@ -10,7 +10,7 @@ import pytest
 from selfplay.cli.reports.status import _usage
 from selfplay.registry import GameSpec
 from selfplay.reports.status import prices_of, process_problems, run_status
-from selfplay.run import Heartbeat, RunDirectory, read_heartbeats, write_heartbeat
+from selfplay.run import Heartbeat, RunDirectory, hours_by_role, read_heartbeats, write_heartbeat
 from selfplay.runtime.publishing import HeartbeatWriter, RecentMatches
 from selfplay.settings import Config
 from selfplay.telemetry import Monitor
@@ -181,3 +181,18 @@ def test_the_document_of_a_run(tmp_path: Path) -> None:
         ("trainer", "t", True),
         ("worker", "w", True),
     ]
+
+
+def test_each_process_of_a_trainer_of_several_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = GameSpec("tic_tac_toe")
+    run = RunDirectory.create(tmp_path / "run", spec, spec.make(), Config())
+    clock = [1000.0]
+    monkeypatch.setattr("selfplay.runtime.publishing.time.monotonic", lambda: clock[0])
+    writer = HeartbeatWriter(run, Monitor(role="trainer", id="trainer"), processes=3)
+    clock[0] += 3600.0
+    writer.beat({})
+    assert hours_by_role(run.store) == {"trainer": pytest.approx(3.0)}
+    writer.stop()
+    assert hours_by_role(run.store) == {"trainer": pytest.approx(3.0)}

@@ -24,11 +24,11 @@ class Device:
         self.log: list[str] = []
         self.rates: list[list[float]] = []
         self.finite = 1.0
-        sample = learning.window.sample
+        batches = learning.window.batches
 
-        def draw(batch_size: int, *, seed: int, update: int) -> Any:
-            self.log.append(f"draw {update}")
-            return sample(batch_size, seed=seed, update=update)
+        def draw(batch_size: int, *, seed: int, updates: list[int]) -> Any:
+            self.log.append(" ".join(["draw", *map(str, updates)]))
+            return batches(batch_size, seed=seed, updates=updates)
 
         def updates(
             _: Learner,
@@ -49,7 +49,7 @@ class Device:
             self.log.append(f"wait for {report[0]}")
             return report
 
-        monkeypatch.setattr(learning.window, "sample", draw)
+        monkeypatch.setattr(learning.window, "batches", draw)
         monkeypatch.setattr(Learner, "most_updates", lambda self, samples: most)
         monkeypatch.setattr(Learner, "calls_ahead", lambda self, samples: 1)
         monkeypatch.setattr(Learner, "updates", updates)
@@ -69,9 +69,9 @@ def test_the_next_samples_are_drawn_while_updates_are_made(
 ) -> None:
     device = Device(monkeypatch, learning, most=3)
     learning.learn(7, time_share=0.0)
-    first = ["draw 8", "draw 9", "draw 10", "make 3"]
-    second = ["draw 11", "draw 12", "draw 13", "make 3", "wait for 3"]
-    assert device.log == [*first, *second, "draw 14", "make 1", "wait for 3"]
+    first = ["draw 8 9 10", "make 3"]
+    second = ["draw 11 12 13", "make 3", "wait for 3"]
+    assert device.log == [*first, *second, "draw 14 14 14", "make 1", "wait for 3"]
     # Always as many rows, so that nothing is compiled again.
     assert [len(rates) for rates in device.rates] == [3, 3, 3]
     assert device.rates[-1][1:] == [0.0, 0.0]
@@ -87,7 +87,7 @@ def test_the_rate_rises_with_every_update_of_a_call(
     device = Device(monkeypatch, learning, most=5)
     learning.learn(5, time_share=0.0)
     assert device.rates == [pytest.approx([0.005, 0.01, 0.015, 0.02, 0.02])]
-    assert device.log[:5] == [f"draw {update}" for update in range(5)]
+    assert device.log[0] == "draw 0 1 2 3 4"
 
 
 def test_one_bad_update_of_many_stops_the_trainer(

@@ -228,15 +228,15 @@ def test_numbers_that_are_not_finite_stop_it_and_nothing_is_published(
     run, components = new_run(updates=20)
     trainer = Trainer(run, components, Listener())
     if poison == "batch":
-        sample = trainer.learning.window.sample
+        batches = trainer.learning.window.batches
 
-        def poisoned(batch_size: int, *, seed: int, update: int) -> Any:
-            samples = sample(batch_size, seed=seed, update=update)
-            if update == 11:
-                samples.search_values[3] = np.nan
+        def poisoned(batch_size: int, *, seed: int, updates: list[int]) -> Any:
+            samples = batches(batch_size, seed=seed, updates=updates)
+            if 11 in updates:
+                samples.search_values[updates.index(11), 3] = np.nan
             return samples
 
-        monkeypatch.setattr(trainer.learning.window, "sample", poisoned)
+        monkeypatch.setattr(trainer.learning.window, "batches", poisoned)
     else:
         monkeypatch.setattr(
             "selfplay.training.learning.learning_rate",
