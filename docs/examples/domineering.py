@@ -1,4 +1,4 @@
-"""Domineering: dominoes on a board, yours upright, mine flat; who finds no room loses."""
+"""Domineering: player 0 lays dominoes upright, player 1 flat; a player without room loses."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32

@@ -105,7 +105,7 @@ def _later_results(exploration: Exploration) -> Iterator[Finding]:
 
 VALUE_SIGN = Law(
     name="value-sign",
-    statement="who is player 0 and who is player 1 decides nothing by itself: the same match "
+    statement="the result does not depend on which player is called player 0: the same match "
     "between exchanged players has the opposite result",
     advice="returns must be [result of player 0, result of player 1], whoever is to move: look at "
     "the player whose win is counted for the other. If the rules really treat the two apart, "
@@ -171,8 +171,8 @@ def _look_alikes_of_both(exploration: Exploration, pairs: Sequence[LookAlike]) -
 SEATS = Law(
     name="seats",
     statement="positions that look the same to the player to move behave the same",
-    advice="a rule that forgets to ask who is to move, or an observation that does not show what "
-    "the two players have apart (who is to move, goals, directions)",
+    advice="a rule that forgets to ask who is to move, or an observation that does not show how "
+    "the two players differ (who is to move, goals, directions)",
     tests=(
         StartTest(find=_seats_at_start, messages={"mask": _OTHER_ACTIONS}, proven=_seats_proven),
         PlyTest(

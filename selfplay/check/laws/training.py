@@ -136,7 +136,7 @@ def _last_mover_loses(game: Game[Any], measures: Measures, played: RandomMatches
 
 LAST_MOVER_LOSES = Law(
     name="last-mover-loses",
-    statement="whoever makes the last move wins now and then, unless one wins by losing",
+    statement="the player who makes the last move wins some matches, unless one wins by losing",
     advice="nothing if that is the aim of the game; otherwise returns has the wrong sign",
     tests=(MeasuresTest(find=_last_mover_loses),),
     is_warning=True,

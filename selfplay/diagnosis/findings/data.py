@@ -153,8 +153,8 @@ FINDINGS = (
     ),
     Finding(
         name="opening diversity",
-        measures=f"how many equally frequent openings of {_OPENING_PLIES} plies the newest matches "
-        "are as diverse as",
+        measures=f"effective number of different openings of {_OPENING_PLIES} plies in the newest "
+        "matches: as diverse as so many equally frequent ones",
         threshold=f"below {_OPENINGS:.0f}: sound settings give dozens even in tic-tac-toe",
         advice="raise rollout.random_opening_share, search.sampling_plies or search.gumbel_scale",
         judge=_openings,

@@ -215,8 +215,8 @@ def _gaps(evidence: Evidence, name: str) -> tuple[float, float] | None:
 FINDINGS = (
     Finding(
         name="policy learnt",
-        measures="share of what the search knows beyond an even guess that the network knows, on "
-        "the newest matches",
+        measures="how far the network's policy has come from an even guess to the policy of the "
+        "search, as a share, on the newest matches",
         threshold=f"below {_LEARNT} after {_FIRST_UPDATES} updates: sound runs of every bundled "
         "kind pass it within their first minute",
         advice="look at learner.learning_rate: 0.002 suits most games with adamw, above 0.02 it "
@@ -243,8 +243,8 @@ FINDINGS = (
     ),
     Finding(
         name="network too small",
-        measures="share of what the search knows that the network knows, after "
-        f"{_SAMPLES_PER_WEIGHT:.0f} samples per weight",
+        measures="how far the network's policy has come from an even guess to that of the search, "
+        f"as a share, after {_SAMPLES_PER_WEIGHT:.0f} samples per weight",
         threshold=f"below {_LEARNT_WELL}: more of the same training adds little",
         advice="raise network.channels, then network.blocks",
         judge=_network_too_small,

@@ -104,7 +104,7 @@ FINDINGS = (
     Finding(
         name="thin evaluation",
         measures=f"half the 95 % interval of the score over the last {_POOLED} evaluations "
-        "against the opponent that tells most",
+        "against the opponent for which it is smallest",
         threshold=f"above {_WIDTH}, about 110 Elo, or fewer than half of the matches distinct: "
         "progress cannot be told from luck",
         advice="raise evaluation.matches or evaluation.share, or run an evaluator beside",
