@@ -192,11 +192,11 @@ class Card:
 @pytest.mark.parametrize(
     ("memory", "simulations", "count", "reason"),
     [
-        (80e9, 32, 4096, "28 kB each on a gpu with 80.0 GB, which has room for more"),
-        # Half of what is usable, without 23 MB for updates, holds 295 and 175 of them.
-        (320e6, 2048, 256, "448 kB each on a gpu with 320 MB, as many as fit into half of it"),
-        (200e6, 2048, 128, "448 kB each on a gpu with 200 MB, as many as fit into half of it"),
-        (50e6, 2048, 64, "448 kB each on a gpu with 50 MB, fewer would leave it idle"),
+        (80e9, 32, 4096, "25 kB each on a gpu with 80.0 GB, which has room for more"),
+        # Half of what is usable, without 23 MB for updates, holds 585 and 347 of them.
+        (320e6, 2048, 512, "226 kB each on a gpu with 320 MB, as many as fit into half of it"),
+        (200e6, 2048, 256, "226 kB each on a gpu with 200 MB, as many as fit into half of it"),
+        (50e6, 2048, 64, "226 kB each on a gpu with 50 MB, fewer would leave it idle"),
         (None, 32, 256, "the gpu does not say what memory it has"),
     ],
 )
