@@ -23,6 +23,7 @@ from selfplay.arena import (
     play_matches,
 )
 from selfplay.errors import ConfigError
+from selfplay.evaluation.match_times import MatchPace, MatchTimes
 from selfplay.evaluation.mistake_meter import MistakeMeter
 from selfplay.evaluation.suite_meter import SuiteMeter
 from selfplay.networks import Weights
@@ -30,6 +31,9 @@ from selfplay.run import RunDirectory, append_evaluation, read_newest_results
 from selfplay.runtime.background import LeftBehindError, attend
 from selfplay.runtime.components import Components
 from selfplay.telemetry import Strength
+
+_GUESSED_SLOWNESS = 4.0
+"""How many times as long matches need that were broken off, if nothing else is known."""
 
 
 class _StoppedError(Exception):
@@ -69,10 +73,10 @@ class StrengthMeter:
         self._run = run
         self._say = say
         self._config = components.config.evaluation
+        self._times = MatchTimes(self._config.matches)
         # Created now, so that a misspelt opponent is refused before training starts.
         self._opponents: dict[str, Agent] = {
-            name: make_agent(name, components.game, batch_size=self._config.matches // 2)
-            for name in (self._config.opponents if enabled else ())
+            name: self._fixed_opponent(name) for name in (self._config.opponents if enabled else ())
         }
         for name, agent in self._opponents.items():
             if isinstance(agent, SolverAgent) and not agent.knows_the_start:
@@ -81,10 +85,9 @@ class StrengthMeter:
                     f"{components.game.name} does not know the first position",
                     hint="mistakes are counted where it has an answer; leave it out here",
                 )
-        self._agent: SearchAgent | None = None
+        self._agents: dict[int, SearchAgent] = {}
+        self._slow_opponents: dict[str, Agent] = {}
         self._turn = 0
-        self._seconds: dict[str, float] = {}
-        self._guess = 0.0
         self.results: dict[str, Strength] = {}
         self.mistakes = MistakeMeter(components.game, run, self._config, enabled=enabled, say=say)
         self.suite = SuiteMeter(components.game, run, self._config.suite, enabled=enabled)
@@ -114,18 +117,15 @@ class StrengthMeter:
     @property
     def expected_seconds(self) -> float:
         """Seconds that the next evaluation takes at least, estimated from earlier ones."""
-        return self._seconds.get(self._next_opponent, self._guess)
+        return self._times.expected(self._next_opponent)
 
-    def known_seconds(self, opponent: str) -> float:
-        """Returns the seconds of the last evaluation against `opponent`, 0 before the first.
-
-        Where it was broken off, those until then.
-        """
-        return self._seconds.get(opponent, 0.0)
+    def least_seconds(self, opponent: str) -> float:
+        """Returns the seconds that an evaluation needs at least, 0 if nothing is known yet."""
+        return self._times.least(opponent)
 
     def expect(self, seconds: float) -> None:
         """Sets the expected seconds of a first evaluation; later calls change nothing."""
-        self._guess = self._guess or seconds
+        self._times.expect(seconds)
 
     @property
     def _next_opponent(self) -> str:
@@ -142,6 +142,7 @@ class StrengthMeter:
         chooses: bool = False,
         num_matches: int | None = None,
         seconds: float = math.inf,
+        plies_per_match: float | None = None,
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[str], None] = lambda text: None,
     ) -> Strength | None:
@@ -149,6 +150,9 @@ class StrengthMeter:
 
         With a new checkpoint it counts mistakes first. The matches run in another thread, so that
         `stop` works in the middle of a long search.
+
+        Where matches cannot end in time they are broken off as soon as that is clear. From then on
+        as many are played against this opponent as fit, at least 4.
 
         Args:
             weights: of the player.
@@ -159,8 +163,9 @@ class StrengthMeter:
             against: weights of the earlier checkpoint, if they are at hand.
             chooses: whether the result decides which weights self-play uses: then the openings are
                 random, whatever `evaluation.openings` says.
-            num_matches: even; by default `evaluation.matches`.
+            num_matches: even; by default `evaluation.matches`, or fewer if these take too long.
             seconds: after which the matches are broken off, without a result.
+            plies_per_match: about how long a match is, if that is known.
             stop: asked after every ply and a few times a second; the matches end once it returns
                 True.
             tick: called a few times a second, in this thread, with a text about the matches.
@@ -172,19 +177,22 @@ class StrengthMeter:
         if name is None:
             name = self._next_opponent
             self._turn += 1
+        matches = num_matches or self._times.fitting(name, seconds)
+        pace = MatchPace(plies_per_match)
         doing = f"getting ready for matches against {name}"
-        deadline = math.inf
+        deadline, needed = math.inf, 0.0
 
         def late() -> bool:
-            return time.monotonic() > deadline
+            return time.monotonic() > deadline or needed > seconds
 
         def ends() -> bool:
             return stop() or late()
 
         def go_on(standing: Standing | None = None) -> None:
-            nonlocal doing
+            nonlocal doing, needed
             if standing is not None:
                 doing = f"against {name}, {standing}"
+                needed = pace.seconds_needed(standing) or 0.0
             if ends():
                 raise _StoppedError
 
@@ -194,17 +202,19 @@ class StrengthMeter:
             self.mistakes.prepare(go_on)
             deadline = time.monotonic() + seconds
             return self._evaluate(
-                weights, name, update, elapsed_seconds, go_on, against, chooses, num_matches
+                weights, name, update, elapsed_seconds, go_on, against, chooses, matches
             )
 
         try:
             return attend(play, stop=ends, tick=lambda: tick(doing))
         except (_StoppedError, LeftBehindError):
             if late() and not stop():
-                self._seconds[name] = seconds
+                needed = max(needed, seconds if needed else _GUESSED_SLOWNESS * seconds)
+                self._times.broken_off(name, matches=matches, needed=needed)
                 self._say(
-                    f"the matches against {name} were broken off after {seconds:.0f} s, as long as "
-                    "evaluation.share allows; the next try may take twice as long"
+                    f"the matches against {name} were broken off: {matches} of them take about "
+                    f"{needed:.0f} s, more than evaluation.share allows; fewer are played from now "
+                    "on, as many as fit"
                 )
             return None
 
@@ -217,19 +227,19 @@ class StrengthMeter:
         go_on: Callable[..., None],
         against: Weights | None,
         chooses: bool,
-        num_matches: int | None,
+        matches: int,
     ) -> Strength:
         """Plays and stores the matches against one opponent; `go_on` may raise to stop them."""
         loaded: list[PyTree] = []
         facts = {"simulations": self._simulations, "elapsed_seconds": elapsed_seconds}
         begin = time.monotonic()
         try:
-            player = self._player(weights, update, loaded)
+            player = self._player(weights, update, loaded, self._batch_size(name))
             if self.mistakes.due(update):
                 self.mistakes.measure(
                     player,
                     update=update,
-                    batch_size=self._config.matches // 2,
+                    batch_size=self._batch_size(name),
                     facts=facts,
                     progress=go_on,
                 )
@@ -238,7 +248,7 @@ class StrengthMeter:
                 self._components.game,
                 player,
                 self._opponent(name, against, loaded),
-                num_matches=num_matches or self._config.matches,
+                num_matches=matches,
                 seed=update,
                 # Weights that were chosen by fixed openings would suit these above all.
                 openings=None if chooses else self._openings,
@@ -258,7 +268,7 @@ class StrengthMeter:
         append_evaluation(
             self._run.store, summary, [dataclasses.asdict(match) for match in table.matches]
         )
-        self._seconds[name] = time.monotonic() - begin
+        self._times.ended(name, matches=matches, seconds=time.monotonic() - begin)
         result = _strength(summary)
         # Of earlier checkpoints the one played last is shown. Replaced as a whole, because another
         # thread may be reading.
@@ -271,33 +281,46 @@ class StrengthMeter:
         self.results = {**kept, name: result}
         return result
 
+    def _batch_size(self, opponent: str) -> int:
+        """Returns how many positions an agent searches at once against this opponent."""
+        # In each ply each agent moves in half of the matches. Where fewer matches are played, their
+        # number varies, which must not compile anew each time.
+        matches = self._config.matches // (4 if self._times.is_slow(opponent) else 1)
+        return max(1, matches // 2)
+
+    def _fixed_opponent(self, name: str) -> Agent:
+        return make_agent(name, self._components.game, batch_size=self._batch_size(name))
+
     def _opponent(self, name: str, weights: Weights | None, loaded: list[PyTree]) -> Agent:
         if name in self._opponents:
-            return self._opponents[name]
+            if self._times.is_slow(name) and name not in self._slow_opponents:
+                self._slow_opponents[name] = self._fixed_opponent(name)
+            return self._slow_opponents.get(name, self._opponents[name])
         update = int(name.removeprefix("@"))
         if weights is None:
             weights = load_weights(self._run.checkpoints, update, self._components.network)
-        return self._player(weights, update, loaded)
+        return self._player(weights, update, loaded, self._batch_size(name))
 
     @property
     def _simulations(self) -> int:
         return self._components.config.search_for_matches().num_simulations
 
-    def _player(self, weights: Weights, update: int, loaded: list[PyTree]) -> SearchAgent:
+    def _player(
+        self, weights: Weights, update: int, loaded: list[PyTree], batch_size: int
+    ) -> SearchAgent:
         """Returns an agent with these weights; adds what it loaded to `loaded`."""
         params = self._components.inference.load(weights)
         loaded.append(params)
-        if self._agent is None:
-            self._agent = SearchAgent(
+        if batch_size not in self._agents:
+            self._agents[batch_size] = SearchAgent(
                 "agent",
                 self._components.game,
                 self._components.evaluate,
                 params,
                 self._components.config.search_for_matches(),
-                # In each ply each agent moves in half of the matches.
-                batch_size=self._config.matches // 2,
+                batch_size=batch_size,
             )
-        return self._agent.with_params(f"{self._run.path.name}@{update}", params)
+        return self._agents[batch_size].with_params(f"{self._run.path.name}@{update}", params)
 
 
 def _strength(row: Mapping[str, Any]) -> Strength:

@@ -1,6 +1,5 @@
 """The evaluations of a training session: at intervals, and once more at its end."""
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -36,6 +35,7 @@ class Evaluations:
         *,
         enabled: bool,
         stopped: Callable[[], bool],
+        mean_length: Callable[[], float | None],
     ) -> None:
         """Measures nothing yet.
 
@@ -45,12 +45,14 @@ class Evaluations:
             meter: measures the time.
             enabled: whether this session measures anything.
             stopped: whether the session was asked to end.
+            mean_length: of the matches of self-play, in plies; None if that is not known.
         """
         self.enabled = enabled
         self.strength = strength
         self._learning = learning
         self._meter = meter
         self._stopped = stopped
+        self._mean_length = mean_length
         self._schedule = EvaluationSchedule(learning.config.evaluation, meter)
 
     def due(self, *, elapsed_seconds: float) -> bool:
@@ -89,12 +91,13 @@ class Evaluations:
         def stop() -> bool:
             return self._stopped() or self._meter.elapsed > deadline
 
-        for opponent in self.strength.opponents:
+        # Twice, because matches that were broken off early leave time for fewer of them.
+        for opponent in 2 * self.strength.opponents:
             measured = self.strength.results.get(opponent)
-            fits = self._meter.elapsed + self.strength.known_seconds(opponent) <= deadline
+            left = deadline - self._meter.elapsed
             new = measured is None or measured.update != self._learning.update
-            if fits and new and not stop():
-                self._play(opponent, stop, elapsed_seconds, tick)
+            if self.strength.least_seconds(opponent) <= left and new and not stop():
+                self._play(opponent, stop, elapsed_seconds, tick, left)
 
     def play_gate(self, *, elapsed_seconds: float, tick: Callable[[str], None]) -> float | None:
         """Plays the newest weights against those that passed the gate last.
@@ -141,7 +144,7 @@ class Evaluations:
         stop: Callable[[], bool],
         elapsed_seconds: float,
         tick: Callable[[str], None],
-        seconds: float = math.inf,
+        seconds: float,
     ) -> None:
         begin = self._meter.elapsed
         with self._meter.phase("evaluate"):
@@ -151,6 +154,7 @@ class Evaluations:
                 elapsed_seconds=elapsed_seconds,
                 opponent=opponent,
                 seconds=seconds,
+                plies_per_match=self._mean_length(),
                 stop=stop,
                 tick=self._now_and_then(tick),
             )

@@ -112,6 +112,7 @@ class Trainer:
             self.meter,
             enabled=evaluates,
             stopped=self._schedule.stopped.is_set,
+            mean_length=lambda: self._recent.mean_length,
         )
         self._snapshot = SnapshotBuilder(
             run=run,

@@ -16,7 +16,8 @@ class EvaluationConfig:
             simulations), "solver" or another run, "RUN@UPDATE". If the list is empty, only an
             evaluator plays, against earlier checkpoints.
         matches: number of matches against each opponent in one evaluation, at least 2 and even,
-            because every opening is played once from each seat.
+            because every opening is played once from each seat. `selfplay train` plays fewer, at
+            least 4, if so many take more time than `share` allows.
         simulations: of an agent of the run per move where no number is given, in evaluations,
             arena, play and serve, at least 2; 0 for `search.num_simulations`.
         share: largest share of the wall time that evaluation may take, in (0, 1]. Evaluations are
