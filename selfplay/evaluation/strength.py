@@ -197,10 +197,10 @@ class StrengthMeter:
                 raise _StoppedError
 
         def play() -> Strength:
-            nonlocal deadline
+            nonlocal deadline, pace
             # Done once, so it does not count for the time of this evaluation.
             self.mistakes.prepare(go_on)
-            deadline = time.monotonic() + seconds
+            deadline, pace = time.monotonic() + seconds, MatchPace(plies_per_match)
             return self._evaluate(
                 weights, name, update, elapsed_seconds, go_on, against, chooses, matches
             )
