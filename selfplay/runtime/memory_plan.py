@@ -74,6 +74,10 @@ _CHUNK_MULTIPLICATIONS = 2.5e11
 _FLOAT_CHUNK_MULTIPLICATIONS = 1e11
 """The same on a CPU core in floating-point numbers: two or three seconds."""
 
+_CHUNK_EVALUATIONS = 16_384
+"""Positions searched on one device in one chunk, if that takes no more than 32 plies: as many as in
+8 plies of 64 matches with 32 simulations. Each chunk costs the host some milliseconds."""
+
 _SMALL_NODE = 512
 """Bytes of a tree node; with so few, rules and tree cost little beside the network."""
 
@@ -234,10 +238,14 @@ def choose_plies(
 ) -> int:
     """Returns how many plies a chunk plays: as set, or what suits the inference backend.
 
+    A chunk has 8 plies, or up to 32 where a ply has few simulations: for each chunk the host starts
+    programs, writes a file and takes it in, which must not take longer than the chunk.
+
     Where positions are remembered, a network computes none twice with the same weights, and most
     positions of a search come up again in the next: a chunk of 32 plies computes about a fifth
     less than four of 8, and loads new weights once. But new weights wait for the end of a chunk.
     It is so long only where it ends soon: if the network takes most of the time and is small.
+
     Where nothing is remembered, a chunk of a large network on a CPU is shorter than 8 plies: a
     process that is asked to stop finishes its chunk first.
 
@@ -253,16 +261,18 @@ def choose_plies(
         return rollout.plies_per_chunk
     simulations = mean_simulations(config.search, rollout)
     ply = rollout.matches_per_device * simulations * multiplications(network)
+    evaluations = rollout.matches_per_device * max(simulations, 1)
+    usual = min(max(CHUNK_PLIES, _power_of_two(_CHUNK_EVALUATIONS / evaluations)), _MOST_PLIES)
     if not remembers:
         if platform != "cpu":
-            return CHUNK_PLIES
-        return min(_power_of_two(_FLOAT_CHUNK_MULTIPLICATIONS / max(ply, 1)), CHUNK_PLIES)
+            return usual
+        return min(_power_of_two(_FLOAT_CHUNK_MULTIPLICATIONS / max(ply, 1)), usual)
     state = jax.eval_shape(game.init, jax.random.key(0))
     outcomes = game.num_outcomes if isinstance(game, ChanceGame) else 0
     node = tree_bytes(game.num_actions, 0, _bytes(state), outcomes)
     if node > _SMALL_NODE or isinstance(game, HostedGame):
-        return CHUNK_PLIES
-    return min(max(CHUNK_PLIES, _power_of_two(_CHUNK_MULTIPLICATIONS / max(ply, 1))), _MOST_PLIES)
+        return usual
+    return min(max(usual, _power_of_two(_CHUNK_MULTIPLICATIONS / max(ply, 1))), _MOST_PLIES)
 
 
 def _power_of_two(number: float) -> int:

@@ -166,6 +166,14 @@ def test_chunks_are_long_where_nothing_is_computed_twice_and_soon_over() -> None
     # Rules and tree take the time in these.
     assert plies({}, game=make("othello")) == 8
     assert plies({}, game=make("clobber", rows=2, columns=2)) == 8
+    # A few simulations take little time everywhere.
+    few = {"search": {"num_simulations": 4}}
+    for game in (GAME, make("othello"), make("clobber", rows=2, columns=2)):
+        assert plies(few, game=game) == plies(few, game=game, remembers=False) == 32
+    assert plies(few, remembers=False, platform="gpu") == 32
+    assert plies({"search": {"num_simulations": 16}}, remembers=False) == 16
+    many = {"rollout": {"matches_per_device": 1024}}
+    assert plies({**few, **many}, remembers=False, platform="gpu") == 8
     for remembers in (False, True):
         assert plies({"rollout": {"plies_per_chunk": 3}}, remembers=remembers) == 3
 

@@ -19,8 +19,8 @@ class RolloutConfig:
         matches_per_device: matches played side by side on each device, at least 0; 0 chooses: 64
             on a CPU core, up to 4096 on an accelerator, as its memory allows.
         plies_per_chunk: plies that one compiled call plays in every match, at least 0; 0 chooses:
-            8, on CPU cores fewer for a large network, and with ONNX Runtime up to 32 for a small
-            one.
+            8, or up to 32 with few simulations or, with ONNX Runtime, a small network; on CPU cores
+            fewer for a large network.
         random_opening_share: share of matches that begin with random moves, in [0, 1].
         random_opening_plies: such a match begins with 1 to this many random plies, at least 1.
             Those moves are marked exploratory: value targets of earlier positions ignore what
