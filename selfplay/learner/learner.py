@@ -80,6 +80,8 @@ class Learner:
         shapes = network.weight_shapes().values()
         self._has_convolutions = any(len(leaf.shape) > 2 for leaf in shapes)
         self._updates = self._compiled(game)
+        self._last_numbers: tuple[Any, ...] = ()
+        self._last_arguments: Any = None
 
     def _compiled(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
         # Its name is what traces and the log of compilations show.
@@ -207,12 +209,28 @@ class Learner:
             The new state, and what each update reports, leaves [K]; 0 from `count` on.
         """
         samples = self._padded(samples)
-        rates = jnp.array(learning_rates, jnp.float32)
-        arguments = (rates, jnp.int32(count), jax.random.key_data(key))
         if jax.process_count() > 1:
             samples = place(samples, self.mesh, _ALONG_BATCHES)
-            arguments = place(arguments, self.mesh, REPLICATED)
-        return self._updates(state, samples, *arguments)
+        return self._updates(state, samples, *self._arguments(tuple(learning_rates), count, key))
+
+    def _arguments(
+        self, rates: tuple[float, ...], count: int, key: Key[Array, ""]
+    ) -> tuple[Array, Array, Array]:
+        """Returns these numbers as arrays on all devices.
+
+        Most calls in a row have equal ones, and making arrays takes as long as starting the call.
+        """
+        numbers = (rates, count, id(key))
+        if numbers != self._last_numbers:
+            arguments = (
+                jnp.array(rates, jnp.float32),
+                jnp.int32(count),
+                jax.random.key_data(key),
+            )
+            self._last_numbers = numbers
+            # The key is kept, so that no other one gets its id.
+            self._last_arguments = (*place(arguments, self.mesh, REPLICATED), key)
+        return self._last_arguments[:3]
 
     def _padded(self, samples: Any) -> Any:
         """Returns `samples` with batches that devices and micro-batches can share evenly.

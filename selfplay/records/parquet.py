@@ -115,8 +115,9 @@ def replace_match_ids(data: bytes, ids: Callable[[int], str], *, source: str) ->
 
 def _encoded(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    # Without checksums four of ten flipped bits would pass as other numbers.
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    # Without checksums four of ten flipped bits would pass as other numbers. Dictionaries of values
+    # would make the files of most games larger: zstd finds what is repeated.
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
     return sink.getvalue()
 
 

@@ -189,10 +189,11 @@ class Rebuilder:
         for first in range(0, max(1, len(actions)), _PLIES_AT_ONCE):
             some = jax.tree.map(lambda leaf, at=first: leaf[at : at + _PLIES_AT_ONCE], asked)
             size = len(some[-1])
-            padded = jax.tree.map(
-                lambda leaf: np.resize(leaf, (_PLIES_AT_ONCE, *leaf.shape[1:])), some
-            )
-            found = _describe_plies(self.game, *padded)
+            if size < _PLIES_AT_ONCE:
+                some = jax.tree.map(
+                    lambda leaf: np.resize(leaf, (_PLIES_AT_ONCE, *leaf.shape[1:])), some
+                )
+            found = _describe_plies(self.game, *some)
             parts.append(jax.tree.map(lambda leaf, end=size: np.asarray(leaf)[:end], found))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
