@@ -264,6 +264,26 @@ def test_values_of_the_next_plies_are_predicted_where_dice_decide() -> None:
     assert "short_term_value_weight" not in fit(DICE, TWO_CORES, asked).settings["learner"]
 
 
+def test_perceptrons_of_games_of_chance_are_smaller_and_make_fewer_updates() -> None:
+    row = dataclasses.replace(ROW, observation_shape=(209,))
+    dice = dataclasses.replace(row, name="dice_row", outcomes=21)
+    for minutes in (5.0, 30.0):
+        plain, chance = (fit(game, TWO_CORES, planned(minutes)).settings for game in (row, dice))
+        assert "replay_ratio" not in plain["trainer"]
+        assert chance["trainer"]["replay_ratio"] == 2.0
+        sizes = [size_of(chosen) for chosen in (chance, plain)]
+        assert sizes[0] < sizes[1]
+    # On a board as in any other game.
+    assert "replay_ratio" not in fit(DICE, TWO_CORES, planned(30)).settings["trainer"]
+    asked = {"trainer": {"replay_ratio": 8.0}}
+    assert "replay_ratio" not in fit(dice, TWO_CORES, asked).settings.get("trainer", {})
+
+
+def size_of(chosen: dict[str, dict[str, Any]]) -> int:
+    network = chosen["network"]
+    return int(network["blocks"] * network["channels"] ** 2)
+
+
 def test_surprises_are_weighed_unless_that_is_set_otherwise() -> None:
     assert choose().replay.surprise_share == 0.5
     asked = {"replay": {"surprise_share": 0.0}}

@@ -22,6 +22,9 @@ POSITIONS_PER_WEIGHT = 3.0
 POSITIONS_PER_PERCEPTRON_WEIGHT = 20.0
 """The same of perceptrons. A weight of theirs learns once from a position, and not in each cell."""
 
+POSITIONS_PER_CHANCE_WEIGHT = 80.0
+"""The same of perceptrons in games of chance, where a result says less of a position."""
+
 UNPLANNED_MINUTES = 120.0
 """Assumed of a run without a planned end."""
 
@@ -44,6 +47,7 @@ _CPU_MATCHES = (8, 64)
 _ACCELERATOR_MATCHES = (64, 1024)
 _SURPRISE_SHARE = 0.5
 _SHORT_TERM_WEIGHT = 0.3
+_CHANCE_REPLAY_RATIO = 2.0
 _NETWORK_KEYS = ("kind", "module", "block", "blocks", "channels")
 
 
@@ -97,6 +101,8 @@ class _Fitting:
         """Returns what all rules choose."""
         self._choose_batch()
         self._choose_search()
+        if self._is_chance and not self.game.is_board:
+            self._set("trainer", replay_ratio=_CHANCE_REPLAY_RATIO)
         self._choose_network()
         self._save_simulations()
         positions = self.positions()
@@ -106,7 +112,7 @@ class _Fitting:
         self._choose_times(positions)
         # Both are measured, see docs/methods.md. Dice decide results long after a position.
         self._set("replay", surprise_share=_SURPRISE_SHARE)
-        if self.game.outcomes > 1:
+        if self._is_chance:
             self._set("learner", short_term_value_weight=_SHORT_TERM_WEIGHT)
         return Fit(
             settings=self.chosen,
@@ -175,7 +181,7 @@ class _Fitting:
         branching = self.game.legal_actions
         considered = _clipped(_power_of_two_above(math.sqrt(2 * branching)), 16, 64)
         simulations = 2 * considered * self.shift.simulations
-        if self.game.outcomes > 1 and not (
+        if self._is_chance and not (
             self._any_asked("search", ("num_simulations",))
             or self._any_asked("rollout", ("full_search_share", "fast_simulations"))
         ):
@@ -194,6 +200,8 @@ class _Fitting:
         enough = POSITIONS_PER_WEIGHT
         if not self.game.is_board:
             ladder, enough = PERCEPTRONS, POSITIONS_PER_PERCEPTRON_WEIGHT
+            if self._is_chance:
+                enough = POSITIONS_PER_CHANCE_WEIGHT
         found = ladder[0]
         for network in ladder[1:]:
             expected = self.positions(network, time=self.shift.time)
@@ -289,6 +297,10 @@ class _Fitting:
         )
 
     # Helpers.
+
+    @property
+    def _is_chance(self) -> bool:
+        return self.game.outcomes > 1
 
     def _weights(self, network: tuple[int, int] | None) -> float:
         """Returns the weights of the trunk of a network, without its heads."""
