@@ -6,8 +6,13 @@ from selfplay.arena import Standing
 
 _LEAST_MATCHES = 4
 _BEGIN_WITH = 2 * _LEAST_MATCHES
+"""Matches for which the first evaluation after a broken one waits until there is time."""
+
 _MARGIN = 0.7
+"""Share of the time that is planned for: some matches are longer than others."""
+
 _PLIES_TO_WATCH = 12
+"""Before the pace says anything: agents compile in the first plies."""
 
 
 class MatchTimes:

@@ -109,7 +109,8 @@ class Supervisor:
         for one in self.watched:
             if one.state == "waiting" and now >= one.due and not self._waits_for_others(one):
                 self._start(one)
-                changed = True
+                # At once, so that it is found if this process is killed.
+                self._on_change(self.watched)
             elif one.state == "running" and one.handle is not None:
                 status = one.handle.poll()
                 if status is not None:

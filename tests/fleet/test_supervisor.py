@@ -258,3 +258,22 @@ class TestTrainerOfSeveral:
         scene.supervisor.run()
         assert self.counts(scene) == [1, 1, 1]
         assert [scene.state(name) for name in self.HOSTS] == ["stopped"] * 3
+
+
+def test_each_process_is_recorded_before_the_next_one_is_started() -> None:
+    starter = FakeStarter()
+    recorded: list[tuple[int, list[str]]] = []
+    fleet = make_fleet(run="/r", game="g", workers=2, evaluators=1, environ={})
+    supervisor = Supervisor(
+        fleet.processes(),
+        starter,
+        on_change=lambda watched: recorded.append(
+            (len(starter.started), [one.state for one in watched])
+        ),
+    )
+    supervisor.look()
+    names = len(fleet.processes())
+    assert recorded == [
+        (count, ["running"] * count + ["waiting"] * (names - count))
+        for count in range(1, names + 1)
+    ]
