@@ -279,6 +279,14 @@ def test_perceptrons_of_games_of_chance_are_smaller_and_make_fewer_updates() -> 
     assert "replay_ratio" not in fit(dice, TWO_CORES, asked).settings.get("trainer", {})
 
 
+def test_large_numbers_have_no_exponent() -> None:
+    dice = dataclasses.replace(ROW, name="dice_row", outcomes=21)
+    lines = [fit(dice, machine, planned(30)).reasons[0] for machine in MACHINES]
+    shares = [int(line.partition(" for each of about")[0].rpartition(" ")[2]) for line in lines]
+    assert max(shares) >= 100
+    assert " 82 for each of about " in fit(ROW, ONE_CORE, planned(30)).reasons[0]
+
+
 def size_of(chosen: dict[str, dict[str, Any]]) -> int:
     network = chosen["network"]
     return int(network["blocks"] * network["channels"] ** 2)

@@ -286,10 +286,12 @@ class _Fitting:
         if plan == "no planned end":
             plan = f"{UNPLANNED_MINUTES / 60:g} hours, as no end is planned"
         weights = self._weights(None)
+        each = positions / max(weights, 1)
         cut = f", {100 * game.cut_share:.0f} % are cut at that length" if game.cut_share else ""
         return (
             f"{kind} {size}: {_count(positions)} positions expected in {plan} on {self.machine}, "
-            f"{positions / max(weights, 1):.2g} for each of about {_count(weights)} weights",
+            f"{_count(each) if each >= 10 else f'{each:.2g}'} for each of about {_count(weights)} "
+            "weights",
             f"search of {search.num_simulations} simulations for {game.legal_actions:.3g} legal "
             f"moves on average; openings of up to {rollout.random_opening_plies} random plies",
             f"window of {_count(config.replay.min_window)} positions and more, batches of "
