@@ -80,7 +80,8 @@ class Learner:
         shapes = network.weight_shapes().values()
         self._has_convolutions = any(len(leaf.shape) > 2 for leaf in shapes)
         self._updates = self._compiled(game)
-        self._last_numbers: tuple[Any, ...] = ()
+        self._last_numbers: tuple[tuple[float, ...], int] | None = None
+        self._last_key: Key[Array, ""] | None = None
         self._last_arguments: Any = None
 
     def _compiled(self, game: Game[Any]) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -220,17 +221,15 @@ class Learner:
 
         Most calls in a row have equal ones, and making arrays takes as long as starting the call.
         """
-        numbers = (rates, count, id(key))
-        if numbers != self._last_numbers:
+        if (rates, count) != self._last_numbers or key is not self._last_key:
             arguments = (
                 jnp.array(rates, jnp.float32),
                 jnp.int32(count),
                 jax.random.key_data(key),
             )
-            self._last_numbers = numbers
-            # The key is kept, so that no other one gets its id.
-            self._last_arguments = (*place(arguments, self.mesh, REPLICATED), key)
-        return self._last_arguments[:3]
+            self._last_numbers, self._last_key = (rates, count), key
+            self._last_arguments = place(arguments, self.mesh, REPLICATED)
+        return self._last_arguments
 
     def _padded(self, samples: Any) -> Any:
         """Returns `samples` with batches that devices and micro-batches can share evenly.
