@@ -1,19 +1,25 @@
-"""How well a perfect Connect Four player does against plain MCTS: the ceiling for any agent.
+"""How well a perfect Connect Four player does against another one: the ceiling for any agent.
 
     python benchmarks/connect_four_ceiling.py [mcts:1000] [MATCHES] [SEED]
+    python benchmarks/connect_four_ceiling.py RUN:100 40 --opening-plies 0
 
 From the same paired random openings as every arena. Perfect play is that of the exact solver
 bitbully (AGPL, used here only): "shortest" prefers the fastest win and the slowest loss, "any" is
 random among the moves that keep the result. Where the opening is lost and the opponent makes no
-mistake, nobody can win.
+mistake, nobody can win. Without openings the first player wins under perfect play, so
+"opponent_first", the opponent's score in the matches that it begins, shows whether it can.
 """
 
 import argparse
 import importlib.util
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 class Perfect:
@@ -80,7 +86,7 @@ def _order(discs: np.ndarray) -> list[int]:
     return found
 
 
-def main(opponent: str, matches: int, seed: int) -> None:
+def main(opponent: str, matches: int, seed: int, opening_plies: int) -> None:
     """Plays both kinds of perfect players; prints one JSON object each."""
     if importlib.util.find_spec("bitbully") is None:
         print("skipped: the exact solver bitbully is not installed")
@@ -88,14 +94,23 @@ def main(opponent: str, matches: int, seed: int) -> None:
     from selfplay.startup import prepare
 
     prepare()
-    from selfplay.arena import make_agent, play_matches
+    from benchmarks.common.agents import agent_and_game
+    from selfplay.arena import play_matches
     from selfplay.registry import make
 
-    game = make("connect_four")
-    rival = make_agent(opponent, game, batch_size=matches // 2)
+    rival, game = agent_and_game(opponent, make("connect_four"))
     for kind in ("shortest", "any"):
-        table = play_matches(game, Perfect(kind), rival, num_matches=matches, seed=seed)
-        print(json.dumps(table.to_dict()), flush=True)
+        table = play_matches(
+            game,
+            Perfect(kind),
+            rival,
+            num_matches=matches,
+            seed=seed,
+            opening_plies=opening_plies,
+        )
+        begun = [1 - match.score for match in table.matches if match.seat == 1]
+        found = {**table.to_dict(), "opponent_first": float(np.mean(begun))}
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
@@ -105,4 +120,5 @@ if __name__ == "__main__":
     parser.add_argument("opponent", nargs="?", default="mcts:1000")
     parser.add_argument("matches", nargs="?", type=int, default=100)
     parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("--opening-plies", type=int, default=4, metavar="N")
     main(**vars(parser.parse_args()))

@@ -170,8 +170,9 @@ def _examine_compiled(
     if sound and exploration.unproven and not isinstance(game, HostedGame):
         say("guessing the results of thousands of random matches")
         found += finder.of_guesses()
-    measured["twin"] = exploration.twin()
-    found += finder.of_measures(measured, {one.rule for one in (*faults, *found)})
+    broken = {one.rule for one in (*faults, *found)}
+    measured["twin"] = exploration.twin(broken)
+    found += finder.of_measures(measured, broken)
     return CheckReport(
         game=_name(game),
         faults=tuple(_one_per_rule([*faults, *(one for one in found if not one.is_warning)])),

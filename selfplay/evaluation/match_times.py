@@ -11,6 +11,9 @@ _BEGIN_WITH = 2 * _LEAST_MATCHES
 _MARGIN = 0.7
 """Share of the time that is planned for: some matches are longer than others."""
 
+_GUESSED_SLOWNESS = 4.0
+"""How many times as long matches need that were broken off, if their pace says nothing."""
+
 _PLIES_TO_WATCH = 12
 """Before the pace says anything: agents compile in the first plies."""
 
@@ -64,16 +67,25 @@ class MatchTimes:
         if opponent in self._slow:
             self._slow[opponent] = seconds / matches
 
-    def broken_off(self, opponent: str, *, matches: int, needed: float) -> None:
+    def broken_off(
+        self, opponent: str, *, matches: int, seconds: float, needed: float | None
+    ) -> float:
         """Notes that an evaluation was broken off.
 
         Args:
             opponent: its name.
             matches: how many it would have played.
-            needed: seconds that these would have taken, estimated.
+            seconds: that it was given.
+            needed: seconds that its matches would have taken, by their pace; None if that says
+                nothing.
+
+        Returns:
+            The seconds that they would have taken, as far as is known.
         """
-        self._slow[opponent] = needed / matches
-        self._expected[opponent] = min(self._matches, _BEGIN_WITH) * needed / matches
+        found = max(seconds, needed or _GUESSED_SLOWNESS * seconds)
+        self._slow[opponent] = found / matches
+        self._expected[opponent] = min(self._matches, _BEGIN_WITH) * found / matches
+        return found
 
 
 class MatchPace:

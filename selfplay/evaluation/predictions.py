@@ -44,7 +44,7 @@ class PolicyQuality:
         cross_entropy: of the network's policy with the searched one as the target, in nats.
         search_entropy: of the searched policy, in nats: the lowest possible cross-entropy.
         entropy: of the network's policy, in nats.
-        uniform: the cross-entropy of an even guess among the legal actions, in nats.
+        uniform: the cross-entropy of a uniform policy over the legal actions, in nats.
         top: by number `k`, the share of positions in which the searched policy's first choice is
             among the `k` likeliest actions of the network, in [0, 1]. Actions that the network
             holds for exactly as likely are taken in random order: the share is the expected one.
@@ -59,9 +59,9 @@ class PolicyQuality:
 
     @property
     def learnt_share(self) -> float | None:
-        """What the network has learnt of what the search knows beyond an even guess, at most 1.
+        """What the network has learnt of what the search knows beyond a uniform policy, at most 1.
 
-        0 is an even guess, below 0 a worse one; None where the search itself guesses evenly.
+        0 is a uniform policy, below 0 a worse one; None where that of the search is uniform.
         """
         known = self.uniform - self.search_entropy
         return (self.uniform - self.cross_entropy) / known if known > 1e-3 else None

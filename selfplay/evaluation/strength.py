@@ -32,9 +32,6 @@ from selfplay.runtime.background import LeftBehindError, attend
 from selfplay.runtime.components import Components
 from selfplay.telemetry import Strength
 
-_GUESSED_SLOWNESS = 4.0
-"""How many times as long matches need that were broken off, if nothing else is known."""
-
 
 class _StoppedError(Exception):
     """The matches were stopped before their end."""
@@ -180,10 +177,11 @@ class StrengthMeter:
         matches = num_matches or self._times.fitting(name, seconds)
         pace = MatchPace(plies_per_match)
         doing = f"getting ready for matches against {name}"
-        deadline, needed = math.inf, 0.0
+        deadline = math.inf
+        needed: float | None = None
 
         def late() -> bool:
-            return time.monotonic() > deadline or needed > seconds
+            return time.monotonic() > deadline or (needed or 0.0) > seconds
 
         def ends() -> bool:
             return stop() or late()
@@ -192,7 +190,7 @@ class StrengthMeter:
             nonlocal doing, needed
             if standing is not None:
                 doing = f"against {name}, {standing}"
-                needed = pace.seconds_needed(standing) or 0.0
+                needed = pace.seconds_needed(standing)
             if ends():
                 raise _StoppedError
 
@@ -209,11 +207,12 @@ class StrengthMeter:
             return attend(play, stop=ends, tick=lambda: tick(doing))
         except (_StoppedError, LeftBehindError):
             if late() and not stop():
-                needed = max(needed, seconds if needed else _GUESSED_SLOWNESS * seconds)
-                self._times.broken_off(name, matches=matches, needed=needed)
+                whole = self._times.broken_off(
+                    name, matches=matches, seconds=seconds, needed=needed
+                )
                 self._say(
                     f"the matches against {name} were broken off: {matches} of them take about "
-                    f"{needed:.0f} s, more than evaluation.share allows; fewer are played from now "
+                    f"{whole:.0f} s, more than evaluation.share allows; fewer are played from now "
                     "on, as many as fit"
                 )
             return None

@@ -22,7 +22,7 @@ class Scores:
             the target, in nats.
         search_entropy: of the searched policy, in nats: the lowest possible cross-entropy.
         entropy: of the network's policy, in nats.
-        uniform: the cross-entropy of an even guess: the logarithm of the number of legal actions.
+        uniform: that of a uniform policy, which is the logarithm of the number of legal actions.
         rank: how many legal actions the network holds for likelier than the best by the searched
             policy; 0 where both have the same first choice.
         tied: how many it holds for exactly as likely as that one, itself included, at least 1.

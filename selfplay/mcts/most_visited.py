@@ -22,10 +22,15 @@ from selfplay.mcts.selection import (
     SearchNoise,
     add_dirichlet_noise,
     best_with_tie_break,
+    forced_visits,
+    pruned_visits,
     puct_scores,
     uct_scores,
 )
 from selfplay.settings.sections.search import SearchConfig
+
+_FIRST = 1e3
+"""A score above all that PUCT gives."""
 
 
 class MostVisited(SearchAlgorithm):
@@ -41,19 +46,26 @@ class MostVisited(SearchAlgorithm):
     def scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
         """Returns the score of each action of a node of one tree, lowest where it is illegal."""
 
+    def root_scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
+        """Returns the same for the root of one tree."""
+        return self.scores(tree, node, config)
+
+    def root_visits(self, tree: mctx.Tree, config: SearchConfig) -> Float[Array, "B A"]:
+        """Returns the visits of the roots' actions that are learnt from."""
+        return tree.children_visits[:, 0].astype(jnp.float32)
+
     def select_at_root(self, config: SearchConfig) -> SelectAtRoot:
         def select(key: Array, tree: mctx.Tree, node: Array) -> Array:
             del key
-            return best_with_tie_break(self.scores(tree, node, config), tree.extra_data.tie_break)
+            scores = self.root_scores(tree, node, config)
+            return best_with_tie_break(scores, tree.extra_data.tie_break)
 
         return select
 
     def select_below_root(self, config: SearchConfig) -> SelectBelowRoot:
-        select_at_root = self.select_at_root(config)
-
         def select(key: Array, tree: mctx.Tree, node: Array, depth: Array) -> Array:
-            del depth
-            return select_at_root(key, tree, node)
+            del key, depth
+            return best_with_tie_break(self.scores(tree, node, config), tree.extra_data.tie_break)
 
         return select
 
@@ -64,7 +76,7 @@ class MostVisited(SearchAlgorithm):
         legal: Bool[Array, "B A"],
         config: SearchConfig,
     ) -> Decision:
-        visits = tree.children_visits[:, 0]
+        visits = self.root_visits(tree, config)
         total = visits.sum(axis=-1, keepdims=True)
         # In a tree that keeps few actions, all that were visited may be proven losses.
         prior = jax.nn.softmax(tree.children_prior_logits[:, 0])
@@ -86,7 +98,7 @@ class MostVisited(SearchAlgorithm):
 
 
 class _Puct(MostVisited):
-    """PUCT, with a temperature of the root prior and Dirichlet noise in it."""
+    """PUCT, with a temperature of the root prior, Dirichlet noise in it, and forced playouts."""
 
     def root_logits(
         self,
@@ -111,6 +123,19 @@ class _Puct(MostVisited):
 
     def scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
         return puct_scores(tree, node, config)
+
+    def root_scores(self, tree: mctx.Tree, node: Array, config: SearchConfig) -> Float[Array, " A"]:
+        scores = puct_scores(tree, node, config)
+        if config.forced_playouts == 0:
+            return scores
+        visits = tree.children_visits[node]
+        due = (visits > 0) & (visits < forced_visits(tree, node, config))
+        return jnp.where(due, _FIRST, scores)
+
+    def root_visits(self, tree: mctx.Tree, config: SearchConfig) -> Float[Array, "B A"]:
+        if config.forced_playouts == 0:
+            return super().root_visits(tree, config)
+        return jax.vmap(lambda one: pruned_visits(one, jnp.int32(0), config))(tree)
 
 
 class _Uct(MostVisited):

@@ -97,9 +97,49 @@ def puct_scores(
     visited_mass = jnp.sum(jnp.where(visits > 0, prior, 0.0))
     unvisited_value = tree.node_values[node] - config.fpu_reduction * jnp.sqrt(visited_mass)
     values = jnp.where(visits > 0, tree.qvalues(node), jnp.maximum(unvisited_value, -1.0))
-    growth = jnp.log((total + config.puct_base + 1) / config.puct_base)
-    exploration = (config.puct_constant + growth) * prior * jnp.sqrt(total + 1) / (visits + 1)
+    exploration = _exploration(prior, total, config) / (visits + 1)
     return _legal_first(values + exploration, logits, visits)
+
+
+def _exploration(
+    prior: Float[Array, " A"], total: Int32[Array, ""], config: SearchConfig
+) -> Float[Array, " A"]:
+    """Returns what PUCT adds to the value of each action that was never visited."""
+    growth = jnp.log((total + config.puct_base + 1) / config.puct_base)
+    return (config.puct_constant + growth) * prior * jnp.sqrt(total + 1)
+
+
+def forced_visits(
+    tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig
+) -> Float[Array, " A"]:
+    """Returns how many visits each action of a node has at least, once it has any.
+
+    Wu, "Accelerating self-play learning in Go", 2019, section 3.2, equation for n_forced.
+    """
+    prior = jax.nn.softmax(tree.children_prior_logits[node])
+    return jnp.sqrt(config.forced_playouts * prior * tree.children_visits[node].sum())
+
+
+def pruned_visits(
+    tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig
+) -> Float[Array, " A"]:
+    """Returns the visits of the actions of a node less those that only exploration led to.
+
+    Policy target pruning: Wu, 2019, section 3.2. Of each action but the most visited one, at most
+    the forced visits are taken away, as long as its PUCT score stays below that of the most visited
+    one. An action that is left with one visit loses that too.
+    """
+    visits = tree.children_visits[node].astype(jnp.float32)
+    prior = jax.nn.softmax(tree.children_prior_logits[node])
+    values = tree.qvalues(node)
+    bonus = _exploration(prior, tree.children_visits[node].sum(), config)
+    best = jnp.argmax(visits)
+    ahead = values[best] + bonus[best] / (visits[best] + 1) - values
+    # Where an action is not behind, nothing is taken away.
+    enough = jnp.where(ahead > 0, jnp.ceil(bonus / jnp.maximum(ahead, 1e-6) - 1), visits)
+    least = jnp.maximum(enough, visits - jnp.floor(forced_visits(tree, node, config)))
+    left = jnp.minimum(visits, jnp.maximum(least, 0.0))
+    return jnp.where(jnp.arange(visits.shape[0]) == best, visits, jnp.where(left > 1, left, 0.0))
 
 
 def uct_scores(tree: mctx.Tree, node: Int32[Array, ""], config: SearchConfig) -> Float[Array, " A"]:

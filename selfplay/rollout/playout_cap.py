@@ -46,6 +46,7 @@ def fast_search(search: SearchConfig, config: RolloutConfig) -> SearchConfig | N
         max_considered_actions=max(2, round(part * search.max_considered_actions)),
         gumbel_scale=0.0,
         dirichlet_fraction=0.0,
+        forced_playouts=0.0,
         root_temperature=1.0,
         scale_simulations=False,
     )

@@ -105,7 +105,14 @@ MACHINE_KEYS: dict[str, tuple[str, ...]] = {
 
 
 NEWER_KEYS: dict[str, tuple[str, ...]] = {
-    "search": ("root_temperature", "proven", "max_children", "scale_simulations", "reuse_tree"),
+    "search": (
+        "forced_playouts",
+        "root_temperature",
+        "proven",
+        "max_children",
+        "scale_simulations",
+        "reuse_tree",
+    ),
     "rollout": (
         "full_search_share",
         "fast_simulations",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from selfplay.arena import has_solver, make_agent, play_matches
+from selfplay.arena import SolverAgent, has_solver, make_agent, play_matches
 from selfplay.errors import ConfigError
 from selfplay.registry import game_names, make
 
@@ -19,3 +19,8 @@ def test_the_baselines_of_a_game_play(name: str) -> None:
     if not has_solver(game):
         with pytest.raises(ConfigError, match="has no solver"):
             make_agent("solver", game)
+        return
+    solver = make_agent("solver", game, batch_size=1)
+    assert isinstance(solver, SolverAgent)
+    if solver.knows_the_start:
+        assert play_matches(game, solver, random, num_matches=4).losses == 0

@@ -117,6 +117,18 @@ def test_everything_has_a_limit() -> None:
         assert ("cpus" in limits) == (name != "trainer")
 
 
+def test_every_service_is_asked_whether_it_works() -> None:
+    services = compose()["services"]
+    services["redis"] = compose(file="compose.redis.yaml")["services"]["redis"]
+    for name, service in services.items():
+        # Those of selfplay's own images are asked by the image: `selfplay health`.
+        by_image = name in ROLES and "build" in service
+        assert by_image or service["healthcheck"]["test"][0] == "CMD", name
+    for name in ("Dockerfile.selfplay", "Dockerfile.trainer"):
+        text = (Path(__file__).parents[2] / name).read_text()
+        assert re.search(r"^HEALTHCHECK .*(\\\n.*)*health", text, re.MULTILINE)
+
+
 def test_a_folder_of_games_is_at_the_same_place_everywhere() -> None:
     services = compose({"GAMES": "/home/me/games"})["services"]
     for role in ROLES:

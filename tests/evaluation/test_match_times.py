@@ -30,7 +30,8 @@ def test_all_matches_are_played_until_they_take_too_long() -> None:
 
 def test_then_as_many_as_fit_are_played() -> None:
     times = MatchTimes(32)
-    times.broken_off("mcts:100", matches=32, needed=192.0)  # 6 s for each
+    whole = times.broken_off("mcts:100", matches=32, seconds=50.0, needed=192.0)  # 6 s for each
+    assert whole == 192.0
     assert times.is_slow("mcts:100") and not times.is_slow("random")
     assert times.least("mcts:100") == 24.0
     assert times.expected("mcts:100") == 48.0
@@ -46,10 +47,17 @@ def test_then_as_many_as_fit_are_played() -> None:
 @pytest.mark.parametrize("matches", [2, 4, 6])
 def test_never_more_than_the_settings_say(matches: int) -> None:
     times = MatchTimes(matches)
-    times.broken_off("random", matches=matches, needed=6.0 * matches)
+    times.broken_off("random", matches=matches, seconds=1.0, needed=6.0 * matches)
     assert times.fitting("random", 0.0) == min(matches, 4)
     assert times.fitting("random", 1e9) == matches
     assert times.least("random") == 6.0 * min(matches, 4)
+
+
+def test_where_the_pace_says_nothing_the_time_is_guessed() -> None:
+    times = MatchTimes(32)
+    assert times.broken_off("random", matches=32, seconds=10.0, needed=None) == 40.0
+    # They have taken so long already.
+    assert times.broken_off("random", matches=32, seconds=10.0, needed=3.0) == 10.0
 
 
 class Clock:

@@ -298,6 +298,42 @@ def test_only_the_actions_that_hold_the_share_are_sampled(
     assert stats.chisquare(counts[1:3], 20_000 * np.array([4, 3]) / 7).pvalue > 1e-3
 
 
+def _searched(board: Game[Any], **settings: Any) -> Any:
+    config = SearchConfig(
+        algorithm="puct", num_simulations=30, dirichlet_fraction=0.0, sampling_plies=3, **settings
+    )
+    params = opinion(board, logits=[1.5, 1.0, 0.7, 0.3, 0.0], value=0.3)
+    return compiled(board, opinionated_evaluator(board), config)(
+        params, copies(replay(board, (2, 2)), 2_000), 0
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_what_a_search_visited_is_sampled_by_the_temperature(
+    board: Game[Any], temperature: float
+) -> None:
+    found = _searched(board, temperature=temperature)
+    visits = np.asarray(found.visits, np.float64)
+    assert (np.count_nonzero(visits, axis=1) > 2).all()
+    shares = visits ** (1 / temperature)
+    # Searches that break ties otherwise have other visits.
+    expected = (shares / shares.sum(axis=1, keepdims=True)).sum(axis=0)
+    tried = expected > 0
+    counts = np.bincount(found.actions, minlength=5)
+    assert counts[~tried].sum() == 0
+    assert stats.chisquare(counts[tried], expected[tried]).pvalue > 1e-3
+
+
+def test_of_what_a_search_visited_only_the_share_is_sampled(board: Game[Any]) -> None:
+    found = _searched(board, sampling_share=0.6)
+    visits = np.asarray(found.visits)
+    chosen = np.take_along_axis(visits, np.asarray(found.actions)[:, None], axis=1)
+    # What was visited more often than the chosen action does not hold the share without it.
+    above = np.where(visits > chosen, visits, 0).sum(axis=1)
+    assert (above < 0.6 * visits.sum(axis=1)).all()
+    assert len(np.unique(found.actions)) > 1
+
+
 # ------------------------------------------------------------- options have effect (B2)
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from selfplay.records import encode_matches
@@ -43,11 +44,31 @@ def test_the_query_over_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[
     ]
 
 
+def test_pandas_and_duckdb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_checkpoint, mean = run_example(1, tmp_path, capsys).splitlines()
+    # The matches of this run ended with six different checkpoints.
+    assert by_checkpoint == str(dict.fromkeys(range(1, 7), 3.0))
+    assert mean == "[(3.0,)]"
+
+
+def test_duckdb_joins_matches_with_their_newer_targets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_example(0, tmp_path, capsys)
+    (source,) = re.findall(r"`(FROM 'runs/x/matches[^`]*)`", DOCUMENT.read_text())
+    again = tmp_path / "reanalyses" / "r" / "00000000.parquet"
+    again.parent.mkdir(parents=True)
+    again.write_bytes((tmp_path / "matches" / "worker-1" / "00000001.parquet").read_bytes())
+    query = f"SELECT old.match_id {source.replace('runs/x', str(tmp_path))} ORDER BY 1"
+    found = duckdb.sql(query).fetchall()
+    assert [match_id for (match_id,) in found] == ["test-00000002-0000", "test-00000003-0000"]
+
+
 def test_reading_file_by_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = run_example(1, tmp_path, capsys).splitlines()
+    lines = run_example(2, tmp_path, capsys).splitlines()
     assert len(lines) == 6
     assert lines[0] == "test-00000000-0000 (0.0, 0.0) [4, 0, 8] [4, 5]"
 
 
 def test_every_example_is_run() -> None:
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3

@@ -184,7 +184,7 @@ def test_without_a_gate_nothing_is_held(new_run: MakeRun) -> None:
     assert Trainer(run, components, Listener()).learning.player.update == 8
 
 
-def test_a_draw_is_one_half_and_the_score_must_be_reached() -> None:
+def test_the_score_must_be_reached() -> None:
     gate = Gate(TrainerConfig(gate=0.5, gate_updates=2), 0, {"w": jnp.zeros(2)})
     assert [gate.due(update) for update in range(5)] == [False, False, True, False, True]
     assert not gate.judge(2, {"w": jnp.ones(2)}, 0.49)

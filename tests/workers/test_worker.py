@@ -377,6 +377,28 @@ def test_it_rests_while_the_trainer_is_far_behind(
     assert state() == "playing" or state().startswith("waiting")
 
 
+def test_it_rests_while_the_trainer_needs_the_accelerator_alone(
+    run_path: Path, background: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfplay.workers.trainer_watch._HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(run_process, "beat_seconds", lambda workers: 0.05)
+    run = RunDirectory.open(run_path)
+    say_of_trainer(run, suspends=True)
+    background(run_path, id="w")
+
+    def state() -> str:
+        beats = read_heartbeats(run.store)
+        return next((str(beat.fields.get("state")) for beat in beats if beat.id == "w"), "")
+
+    wait_until(lambda: state() == "resting while the trainer has the accelerator")
+    resting = files(run_path)
+    say_of_trainer(run, suspends=True)
+    time.sleep(0.5)
+    assert files(run_path) == resting
+    say_of_trainer(run, suspends=False)
+    wait_until(lambda: len(files(run_path)) > len(resting))
+
+
 def test_in_a_large_fleet_the_matches_of_several_chunks_share_a_file(
     run_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -118,8 +118,11 @@ class Exploration:
                 return found
         return None
 
-    def twin(self) -> dict[str, Any]:
+    def twin(self, broken: Collection[str]) -> dict[str, Any]:
         """Returns the measure "twin": how far the twins went, and what they leave unproven.
+
+        Args:
+            broken: names of laws that the game breaks, which are not unproven.
 
         Its keys: "exchange", what twins were made by; "matches", how many had one; "alike", how
             many twins looked the same to the end; "unproven", names of laws; "why", for people;
@@ -128,7 +131,8 @@ class Exploration:
         """
         exchange = self.explorer.exchange
         why = self.turn.why_none
-        if exchange is not None and self.unproven:
+        unproven = [name for name in self.unproven if name not in broken]
+        if exchange is not None and unproven:
             why = (
                 "the first position is not the same to both players"
                 if "seats:rules" in self.found
@@ -140,8 +144,8 @@ class Exploration:
             "exchange": exchange.name if exchange else None,
             "matches": len(self.played.shows),
             "alike": sum(self.played.shows),
-            "unproven": list(self.unproven),
-            "why": why if self.unproven else "",
+            "unproven": unproven,
+            "why": why if unproven else "",
             "read_matches": guesses.matches if guesses is not None else 0,
             "later": later.agree if later is not None else 0,
         }

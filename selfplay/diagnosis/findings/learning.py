@@ -26,12 +26,12 @@ def _policy_learnt(evidence: Evidence) -> Judgement:
     policy = None if evidence.quality is None else evidence.quality.policy
     share = None if policy is None else policy.learnt_share
     if policy is None or share is None:
-        return unknown("no matches whose search knew better than an even guess were looked at")
+        return unknown("no matches whose search knew better than a uniform policy were looked at")
     return problem_if(
         share < _LEARNT,
         share,
-        f"the network knows {100 * share:.0f} % of what the search knows beyond an even guess "
-        f"(cross-entropy {policy.cross_entropy:.2f} nats, even guess {policy.uniform:.2f}, best "
+        f"the network knows {100 * share:.0f} % of what the search knows beyond a uniform policy "
+        f"(cross-entropy {policy.cross_entropy:.2f} nats, uniform {policy.uniform:.2f}, best "
         f"possible {policy.search_entropy:.2f})",
     )
 
@@ -215,12 +215,12 @@ def _gaps(evidence: Evidence, name: str) -> tuple[float, float] | None:
 FINDINGS = (
     Finding(
         name="policy learnt",
-        measures="how far the network's policy has come from an even guess to the policy of the "
+        measures="how far the network's policy has come from a uniform policy to the policy of the "
         "search, as a share, on the newest matches",
         threshold=f"below {_LEARNT} after {_FIRST_UPDATES} updates: sound runs of every bundled "
         "kind pass it within their first minute",
-        advice="look at learner.learning_rate: 0.002 suits most games with adamw, above 0.02 it "
-        "destroys, below 0.0002 it crawls; then at label_smoothing and policy_weight",
+        advice="look at learner.learning_rate: 0.002 suits most games with adamw, above 0.02 "
+        "nothing is learnt, below 0.0002 it takes long; then at label_smoothing and policy_weight",
         judge=_policy_learnt,
         decides=True,
     ),
@@ -243,8 +243,8 @@ FINDINGS = (
     ),
     Finding(
         name="network too small",
-        measures="how far the network's policy has come from an even guess to that of the search, "
-        f"as a share, after {_SAMPLES_PER_WEIGHT:.0f} samples per weight",
+        measures="how far the network's policy has come from a uniform policy to that of the "
+        f"search, as a share, after {_SAMPLES_PER_WEIGHT:.0f} samples per weight",
         threshold=f"below {_LEARNT_WELL}: more of the same training adds little",
         advice="raise network.channels, then network.blocks",
         judge=_network_too_small,

@@ -107,7 +107,7 @@ FINDINGS = (
         "against the opponent for which it is smallest",
         threshold=f"above {_WIDTH}, about 110 Elo, or fewer than half of the matches distinct: "
         "progress cannot be told from luck",
-        advice="raise evaluation.matches or evaluation.share, or run an evaluator beside",
+        advice="raise evaluation.matches or evaluation.share, or run a separate evaluator",
         judge=_thin_evaluation,
     ),
 )

@@ -66,7 +66,7 @@ FINDINGS = (
         measures="entropy of the network's policy less its cross-entropy with the searched one",
         threshold=f"below -{_SHARPER} (surer than it is right) or above {_FLATTER} (flatter than "
         "it needs to be); a well-calibrated policy has 0",
-        advice="too sure: a lower trainer.replay_ratio or more search.simulations; too flat: a "
+        advice="too sure: a lower trainer.replay_ratio or more search.num_simulations; too flat: a "
         "lower learner.label_smoothing, a higher learner.learning_rate",
         judge=_entropy,
     ),

@@ -29,6 +29,10 @@ class SearchConfig:
         dirichlet_alpha: total concentration of the root noise, spread evenly over the legal
             actions (PUCT), above 0.
         dirichlet_fraction: share of noise in the root prior (PUCT), in [0, 1].
+        forced_playouts: k, for sqrt(k P N) visits at least of each root action with prior P that
+            was visited at all, N being the visits of the root (PUCT); the policy target and sampled
+            moves are without those that only this led to (policy target pruning; see
+            docs/methods.md). Wu, 2019, takes 2; 0 for none. Off in matches and fast moves.
         root_temperature: of the network's policy at the root, above 0; above 1 the search looks at
             unlikely moves more often. Off (1) in matches and fast moves.
         sampling_plies: number of plies at the start of a match whose moves are sampled from the
@@ -79,6 +83,7 @@ class SearchConfig:
     fpu_reduction: float = 0.2
     dirichlet_alpha: float = 10.0
     dirichlet_fraction: float = 0.25
+    forced_playouts: float = 0.0
     root_temperature: float = 1.0
     sampling_plies: int = 12
     temperature: float = 1.0
@@ -122,6 +127,7 @@ class SearchConfig:
         check_range("search.fpu_reduction", self.fpu_reduction, low=0, high=2)
         check_range("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
         check_range("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
+        check_range("search.forced_playouts", self.forced_playouts, low=0)
         check_range("search.root_temperature", self.root_temperature, above=0)
         check_range("search.sampling_plies", self.sampling_plies, low=0)
         check_range("search.temperature", self.temperature, above=0)
@@ -155,6 +161,7 @@ class SearchConfig:
             num_simulations=self.num_simulations if num_simulations is None else num_simulations,
             gumbel_scale=0.0,
             dirichlet_fraction=0.0,
+            forced_playouts=0.0,
             root_temperature=1.0,
             sampling_plies=0,
             scale_simulations=False,

@@ -116,6 +116,7 @@ def test_a_mistake_is_found_where_the_mover_follows_from_the_ply(
 ) -> None:
     report = examine(game, matches=16, measures=False)
     assert [fault.rule for fault in report.faults] == [rule]
+    assert rule not in report.measures["twin"]["unproven"]
 
 
 def test_a_twin_that_cannot_be_played_is_said() -> None:
