@@ -7,8 +7,10 @@ matches, checkpoints. No match is played and nothing is learnt.
 import dataclasses
 import functools
 import heapq
+import queue
 import random
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -23,13 +25,15 @@ from selfplay.run import RunDirectory, is_asked_to_stop, write_heartbeat
 from selfplay.run.pace import USUAL_BEAT_SECONDS, beat_seconds, file_seconds
 from selfplay.settings import Config
 from selfplay.store.place import Place
-from selfplay.store.store import Store
+from selfplay.store.store import Listener, Store
 from selfplay.workers.trainer_watch import TrainerWatch, load_published
 
 SPEC = GameSpec("tic_tac_toe")
 _TRAINER_SECONDS = 0.5
 """From one look of a trainer for new files to the next."""
 _FILES_AT_ONCE = 32
+_NOTICE_SECONDS = 60.0
+"""How long a thread waits for a notice before it begins to wait again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -200,8 +204,28 @@ class SimulatedWorker:
             fields = {"checkpoint": self._used, "pause_seconds": pause}
             write_heartbeat(self._run.store, "worker", self._id, fields)
             is_asked_to_stop(self._run.store, "worker", self._id, "session")
+        return self.seconds_left
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until something is due."""
         due = min(self._store_at, self._beat_at) - self._clock()
         return max(0.0, min(due, self._watch.seconds_left))
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Calls `wake` from a thread after each notice of a checkpoint, where the store gives any.
+
+        Real workers wait for notices in such a thread, too.
+        """
+        notices = self._run.checkpoints.listen()
+        if type(notices) is not Listener:
+            threading.Thread(target=self._follow, args=(notices, wake), daemon=True).start()
+
+    def _follow(self, notices: Listener, wake: Callable[[], None]) -> None:
+        while True:
+            if notices.wait(_NOTICE_SECONDS):
+                self._watch.notice()
+                wake()
 
 
 class SimulatedTime:
@@ -226,21 +250,40 @@ def run_in_turn(processes: Sequence[Process], clock: SimulatedTime, seconds: flo
 
 def run_at_once(processes: Sequence[Process], until: float, threads: int = 32) -> None:
     """Runs processes until `until` by the monotonic clock, so many of them at one time."""
-    due = [(time.monotonic(), index) for index in range(len(processes))]
+    woken: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for index, process in enumerate(processes):
+        if isinstance(process, SimulatedWorker):
+            process.listen(functools.partial(woken.put, index))
+    # What a notice brought forward is in the queue twice; `due_at` says which entry holds.
+    due_at = [time.monotonic()] * len(processes)
+    due = [(at, index) for index, at in enumerate(due_at)]
     busy: dict[Future[float], int] = {}
+
+    def begin_at(index: int, seconds: float) -> None:
+        due_at[index] = time.monotonic() + seconds
+        heapq.heappush(due, (due_at[index], index))
+
     with ThreadPoolExecutor(threads) as pool:
         while (now := time.monotonic()) < until:
+            for index in [woken.get() for _ in range(woken.qsize())]:
+                process = processes[index]
+                if index in busy.values():
+                    woken.put(index)
+                elif isinstance(process, SimulatedWorker):
+                    begin_at(index, process.seconds_left)
             while due and due[0][0] <= now and len(busy) < threads:
-                _, index = heapq.heappop(due)
-                busy[pool.submit(processes[index].step)] = index
+                at, index = heapq.heappop(due)
+                if at == due_at[index]:
+                    due_at[index] = float("inf")
+                    busy[pool.submit(processes[index].step)] = index
             left = max(0.001, min(until, due[0][0] if due else until) - now)
             if len(busy) == threads or (busy and left > 0.01):
                 done, _ = wait(busy, timeout=left, return_when=FIRST_COMPLETED)
             else:
-                time.sleep(left)
+                time.sleep(min(left, 0.01))
                 done = {one for one in busy if one.done()}
             for one in done:
-                heapq.heappush(due, (time.monotonic() + one.result(), busy.pop(one)))
+                begin_at(busy.pop(one), one.result())
 
 
 def delays(

@@ -76,10 +76,16 @@ def test_a_search_visits_what_it_must_and_learns_only_what_it_chose(tree: str) -
     game = make("tic_tac_toe")
     # All moves are worth the same, and the network believes in one of them.
     params = opinion(game, logits=jnp.array([3.0, *[0.0] * 8]))
-    settings = {"algorithm": "puct", "num_simulations": 60, "dirichlet_fraction": 0.0, "tree": tree}
 
     def search(forced: float) -> tuple[np.ndarray, np.ndarray]:
-        config = SearchConfig(sampling_plies=0, forced_playouts=forced, **settings)
+        config = SearchConfig(
+            algorithm="puct",
+            num_simulations=60,
+            dirichlet_fraction=0.0,
+            forced_playouts=forced,
+            sampling_plies=0,
+            tree=tree,
+        )
         found = compiled(game, opinionated_evaluator(game), config)(
             params, first_positions(game, 8), 0
         )

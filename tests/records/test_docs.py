@@ -60,7 +60,8 @@ def test_duckdb_joins_matches_with_their_newer_targets(
     again.parent.mkdir(parents=True)
     again.write_bytes((tmp_path / "matches" / "worker-1" / "00000001.parquet").read_bytes())
     query = f"SELECT old.match_id {source.replace('runs/x', str(tmp_path))} ORDER BY 1"
-    found = duckdb.sql(query).fetchall()
+    with duckdb.connect() as database:
+        found = database.execute(query).fetchall()
     assert [match_id for (match_id,) in found] == ["test-00000002-0000", "test-00000003-0000"]
 
 
