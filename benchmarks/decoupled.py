@@ -1,12 +1,13 @@
-"""Compares a trainer and a worker with `selfplay train`, on the same cores and replay ratio.
+"""Compares a trainer and workers with `selfplay train`, on the same cores and replay ratio.
 
     python benchmarks/decoupled.py connect_four --seconds 120 --rounds 3
+    python benchmarks/decoupled.py connect_four --workers 4
 
 Without arguments it runs a short measurement: tic-tac-toe, 30 seconds, one round. Both use the real
 commands and take turns, each round in a new run. The rates are differences between two heartbeats
 of the trainer, after `--warm-up` seconds. `pickup_seconds` is the time from the publication of a
-checkpoint to its first use by the worker, median and worst. `both_active` is the number of
-intervals of ten seconds in which the trainer made updates and the worker made simulations.
+checkpoint to its first use by a worker, median and worst. `both_active` is the number of
+intervals of ten seconds in which the trainer made updates and every worker made simulations.
 """
 
 import argparse
@@ -31,8 +32,10 @@ def measure(
 ) -> dict[str, Any]:
     """Returns matches, positions and updates per second, the reuse, and what a worker says.
 
-    "first_update_time" is when the first update was seen, in seconds since 1970.
+    "first_update_time" is when the first update was seen, in seconds since 1970;
+    "first_update_seconds" how long after the start of the processes that was.
     """
+    begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as log:
         processes = [
             subprocess.Popen(
@@ -46,11 +49,12 @@ def measure(
         try:
             wait_for_updates(run)
             first_update_time = time.time()
+            first_update_seconds = time.monotonic() - begin
             time.sleep(warm_up)
             first = look(run)
             intervals = watch(run, seconds)
             last = look(run)
-            pickups = look_at_worker(run)
+            pickups = look_at_workers(run)
             for process in processes:
                 if process.poll() is not None:
                     log.seek(0)
@@ -66,6 +70,7 @@ def measure(
         **rates,
         "reuse": last["reuse"],
         "first_update_time": first_update_time,
+        "first_update_seconds": first_update_seconds,
         **pickups,
         "intervals": intervals,
     }
@@ -103,12 +108,16 @@ def look(run: Path) -> dict[str, Any]:
     return {"time": beat.time, **beat.fields}
 
 
-def look_at_worker(run: Path) -> dict[str, Any]:
-    """Returns how soon the worker played with new checkpoints; nothing if there is no worker."""
+def look_at_workers(run: Path) -> dict[str, Any]:
+    """Returns how soon the workers played with new checkpoints, None where none did."""
     from selfplay.run import read_heartbeats
 
-    beats = [beat for beat in read_heartbeats(run) if beat.role == "worker"]
-    return {name: beat.fields[name] for beat in beats for name in PICKUPS}
+    fields = [beat.fields for beat in read_heartbeats(run) if beat.role == "worker"]
+    known = [one for one in fields if one[PICKUPS[0]] is not None]
+    return {
+        PICKUPS[0]: statistics.median(one[PICKUPS[0]] for one in known) if known else None,
+        PICKUPS[1]: max((one[PICKUPS[1]] for one in known), default=None),
+    }
 
 
 def wait_for_updates(run: Path) -> None:
@@ -134,6 +143,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--warm-up", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="of one thread each, if several")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     short = "quick" if arguments.game == "tic_tac_toe" else "default"
@@ -148,15 +158,17 @@ def main() -> None:
                     commands = [["train", arguments.game, "--run", str(run), *settings]]
                 else:
                     game = ["--game", arguments.game]
+                    share = ["--devices", "1"] if arguments.workers > 1 else []
+                    worker = ["worker", "--run", str(run), "--jitter", "0", *share]
                     commands = [
-                        ["trainer", "--run", str(run), *game, *settings],
-                        ["worker", "--run", str(run), "--jitter", "0"],
+                        ["trainer", "--run", str(run), *game, *settings, *share],
+                        *[worker] * arguments.workers,
                     ]
                 found.append(
                     measure(commands, run, warm_up=arguments.warm_up, seconds=arguments.seconds)
                 )
                 print(kind, json.dumps(found[-1]), file=sys.stderr, flush=True)
-    names = [f"{name}_per_second" for name in RATES] + ["reuse"]
+    names = [f"{name}_per_second" for name in RATES] + ["reuse", "first_update_seconds"]
     medians = {
         kind: {name: statistics.median(one[name] for one in found) for name in names}
         for kind, found in results.items()
