@@ -6,8 +6,8 @@
 From the same paired random openings as every arena. Perfect play is that of the exact solver
 bitbully (AGPL, used here only): "shortest" prefers the fastest win and the slowest loss, "any" is
 random among the moves that keep the result. Where the opening is lost and the opponent makes no
-mistake, nobody can win. Without openings the first player wins under perfect play, so
-"opponent_first", the opponent's score in the matches that it begins, shows whether it can.
+mistake, nobody can win. Without openings the first player wins under perfect play: 1 less the
+second number of "score_by_seat" is the opponent's score in the matches that it begins.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def _order(discs: np.ndarray) -> list[int]:
     return found
 
 
-def main(opponent: str, matches: int, seed: int, opening_plies: int) -> None:
+def main(opponent: str, matches: int, seed: int, opening_plies: int | None) -> None:
     """Plays both kinds of perfect players; prints one JSON object each."""
     if importlib.util.find_spec("bitbully") is None:
         print("skipped: the exact solver bitbully is not installed")
@@ -108,9 +108,7 @@ def main(opponent: str, matches: int, seed: int, opening_plies: int) -> None:
             seed=seed,
             opening_plies=opening_plies,
         )
-        begun = [1 - match.score for match in table.matches if match.seat == 1]
-        found = {**table.to_dict(), "opponent_first": float(np.mean(begun))}
-        print(json.dumps(found), flush=True)
+        print(json.dumps(table.to_dict()), flush=True)
 
 
 if __name__ == "__main__":
@@ -120,5 +118,5 @@ if __name__ == "__main__":
     parser.add_argument("opponent", nargs="?", default="mcts:1000")
     parser.add_argument("matches", nargs="?", type=int, default=100)
     parser.add_argument("seed", nargs="?", type=int, default=0)
-    parser.add_argument("--opening-plies", type=int, default=4, metavar="N")
+    parser.add_argument("--opening-plies", type=int, metavar="N")
     main(**vars(parser.parse_args()))
