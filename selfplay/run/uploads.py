@@ -1,10 +1,12 @@
-"""The upload queue of a worker: holds matches in bounded memory until the store has taken them."""
+"""The upload queue of a worker: holds matches until the store has taken them."""
 
 import collections
+import contextlib
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord, encode_matches
@@ -17,16 +19,35 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _MOST_GATHERED = 1_000
 
 
+class _File(NamedTuple):
+    """A file of matches that is not stored yet.
+
+    Attributes:
+        number: in the order of the queue.
+        sequence: the number in the ids of its matches, under which local disk has it.
+        data: its content.
+        span: ends when it is stored.
+    """
+
+    number: int
+    sequence: int
+    data: bytes
+    span: tracing.Span
+
+
 class UploadQueue:
     """Sends files of matches in order, in a thread of its own, and retries until they are stored.
 
     It numbers the files: the caller puts `next_sequence` into the ids of matches, then calls `add`.
+    Until the store has taken matches, they are in memory, which is bounded, and on local disk, so
+    that not even SIGKILL loses them.
     """
 
     def __init__(
         self,
         files: MatchFiles,
         worker: str,
+        unsent: UnsentMatches,
         *,
         max_bytes: int = 64 << 20,
         on_problem: Callable[[str], None] = lambda text: None,
@@ -38,6 +59,7 @@ class UploadQueue:
         Args:
             files: of the run.
             worker: that plays the matches.
+            unsent: keeps them on local disk. A disk that refuses is ignored until `keep`.
             max_bytes: above this, compressed, `has_room` is False.
             on_problem: called in the thread, with the reason, when sending begins to fail.
             first_pause_seconds: before the first repetition; doubled each time, up to 30.
@@ -50,12 +72,13 @@ class UploadQueue:
         self.problem = ""
         self.stored = 0
         self._files = files
+        self._unsent = unsent
         self._max_bytes = max_bytes
         self._on_problem = on_problem
         self._first_pause = first_pause_seconds
         self._next = files.next_sequence(worker)
         self._shift = 0
-        self._queue: collections.deque[tuple[int, bytes, tracing.Span]] = collections.deque()
+        self._queue: collections.deque[_File] = collections.deque()
         self._bytes = 0
         self._clock = clock
         self._gathered: list[MatchRecord] = []
@@ -73,6 +96,11 @@ class UploadQueue:
         with self._changed:
             # All matches of a file have the number that its first ones were given.
             return self._next + (self._gathered_shift if self._gathered else self._shift)
+
+    @property
+    def kept_in(self) -> str:
+        """The folder on local disk in which `keep` puts them."""
+        return str(self._unsent.folder)
 
     @property
     def pending(self) -> int:
@@ -111,6 +139,8 @@ class UploadQueue:
             old = self._clock() - self._gathered_since >= gather_seconds
             if old or len(self._gathered) >= _MOST_GATHERED:
                 self._close_file()
+            elif matches:
+                self._save(self._next + self._gathered_shift, self._encoded())
 
     def wait(self, seconds: float) -> bool:
         """Waits for room, at most `seconds`; returns whether there is any."""
@@ -133,25 +163,43 @@ class UploadQueue:
         self._thread.join(0 if not complete else None)
         return complete
 
-    def keep(self, place: UnsentMatches) -> int:
-        """Puts the files that are not stored yet on local disk; returns how many they are.
+    def keep(self) -> int:
+        """Makes sure that local disk has what is not stored yet; returns how many files these are.
 
-        Any thread may call it. A file that is being sent at this moment may end up in both places;
-        storing it again later changes nothing.
+        Any thread may call it. The next worker of the run on this machine stores them. If that
+        stores one again that is being sent at this moment, it changes nothing.
 
         Raises:
             StorageError: the disk is full or refuses the write.
         """
         with self._changed:
             self._close_file()
-            shift = self._shift
             files = list(self._queue)
-        for number, data, span in files:
-            sent = renumbered(data, self.worker, number + shift) if shift else data
-            place.add(self.worker, number + shift, sent)
-            span.note("kept on local disk")
-            span.end()
+            shift = self._shift
+        for file in files:
+            # As `_save` did, but now it must succeed.
+            data = self._numbered(file.data, file.sequence, shift)
+            self._unsent.add(self.worker, file.sequence, data)
+            file.span.note("kept on local disk")
+            file.span.end()
         return len(files)
+
+    def _encoded(self) -> bytes:
+        """Returns the matches gathered as a file."""
+        return encode_matches(self._gathered, traceparent=self._gathered_span.traceparent)
+
+    def _save(self, sequence: int, data: bytes) -> None:
+        """Puts a file on local disk, if that takes it; `keep` says if it does not."""
+        with contextlib.suppress(StorageError):
+            data = self._numbered(data, sequence, self._shift)
+            self._unsent.add(self.worker, sequence, data, sync=False)
+
+    def _numbered(self, data: bytes, sequence: int, shift: int) -> bytes:
+        """Returns a file with the ids of this number.
+
+        It has them already, unless another process uses the name of this worker.
+        """
+        return renumbered(data, self.worker, sequence) if shift else data
 
     def _close_file(self) -> None:
         """Puts the matches gathered into the queue, as one file; needs the lock."""
@@ -159,9 +207,10 @@ class UploadQueue:
             return
         span = self._gathered_span
         span.set(matches=len(self._gathered))
-        data = encode_matches(self._gathered, traceparent=span.traceparent)
+        sequence, data = self._next + self._gathered_shift, self._encoded()
         self._gathered = []
-        self._queue.append((self._next, data, span))
+        self._save(sequence, data)
+        self._queue.append(_File(self._next, sequence, data, span))
         self._next += 1
         self._bytes += len(data)
         self._changed.notify_all()
@@ -173,13 +222,13 @@ class UploadQueue:
                 self._changed.wait_for(lambda: self._queue or self._ending)
                 if self._ending:
                     return
-                number, data, span = self._queue[0]
+                file = self._queue[0]
             try:
-                self._send(number, data)
+                self._send(file)
             except StorageError as error:
                 if not self.problem:
                     self._on_problem(str(error))
-                    span.note(str(error))
+                    file.span.note(str(error))
                 self.problem = str(error)
                 with self._changed:
                     # Random, so that workers do not all retry in the same instant.
@@ -188,19 +237,20 @@ class UploadQueue:
                 continue
             self.problem = ""
             pause = self._first_pause
-            span.set(file=self._files.series_name(self.worker, number + self._shift))
-            span.end()
+            file.span.set(file=self._files.series_name(self.worker, file.number + self._shift))
+            file.span.end()
+            self._unsent.remove(self.worker, file.sequence)
             with self._changed:
                 self._queue.popleft()
-                self._bytes -= len(data)
+                self._bytes -= len(file.data)
                 self.stored += 1
                 self._changed.notify_all()
 
-    def _send(self, number: int, data: bytes) -> None:
+    def _send(self, file: _File) -> None:
         """Stores one file, under another number if matches of another process have its own."""
         shift = self._shift
-        sequence = number + shift
-        sent = renumbered(data, self.worker, sequence) if shift else data
+        sequence = file.number + shift
+        sent = self._numbered(file.data, sequence, shift)
         stored = store_file(self._files, self.worker, sequence, sent, on_problem=self._on_problem)
         with self._changed:
             self._shift += stored - sequence

@@ -48,25 +48,35 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(f"{path} cannot be written: {error.strerror or error}")
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Writes `data` to `path`: afterwards the file is complete, or it is as it was before.
 
-    The directory is made if need be. Survives a kill at any instant and, by fsync of file and
-    directory, a power failure.
+    The directory is made if need be. Survives a kill at any instant.
+
+    Args:
+        path: of the file.
+        data: its content.
+        sync: whether it survives a power failure, too, by fsync of file and directory.
 
     Raises:
         StorageError: the disk is full or refuses the write; nothing is left behind.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_file(path, data) as temporary:
+        with temporary_file(path, data, sync=sync) as temporary:
             temporary.replace(path)
-        sync_directory(path.parent)
+        if sync:
+            sync_directory(path.parent)
 
 
 @contextlib.contextmanager
-def temporary_file(path: Path, data: bytes) -> Iterator[Path]:
-    """Yields a synced file with `data` beside `path`; it is removed unless the block renames it.
+def temporary_file(path: Path, data: bytes, *, sync: bool = True) -> Iterator[Path]:
+    """Yields a file with `data` beside `path`; it is removed unless the block renames it.
+
+    Args:
+        path: beside which it lies.
+        data: its content.
+        sync: whether it survives a power failure.
 
     Raises:
         OSError: the disk is full or refuses the write.
@@ -76,7 +86,8 @@ def temporary_file(path: Path, data: bytes) -> Iterator[Path]:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         yield temporary
     finally:
         with contextlib.suppress(OSError):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from selfplay.records import MatchRecord
-from selfplay.run import UnsentMatches
 
 
 @runtime_checkable
@@ -24,6 +23,10 @@ class MatchSink(Protocol):
         """Files that are not stored yet."""
 
     @property
+    def kept_in(self) -> str:
+        """The folder on local disk in which `keep` puts them."""
+
+    @property
     def problem(self) -> str:
         """Why files cannot be stored, "" if they can."""
 
@@ -33,8 +36,8 @@ class MatchSink(Protocol):
     def close(self, seconds: float) -> bool:
         """Stores what is pending, for at most `seconds`; returns whether all of it is stored."""
 
-    def keep(self, place: UnsentMatches) -> int:
-        """Puts the pending files on local disk; returns how many there are."""
+    def keep(self) -> int:
+        """Makes sure that the pending files are on local disk; returns how many there are."""
 
 
 class DiscardingSink:
@@ -42,6 +45,7 @@ class DiscardingSink:
 
     pending = 0
     has_room = True
+    kept_in = ""
     problem = ""
 
     def __init__(self) -> None:
@@ -56,6 +60,6 @@ class DiscardingSink:
         """Returns True: there is nothing to store."""
         return True
 
-    def keep(self, place: UnsentMatches) -> int:
+    def keep(self) -> int:
         """Returns 0: there is nothing to keep."""
         return 0

@@ -1,12 +1,13 @@
-"""Starts a worker: joins its run, stores what an earlier one could not store, and plays."""
+"""Starts a worker: joins its run, stores what an earlier one left unstored, and plays."""
 
+import contextlib
 import random
 
 from selfplay.run import RunDirectory, UnsentMatches, UploadQueue
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.trace import traced
 from selfplay.workers.joining import Listeners, joined, silent
-from selfplay.workers.match_sink import DiscardingSink
+from selfplay.workers.match_sink import DiscardingSink, MatchSink
 from selfplay.workers.worker import Worker, WorkerOptions
 from selfplay.workers.worker_components import plan_worker_memory
 
@@ -36,23 +37,29 @@ def work(
         if found is None:
             return None
         run, components = found.run, found.components
-        if not options.dry_run:
-            _store_unsent(run, lifetime, listeners)
         listeners.say(
             f"worker {found.id} plays for {run.url} with checkpoint {found.first.update}, "
             f"inference by {components.inference.kind}, {plan_worker_memory(components)}"
         )
-        sink = DiscardingSink() if options.dry_run else UploadQueue(run.matches, found.id)
+        unsent = UnsentMatches(run.url, run.created)
+        sink: MatchSink = DiscardingSink()
+        if not options.dry_run:
+            _store_unsent(unsent, run, lifetime, listeners)
+            sink = UploadQueue(run.matches, found.id, unsent)
         worker = Worker(found, sink, options=options, lifetime=lifetime, listeners=listeners)
-        with traced(run.tensorboard_path if options.profile else None, listeners.say) as trace:
+        with (
+            contextlib.closing(unsent),
+            traced(run.tensorboard_path if options.profile else None, listeners.say) as trace,
+        ):
             worker.playing.trace = trace
             worker.work()
         return worker
 
 
-def _store_unsent(run: RunDirectory, lifetime: Lifetime, listeners: Listeners) -> None:
-    """Stores the matches that earlier workers on this machine could not store."""
-    unsent = UnsentMatches(run.url, run.created)
+def _store_unsent(
+    unsent: UnsentMatches, run: RunDirectory, lifetime: Lifetime, listeners: Listeners
+) -> None:
+    """Stores the matches that earlier workers on this machine left unstored."""
     stored, problem = unsent.store(run.matches, over=lambda: lifetime.over)
     if stored:
         listeners.say(f"stored {stored} files of matches that an earlier worker left here")

@@ -8,7 +8,6 @@ import jax
 
 from selfplay.errors import StorageError
 from selfplay.records import MatchRecord
-from selfplay.run import UnsentMatches
 from selfplay.run.pace import file_seconds
 from selfplay.runtime.lifetime import Lifetime
 from selfplay.runtime.playing import Playing
@@ -85,7 +84,6 @@ class Worker(RunProcess):
         self.checkpoints_used = [first.update]
         self._options = options
         self._sink = sink
-        self._unsent = UnsentMatches(self.run.url, self.run.created)
         lifetime.last_act = self._keep_rest
         self._recent = RecentMatches()
         self._matches = self._positions = 0
@@ -141,7 +139,7 @@ class Worker(RunProcess):
         files = f"{self._sink.pending} files of finished matches"
         problem = self._sink.problem or "there was no time left"
         try:
-            kept = self._sink.keep(self._unsent)
+            kept = self._sink.keep()
         except StorageError as error:
             raise StorageError(
                 f"{files} are lost: {problem}; and the local disk refuses them: {error}",
@@ -149,7 +147,7 @@ class Worker(RunProcess):
             ) from error
         if kept:
             self._say(
-                f"{files} are kept in {self._unsent.folder}, because {problem}; the next "
+                f"{files} are kept in {self._sink.kept_in}, because {problem}; the next "
                 "worker of this run on this machine stores them"
             )
 

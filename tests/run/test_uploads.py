@@ -1,6 +1,8 @@
 """Matches on their way to the store: kept, repeated, renumbered; memory stays bounded."""
 
 import dataclasses
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfplay.errors import StorageError
-from selfplay.records import MatchRecord, encode_matches
+from selfplay.records import MatchRecord, encode_matches, read_matches
 from selfplay.run import MatchFiles, UnsentMatches, UploadQueue
 from selfplay.store.directory_store import DirectoryStore
 from tests.records.examples import make_record
@@ -46,13 +48,24 @@ def store(tmp_path: Path) -> FlakyStore:
 
 
 @pytest.fixture
-def start(store: FlakyStore) -> Iterator[Callable[..., UploadQueue]]:
+def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UnsentMatches:
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / ".cache"))
+    return next_process()
+
+
+def next_process() -> UnsentMatches:
+    return UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-01")
+
+
+@pytest.fixture
+def start(store: FlakyStore, leftovers: UnsentMatches) -> Iterator[Callable[..., UploadQueue]]:
     queues: list[UploadQueue] = []
 
     def begin(max_bytes: int = 1 << 20, **options: object) -> UploadQueue:
         queue = UploadQueue(
             MatchFiles(store),
             "w",
+            leftovers,
             max_bytes=max_bytes,
             first_pause_seconds=0.01,
             **options,  # type: ignore[arg-type]
@@ -133,7 +146,7 @@ def test_matches_are_gathered_into_one_file_until_they_are_old(
 
 
 def test_gathered_matches_are_closed_on_demand_and_when_they_are_many(
-    store: FlakyStore, start: Callable[..., UploadQueue], tmp_path: Path
+    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
 ) -> None:
     queue = start(clock=Clock())
     queue.add([numbered(0, 0)], gather_seconds=10.0)
@@ -147,10 +160,8 @@ def test_gathered_matches_are_closed_on_demand_and_when_they_are_many(
     assert len(ids(store)) == 1002
     store.cut.set()
     queue.add([numbered(3, 0)], gather_seconds=10.0)
-    place = UnsentMatches("runs/x", "2026")
-    place.folder = tmp_path / "unsent"
-    assert queue.keep(place) == 1
-    assert [file.name for file in place.files()] == ["00000003.parquet"]
+    assert queue.keep() == 1
+    assert [file.name for file in leftovers.files()] == ["00000003.parquet"]
     store.cut.clear()
 
 
@@ -249,12 +260,6 @@ def test_closing_says_whether_everything_is_stored(
     assert queue.pending == 1
 
 
-@pytest.fixture
-def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UnsentMatches:
-    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / ".cache"))
-    return UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-01")
-
-
 def test_what_could_not_be_stored_is_kept_and_stored_by_the_next(
     store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
 ) -> None:
@@ -265,10 +270,11 @@ def test_what_could_not_be_stored_is_kept_and_stored_by_the_next(
     for number in (1, 2):
         queue.add([match(number)])
     assert not queue.close(0.01)
-    assert queue.keep(leftovers) == 2
+    assert queue.keep() == 2
     # Ended from outside while it was at it: kept once more, and no more than that.
-    assert queue.keep(leftovers) == 2
+    assert queue.keep() == 2
     assert [file.name for file in leftovers.files()] == ["00000001.parquet", "00000002.parquet"]
+    leftovers.close()
     files = MatchFiles(store)
     assert leftovers.store(files) == (0, "the store cannot be reached")
     assert len(leftovers.files()) == 2
@@ -285,6 +291,7 @@ def test_kept_matches_give_way_to_those_that_came_meanwhile(
     store: FlakyStore, leftovers: UnsentMatches
 ) -> None:
     leftovers.add("w", 0, encode_matches([match(0)]))
+    leftovers.close()
     files = MatchFiles(store)
     files.put("w", 0, [match(0, value=9)])
     assert leftovers.store(files) == (1, "")
@@ -303,6 +310,7 @@ def test_a_new_number_keeps_what_a_later_version_recorded(
     sink = pa.BufferOutputStream()
     pq.write_table(later, sink)
     leftovers.add("w", 0, bytes(sink.getvalue()))
+    leftovers.close()
     files = MatchFiles(store)
     files.put("w", 0, [match(0, value=9)])
     assert leftovers.store(files) == (1, "")
@@ -313,14 +321,100 @@ def test_a_new_number_keeps_what_a_later_version_recorded(
     assert files.get("w", 1)[0].match_id == "w-00000001-0000"
 
 
+def test_matches_are_on_local_disk_until_they_are_stored(
+    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
+) -> None:
+    queue = start(clock=Clock())
+    for index in range(2):
+        queue.add([numbered(0, index)], gather_seconds=10.0)
+        (kept,) = leftovers.files()
+        assert [one.match_id for one in read_matches(kept)] == [
+            f"w-00000000-{number:04d}" for number in range(index + 1)
+        ]
+    # Their process still lives.
+    assert next_process().store(MatchFiles(store)) == (0, "")
+    assert queue.flush(SECONDS)
+    assert not leftovers.files()
+    store.cut.set()
+    queue.add([match(1)])
+    assert [file.name for file in leftovers.files()] == ["00000001.parquet"]
+    store.cut.clear()
+    assert queue.flush(SECONDS)
+    assert not leftovers.files()
+    leftovers.close()
+    assert not leftovers.folder.exists()
+
+
+def test_matches_that_wait_for_others_survive_sigkill(
+    store: FlakyStore, leftovers: UnsentMatches, tmp_path: Path
+) -> None:
+    (tmp_path / "first").write_bytes(encode_matches([numbered(0, 0)]))
+    (tmp_path / "second").write_bytes(encode_matches([numbered(0, 1)]))
+    worker = subprocess.Popen(
+        [sys.executable, "-c", _GATHERS, str(store.path), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with worker:
+        assert worker.stdout is not None and worker.stdout.readline() == "waits\n"
+        assert next_process().store(MatchFiles(store)) == (0, "")
+        assert ids(store) == []
+        worker.kill()
+    assert next_process().store(MatchFiles(store)) == (1, "")
+    assert ids(store) == ["w-00000000-0000", "w-00000000-0001"]
+    assert not leftovers.folder.exists()
+
+
+_GATHERS = """
+import sys, time
+from pathlib import Path
+from selfplay.records import read_matches
+from selfplay.run import MatchFiles, UnsentMatches, UploadQueue
+
+store, folder = map(Path, sys.argv[1:])
+unsent = UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-01")
+queue = UploadQueue(MatchFiles(store), "w", unsent)
+for name in ("first", "second"):
+    queue.add(read_matches(folder / name), gather_seconds=3600.0)
+print("waits", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_a_full_local_disk_does_not_stop_the_sending(
+    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
+) -> None:
+    leftovers.folder.parent.parent.mkdir(parents=True)
+    leftovers.folder.parent.touch()
+    queue = start()
+    queue.add([match(0)])
+    assert queue.flush(SECONDS)
+    assert ids(store) == ["w-00000000-0000"]
+    store.cut.set()
+    queue.add([match(1)])
+    with pytest.raises(StorageError):
+        queue.keep()
+
+
+def test_what_an_earlier_version_kept_is_stored(
+    store: FlakyStore, leftovers: UnsentMatches
+) -> None:
+    folder = leftovers.folder / "w"
+    folder.mkdir(parents=True)
+    (folder / "00000003.parquet").write_bytes(encode_matches([match(3)]))
+    assert leftovers.store(MatchFiles(store)) == (1, "")
+    assert ids(store) == ["w-00000003-0000"]
+
+
 def test_one_process_at_a_time_stores_what_is_kept(
     store: FlakyStore, leftovers: UnsentMatches
 ) -> None:
     leftovers.add("w", 0, encode_matches([match(0)]))
+    leftovers.close()
     again: list[tuple[int, str]] = []
 
     def over() -> bool:
-        again.append(leftovers.store(MatchFiles(store)))
+        again.append(next_process().store(MatchFiles(store)))
         return False
 
     assert leftovers.store(MatchFiles(store), over=over) == (1, "")
@@ -334,6 +428,7 @@ def test_a_kept_file_that_is_damaged_does_not_block_the_rest(
     files.put("w", 0, [match(0)])
     leftovers.add("w", 0, b"damaged")
     leftovers.add("w", 1, encode_matches([match(1)]))
+    leftovers.close()
     stored, problem = leftovers.store(files)
     assert stored == 0 and "damaged" in problem
     assert leftovers.store(files) == (1, "")
@@ -342,7 +437,7 @@ def test_a_kept_file_that_is_damaged_does_not_block_the_rest(
 
 def test_another_run_at_the_same_place_gets_nothing_of_the_first(leftovers: UnsentMatches) -> None:
     leftovers.add("w", 0, b"x")
-    assert UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-01").files()
+    assert next_process().files()
     assert not UnsentMatches("redis://127.0.0.1:6379/0/run", "2026-01-02").files()
     assert not UnsentMatches("redis://127.0.0.1:6379/0/other", "2026-01-01").files()
 

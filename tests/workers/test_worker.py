@@ -3,6 +3,8 @@
 import dataclasses
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -534,6 +536,39 @@ def test_a_worker_that_is_cut_off_keeps_its_matches(
     # What the signal does when the time is over, whatever the worker is doing.
     wait_until(cut)
     assert thread.is_alive()
+
+
+def test_finished_matches_survive_sigkill(
+    run_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / "cache"))
+    run = RunDirectory.open(run_path)
+    kept = UnsentMatches(run.url, run.created)
+    command = [sys.executable, "-c", _STORE_AWAY, "worker", "--run", str(run_path), "--id", "w"]
+    with subprocess.Popen([*command, "--jitter", "0"], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: len(kept.files()) > 1)
+        finally:
+            process.kill()
+    finished = [match for file in kept.files() for match in read_matches(file)]
+    assert files(run_path) == {}
+    play(run_path, Lifetime(max_matches=1), id="other")
+    stored = [m for file in run_path.glob("matches/w/[0-9]*") for m in read_matches(file)]
+    assert {m.match_id for m in stored} == {m.match_id for m in finished}
+    assert kept.files() == []
+
+
+_STORE_AWAY = """
+import runpy
+from selfplay.errors import StorageError
+from selfplay.run import MatchFiles
+
+def refuse(*arguments):
+    raise StorageError("the store cannot be reached")
+
+MatchFiles.put_encoded = refuse
+runpy.run_module("selfplay", run_name="__main__")
+"""
 
 
 def test_what_it_says_of_itself(run_path: Path) -> None:
