@@ -25,6 +25,7 @@ from selfplay.mcts.selection import (
     mask_logits,
     sampling_probabilities,
 )
+from selfplay.mcts.side_positions import SidePositions, no_side_positions, side_positions
 from selfplay.mcts.symmetry import symmetric_evaluator
 from selfplay.mcts.tree import SearchTree, bare_tree, describe_tree
 from selfplay.settings.choices import ALGORITHMS, implementation
@@ -117,6 +118,26 @@ def search_with_tree(
     return found, describe_tree(tree)
 
 
+def search_with_sides(
+    game: Game[Any],
+    evaluate: Evaluator,
+    params: PyTree,
+    positions: Position[Any],
+    config: SearchConfig,
+    *,
+    key: Key[Array, ""],
+) -> tuple[SearchResult, SidePositions]:
+    """Searches as `search` does; returns the same, and a position beside the match for each search.
+
+    Not for games of chance.
+    """
+    found, tree = _search(game, evaluate, params, positions, config, key=key, own_tree=True)
+    if not isinstance(tree, CompactTree):
+        return found, no_side_positions(len(found.actions), game.num_actions)
+    algorithm = _algorithm(config)
+    return found, side_positions(algorithm, config, tree, found.actions, game.num_actions)
+
+
 def search_from(
     game: Game[Any],
     evaluate: Evaluator,
@@ -186,8 +207,12 @@ def _search(
     earlier: CompactTree | None = None,
     *,
     key: Key[Array, ""],
+    own_tree: bool = False,
 ) -> tuple[SearchResult, mctx.Tree | CompactTree | None]:
-    """Returns the result, and the tree; None where there was no search."""
+    """Returns the result, and the tree; None where there was no search.
+
+    With `own_tree` it is a compact one, whatever `config.tree` says.
+    """
     tree = None
     evaluate = symmetric_evaluator(game, evaluate, config.symmetry)
     evaluate_key, noise_key, search_key, move_key = jax.random.split(key, 4)
@@ -199,7 +224,7 @@ def _search(
     else:
         found, tree = _tree_result(
             game, evaluate, params, positions, config, legal, logits, evaluation.value, earlier,
-            noise_key=noise_key, search_key=search_key,
+            noise_key=noise_key, search_key=search_key, own_tree=own_tree,
         )  # fmt: skip
     if config.sampling_plies == 0:
         return found, tree
@@ -250,6 +275,7 @@ def _tree_result(
     *,
     noise_key: Key[Array, ""],
     search_key: Key[Array, ""],
+    own_tree: bool,
 ) -> tuple[SearchResult, mctx.Tree | CompactTree]:
     """Returns the result of the simulations that the algorithm of `config` makes, and the tree."""
     algorithm = _algorithm(config)
@@ -271,7 +297,7 @@ def _tree_result(
     )
     prior = jax.nn.softmax(logits)
     # Bounds of chance nodes are not kept: there the search is the plain one.
-    own = config.has_compact_tree(jax.default_backend()) or earlier is not None
+    own = own_tree or config.has_compact_tree(jax.default_backend()) or earlier is not None
     if own and not isinstance(game, ChanceGame):
         compact = compact_search(
             game, evaluate, params, search_key, root=root, algorithm=algorithm, config=config,

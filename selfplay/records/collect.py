@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfplay.records.fields import Field, repeated
-from selfplay.records.match import FIELDS, MatchRecord
+from selfplay.records.match import FIELDS, TABLES, MatchRecord
 
 _FIELDS = {field.played: field for field in FIELDS if field.played}
 """The fields that self-play gives, by the attribute of `Plies` that holds them."""
@@ -100,9 +100,13 @@ class MatchCollector:
             self._history = {}
         for name in {**self._history, **chunk} if held[0] else ():
             # A checkpoint of an older version, or another writer, may leave some out.
-            for part, size in ((self._history, held), (chunk, shape)):
+            for part, other, size in (
+                (self._history, chunk, held),
+                (chunk, self._history, shape),
+            ):
                 if name not in part:
-                    part[name] = self._left_out(_FIELDS[name], size)
+                    actions = other[name].shape[2:] if _FIELDS[name].per == "action" else ()
+                    part[name] = self._left_out(_FIELDS[name], size + actions)
             chunk[name] = np.concatenate([self._history[name], chunk[name]])
         self._history = chunk
 
@@ -116,18 +120,24 @@ class MatchCollector:
         first = int(self._begins[slot])
         rows = slice(first, last + 1)
         history = self._history
-        policy = history["policy"][rows, slot]
-        plies, actions = policy.shape
+        plies = last + 1 - first
         # Where the shares that are kept lie, counted ply after ply.
-        kept = np.flatnonzero(policy >= SMALLEST_SHARE)
+        kept = {
+            table: np.flatnonzero(history[table][rows, slot] >= SMALLEST_SHARE)
+            for table in TABLES
+            if table in history
+        }
         # A field that nobody gives takes its default.
         values: dict[str, Any] = {
             "match_id": f"{self.provenance.worker}-{number}",
             "first_checkpoint": int(self._checkpoints[first]),
             "last_checkpoint": int(self._checkpoints[last]),
-            "policy_offsets": kept.searchsorted(np.arange(plies + 1) * actions).astype(np.int32),
-            "policy_actions": (kept % actions).astype(np.int32),
         }
+        for table, places in kept.items():
+            actions = history[table].shape[2]
+            offsets = places.searchsorted(np.arange(plies + 1) * actions)
+            values[f"{table}_offsets"] = offsets.astype(np.int32)
+            values[f"{table}_actions"] = (places % actions).astype(np.int32)
         for name, value in vars(self.provenance).items():
             field = _BY_NAME[name]
             if field.per == "match":
@@ -141,7 +151,8 @@ class MatchCollector:
             elif field.per == "ply":
                 values[field.name] = column[rows, slot].astype(field.dtype)
             else:
-                values[field.name] = column[rows, slot].reshape(-1)[kept].astype(field.dtype)
+                shares = column[rows, slot].reshape(-1)[kept[field.table]]
+                values[field.name] = shares.astype(field.dtype)
         return MatchRecord(**values)
 
     def _forget(self, count: int) -> None:

@@ -37,6 +37,8 @@ class Field:
         low: least number allowed.
         high: greatest number allowed.
         choices: texts allowed. Self-play gives their indices.
+        table: which list of actions a field of actions belongs to: its `{table}_offsets` say where
+            those of each ply begin, its `{table}_actions` which they are.
         null: number that stands for a missing value; None if no value may be missing.
     """
 
@@ -52,6 +54,7 @@ class Field:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    table: str = "policy"
     null: int | None = None
 
     @functools.cached_property
@@ -151,16 +154,23 @@ def action_field(
     played: str = "",
     low: float | None = None,
     high: float | None = None,
+    table: str = "policy",
 ) -> Any:
     """Declares a field with one number for each action of each ply's policy target.
 
-    Self-play gives it for all actions [B, A]. See `Field` for the arguments.
+    Self-play gives it for all actions [B, A]; kept are those with a share of `table`. See `Field`
+    for the arguments.
     """
     field = Field(
         name="", per="action", kind=kind, meaning=meaning, since=since, default=default,
-        played=played, low=low, high=high,
+        played=played, low=low, high=high, table=table,
     )  # fmt: skip
     return _declared(field)
+
+
+def offsets_field(*, default: None) -> Any:
+    """Declares the offsets of a table of actions, which is empty unless it is given."""
+    return dataclasses.field(default=default, metadata={"offsets": True})
 
 
 _OWN_NAME = "its own name"
@@ -177,7 +187,7 @@ def _declared(field: Field) -> Any:
 @dataclass_transform(
     frozen_default=True,
     kw_only_default=True,
-    field_specifiers=(match_field, ply_field, action_field, dataclasses.field),
+    field_specifiers=(match_field, ply_field, action_field, offsets_field, dataclasses.field),
 )
 def record(cls: type[T]) -> type[T]:
     """Makes a frozen dataclass of a class whose attributes are declared as fields."""
@@ -216,13 +226,23 @@ PLIES = Field(
 def fill_in(match: Any) -> None:
     """Gives the fields of a new record that were left out their defaults."""
     cls: Any = type(match)
+    for name in _offsets(cls):
+        if getattr(match, name) is None:
+            object.__setattr__(match, name, np.zeros(len(match.actions) + 1, np.int32))
     for field in _with_default(cls):
         if getattr(match, field.name) is None:
             value = field.default(match) if callable(field.default) else field.default
-            if field.per != "match":
-                values = match.actions if field.per == "ply" else match.policy_actions
-                value = repeated(value, len(values), field)
+            if field.per == "ply":
+                value = repeated(value, len(match.actions), field)
+            elif field.per == "action":
+                offsets = getattr(match, f"{field.table}_offsets")
+                value = repeated(value, int(offsets[-1]), field)
             object.__setattr__(match, field.name, value)
+
+
+@functools.cache
+def _offsets(cls: Any) -> tuple[str, ...]:
+    return tuple(one.name for one in dataclasses.fields(cls) if "offsets" in one.metadata)
 
 
 def repeated(value: Any, count: int, field: Field) -> npt.NDArray[Any]:

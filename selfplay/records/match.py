@@ -17,6 +17,7 @@ from selfplay.records.fields import (
     fields_of,
     fill_in,
     match_field,
+    offsets_field,
     ply_field,
     record,
 )
@@ -34,7 +35,8 @@ class MatchRecord:
 
     Attributes per match are plain values, attributes per ply are arrays [T]. A value of a position
     counts for the player to move there. `policy_offsets` [T + 1] says where the policy target of
-    each ply begins in `policy_actions` and `policy_probabilities`; `policy` picks one out.
+    each ply begins in `policy_actions` and `policy_probabilities`; `policy` picks one out. Likewise
+    for those of side positions.
     """
 
     match_id: str = match_field(
@@ -150,6 +152,24 @@ class MatchRecord:
         since=3,
         default=False,
     )
+    side_actions: npt.NDArray[np.int32] = ply_field(
+        "int32",
+        "a move that was not played but was searched, too; it leads to the side position of the "
+        "ply, of which the columns `side_...` tell; null (-1 in Python) for none",
+        since=5,
+        default=-1,
+        null=-1,
+        shown="side_action",
+    )
+    side_values: npt.NDArray[np.float32] = ply_field(
+        "float32",
+        "value of the side position after the search, for the player to move there; 0 for none",
+        since=5,
+        default=0,
+        low=-1,
+        high=1,
+        shown="side_value",
+    )
     policy_offsets: npt.NDArray[np.int32]
     policy_actions: npt.NDArray[np.int32] = action_field(
         "int32", "the actions with a share in the policy target"
@@ -161,6 +181,25 @@ class MatchRecord:
         low=0,
         high=1,
         played="policy",
+    )
+
+    side_policy_offsets: npt.NDArray[np.int32] = offsets_field(default=None)
+    side_policy_actions: npt.NDArray[np.int32] = action_field(
+        "int32",
+        "the actions with a share in the policy target of the side position",
+        since=5,
+        default=0,
+        table="side_policy",
+    )
+    side_policy_probabilities: npt.NDArray[np.float32] = action_field(
+        "float32",
+        "their probabilities, likewise",
+        since=5,
+        default=0,
+        low=0,
+        high=1,
+        played="side_policy",
+        table="side_policy",
     )
 
     def __post_init__(self) -> None:
@@ -195,6 +234,8 @@ class MatchRecord:
 
 FIELDS: tuple[Field, ...] = fields_of(MatchRecord)
 """All fields, in the order of the columns of a file."""
+TABLES = tuple(dict.fromkeys(field.table for field in FIELDS if field.per == "action"))
+"""The lists of actions of a record, see `Field.table`."""
 VERSION = max(field.since for field in FIELDS)
 """Version of the record format: that of the newest field."""
 
@@ -203,7 +244,7 @@ def same_content(left: Sequence[MatchRecord], right: Sequence[MatchRecord]) -> b
     """Returns whether two lists of records are equal in every field."""
     if len(left) != len(right):
         return False
-    names = [*(field.name for field in FIELDS), "policy_offsets"]
+    names = [*(field.name for field in FIELDS), *(f"{table}_offsets" for table in TABLES)]
     return all(
         np.array_equal(np.asarray(getattr(a, name)), np.asarray(getattr(b, name)))
         for a, b in zip(left, right, strict=True)

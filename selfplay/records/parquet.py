@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from selfplay.errors import RecordError
 from selfplay.records.fields import REQUIRED, Field
-from selfplay.records.match import FIELDS, VERSION, MatchRecord
+from selfplay.records.match import FIELDS, TABLES, VERSION, MatchRecord
 from selfplay.version import software_version
 
 _VERSION_KEY = b"selfplay_records"
@@ -48,9 +48,7 @@ def encode_matches(matches: Sequence[MatchRecord], *, traceparent: str = "") -> 
         traceparent: names the span of a trace that stores them; "" for none.
     """
     match_offsets = _offsets([match.plies for match in matches])
-    ends = [match.policy_offsets for match in matches]
-    lengths = [end[1:] - end[:-1] for end in ends]
-    ply_offsets = _offsets(np.concatenate(lengths) if lengths else [])
+    ply_offsets = {table: _ply_offsets(matches, table) for table in TABLES}
     columns = []
     for field in FIELDS:
         values = [getattr(match, field.name) for match in matches]
@@ -61,12 +59,19 @@ def encode_matches(matches: Sequence[MatchRecord], *, traceparent: str = "") -> 
         missing = None if field.null is None else flat == field.null
         column = pa.array(flat, pa.type_for_alias(field.kind), mask=missing)
         if field.per == "action":
-            column = pa.ListArray.from_arrays(ply_offsets, column)
+            column = pa.ListArray.from_arrays(ply_offsets[field.table], column)
         columns.append(pa.ListArray.from_arrays(match_offsets, column))
     table = pa.table(columns, schema=SCHEMA)
     if traceparent:
         table = table.replace_schema_metadata({**SCHEMA.metadata, _TRACE_KEY: traceparent})
     return _encoded(table)
+
+
+def _ply_offsets(matches: Sequence[MatchRecord], table: str) -> pa.Array:
+    """Returns where the actions of each ply of all matches begin in a table, and where they end."""
+    ends = [getattr(match, f"{table}_offsets") for match in matches]
+    lengths = [end[1:] - end[:-1] for end in ends]
+    return _offsets(np.concatenate(lengths) if lengths else [])
 
 
 def _offsets(lengths: npt.ArrayLike) -> pa.Array:
@@ -221,7 +226,7 @@ def _matches(table: pa.Table) -> list[MatchRecord]:
     plies = table.column("plies")
     ends = plies.to_numpy().cumsum()
     begins = ends - plies.to_numpy()
-    policies: tuple[str, pa.ChunkedArray] | None = None
+    tables: dict[str, tuple[str, pa.ChunkedArray, npt.NDArray[np.int32]]] = {}
     columns: dict[str, Sequence[Any]] = {}
     for field in FIELDS:
         if field.name not in table.column_names or field.name == "plies":
@@ -240,15 +245,16 @@ def _matches(table: pa.Table) -> list[MatchRecord]:
             continue
         _check_complete(column, field)
         lengths = pc.list_value_length(column)
-        if policies is None:
-            policies = (field.name, lengths)
+        if field.table not in tables:
             offsets = np.concatenate([[0], lengths.to_numpy().cumsum()]).astype(np.int32)
-            columns["policy_offsets"] = [
+            tables[field.table] = field.name, lengths, offsets
+            columns[f"{field.table}_offsets"] = [
                 offsets[begin : end + 1] - offsets[begin]
                 for begin, end in zip(begins, ends, strict=True)
             ]
-        elif not policies[1].equals(lengths):
-            raise ValueError(f"{policies[0]} and {field.name} differ in length")
+        first, expected, offsets = tables[field.table]
+        if not expected.equals(lengths):
+            raise ValueError(f"{first} and {field.name} differ in length")
         numbers = _numbers(pc.list_flatten(column), field)
         columns[field.name] = _sliced(numbers, offsets[begins], offsets[ends])
     rows = zip(*columns.values(), strict=True)

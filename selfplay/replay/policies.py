@@ -10,14 +10,20 @@ from selfplay.records import MatchRecord
 
 
 def padded_policies(
-    matches: Sequence[MatchRecord], width: int
+    matches: Sequence[MatchRecord], width: int, *, table: str = "policy"
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Returns the policy targets of all plies, [plies, width]; the largest shares are kept."""
-    counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
+    """Returns the policy targets of all plies, [plies, width]; the largest shares are kept.
+
+    Args:
+        matches: at least one.
+        width: how many actions are kept of a ply.
+        table: "policy", or "side_policy" for those of side positions.
+    """
+    counts = np.concatenate([np.diff(getattr(match, f"{table}_offsets")) for match in matches])
     rows = np.repeat(np.arange(len(counts)), counts)
     ends = counts.cumsum()
-    actions = np.concatenate([match.policy_actions for match in matches])
-    shares = np.concatenate([match.policy_probabilities for match in matches])
+    actions = np.concatenate([getattr(match, f"{table}_actions") for match in matches])
+    shares = np.concatenate([getattr(match, f"{table}_probabilities") for match in matches])
     if counts.max(initial=0) > width:
         order = np.lexsort((-shares, rows))
         actions, shares = actions[order], shares[order]

@@ -122,6 +122,51 @@ def check_policies(matches: Sequence[MatchRecord], legal_bits: npt.NDArray[np.ui
     counts = np.concatenate([np.diff(match.policy_offsets) for match in matches])
     plies = np.repeat(np.arange(len(counts)), counts)
     actions = np.concatenate([match.policy_actions for match in matches])
+    _check_legal(matches, plies, actions, legal_bits, "policy")
+
+
+def check_side_moves(matches: Sequence[MatchRecord], legal_bits: npt.NDArray[np.uint8]) -> None:
+    """Raises `RecordError` unless the moves to side positions are legal; see `check_policies`."""
+    actions = np.concatenate([match.side_actions for match in matches])
+    plies = np.flatnonzero(actions >= 0)
+    _check_legal(matches, plies, actions[plies], legal_bits, "side position")
+
+
+def check_side_positions(
+    matches: Sequence[MatchRecord],
+    *,
+    over: npt.NDArray[np.bool_],
+    legal_bits: npt.NDArray[np.uint8],
+) -> None:
+    """Raises `RecordError` unless side positions have policies on legal actions alone.
+
+    Args:
+        matches: played [sum of plies] plies in all.
+        over: whether the match is over in the side position of each; False where there is none.
+        legal_bits: legal actions there, see `Positions`.
+    """
+    counts = np.concatenate([np.diff(match.side_policy_offsets) for match in matches])
+    shares = np.concatenate([match.side_policy_probabilities for match in matches])
+    plies = np.repeat(np.arange(len(counts)), counts)
+    sums = np.bincount(plies, shares, len(counts))
+    present = np.concatenate([match.side_actions for match in matches]) >= 0
+    wrong = present & (over | ~((sums > 0) & (sums <= 1 + 1e-3)))
+    if wrong.any():
+        match, ply = _match_and_ply(matches, int(np.argmax(wrong)))
+        reason = "the match is over there" if over[wrong][0] else "its policy does not sum to 1"
+        raise _not_by_the_rules(match, f"ply {ply} has no side position: {reason}")
+    actions = np.concatenate([match.side_policy_actions for match in matches])
+    _check_legal(matches, plies, actions, legal_bits, "policy of the side position")
+
+
+def _check_legal(
+    matches: Sequence[MatchRecord],
+    plies: npt.NDArray[Any],
+    actions: npt.NDArray[np.int32],
+    legal_bits: npt.NDArray[np.uint8],
+    what: str,
+) -> None:
+    """Raises `RecordError` unless each action is legal in the position of its ply."""
     known = (actions >= 0) & (actions < 8 * legal_bits.shape[1])
     # The padding of the last byte is 0: not legal.
     within = np.where(known, actions, 0)
@@ -129,12 +174,17 @@ def check_policies(matches: Sequence[MatchRecord], legal_bits: npt.NDArray[np.ui
     if legal.all():
         return
     worst = int(np.argmin(legal))
-    ends = np.cumsum([match.plies for match in matches])
-    row = int(np.searchsorted(ends, plies[worst], side="right"))
-    ply = plies[worst] - (ends[row] - matches[row].plies)
+    match, ply = _match_and_ply(matches, int(plies[worst]))
     raise _not_by_the_rules(
-        matches[row], f"the policy of ply {ply} has action {actions[worst]}, which is not legal"
+        match, f"the {what} of ply {ply} has action {actions[worst]}, which is not legal"
     )
+
+
+def _match_and_ply(matches: Sequence[MatchRecord], number: int) -> tuple[MatchRecord, int]:
+    """Returns where a ply lies that is counted through all matches."""
+    ends = np.cumsum([match.plies for match in matches])
+    row = int(np.searchsorted(ends, number, side="right"))
+    return matches[row], number - int(ends[row] - matches[row].plies)
 
 
 def check_values(matches: Sequence[MatchRecord]) -> None:

@@ -20,6 +20,7 @@ from selfplay.replay.rebuild import Rebuilder
 from selfplay.replay.record_checks import check_ends
 from selfplay.replay.renewal import HeldTargets, Place, renewed
 from selfplay.replay.samples import Samples
+from selfplay.replay.side_positions import SideRing
 from selfplay.replay.weights import WeightSums
 from selfplay.settings.sections.replay import ReplayConfig
 
@@ -29,13 +30,21 @@ _MOST_ACTIONS = 128
 class ReplayWindow:
     """A ring buffer of positions. Its content depends only on what was taken in, in which order."""
 
-    def __init__(self, game: Game[Any], config: ReplayConfig, fingerprint: str = "") -> None:
+    def __init__(
+        self,
+        game: Game[Any],
+        config: ReplayConfig,
+        fingerprint: str = "",
+        *,
+        side_positions: bool = False,
+    ) -> None:
         """Allocates memory for `config.max_window` positions.
 
         Args:
             game: the rules.
             config: settings of the window.
             fingerprint: of the rules, which every match must have; "" accepts any.
+            side_positions: whether to learn from side positions, too, where records have some.
         """
         self.config = config
         self._rebuild = Rebuilder(game, fingerprint)
@@ -59,6 +68,7 @@ class ReplayWindow:
         self._groups = np.zeros(ring, np.int8) if config.balanced else None
         self._places: dict[str, Place] = {}
         self._equal = EqualPositions(ring) if config.average_positions > 1 else None
+        self._sides = SideRing(game, ring, self._width) if side_positions else None
         self._weight_sums: WeightSums | None = None
         self._balanced_for: tuple[int, int] | None = None
         self._oldest = 0
@@ -109,6 +119,7 @@ class ReplayWindow:
         if self._final_states is not None:
             check_ends(matches)
         positions = self._rebuild(matches)
+        sides = None if self._sides is None else self._sides.rebuild(matches, positions)
         total = sum(match.plies for match in matches)
         lengths = np.array([match.plies for match in matches])
         match_of = np.repeat(np.arange(len(matches)), lengths)
@@ -131,6 +142,8 @@ class ReplayWindow:
         put(self._policy_actions, actions)
         put(self._policy_probabilities, probabilities)
         self._put_columns(slots, kept, matches)
+        if self._sides is not None and sides is not None:
+            self._sides.put(slots, kept, matches, sides)
         if self._weight_sums is not None and self._groups is None:
             self._weight_sums.add(self._columns["weights"][slots])
         put(self._progress, np.concatenate([np.linspace(0, 1, one.plies) for one in matches]))
@@ -241,7 +254,9 @@ class ReplayWindow:
         if matches:
             if self._final_states is not None:
                 check_ends(matches)
-            self._rebuild(matches)
+            positions = self._rebuild(matches)
+            if self._sides is not None:
+                self._sides.rebuild(matches, positions)
 
     def sample(self, batch_size: int, *, seed: int, update: int, evenly: bool = False) -> Samples:
         """Returns `batch_size` positions, drawn with replacement.
@@ -257,7 +272,8 @@ class ReplayWindow:
                 and `replay.balanced` say.
         """
         ages = self._ages(batch_size, seed, update, evenly=evenly)
-        own = self._at(self._slots(ages))
+        slots = self._slots(ages)
+        own = self._at(slots, aside=None if evenly else self._aside(slots, seed, update))
         return own if self._equal is None else self._averaged(own, ages, self._equal)
 
     def batches(self, batch_size: int, *, seed: int, updates: Sequence[int]) -> Samples:
@@ -269,14 +285,24 @@ class ReplayWindow:
             updates: that the samples are for, at least one.
         """
         if self._equal is None:
-            ages = np.concatenate([self._ages(batch_size, seed, update) for update in updates])
-            drawn = self._at(self._slots(ages), batch_size)
+            each_slots = [self._slots(self._ages(batch_size, seed, one)) for one in updates]
+            pairs = zip(each_slots, updates, strict=True)
+            aside = [self._aside(slots, seed, update) for slots, update in pairs]
+            drawn = self._at(
+                np.concatenate(each_slots),
+                batch_size,
+                aside=None if self._sides is None else np.concatenate(aside),
+            )
             shape = len(updates), batch_size
             found: Samples = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), drawn)
         else:
             each = [self.sample(batch_size, seed=seed, update=update) for update in updates]
             found = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
         return found
+
+    def _aside(self, slots: npt.NDArray[Any], seed: int, update: int) -> Any:
+        """Returns which of the positions drawn give way to their side positions; None if none."""
+        return None if self._sides is None else self._sides.drawn(slots, seed=seed, update=update)
 
     def drawn(self, batch_size: int, *, seed: int, update: int) -> npt.NDArray[Any]:
         """Returns which positions `sample` draws: their numbers, 0 for the first of the run."""
@@ -327,19 +353,47 @@ class ReplayWindow:
         """Returns the newest `count` positions, at most `max_window`, the oldest of them first."""
         return self._at(self._slots(np.arange(count)[::-1]))
 
-    def _at(self, slots: npt.NDArray[Any], batch_size: int | None = None) -> Samples:
-        """Returns the positions at these indices of the ring, by default as one batch."""
+    def _at(
+        self,
+        slots: npt.NDArray[Any],
+        batch_size: int | None = None,
+        *,
+        aside: npt.NDArray[np.bool_] | None = None,
+    ) -> Samples:
+        """Returns the positions at these indices of the ring.
+
+        Args:
+            slots: the indices.
+            batch_size: how many make a batch; all of them by default.
+            aside: which of them give way to their side positions; None if none.
+        """
         batch_size = batch_size or max(1, len(slots))
         following = (slots + 1) % self.config.max_window
         held = {name: ring[slots] for name, ring in self._columns.items()}
+        rings = (self._states, self._policy_actions, self._policy_probabilities)
+        states, actions, probabilities = jax.tree.map(lambda ring: ring[slots], rings)
+        if self._sides is not None and aside is not None and aside.any():
+            sides, at = self._sides, slots[aside]
+            of_sides = (sides.states, sides.policy_actions, sides.policy_probabilities)
+
+            def replace(leaf: npt.NDArray[Any], ring: npt.NDArray[Any]) -> None:
+                leaf[aside] = ring[at]
+
+            jax.tree.map(replace, (states, actions, probabilities), of_sides)
+            held["search_values"][aside] = sides.values[at]
+            held["short_term_values"][aside] = sides.values[at, None]
+            held["is_target"] = held["is_target"] | aside
+            # The match went another way: neither its result nor its next move belongs to them.
+            held["has_next"] = held["has_next"] & ~aside
+            held["outcome_known"] = held["outcome_known"] & ~aside
         is_target = held["is_target"]
         targets = is_target.reshape(-1, batch_size).sum(axis=1)
         weight = np.repeat(batch_size / np.maximum(1, targets), batch_size).astype(np.float32)
         return Samples(
-            states=jax.tree.map(lambda ring: ring[slots], self._states),
+            states=states,
             final_states=jax.tree.map(lambda ring: ring[slots], self._final_states),
-            policy_actions=self._policy_actions[slots],
-            policy_probabilities=self._policy_probabilities[slots],
+            policy_actions=actions,
+            policy_probabilities=probabilities,
             policy_weights=weight * is_target,
             next_actions=self._policy_actions[following],
             next_probabilities=self._policy_probabilities[following],

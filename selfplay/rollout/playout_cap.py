@@ -7,18 +7,17 @@ noise, so a match costs less; their policies are not targets of training.
 
 import dataclasses
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
 from selfplay.errors import ConfigError
-from selfplay.mcts import SearchResult
 from selfplay.settings.sections.rollout import RolloutConfig
 from selfplay.settings.sections.search import SearchConfig
 
-SearchWith = Callable[[SearchConfig], SearchResult]
-"""Searches the positions of all matches as hard as the settings say."""
+T = TypeVar("T")
 
 
 def fast_search(search: SearchConfig, config: RolloutConfig) -> SearchConfig | None:
@@ -71,17 +70,21 @@ def full_plies(share: float, count: int, *, key: Key[Array, ""]) -> Bool[Array, 
 
 
 def search_full_or_fast(
-    search_with: SearchWith, full: SearchConfig, fast: SearchConfig, is_full: Bool[Array, ""]
-) -> SearchResult:
+    search_with: Callable[[SearchConfig], T],
+    full: SearchConfig,
+    fast: SearchConfig,
+    is_full: Bool[Array, ""],
+) -> T:
     """Returns what the full or the fast search finds; the other one costs nothing.
 
     Args:
-        search_with: searches the positions.
+        search_with: searches the positions of all matches as hard as the settings say.
         full: settings of the full search.
         fast: settings of the fast one.
         is_full: which of the two; not under `vmap`, where both would be made.
     """
-    return jax.lax.cond(is_full, lambda: search_with(full), lambda: search_with(fast))
+    found: T = jax.lax.cond(is_full, lambda: search_with(full), lambda: search_with(fast))
+    return found
 
 
 def mean_simulations(search: SearchConfig, config: RolloutConfig) -> float:

@@ -20,7 +20,7 @@ from selfplay.game import (
     pytree,
     random_legal_action,
 )
-from selfplay.mcts import Evaluator, SearchResult, policy_surprise, search
+from selfplay.mcts import Evaluator, SearchResult, policy_surprise, search, search_with_sides
 from selfplay.parallel import ALONG_BATCH, REPLICATED, local_mesh, per_device
 from selfplay.records.match import ENDINGS, LENGTH, PLAYED_OUT, RESIGNED
 from selfplay.rollout.playout_cap import fast_search, full_plies, search_full_or_fast
@@ -32,6 +32,7 @@ from selfplay.rollout.resignation import (
     resigns,
     returns_of_resigned,
 )
+from selfplay.rollout.side_positions import check_side_positions
 from selfplay.rollout.starts import Matches, Restarts, begin, no_restarts, repeat
 from selfplay.settings.sections import SearchConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES, RolloutConfig
@@ -82,6 +83,7 @@ class SelfPlayer:
         self.search_config = search_config
         self._fast = fast_search(search_config, config)
         check_resignation(game, config)
+        check_side_positions(game, config)
         if not config.matches_per_device:
             config = dataclasses.replace(config, matches_per_device=CPU_MATCHES)
         if not config.plies_per_chunk:
@@ -220,7 +222,9 @@ def _play_ply(
     search_key, random_key, begin_key, *chance_key = jax.random.split(key, num_keys)
     positions = matches.positions
     batch = positions.ply.shape[0]
-    found, marks = _search(game, evaluate, searches, params, positions, plan.full, key=search_key)
+    found, marks = _search(
+        game, evaluate, searches, config, params, positions, plan.full, key=search_key
+    )
     random_actions = jax.vmap(lambda state, key: random_legal_action(game, state, key=key))(
         positions.state, jax.random.split(random_key, batch)
     )
@@ -288,20 +292,28 @@ def _search(
     game: Game[Any],
     evaluate: Evaluator,
     searches: tuple[SearchConfig, SearchConfig | None],
+    config: RolloutConfig,
     params: PyTree,
     positions: Position[Any],
     is_full: Bool[Array, ""] | None,
     *,
     key: Key[Array, ""],
 ) -> tuple[SearchResult, dict[str, Array]]:
-    """Returns what the search found, and the columns of `Plies` that say how hard it searched."""
+    """Returns what the search found, and columns of `Plies` that say how it searched, and what."""
 
-    def search_with(config: SearchConfig) -> SearchResult:
-        return search(game, evaluate, params, positions, config, key=key)
+    def search_with(search_config: SearchConfig) -> tuple[SearchResult, dict[str, Array]]:
+        if not config.side_positions:
+            return search(game, evaluate, params, positions, search_config, key=key), {}
+        found, side = search_with_sides(game, evaluate, params, positions, search_config, key=key)
+        return found, {
+            "side_actions": side.actions,
+            "side_values": side.values,
+            "side_policy": side.policies,
+        }
 
     full_search, fast = searches
     if fast is None or is_full is None:
-        return search_with(full_search), {}
-    found = search_full_or_fast(search_with, full_search, fast, is_full)
+        return search_with(full_search)
+    found, marks = search_full_or_fast(search_with, full_search, fast, is_full)
     is_target = jnp.broadcast_to(is_full, found.actions.shape)
-    return found, {"is_target": is_target, "fast": ~is_target}
+    return found, {**marks, "is_target": is_target, "fast": ~is_target}

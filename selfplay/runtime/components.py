@@ -49,7 +49,12 @@ class Components:
 
     def window(self, fingerprint: str = "") -> ReplayWindow:
         """Returns an empty replay window for matches under the rules of that fingerprint."""
-        return ReplayWindow(self.game, self.config.replay, fingerprint)
+        return ReplayWindow(
+            self.game,
+            self.config.replay,
+            fingerprint,
+            side_positions=self.config.rollout.side_positions,
+        )
 
     def provenance(self, run: RunDirectory, worker: str) -> Provenance:
         """Returns the origin that the records of `worker` state."""

@@ -16,7 +16,7 @@ from selfplay.machine import host_memory
 from selfplay.networks import Network, attention_heads
 from selfplay.rollout import mean_simulations
 from selfplay.settings import Config
-from selfplay.settings.sections import LearnerConfig, NetworkConfig, ReplayConfig
+from selfplay.settings.sections import LearnerConfig, NetworkConfig
 from selfplay.settings.sections.rollout import CHUNK_PLIES, CPU_MATCHES
 
 _NODE_BYTES = 20
@@ -53,6 +53,9 @@ _WEIGHT_ROW_BYTES = 20
 
 _EQUAL_ROW_BYTES = 170
 """The same for what finds equal positions, a dictionary above all."""
+
+_SIDE_ROW_BYTES = 5
+"""The same for its side position, beside another state and policy."""
 
 _BASE_BYTES = 600e6
 """Of a process that does nothing yet: Python, JAX, compiled programs."""
@@ -184,7 +187,7 @@ def plan_memory(
         learner=_learner_bytes(network, config.network, config.learner, len(devices))
         if learns
         else _WEIGHT_BYTES * network.num_weights() * len(devices),
-        replay=_replay_bytes(game, state, config.replay) if learns else 0,
+        replay=_replay_bytes(game, state, config) if learns else 0,
         capacity_device=None if shared else _device_memory(devices),
         capacity_host=host_memory(),
         shared=shared,
@@ -338,15 +341,18 @@ def _learner_bytes(
     return weights + samples * layers * _BACKWARD_COPIES * board_bytes(network, config)
 
 
-def _replay_bytes(game: Game[Any], state: PyTree, config: ReplayConfig) -> int:
+def _replay_bytes(game: Game[Any], state: PyTree, config: Config) -> int:
+    replay = config.replay
     targets = jax.eval_shape(game.auxiliary_targets, state, state)
     states = _bytes(state) * (2 if targets else 1)
     # Up to 128 actions of the policy with their shares.
-    row = states + 8 * min(game.num_actions, 128) + _ROW_BYTES
-    row += _WEIGHT_ROW_BYTES if config.surprise_share or config.balanced else 0
-    row += _SURPRISE_ROW_BYTES if config.surprise_share else 0
-    row += _EQUAL_ROW_BYTES if config.average_positions > 1 else 0
-    return config.max_window * row
+    policy = 8 * min(game.num_actions, 128)
+    row = states + policy + _ROW_BYTES
+    row += _WEIGHT_ROW_BYTES if replay.surprise_share or replay.balanced else 0
+    row += _SURPRISE_ROW_BYTES if replay.surprise_share else 0
+    row += _EQUAL_ROW_BYTES if replay.average_positions > 1 else 0
+    row += states + policy + _SIDE_ROW_BYTES if config.rollout.side_positions else 0
+    return replay.max_window * row
 
 
 def _device_memory(devices: list[Any]) -> int | None:

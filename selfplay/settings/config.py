@@ -119,6 +119,7 @@ NEWER_KEYS: dict[str, tuple[str, ...]] = {
         "resign_share",
         "max_false_resigns",
         "restart_share",
+        "side_positions",
         "solver",
         "solver_plies",
         "solver_positions",

@@ -87,8 +87,15 @@ def test_the_same_matches_make_the_same_bytes() -> None:
 
 
 def test_any_difference_is_seen() -> None:
+    match = dataclasses.replace(
+        MATCHES[3],
+        **{
+            f"side_policy_{name}": getattr(MATCHES[3], f"policy_{name}")
+            for name in ("offsets", "actions", "probabilities")
+        },
+    )
     for field in dataclasses.fields(MatchRecord):
-        value = getattr(MATCHES[3], field.name)
+        value = getattr(match, field.name)
         if isinstance(value, np.ndarray):
             other: Any = value.copy()
             other[-1] = not other[-1] if other.dtype == np.bool_ else other[-1] + 1
@@ -96,8 +103,8 @@ def test_any_difference_is_seen() -> None:
             other = (value[0], value[1] + 1)
         else:
             other = not value if isinstance(value, bool) else value + type(value)(1)
-        changed = dataclasses.replace(MATCHES[3], **{field.name: other})
-        assert not same_content([changed], [MATCHES[3]]), field.name
+        changed = dataclasses.replace(match, **{field.name: other})
+        assert not same_content([changed], [match]), field.name
     assert not same_content(MATCHES[:2], MATCHES[:3])
 
 

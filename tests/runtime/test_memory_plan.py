@@ -88,16 +88,22 @@ def test_the_compact_tree_is_as_large_as_planned(kept: int) -> None:
     assert ends_early == pytest.approx(1.5 * alone, rel=1e-3)
 
 
-def test_the_replay_window_is_as_large_as_planned() -> None:
+@pytest.mark.parametrize("side_positions", [False, True])
+def test_the_replay_window_is_as_large_as_planned(side_positions: bool) -> None:
     small = Config().updated({"replay": {"max_window": 40_000}})
-    window = ReplayWindow(GAME, small.replay)
+    window = ReplayWindow(GAME, small.replay, side_positions=side_positions)
+    held = [*vars(window).values(), *(vars(window._sides).values() if window._sides else ())]
     taken = sum(
         leaf.nbytes
-        for value in vars(window).values()
+        for value in held
         for leaf in jax.tree.leaves(value)
         if isinstance(leaf, np.ndarray)
     )
-    planned = plan({"replay": {"max_window": 40_000}}).replay
+    settings: dict[str, dict[str, Any]] = {
+        "replay": {"max_window": 40_000},
+        "rollout": {"side_positions": side_positions},
+    }
+    planned = plan(settings).replay
     assert planned == pytest.approx(taken, rel=0.01)
 
 

@@ -43,14 +43,16 @@ def test_two_and_two_are_four(new_run: MakeRun) -> None:
 
 
 def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
-    """With fast moves, resignation, restarts, solver and late batches; else as above."""
+    """With fast moves, resignation, restarts, side positions and more; else as above."""
     settings = {
+        "search": {"num_simulations": 12, "max_considered_actions": 2},
         "rollout": {
             "full_search_share": 0.5,
             "fast_simulations": 2,
             "resign_share": 0.5,
             "max_false_resigns": 0.5,
             "restart_share": 0.4,
+            "side_positions": True,
             "solver": "live",
             "solver_plies": 3,
         },
@@ -66,6 +68,8 @@ def test_methods_of_playing_are_resumed_too(tmp_path: Path) -> None:
     # Each was cut between two steps of the optimiser.
     assert whole.state.optimizer.gradients == 32 % 3
     assert match_files(run) == match_files(whole.run)
+    sides = whole.learning.window._sides
+    assert sides is not None and sides.present.any()
     # As many positions are searched again as are new, but for the first and the last file.
     assert match_files(run, "reanalyses") == match_files(whole.run, "reanalyses")
     cursor = last.cursor

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from selfplay.errors import RecordError
 from selfplay.records import MatchRecord, decode_matches
-from selfplay.records.match import RESIGNED
+from selfplay.records.match import FIELDS, RESIGNED, TABLES
 from selfplay.reports.balance.measures import Plays
 from selfplay.run import RunDirectory
 
@@ -105,12 +105,12 @@ def lean(match: MatchRecord) -> MatchRecord:
         for field in dataclasses.fields(match)
         if isinstance(value := getattr(match, field.name), np.ndarray)
     }
-    bare = {
-        "policy_offsets": np.zeros(match.plies + 1, np.int32),
-        "policy_actions": np.zeros(0, np.int32),
-        "policy_probabilities": np.zeros(0, np.float32),
-        "is_target": np.zeros(match.plies, np.bool_),
-    }
+    bare: dict[str, Any] = {"is_target": np.zeros(match.plies, np.bool_)}
+    for table in TABLES:
+        bare[f"{table}_offsets"] = np.zeros(match.plies + 1, np.int32)
+    for field in FIELDS:
+        if field.per == "action":
+            bare[field.name] = np.zeros(0, field.dtype)
     return dataclasses.replace(match, **{**own, **bare})
 
 

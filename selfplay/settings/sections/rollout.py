@@ -39,6 +39,9 @@ class RolloutConfig:
         restart_share: share of the matches that go on from a position of an earlier match where the
             value jumped or the search surprised the network, in [0, 0.9]; they repeat its moves
             until there, marked exploratory (see docs/methods.md).
+        side_positions: whether a position beside the match is kept of every search that looked well
+            into one, and half of the samples are such positions (see docs/methods.md). Not in
+            games of chance or with auxiliary targets.
         solver: what the game's own solver (`solve`) does at the end of finished matches: "off",
             nothing; "shadow", it is compared with the search and changes nothing; "live", its
             values and moves are the targets of training there (see docs/methods.md).
@@ -56,6 +59,7 @@ class RolloutConfig:
     resign_share: float = 0.0
     max_false_resigns: float = 0.05
     restart_share: float = 0.0
+    side_positions: bool = False
     solver: str = "off"
     solver_plies: int = 16
     solver_positions: int = 1000
