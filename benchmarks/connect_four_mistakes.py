@@ -1,11 +1,14 @@
 """Counts win/draw/loss mistakes of a Connect Four agent on positions with known values.
 
     python benchmarks/connect_four_mistakes.py [RUN[@UPDATE]:64 ...]
+    python benchmarks/connect_four_mistakes.py --sets DIR RUN:0 RUN:100
 
 Without arguments the agents are random moves and plain MCTS with 100 playouts.
 
 A mistake is a move that turns a win into a draw or a loss, or a draw into a loss. The positions
 were labelled by an exact solver, see `label_connect_four.py`. Prints one JSON object an agent.
+`--sets` counts in the two sets of positions instead that `label_connect_four.py --sets DIR` writes,
+in all of which something is at stake: choose settings by the first, report by the second.
 """
 
 import argparse
@@ -47,6 +50,31 @@ def main(agents: list[str]) -> None:
         print(json.dumps({"agent": agent.name, **summary(rows, wrong)}))
 
 
+def main_of_sets(agents: list[str], directory: Path) -> None:
+    """Measures each agent on the sets in a directory."""
+    from selfplay.startup import prepare
+
+    prepare()
+    from benchmarks.common.agents import agent_and_game
+    from benchmarks.paired_training.plan import SETS
+    from benchmarks.paired_training.positions import read, rebuild, set_name
+    from selfplay.arena import choose_moves
+    from selfplay.registry import make
+
+    for name in agents:
+        agent, game = agent_and_game(name, make("connect_four"))
+        found: dict[str, Any] = {"agent": agent.name}
+        for which in SETS:
+            solved = rebuild(game, read(directory / set_name(game, which), game))
+            wrong = choose_moves(agent, solved).mistakes(solved)
+            found[which] = {
+                "positions": len(wrong),
+                "mistakes_percent": round(100 * float(wrong.mean()), 2),
+                "standard_error": round(100 * float(wrong.std(ddof=1)) / len(wrong) ** 0.5, 2),
+            }
+        print(json.dumps(found))
+
+
 def summary(rows: list[dict[str, Any]], wrong: np.ndarray) -> dict[str, Any]:
     """Returns shares of mistakes, with standard errors, beside those of random moves."""
     by_chance = np.array([1 - len(row["good"]) / len(row["legal"]) for row in rows])
@@ -76,4 +104,9 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("agents", nargs="*", metavar="AGENT", default=["random", "mcts:100"])
-    main(parser.parse_args().agents)
+    parser.add_argument("--sets", type=Path, metavar="DIR", help="of label_connect_four.py --sets")
+    given = parser.parse_args()
+    if given.sets is None:
+        main(given.agents)
+    else:
+        main_of_sets(given.agents, given.sets)
