@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Int32, PyTree, UInt8
 from selfplay.game import Game, Position, advance
 from selfplay.parallel import host_device
 from selfplay.records import MatchRecord
+from selfplay.replay.columns import Columns
 from selfplay.replay.policies import padded_policies
 from selfplay.replay.rebuild import Positions
 from selfplay.replay.record_checks import check_side_moves, check_side_positions
@@ -111,6 +112,41 @@ class SideRing:
             matches, self.policy_actions.shape[1], table="side_policy"
         )
         self.policy_actions[at], self.policy_probabilities[at] = actions[plies], shares[plies]
+
+    def replace(
+        self,
+        states: PyTree,
+        actions: npt.NDArray[np.int32],
+        probabilities: npt.NDArray[np.float32],
+        columns: Columns,
+        *,
+        slots: npt.NDArray[Any],
+        aside: npt.NDArray[np.bool_],
+    ) -> None:
+        """Puts side positions and their targets in the place of some positions, in the arrays.
+
+        Args:
+            states: of the positions drawn.
+            actions: of their policy targets.
+            probabilities: likewise.
+            columns: theirs.
+            slots: their indices in the ring.
+            aside: which of them give way.
+        """
+        at = slots[aside]
+
+        def put(leaf: npt.NDArray[Any], ring: npt.NDArray[Any]) -> None:
+            leaf[aside] = ring[at]
+
+        jax.tree.map(put, states, self.states)
+        put(actions, self.policy_actions)
+        put(probabilities, self.policy_probabilities)
+        put(columns["search_values"], self.values)
+        columns["short_term_values"][aside] = self.values[at, None]
+        columns["is_target"] |= aside
+        # The match went another way: neither its result nor its next move belongs to them.
+        columns["has_next"] &= ~aside
+        columns["outcome_known"] &= ~aside
 
     def drawn(self, slots: npt.NDArray[Any], *, seed: int, update: int) -> npt.NDArray[np.bool_]:
         """Returns for which positions of a batch the side position is taken instead.

@@ -273,8 +273,9 @@ class ReplayWindow:
         """
         ages = self._ages(batch_size, seed, update, evenly=evenly)
         slots = self._slots(ages)
-        own = self._at(slots, aside=None if evenly else self._aside(slots, seed, update))
-        return own if self._equal is None else self._averaged(own, ages, self._equal)
+        aside = None if evenly else self._aside(slots, seed, update)
+        own = self._at(slots, aside=aside)
+        return own if self._equal is None else self._averaged(own, ages, self._equal, aside)
 
     def batches(self, batch_size: int, *, seed: int, updates: Sequence[int]) -> Samples:
         """Returns what `sample` returns for each of `K` updates, leaves [K, B, ...].
@@ -335,8 +336,19 @@ class ReplayWindow:
             self._weight_sums.add(self._oldest_first(self._columns["weights"], held))
         return self._weight_sums
 
-    def _averaged(self, own: Samples, ages: npt.NDArray[Any], equal: EqualPositions) -> Samples:
-        """Returns samples whose targets are means over equal positions of the window."""
+    def _averaged(
+        self,
+        own: Samples,
+        ages: npt.NDArray[Any],
+        equal: EqualPositions,
+        aside: npt.NDArray[np.bool_] | None,
+    ) -> Samples:
+        """Returns samples whose targets are means over equal positions of the window.
+
+        Side positions, whose rows are `aside`, keep their own targets.
+        """
+        if aside is None:
+            aside = np.zeros(len(ages), np.bool_)
         found = equal.newest(
             self.positions_made - 1 - ages,
             oldest=self.positions_made - self.size,
@@ -345,9 +357,11 @@ class ReplayWindow:
         copies = (
             (rows, self._at(numbers[rows] % self.config.max_window))
             for numbers in found
-            for rows in [np.flatnonzero(numbers >= 0)]
+            for rows in [np.flatnonzero((numbers >= 0) & ~aside)]
         )
-        return average_targets(own, copies, self._num_actions)
+        alone = np.flatnonzero(aside)
+        itself = [(alone, jax.tree.map(lambda leaf: leaf[alone], own))] if len(alone) else []
+        return average_targets(own, itertools.chain(itself, copies), self._num_actions)
 
     def newest(self, count: int) -> Samples:
         """Returns the newest `count` positions, at most `max_window`, the oldest of them first."""
@@ -372,20 +386,8 @@ class ReplayWindow:
         held = {name: ring[slots] for name, ring in self._columns.items()}
         rings = (self._states, self._policy_actions, self._policy_probabilities)
         states, actions, probabilities = jax.tree.map(lambda ring: ring[slots], rings)
-        if self._sides is not None and aside is not None and aside.any():
-            sides, at = self._sides, slots[aside]
-            of_sides = (sides.states, sides.policy_actions, sides.policy_probabilities)
-
-            def replace(leaf: npt.NDArray[Any], ring: npt.NDArray[Any]) -> None:
-                leaf[aside] = ring[at]
-
-            jax.tree.map(replace, (states, actions, probabilities), of_sides)
-            held["search_values"][aside] = sides.values[at]
-            held["short_term_values"][aside] = sides.values[at, None]
-            held["is_target"] = held["is_target"] | aside
-            # The match went another way: neither its result nor its next move belongs to them.
-            held["has_next"] = held["has_next"] & ~aside
-            held["outcome_known"] = held["outcome_known"] & ~aside
+        if self._sides is not None and aside is not None:
+            self._sides.replace(states, actions, probabilities, held, slots=slots, aside=aside)
         is_target = held["is_target"]
         targets = is_target.reshape(-1, batch_size).sum(axis=1)
         weight = np.repeat(batch_size / np.maximum(1, targets), batch_size).astype(np.float32)

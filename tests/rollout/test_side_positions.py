@@ -54,8 +54,12 @@ def records() -> list[MatchRecord]:
     return played(ROLLOUT)
 
 
-def window(records: list[MatchRecord], *, side_positions: bool = True) -> ReplayWindow:
-    config = ReplayConfig(min_window=5000, max_window=5000, first_positions=1)
+def window(
+    records: list[MatchRecord], *, side_positions: bool = True, average_positions: int = 1
+) -> ReplayWindow:
+    config = ReplayConfig(
+        min_window=5000, max_window=5000, first_positions=1, average_positions=average_positions
+    )
     found = ReplayWindow(GAME, config, side_positions=side_positions)
     found.ingest(records)
     return found
@@ -279,6 +283,20 @@ def test_draws_repeat_and_do_not_depend_on_their_grouping(records: list[MatchRec
     evenly = replay.sample(512, seed=3, update=5, evenly=True)
     plain = window(records, side_positions=False).sample(512, seed=3, update=5, evenly=True)
     assert rows_by_state(evenly) == rows_by_state(plain)
+
+
+def test_means_over_equal_positions_leave_them_alone(records: list[MatchRecord]) -> None:
+    drawn = window(records).sample(512, seed=1, update=7)
+    averaged = window(records, average_positions=8).sample(512, seed=1, update=7)
+    assert rows_by_state(drawn) == rows_by_state(averaged)
+    plain = window(records, side_positions=False).sample(512, seed=1, update=7)
+    states = zip(rows_by_state(drawn), rows_by_state(plain), strict=True)
+    changed = np.array([a != b for a, b in states])
+    np.testing.assert_allclose(averaged.search_values[changed], drawn.search_values[changed])
+    assert not averaged.outcome_weights[changed].any()
+    assert (averaged.policy_weights[changed] > 0).all()
+    # The first position of the match comes back in every match.
+    assert (averaged.search_values[~changed] != drawn.search_values[~changed]).any()
 
 
 def test_a_ring_that_is_full_forgets_the_oldest(records: list[MatchRecord]) -> None:
