@@ -57,7 +57,6 @@ def game_facts(game: Game[Any], *, clock: Callable[[], float] = time.perf_counte
         state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         legal_actions=matches.legal_actions,
         outcomes=game.num_outcomes if isinstance(game, ChanceGame) else 1,
-        has_auxiliary_targets=bool(jax.eval_shape(game.auxiliary_targets, state, state)),
         plies=matches.plies,
         cut_share=matches.cut_share,
         rules_seconds=rounded_seconds(_HOSTED_SECONDS + _seconds_of_a_move(game.rules, clock))

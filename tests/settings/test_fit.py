@@ -73,7 +73,7 @@ def test_connect_four_for_half_an_hour_on_two_cores_keeps_what_was_tuned_for_it(
     found, usual = choose(), Config()
     assert found.network == usual.network
     assert found.search == usual.search
-    assert found.rollout == dataclasses.replace(usual.rollout, side_positions=True)
+    assert found.rollout == usual.rollout
     assert found.learner == usual.learner
     assert found.replay.first_positions == usual.replay.first_positions
     assert found.replay.min_window == pytest.approx(usual.replay.min_window, rel=0.1)
@@ -176,7 +176,7 @@ def test_the_first_matches_of_a_slow_game_end_early() -> None:
     # Workers have machines of their own.
     assert choose(
         GO, dataclasses.replace(TWO_CORES, plays=False), 5
-    ).rollout == dataclasses.replace(Config().rollout, random_opening_plies=2, side_positions=True)
+    ).rollout == dataclasses.replace(Config().rollout, random_opening_plies=2)
 
 
 def test_a_slow_game_in_plain_python_gets_small_searches_and_a_small_network() -> None:
@@ -296,19 +296,6 @@ def test_surprises_are_weighed_unless_that_is_set_otherwise() -> None:
     assert choose().replay.surprise_share == 0.5
     asked = {"replay": {"surprise_share": 0.0}}
     assert "surprise_share" not in fit(CONNECT_FOUR, TWO_CORES, asked).settings["replay"]
-
-
-def test_side_positions_are_kept_wherever_a_game_can_have_them() -> None:
-    assert choose().rollout.side_positions
-    assert not choose(DICE).rollout.side_positions
-    targets = dataclasses.replace(CONNECT_FOUR, has_auxiliary_targets=True)
-    assert not choose(targets).rollout.side_positions
-    asked = {"rollout": {"side_positions": False}}
-    assert "side_positions" not in fit(CONNECT_FOUR, TWO_CORES, asked).settings["rollout"]
-    # The window needs more memory with them.
-    little = dataclasses.replace(LITTLE_MEMORY, memory=256 * 2**20)
-    with_sides = fit(CONNECT_FOUR, little, {}).settings["replay"]["max_window"]
-    assert with_sides < fit(CONNECT_FOUR, little, asked).settings["replay"]["max_window"]
 
 
 @pytest.mark.parametrize("asked", [{"batch_size": 256}, {"learning_rate": 0.001}])

@@ -40,7 +40,6 @@ class GameFacts:
         state_bytes: of one position.
         legal_actions: mean number in positions of random matches, at least 1.
         outcomes: of a chance event; 1 in a game without chance.
-        has_auxiliary_targets: whether it declares targets of its own.
         plies: mean length of random matches, at least 1.
         cut_share: share of the random matches that reached `max_plies`, in [0, 1].
         rules_seconds: that one move takes a CPU core, beyond what compiled rules take; 0 for them.
@@ -53,7 +52,6 @@ class GameFacts:
     state_bytes: int
     legal_actions: float
     outcomes: int = 1
-    has_auxiliary_targets: bool = False
     plies: float
     cut_share: float = 0.0
     rules_seconds: float = 0.0

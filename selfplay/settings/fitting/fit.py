@@ -107,7 +107,6 @@ class _Fitting:
         self._save_simulations()
         positions = self.positions()
         self._choose_openings()
-        self._choose_side_positions()
         self._choose_window(positions)
         self._choose_matches(positions)
         self._choose_times(positions)
@@ -231,11 +230,6 @@ class _Fitting:
         most = max(1, int(_OPENING_SHARE * self.game.plies))
         self._set("rollout", random_opening_plies=_clipped(enough, 1, min(most, 12)))
 
-    def _choose_side_positions(self) -> None:
-        """They cost next to nothing, and show what the matches avoid."""
-        if not self._is_chance and not self.game.has_auxiliary_targets:
-            self._set("rollout", side_positions=True)
-
     def _choose_window(self, positions: float) -> None:
         """A short run must not wait for many positions, nor a long one forget quickly."""
         learner = self.config.learner
@@ -245,8 +239,6 @@ class _Fitting:
         memory = self.machine.memory
         if memory is not None:
             row = self.game.state_bytes + 8 * min(self.game.num_actions, 128) + 64
-            if self.config.rollout.side_positions:
-                row *= 2
             most = min(most, _MEMORY_SHARE * memory / row)
         most = _rounded(most)
         if "min_window" in self.asked.get("replay", {}):
