@@ -24,7 +24,7 @@ class _File(NamedTuple):
 
     Attributes:
         number: in the order of the queue.
-        sequence: the number in the ids of its matches, under which local disk has it.
+        sequence: under which local disk has it, until `keep` gives it the number of the store.
         data: its content.
         span: ends when it is stored.
     """
@@ -176,10 +176,13 @@ class UploadQueue:
             self._close_file()
             files = list(self._queue)
             shift = self._shift
-        for file in files:
-            # As `_save` did, but now it must succeed.
-            data = self._numbered(file.data, file.sequence, shift)
-            self._unsent.add(self.worker, file.sequence, data)
+        # The last one first, as one file may take the number that the next one had until now.
+        for file in reversed(files):
+            sequence = file.number + shift
+            data = self._numbered(file.data, sequence, shift)
+            self._unsent.add(self.worker, sequence, data)
+            if sequence != file.sequence:
+                self._unsent.remove(self.worker, file.sequence)
             file.span.note("kept on local disk")
             file.span.end()
         return len(files)

@@ -381,6 +381,32 @@ time.sleep(3600)
 """
 
 
+def test_what_is_kept_has_the_number_that_the_store_gives_it(
+    store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
+) -> None:
+    queue = start()
+    # Another process uses the same worker name.
+    MatchFiles(store).put_encoded("w", 0, encode_matches([match(0, value=3)]))
+    store.cut.set()
+    for number in range(3):
+        queue.add([match(number)])
+    store.cut.clear()
+    until(lambda: queue.stored >= 1)
+    store.cut.set()
+    queue.add([match(queue.next_sequence)])
+    left = queue.pending
+    for _ in range(2):
+        assert queue.keep() == left
+        names = [int(file.stem) for file in leftovers.files()]
+        assert names == list(range(5 - left, 5))
+    # It is sent after all, and then stored again by the next worker: nothing is there twice.
+    store.cut.clear()
+    assert queue.close(SECONDS)
+    leftovers.close()
+    next_process().store(MatchFiles(store))
+    assert ids(store) == [f"w-{number:08d}-0000" for number in range(5)]
+
+
 def test_a_full_local_disk_does_not_stop_the_sending(
     store: FlakyStore, start: Callable[..., UploadQueue], leftovers: UnsentMatches
 ) -> None:
