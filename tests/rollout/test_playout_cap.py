@@ -8,13 +8,13 @@ import pytest
 
 from selfplay.errors import ConfigError
 from selfplay.mcts import Evaluator, uniform_evaluator
-from selfplay.records import MatchCollector, MatchRecord, Provenance
 from selfplay.registry import make
 from selfplay.replay import Rebuilder
 from selfplay.rollout import SelfPlayer, mean_simulations
 from selfplay.rollout.playout_cap import fast_search, full_plies
 from selfplay.settings.sections import RolloutConfig, SearchConfig
 from tests.conftest import Compilations
+from tests.rollout.helpers import played
 
 GAME = make("tic_tac_toe")
 FULL = SearchConfig(num_simulations=8, max_considered_actions=6, sampling_plies=3)
@@ -36,20 +36,6 @@ def counted(asked: list[int]) -> Evaluator:
         return uniform(params, states, key=key)
 
     return evaluate
-
-
-def played(player: SelfPlayer, chunks: int, *, seed: int = 0) -> list[MatchRecord]:
-    """Returns the matches that end in some chunks."""
-    origin = Provenance(
-        game=GAME.name, version=1, fingerprint="", worker="w", settings_hash="", simulations=0
-    )
-    collector = MatchCollector(origin, player.num_matches)
-    start_key, play_key = jax.random.split(jax.random.key(seed))
-    matches, records = player.start(key=start_key), []
-    for chunk in range(chunks):
-        matches, plies = player.play((), matches, key=jax.random.fold_in(play_key, chunk))
-        records += collector.add(jax.device_get(plies), checkpoint=0, sequence=chunk)
-    return records
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,7 @@ from selfplay.game import advance, is_over, start
 from selfplay.mcts import search, search_with_sides, search_with_tree, uniform_evaluator
 from selfplay.mcts.side_positions import FEWEST_VISITS
 from selfplay.records import (
-    MatchCollector,
     MatchRecord,
-    Provenance,
     decode_matches,
     encode_matches,
 )
@@ -29,29 +27,20 @@ from selfplay.replay.side_positions import SIDE_SHARE
 from selfplay.rollout import SelfPlayer
 from selfplay.settings.sections import ReplayConfig, RolloutConfig, SearchConfig
 from tests.mcts.helpers import random_positions
+from tests.rollout.helpers import played
 
 GAME = make("tic_tac_toe")
 SEARCH = SearchConfig(num_simulations=24)
 ROLLOUT = RolloutConfig(matches_per_device=16, plies_per_chunk=4, side_positions=True)
 
 
-def played(rollout: RolloutConfig, chunks: int = 8) -> list[MatchRecord]:
-    player = SelfPlayer(GAME, uniform_evaluator(GAME), SEARCH, rollout)
-    origin = Provenance(
-        game=GAME.name, version=1, fingerprint="", worker="w", settings_hash="", simulations=24
-    )
-    collector = MatchCollector(origin, player.num_matches)
-    start_key, play_key = jax.random.split(jax.random.key(0))
-    matches, records = player.start(key=start_key), []
-    for chunk in range(chunks):
-        matches, plies = player.play((), matches, key=jax.random.fold_in(play_key, chunk))
-        records += collector.add(jax.device_get(plies), checkpoint=0, sequence=chunk)
-    return records
+def records_of(rollout: RolloutConfig, chunks: int = 8) -> list[MatchRecord]:
+    return played(SelfPlayer(GAME, uniform_evaluator(GAME), SEARCH, rollout), chunks)
 
 
 @pytest.fixture(scope="module")
 def records() -> list[MatchRecord]:
-    return played(ROLLOUT)
+    return records_of(ROLLOUT)
 
 
 def window(
@@ -183,7 +172,7 @@ def test_records_hold_them(records: list[MatchRecord]) -> None:
 
 
 def test_without_the_switch_there_are_none() -> None:
-    plain = played(dataclasses.replace(ROLLOUT, side_positions=False), chunks=4)
+    plain = records_of(dataclasses.replace(ROLLOUT, side_positions=False), chunks=4)
     assert all((record.side_actions == -1).all() for record in plain)
     assert all(not record.side_policy_offsets.any() for record in plain)
     assert not window(plain)._sides.present.any()  # type: ignore[union-attr]
@@ -191,11 +180,11 @@ def test_without_the_switch_there_are_none() -> None:
 
 def test_fast_moves_may_have_some_too() -> None:
     both = dataclasses.replace(ROLLOUT, full_search_share=0.5, fast_simulations=12)
-    fast = np.concatenate([record.fast for record in played(both)])
-    sides = np.concatenate([record.side_actions for record in played(both)]) >= 0
+    fast = np.concatenate([record.fast for record in records_of(both)])
+    sides = np.concatenate([record.side_actions for record in records_of(both)]) >= 0
     assert sides[fast].any() and sides[~fast].mean() > sides[fast].mean()
     raw = dataclasses.replace(ROLLOUT, full_search_share=0.5, fast_simulations=0)
-    made = played(raw)
+    made = records_of(raw)
     fast = np.concatenate([record.fast for record in made])
     sides = np.concatenate([record.side_actions for record in made]) >= 0
     assert not sides[fast].any() and sides[~fast].any()
